@@ -1,0 +1,25 @@
+"""Maps over dicts of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from optsuite._types import Params
+
+__all__ = ["tree_map"]
+
+
+def tree_map(fn: Callable[..., Tensor], tree: Params, *rest: Params) -> Params:
+    """Apply `fn` to the tensors that share a name.
+
+    Args:
+        fn: Takes one tensor from `tree` and one from each of `rest`.
+        tree: Gives the names and their order.
+        rest: Dicts with at least the same names.
+
+    Returns:
+        A new dict with the names of `tree`.
+    """
+    return {name: fn(leaf, *(other[name] for other in rest)) for name, leaf in tree.items()}
