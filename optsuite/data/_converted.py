@@ -1,0 +1,172 @@
+"""Large datasets: converted once to one memory-mapped array of bytes per set.
+
+The arrays are written in the order of the splits, so that a split is a slice of the mapping and
+never a copy. They lie beside the published files, under `optsuite_<size>`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from optsuite.data._formats import Arrays, read_npz_rows, reading
+from optsuite.data._resize import resize
+from optsuite.errors import DataError
+
+if TYPE_CHECKING:
+    from optsuite._types import Array
+    from optsuite.data._datasets import DatasetInfo
+
+__all__ = ["read_food101", "read_imagenet"]
+
+_SLICE_BYTES = 1 << 26
+
+
+def read_food101(info: DatasetInfo, folder: Path, part: str, size: int, order: Array) -> Arrays:
+    """Food-101, resized and rounded to whole brightness levels when it is converted.
+
+    Args:
+        info: Its row.
+        folder: Holds `meta` and `images`.
+        part: `train` or `test`.
+        size: Rows and columns to resize to.
+        order: int64 (M,), which published example comes at each place.
+    """
+    photos, labels = _food101_index(info, folder, part)
+
+    def write(images: Array) -> None:
+        def convert(place: int) -> None:
+            path = folder / "images" / f"{photos[order[place]]}.jpg"
+            with reading(path, info):
+                images[place] = _decode(path, size)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter lock
+            for _ in pool.map(convert, range(len(images))):
+                pass
+
+    images = _converted(info, folder, part, (info.num_train, info.num_test), size, write)
+    return Arrays(images, labels[order])
+
+
+def _food101_index(info: DatasetInfo, folder: Path, part: str) -> tuple[list[str], Array]:
+    """Names of the photos, and their labels: int64 (M,)."""
+    path = folder / "meta" / f"{part}.json"
+    with reading(path, info):
+        by_class: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+        photos = [photo for group in by_class.values() for photo in group]
+        number = {name: index for index, name in enumerate(sorted(by_class))}
+        labels = [number[name] for name, group in by_class.items() for _ in group]
+        expected = info.num_train if part == "train" else info.num_test
+        if len(photos) != expected:
+            raise ValueError(f"expected {expected} photos, got {len(photos)}")
+    return photos, np.array(labels, dtype=np.int64)
+
+
+def _decode(path: Path, size: int) -> Array:
+    """uint8 (3, size, size)."""
+    from PIL import Image
+
+    with Image.open(path) as photo:
+        pixels = np.array(photo.convert("RGB"))
+    channels_first = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    decoded: Array = resize(channels_first, size)[0].round_().to(torch.uint8).numpy()
+    return decoded
+
+
+def read_imagenet(info: DatasetInfo, folder: Path, part: str, size: int, order: Array) -> Arrays:
+    """Downsampled ImageNet; arguments as for `read_food101`, though `size` is its own."""
+    paths = [folder / name for name in info.files if name.startswith("val") == (part == "test")]
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+
+    def write(images: Array) -> None:
+        start = 0
+        for path in paths:
+            with reading(path, info):
+                for rows in read_npz_rows(path, "data", _SLICE_BYTES):
+                    target = place[start : start + len(rows)]
+                    images[target] = rows.reshape(-1, 3, size, size)
+                    start += len(rows)
+        if start != len(images):
+            raise DataError(
+                f"the batches of {info.title} in {folder} hold {start} {part} images, expected "
+                f"{len(images)}: delete them and {info.how_to_get}"
+            )
+
+    labels = np.concatenate([_imagenet_labels(info, path) for path in paths])
+    if len(labels) != len(order):
+        raise DataError(
+            f"the batches of {info.title} in {folder} hold {len(labels)} {part} labels, expected "
+            f"{len(order)}: delete them and {info.how_to_get}"
+        )
+    images = _converted(info, folder, part, (info.num_train, info.num_test), size, write)
+    return Arrays(images, labels[order])
+
+
+def _imagenet_labels(info: DatasetInfo, path: Path) -> Array:
+    with reading(path, info):
+        labels = np.concatenate(list(read_npz_rows(path, "labels", _SLICE_BYTES)))
+        return labels.astype(np.int64) - 1  # published as 1 to 1000
+
+
+def _converted(
+    info: DatasetInfo,
+    folder: Path,
+    part: str,
+    counts: tuple[int, int],
+    size: int,
+    write: Callable[[Array], None],
+) -> Array:
+    """Map the converted images, after converting them if that has not been done.
+
+    Returns:
+        uint8 (M, 3, size, size), private to this process: writes would not reach the file.
+    """
+    path = folder / f"optsuite_{size}" / f"{part}.npy"
+    shape = (counts[0] if part == "train" else counts[1], 3, size, size)
+    if not path.exists():
+        with _replacing(path, info, prod(shape)) as temporary:
+            images = np.lib.format.open_memmap(temporary, "w+", dtype=np.uint8, shape=shape)
+            write(images)
+            images.flush()
+    with reading(path, info):
+        mapped: Array = np.load(path, mmap_mode="c", allow_pickle=False)
+        if mapped.shape != shape or mapped.dtype != np.uint8:
+            raise ValueError(f"expected uint8 {shape}, got {mapped.dtype} {mapped.shape}")
+    return mapped
+
+
+@contextmanager
+def _replacing(path: Path, info: DatasetInfo, num_bytes: int) -> Iterator[Path]:
+    """A temporary file that takes `path`'s place once it is complete.
+
+    Two runs that convert at the same time both succeed; the later one's file, which is the same,
+    stays.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        temporary.touch()
+        free_bytes = shutil.disk_usage(path.parent).free
+        if free_bytes < num_bytes:  # a mapping that runs out of disk would kill the process
+            raise OSError(f"needs {num_bytes:,} bytes, {free_bytes:,} are free")
+        yield temporary
+        temporary.replace(path)
+    except OSError as cause:
+        raise DataError(
+            f"cannot write the converted copy of {info.title} to {path.parent} ({cause}): make "
+            "room there, or set OPTSUITE_DATA_DIR to a folder that can be written"
+        ) from cause
+    finally:
+        temporary.unlink(missing_ok=True)

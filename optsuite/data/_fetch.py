@@ -1,0 +1,57 @@
+"""Downloading datasets, through torchvision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from optsuite.data._datasets import DatasetInfo, get_dataset
+from optsuite.data._location import dataset_dir, find_files, require_files
+from optsuite.errors import DataError
+
+__all__ = ["fetch"]
+
+
+def fetch(dataset: str) -> Path:
+    """Download a dataset, unless its files are here.
+
+    Args:
+        dataset: Key of `DATASETS`.
+
+    Returns:
+        The folder in which its files lie.
+
+    Raises:
+        DataError: It cannot be downloaded: no network, or a person has to accept its terms.
+        UnknownNameError: No such dataset.
+    """
+    info = get_dataset(dataset)
+    if found := find_files(info):
+        return found
+    if info.torchvision is None:
+        raise DataError(
+            f"{info.title} cannot be fetched, for its publisher asks for an account: "
+            f"{info.how_to_get}"
+        )
+    _download(info, info.torchvision)
+    return require_files(info)
+
+
+def _download(info: DatasetInfo, class_name: str) -> None:
+    folder = dataset_dir(info)
+    try:
+        from torchvision import datasets
+
+        published = getattr(datasets, class_name)
+        for part in ("train", "test"):
+            which = {"split": part} if info.splits_by_name else {"train": part == "train"}
+            published(folder, **which, download=True)
+    except ModuleNotFoundError as cause:  # torchvision reads SVHN through scipy
+        raise DataError(
+            f"fetching {info.title} needs {cause.name}: run `pip install 'optsuite[svhn]'`"
+        ) from cause
+    except (OSError, RuntimeError, EOFError) as cause:
+        detail = " ".join(str(cause).split())  # torchvision's spans several lines
+        raise DataError(
+            f"cannot download {info.title} to {folder} ({detail}): check the network and try "
+            f"again, or copy the files there by hand from {info.homepage}"
+        ) from cause

@@ -1,0 +1,94 @@
+"""Where datasets lie on this machine, and whether a run uses them or their stand-ins."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from optsuite.data._datasets import DatasetInfo, get_dataset
+from optsuite.errors import DataError, UnknownNameError
+
+__all__ = [
+    "MODES",
+    "Source",
+    "data_dir",
+    "dataset_dir",
+    "find_files",
+    "require_files",
+    "resolve_source",
+]
+
+Source: TypeAlias = Literal["real", "synthetic"]
+"""The published images, or the stand-in that is generated in their place."""
+
+MODES = ("auto", "real", "synthetic")
+"""`auto` takes the published images where they are present and the stand-in elsewhere."""
+
+
+def data_dir() -> Path:
+    """The folder that holds one folder per dataset.
+
+    `OPTSUITE_DATA_DIR` if set, otherwise `optsuite/data` in the user's cache folder.
+    """
+    if chosen := os.environ.get("OPTSUITE_DATA_DIR"):
+        return Path(chosen).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "optsuite" / "data"
+
+
+def dataset_dir(info: DatasetInfo) -> Path:
+    """The folder that a dataset is downloaded to, whether it exists or not."""
+    return data_dir() / info.name
+
+
+def _first_missing(info: DatasetInfo, folder: Path) -> str | None:
+    for name in info.files:
+        if not (folder / name).exists() and not (folder / f"{name}.gz").exists():
+            return name
+    return None
+
+
+def find_files(info: DatasetInfo) -> Path | None:
+    """The folder in which all of the dataset's files lie, or None."""
+    candidates = (dataset_dir(info) / info.subfolder, *info.system_folders)
+    return next((folder for folder in candidates if _first_missing(info, folder) is None), None)
+
+
+def require_files(info: DatasetInfo) -> Path:
+    """The folder in which all of the dataset's files lie.
+
+    Raises:
+        DataError: A file is missing.
+    """
+    if found := find_files(info):
+        return found
+    folder = dataset_dir(info)
+    looked_for = Path(info.subfolder)  # the outermost thing that is missing
+    if info.subfolder == "." or (folder / looked_for).is_dir():
+        looked_for /= _first_missing(info, folder / looked_for) or ""
+    raise DataError(
+        f"{info.title} not found in {folder} (looked for {looked_for}): {info.how_to_get} "
+        "or pass --opt-data synthetic"
+    )
+
+
+def resolve_source(dataset: str, mode: str | None = None) -> Source:
+    """Decide between the published images and the stand-in.
+
+    Args:
+        dataset: Key of `DATASETS`.
+        mode: One of `MODES`; None reads the environment variable `OPTSUITE_DATA`, which
+            defaults to `auto`.
+
+    Raises:
+        DataError: `mode` is `real` and a file is missing.
+        UnknownNameError: No such dataset or mode.
+    """
+    info = get_dataset(dataset)
+    mode = mode or os.environ.get("OPTSUITE_DATA") or "auto"
+    if mode not in MODES:
+        raise UnknownNameError("data source", mode, MODES)
+    if mode == "real":
+        require_files(info)
+    return "real" if mode != "synthetic" and find_files(info) else "synthetic"

@@ -1,0 +1,89 @@
+"""The command line, through its entry point."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+
+import pytest
+
+from optsuite.cli import main
+from optsuite.data import DATASETS
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPTSUITE_DATA_DIR", str(tmp_path))
+    for name, info in list(DATASETS.items()):
+        monkeypatch.setitem(DATASETS, name, replace(info, system_folders=()))
+    return tmp_path
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def put_files(folder, name):
+    for file in DATASETS[name].files:
+        path = folder / name / DATASETS[name].subfolder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_data_list_shows_what_is_here_and_how_to_get_the_rest(data_folder, capsys):
+    put_files(data_folder, "cifar10")
+    assert main(["data", "list"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["name", "train", "test", "shape", "classes", "where"]
+    by_name = {row.split()[0]: row for row in rows}
+    assert list(by_name) == list(DATASETS)
+    assert by_name["cifar10"].endswith(str(data_folder / "cifar10" / "cifar-10-batches-py"))
+    assert "missing: run `optsuite data fetch mnist`" in by_name["mnist"]
+    assert "https://image-net.org" in by_name["imagenet32"]
+
+
+def test_data_path_prints_one_folder(data_folder, capsys):
+    assert main(["data", "path"]) == 0
+    assert main(["data", "path", "mnist"]) == 0
+    assert capsys.readouterr().out.split() == [str(data_folder), str(data_folder / "mnist")]
+
+
+def test_fetch_of_what_is_here_downloads_nothing(data_folder, no_network, capsys):
+    put_files(data_folder, "food101")
+    assert main(["data", "fetch", "food101"]) == 0
+    assert capsys.readouterr().out == f"food101: {data_folder}/food101/food-101\n"
+
+
+@pytest.mark.parametrize("name", [n for n, info in DATASETS.items() if info.torchvision])
+def test_fetch_without_network_is_one_line(name, data_folder, no_network, capsys):
+    assert main(["data", "fetch", name]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: cannot download {DATASETS[name].title} to {data_folder}/")
+    assert "check the network" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_fetch_of_imagenet_says_where_to_get_it(capsys):
+    assert main(["data", "fetch", "imagenet64"]) == 1
+    error = capsys.readouterr().err
+    assert "https://image-net.org/download-images.php" in error
+    assert "`optsuite data path imagenet64`" in error
+
+
+@pytest.mark.parametrize("command", ["fetch", "path"])
+def test_unknown_dataset_is_explained(command, capsys):
+    assert main(["data", command, "cifar_10"]) == 1
+    assert capsys.readouterr().err == (
+        "error: unknown dataset `cifar_10`: did you mean cifar10, cifar100\n"
+    )
+
+
+@pytest.mark.parametrize("argv", [[], ["data"], ["data", "fetch"]])
+def test_incomplete_command_shows_its_usage(argv, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(argv)
+    assert "usage: optsuite" in capsys.readouterr().err
