@@ -1,0 +1,317 @@
+"""Many curves to one archive: every array of a cell, stacked `[configs, repetitions, ...]`.
+
+Archives are npz files, `<root>/<task>/<hparam set>.npz`, with the keys of their curves:
+`train/loss` is float32 (H, S, num_steps + 1), `num_steps` int64 (H, S), for H configs and S
+repetitions. Those of learned_optimization (`baselines/run_archive.py`) are read here, ours there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import numpy as np
+
+from optsuite import storage
+from optsuite.curves import read_folders
+from optsuite.errors import StorageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from optsuite._types import Array
+
+    _Files: TypeAlias = dict[str, dict[str, Array]]
+
+__all__ = [
+    "build_archive",
+    "delete_archive",
+    "list_hparam_sets_for_task",
+    "load_archive",
+    "missing_repetitions",
+    "stack_curves",
+    "write_archive",
+]
+
+_THREADS = 32  # as many as the original: reading is waiting, on an object store
+
+
+class _Config(Protocol):
+    @property
+    def label(self) -> str: ...
+
+
+class _Schedule(Protocol):
+    @property
+    def num_steps(self) -> int: ...
+    @property
+    def eval_every(self) -> int: ...
+    @property
+    def eval_batches(self) -> int: ...
+    @property
+    def last_eval_batches(self) -> int: ...
+
+
+class _HParamSet(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def configs(self) -> Sequence[_Config]: ...
+    @property
+    def repetitions(self) -> int: ...
+    @property
+    def schedule(self) -> _Schedule: ...
+
+
+def stack_curves(
+    curves_HS: Sequence[Sequence[Mapping[str, npt.ArrayLike]]],  # noqa: N803 (dimension letters)
+    names_HS: Sequence[Sequence[str]] | None = None,  # noqa: N803
+) -> dict[str, Array]:
+    """Stack curves that hold the same keys.
+
+    Args:
+        curves_HS: For each config its repetitions, equally many.
+        names_HS: What errors call each curve, e.g. its URL; its place if `None`.
+
+    Returns:
+        Each array with two leading axes, (H, S, ...).
+
+    Raises:
+        StorageError: No curves, or curves that differ in number, keys, shapes or dtypes.
+    """
+    counts = {len(curves_S) for curves_S in curves_HS}
+    if len(counts) != 1 or counts == {0}:
+        raise StorageError(
+            "an archive needs equally many curves, at least one, of every config "
+            f"(got {[len(curves_S) for curves_S in curves_HS]})"
+        )
+    places = ((h, s) for h in range(len(curves_HS)) for s in range(len(curves_HS[0])))
+    named = [
+        (names_HS[h][s] if names_HS else f"config {h}, repetition {s}", curves_HS[h][s])
+        for h, s in places
+    ]
+    for name, curve in named[1:]:
+        _check_alike(*named[0], name, curve)
+    return {
+        key: np.stack([np.stack([np.asarray(c[key]) for c in curves_S]) for curves_S in curves_HS])
+        for key in curves_HS[0][0]
+    }
+
+
+def build_archive(
+    task_name: str,
+    hparam_set: _HParamSet,
+    root: str | None = None,
+    archives_root: str | None = None,
+    threads: int = _THREADS,
+    clear_bad_files: bool = False,
+) -> str | None:
+    """Archive a cell if it is complete; leave an archive that holds the same already untouched.
+
+    Repetition s is the newest curve with seed s. In folders written by the original, whose curves
+    keep no seed, it is the s-th file by name.
+
+    Args:
+        task_name: Name of the task.
+        hparam_set: The set; configs are stacked in its order.
+        root: Root of the curves; `storage.baseline_dir()` if `None`.
+        archives_root: Root of the archives; `storage.archives_dir()` if `None`.
+        threads: Files read at a time; 0: one after the other.
+        clear_bad_files: Rename bad files to `<name>.bad` rather than warn of them.
+
+    Returns:
+        The archive's URL, or `None` if curves are missing (`missing_repetitions` says which).
+
+    Raises:
+        StorageError: Curves that do not fit together, or a failing read or write.
+    """
+    folders = _read_cell(task_name, hparam_set, root, threads, clear_bad_files)
+    picked, missing = _pick(folders, hparam_set.repetitions)
+    if any(missing):
+        return None
+    names = [[picks[s] for s in range(hparam_set.repetitions)] for picks in picked]
+    curves = [[files[url] for url in urls] for files, urls in zip(folders, names, strict=True)]
+    data = stack_curves(curves, names)
+    url = storage.archive_path(task_name, hparam_set.name, archives_root)
+    if not _holds(url, data):
+        storage.write_npz(url, data)
+    return url
+
+
+def missing_repetitions(
+    task_name: str, hparam_set: _HParamSet, root: str | None = None, threads: int = _THREADS
+) -> list[tuple[str, int]]:
+    """What `build_archive` waits for: (config label, repetition), in the order of the set.
+
+    Args:
+        task_name: Name of the task.
+        hparam_set: The set.
+        root: Root of the curves; `storage.baseline_dir()` if `None`.
+        threads: Files read at a time; 0: one after the other.
+
+    Raises:
+        StorageError: The storage cannot be reached.
+    """
+    folders = _read_cell(task_name, hparam_set, root, threads, clear_bad_files=False)
+    _, missing = _pick(folders, hparam_set.repetitions)
+    labels = [config.label for config in hparam_set.configs]
+    return [(label, s) for label, lacks in zip(labels, missing, strict=True) for s in lacks]
+
+
+def write_archive(
+    task_name: str,
+    hparam_set_name: str,
+    data: Mapping[str, npt.ArrayLike],
+    root: str | None = None,
+) -> str:
+    """Write an archive, replacing one that is there, and return its URL.
+
+    Args:
+        task_name: Name of the task.
+        hparam_set_name: Name of the set.
+        data: From `stack_curves`.
+        root: Root of the archives; `storage.archives_dir()` if `None`.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    url = storage.archive_path(task_name, hparam_set_name, root)
+    storage.write_npz(url, data)
+    return url
+
+
+def load_archive(task_name: str, hparam_set_name: str, root: str | None = None) -> dict[str, Array]:
+    """Load the archive of one cell.
+
+    Args:
+        task_name: Name of the task.
+        hparam_set_name: Name of the set.
+        root: Root of the archives; `storage.archives_dir()` if `None`.
+
+    Returns:
+        Arrays by key, (configs, repetitions, ...).
+
+    Raises:
+        StorageError: There is no such archive (says which there are), or it cannot be read.
+    """
+    url = storage.archive_path(task_name, hparam_set_name, root)
+    try:
+        return storage.read_npz(url)
+    except storage.MissingFileError as cause:
+        raise _no_archive(url, task_name, hparam_set_name, root) from cause
+
+
+def list_hparam_sets_for_task(task_name: str, root: str | None = None) -> list[str]:
+    """Names of the sets that have an archive for a task, sorted.
+
+    Args:
+        task_name: Name of the task; one without archives has no sets.
+        root: Root of the archives; `storage.archives_dir()` if `None`.
+
+    Raises:
+        StorageError: The storage cannot be reached.
+    """
+    folder = storage.archive_path(task_name, "any", root).rpartition("/")[0]
+    urls = storage.list_files(folder, ".npz")
+    return [url.rpartition("/")[2].removesuffix(".npz") for url in urls]
+
+
+def delete_archive(archive_name: str, task_name: str, root: str | None = None) -> None:
+    """Delete an archive; its curves stay.
+
+    Args:
+        archive_name: Name of the set.
+        task_name: Name of the task (the original's order).
+        root: Root of the archives; `storage.archives_dir()` if `None`.
+
+    Raises:
+        StorageError: There is no such archive (the original says nothing), or it cannot be deleted.
+    """
+    url = storage.archive_path(task_name, archive_name, root)
+    # Object stores delete what is not there without a word, so ask first.
+    if archive_name not in list_hparam_sets_for_task(task_name, root):
+        raise _no_archive(url, task_name, archive_name, root)
+    storage.remove(url, missing_ok=True)
+
+
+def _no_archive(
+    url: str, task_name: str, hparam_set_name: str, root: str | None
+) -> storage.MissingFileError:
+    known = list_hparam_sets_for_task(task_name, root)
+    there = f"its archives are {', '.join(known)}" if known else "it has no archives"
+    return storage.MissingFileError(
+        f"no archive of `{hparam_set_name}` for task `{task_name}` at `{url}`: {there}"
+    )
+
+
+def _read_cell(
+    task_name: str, hparam_set: _HParamSet, root: str | None, threads: int, clear_bad_files: bool
+) -> list[_Files]:
+    """For each config, the arrays of its files by URL, sorted by name."""
+    plan = hparam_set.schedule
+    schedule = (plan.num_steps, plan.eval_every, plan.eval_batches, plan.last_eval_batches)
+    folders = [
+        storage.curve_dir(task_name, config.label, *schedule, root=root)
+        for config in hparam_set.configs
+    ]
+    return read_folders(folders, threads=threads, clear_bad_files=clear_bad_files)
+
+
+def _pick(
+    folders: Sequence[_Files], repetitions: int
+) -> tuple[list[dict[int, str]], list[list[int]]]:
+    """Choose each config's files, all of ours or all of the original's: whichever lacks fewer.
+
+    Returns:
+        For each config, the URL of each repetition that is there, and the repetitions that are not.
+    """
+    choices: list[Callable[[_Files], dict[int, str]]] = [_by_seed, _by_name]
+    options = []
+    for choose in choices:
+        picked = [choose(files) for files in folders]
+        missing = [[s for s in range(repetitions) if s not in picks] for picks in picked]
+        options.append((picked, missing))
+    return min(options, key=lambda option: sum(map(len, option[1])))  # ours, if they are equal
+
+
+def _by_seed(files: _Files) -> dict[int, str]:
+    # Later names overwrite earlier ones: the newest file of each seed stays.
+    return {int(arrays["seed"]): url for url, arrays in files.items() if "seed" in arrays}
+
+
+def _by_name(files: _Files) -> dict[int, str]:
+    return dict(enumerate(url for url, arrays in files.items() if "seed" not in arrays))
+
+
+def _holds(url: str, data: Mapping[str, Array]) -> bool:
+    try:
+        old = storage.read_npz(url)
+    except StorageError:
+        return False
+    return old.keys() == data.keys() and all(
+        old[key].dtype == new.dtype and old[key].tobytes() == new.tobytes()
+        for key, new in data.items()
+    )
+
+
+def _check_alike(
+    first_name: str,
+    first: Mapping[str, npt.ArrayLike],
+    name: str,
+    curve: Mapping[str, npt.ArrayLike],
+) -> None:
+    if first.keys() != curve.keys():
+        lacking = ", ".join(sorted(first.keys() - curve.keys())) or "none"
+        added = ", ".join(sorted(curve.keys() - first.keys())) or "none"
+        raise StorageError(
+            f"the curves of a cell need the same keys: compared with {first_name}, {name} "
+            f"lacks {lacking} and adds {added}"
+        )
+    for key in first:
+        needed, came = np.asarray(first[key]), np.asarray(curve[key])
+        both_text = needed.dtype.kind == came.dtype.kind == "U"
+        if needed.shape != came.shape or not (both_text or needed.dtype == came.dtype):
+            raise StorageError(
+                f"the curves of a cell need equal shapes and dtypes: `{key}` is {needed.dtype} "
+                f"{needed.shape} in {first_name}, but {came.dtype} {came.shape} in {name}"
+            )

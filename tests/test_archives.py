@@ -1,0 +1,281 @@
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import fsspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optsuite import archives, curves, storage
+from optsuite.errors import StorageError
+
+REPOSITORY = Path(__file__).parents[1]
+TASK = "ImageMLP_FashionMnist8_Relu32"
+SCHEDULE = {"num_steps": 20, "eval_every": 10, "eval_batches": 5, "last_eval_batches": 10}
+LABELS = ("SGD_lr0.001", "SGD_lr0.01", "SGD_lr0.1")
+METRICS = ("loss", "loss_normalized", "accuracy")
+ALL_FIXTURES = REPOSITORY.parent / "shared" / "reference" / "format_fixtures"
+FIXTURES = [
+    pytest.param(REPOSITORY / "tests" / "goldens" / "format_fixtures", id="committed"),
+    pytest.param(
+        ALL_FIXTURES,
+        id="all",
+        marks=pytest.mark.skipif(not ALL_FIXTURES.is_dir(), reason="not on this machine"),
+    ),
+]
+
+
+@pytest.fixture(params=["local", "memory"])
+def root(request, tmp_path):
+    return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
+
+
+def hparam_set(name="SGDLR_20_R2", labels=LABELS, repetitions=2, schedule=SCHEDULE):
+    return SimpleNamespace(
+        name=name,
+        repetitions=repetitions,
+        schedule=SimpleNamespace(**schedule),
+        configs=[SimpleNamespace(label=label) for label in labels],
+    )
+
+
+def example(label=LABELS[0], seed=0, value=None, **changes):
+    value = seed + 10 * len(label) if value is None else value
+    arguments = {
+        **SCHEDULE,
+        "task_name": TASK,
+        "opt_name": label,
+        "seed": seed,
+        "train_loss": np.full(21, value),
+        "eval_metrics": {
+            f"{s}/{m}": np.full(3, value) for s in ("train", "outer_valid", "test") for m in METRICS
+        },
+        "data_source": "synthetic",
+        "config_text": label,
+        "accelerator_platform": "cpu",
+        "accelerator_kind": "cpu",
+        "accelerator_devs": 1,
+        "trial_id": curves.trial_id({"opt": label, "seed": seed}),
+    }
+    return curves.make_curve(**{**arguments, **changes})
+
+
+def fill(root, labels=LABELS, seeds=(0, 1)):
+    return {
+        (label, seed): curves.write_curve(example(label, seed), root)
+        for label in labels
+        for seed in seeds
+    }
+
+
+# Stacking
+
+
+@given(st.integers(1, 4), st.integers(1, 4))
+def test_stacking_then_indexing_is_the_identity(num_configs, repetitions):
+    curves_hs = [
+        [example("O" * (h + 1), seed=s) for s in range(repetitions)] for h in range(num_configs)
+    ]
+    stacked = archives.stack_curves(curves_hs)
+    assert stacked["train/loss"].shape == (num_configs, repetitions, 21)
+    assert stacked["train/loss"].dtype == np.float32
+    assert stacked["opt_name"].dtype == f"<U{num_configs}"
+    for h, row in enumerate(curves_hs):
+        for s, curve in enumerate(row):
+            assert curves_equal({key: array[h, s] for key, array in stacked.items()}, curve)
+
+
+def curves_equal(left: Mapping, right: Mapping):
+    return left.keys() == right.keys() and all(
+        np.array_equal(left[key], right[key], equal_nan=np.asarray(right[key]).dtype.kind == "f")
+        for key in left
+    )
+
+
+def test_curves_that_do_not_fit_together_are_named():
+    plain = {"a": np.zeros(3), "b": 1}
+    cases = [
+        ([[plain, {"a": np.zeros(3), "c": 1}]], "config 0, repetition 1 lacks b and adds c"),
+        ([[plain], [{"a": np.zeros(4), "b": 1}]], r"`a` is float64 \(3,\) .*\(4,\) in config 1"),
+        ([[plain], [{"a": np.zeros(3), "b": 1.0}]], r"`b` is int64 .*float64 \(\) in config 1"),
+        ([[plain, plain], [plain]], r"equally many curves.*got \[2, 1\]"),
+        ([[], []], r"at least one, of every config \(got \[0, 0\]\)"),
+        ([], r"got \[\]"),
+    ]
+    for curves_hs, message in cases:
+        with pytest.raises(StorageError, match=message):
+            archives.stack_curves(curves_hs)
+    with pytest.raises(StorageError, match=r"compared with x\.curves, y\.curves lacks a, b"):
+        archives.stack_curves([[plain, {}]], [["x.curves", "y.curves"]])
+
+
+# Building from the original's curves
+
+
+def by_repetition(archive):
+    """Each config's repetitions as a set of bits: the original stacked them in no set order."""
+    return [
+        {
+            tuple((key, archive[key][h, s].tobytes()) for key in sorted(archive))
+            for s in range(archive["num_steps"].shape[1])
+        }
+        for h in range(archive["num_steps"].shape[0])
+    ]
+
+
+@pytest.mark.parametrize("fixtures", FIXTURES)
+@pytest.mark.parametrize("threads", [0, 8])
+def test_the_originals_curves_give_the_originals_archive(fixtures, threads, tmp_path):
+    paths = sorted((fixtures / "archives" / TASK).glob("*.npz"))
+    assert paths
+    for path in paths:
+        family = path.stem.removesuffix("_100_R2")  # the folders of some have the LR, too
+        if not (fixtures / "baselines" / TASK / f"{family}_lr0.1").is_dir():
+            family = family.removesuffix("LR")
+        labels = [f"{family}_lr{lr}" for lr in (0.001, 0.01, 0.1)]
+        cell = hparam_set(path.stem, labels, schedule={**SCHEDULE, "num_steps": 100})
+        root = str(fixtures / "baselines")
+        url = archives.build_archive(TASK, cell, root, str(tmp_path), threads)
+        assert url == f"{tmp_path}/{TASK}/{path.name}"
+        ours = archives.load_archive(TASK, path.stem, root=str(tmp_path))
+        theirs = archives.load_archive(TASK, path.stem, root=str(fixtures / "archives"))
+        assert {k: (a.dtype, a.shape) for k, a in ours.items()} == {
+            k: (a.dtype, a.shape) for k, a in theirs.items()
+        }
+        assert by_repetition(ours) == by_repetition(theirs)
+
+
+# Building from ours
+
+
+@pytest.mark.parametrize("threads", [0, 8])
+def test_a_complete_cell_is_archived_in_the_order_of_set_and_seed(root, threads):
+    for seed in (2, 1, 0):  # written in no order, and one more than the set asks for
+        fill(root, seeds=[seed])
+    url = archives.build_archive(TASK, hparam_set(), root, f"{root}/archives", threads)
+    assert url == f"{root}/archives/{TASK}/SGDLR_20_R2.npz"
+    archive = archives.load_archive(TASK, "SGDLR_20_R2", f"{root}/archives")
+    assert archive["seed"].tolist() == [[0, 1]] * 3
+    assert archive["opt_name"].tolist() == [[label] * 2 for label in LABELS]
+    assert archive["eval/train/loss"].shape == (3, 2, 3)
+    assert archive["eval/test/accuracy"].dtype == np.float32
+    assert archive["num_steps"].dtype == np.int64
+    assert archive["gin_operative_config"].dtype == "<U11"
+
+
+def test_default_roots_come_from_the_environment(root, monkeypatch):
+    monkeypatch.setenv("LOPT_BASELINE_DIR", f"{root}/curves/")
+    monkeypatch.setenv("LOPT_BASELINE_ARCHIVES_DIR", f"{root}/archives/")
+    fill(None)
+    assert archives.build_archive(TASK, hparam_set())
+    assert archives.list_hparam_sets_for_task(TASK) == ["SGDLR_20_R2"]
+    assert archives.load_archive(TASK, "SGDLR_20_R2")["seed"].shape == (3, 2)
+
+
+def test_an_incomplete_cell_is_not_archived_and_says_what_it_lacks(root):
+    assert archives.missing_repetitions(TASK, hparam_set(labels=LABELS[:1]), root) == [
+        (LABELS[0], 0),
+        (LABELS[0], 1),
+    ]
+    urls = fill(root)
+    assert archives.missing_repetitions(TASK, hparam_set(), root) == []
+    storage.remove(urls[LABELS[1], 1])
+    assert archives.missing_repetitions(TASK, hparam_set(), root) == [(LABELS[1], 1)]
+    assert archives.build_archive(TASK, hparam_set(), root, root) is None
+    assert archives.list_hparam_sets_for_task(TASK, root) == []
+
+
+def test_seeds_beyond_the_sets_do_not_stand_in(root):
+    fill(root, seeds=(0, 2))
+    assert archives.missing_repetitions(TASK, hparam_set(labels=LABELS[:1]), root) == [
+        (LABELS[0], 1)
+    ]
+
+
+def test_the_newest_curve_of_a_seed_is_archived(root):
+    folder = fill(root)[LABELS[0], 0].rpartition("/")[0]
+    newer = example(value=77)
+    storage.write_npz(f"{folder}/99990101_000000_{newer['trial_id']}.curves", newer)
+    archives.build_archive(TASK, hparam_set(), root, root)
+    assert archives.load_archive(TASK, "SGDLR_20_R2", root)["train/loss"][0, 0, 0] == 77
+
+
+def test_curves_with_other_keys_are_named(root):
+    fill(root)
+    url = curves.write_curve(example(LABELS[2], 1, extra={"note": "x"}), root)
+    name = url.rpartition("/")[2]
+    with pytest.raises(StorageError, match=rf"{name} lacks none and adds note"):
+        archives.build_archive(TASK, hparam_set(), root, root)
+
+
+def test_a_bad_file_beside_a_complete_cell_does_not_stop_its_archive(root):
+    folder = fill(root)[LABELS[0], 0].rpartition("/")[0]
+    with fsspec.open(f"{folder}/20260101_000000_aaaaaaaaaa.curves", "wb") as file:
+        file.write(b"bad")
+    with pytest.warns(curves.CorruptFileWarning, match=r"_aaaaaaaaaa\.curves"):
+        assert archives.build_archive(TASK, hparam_set(), root, f"{root}/archives")
+    assert archives.build_archive(TASK, hparam_set(), root, root, clear_bad_files=True)
+    assert len(storage.list_files(folder, ".curves.bad")) == 1
+
+
+def test_an_archive_is_rewritten_only_if_its_curves_changed(root, monkeypatch):
+    fill(root)
+    url = archives.build_archive(TASK, hparam_set(), root, root)
+    write_npz, written = storage.write_npz, []
+
+    def record(url, arrays):
+        written.append(url)
+        write_npz(url, arrays)
+
+    monkeypatch.setattr(storage, "write_npz", record)
+    assert archives.build_archive(TASK, hparam_set(), root, root) == url
+    assert written == []
+    curves.write_curve(example(value=77), root)
+    written.clear()
+    assert archives.build_archive(TASK, hparam_set(), root, root) == url
+    assert written == [url]
+
+
+# The archives of a task
+
+
+def test_archives_are_listed_loaded_and_deleted(root):
+    assert archives.list_hparam_sets_for_task(TASK, root) == []
+    for name in ("SGDLR_20_R2", "AdamLR_20_R2"):
+        url = archives.write_archive(TASK, name, archives.stack_curves([[example()]]), root)
+        assert url == f"{root}/{TASK}/{name}.npz"
+    storage.write_npz(f"{root}/{TASK}/SGDLR_20_R2.npz.bad", {"a": 1})
+    assert archives.list_hparam_sets_for_task(TASK, root) == ["AdamLR_20_R2", "SGDLR_20_R2"]
+    assert curves_equal(
+        {
+            key: array[0, 0]
+            for key, array in archives.load_archive(TASK, "AdamLR_20_R2", root).items()
+        },
+        example(),
+    )
+    archives.delete_archive("SGDLR_20_R2", TASK, root)
+    assert archives.list_hparam_sets_for_task(TASK, root) == ["AdamLR_20_R2"]
+
+
+@pytest.mark.parametrize(
+    "use", [archives.load_archive, lambda t, s, r: archives.delete_archive(s, t, r)]
+)
+def test_a_missing_archive_is_an_error_that_says_what_there_is(root, use):
+    with pytest.raises(
+        StorageError, match=f"no archive of `S` for task `{TASK}` .*has no archives"
+    ):
+        use(TASK, "S", root)
+    archives.write_archive(TASK, "AdamLR_20_R2", {"a": 1}, root)
+    with pytest.raises(StorageError, match=r"S\.npz`: its archives are AdamLR_20_R2"):
+        use(TASK, "S", root)
+
+
+def test_a_corrupt_archive_is_an_error_that_names_it(root):
+    url = archives.write_archive(TASK, "S", {"a": 1}, root)
+    with fsspec.open(url, "wb") as file:
+        file.write(b"bad")
+    with pytest.raises(storage.CorruptFileError, match=r"S\.npz"):
+        archives.load_archive(TASK, "S", root)

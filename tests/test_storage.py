@@ -1,0 +1,430 @@
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import uuid
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import fsspec
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optsuite import storage
+from optsuite.errors import StorageError
+
+ARRAYS = {"train/loss": np.array([1.5, np.nan], np.float32), "num_steps": 3, "opt_name": "Adam_lr1"}
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(params=["local", "memory"])
+def root(request, tmp_path):
+    return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
+
+
+class CountingFileSystem(MemoryFileSystem):
+    """An object store that keeps a list of what it was asked."""
+
+    protocol = "counting"
+    store = {}  # noqa: RUF012 (as in the base class)
+    calls = []  # noqa: RUF012
+    is_read_only = False
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("counting://", "memory://", 1))
+
+    def pipe_file(self, path, value, mode="overwrite", **kwargs):
+        self.calls.append("put")
+        if self.is_read_only:
+            raise RuntimeError("403 Forbidden")  # back ends raise what they like
+        super().pipe_file(path, value, mode, **kwargs)
+
+    def cat_file(self, path, start=None, end=None, **kwargs):
+        self.calls.append("get")
+        return super().cat_file(path, start, end, **kwargs)
+
+    def ls(self, path, detail=True, **kwargs):
+        self.calls.append("list")
+        return super().ls(path, detail, **kwargs)
+
+    def makedirs(self, path, exist_ok=False):
+        self.calls.append("makedirs")
+
+    def _rm(self, path):
+        self.calls.append("delete")
+        super()._rm(path)
+
+
+@pytest.fixture
+def object_store(monkeypatch):
+    fsspec.register_implementation("counting", CountingFileSystem, clobber=True)
+    monkeypatch.setattr(CountingFileSystem, "calls", [])
+    monkeypatch.setattr(CountingFileSystem, "store", {})
+    return CountingFileSystem
+
+
+def assert_same_arrays(left, right):
+    assert left.keys() == right.keys()
+    for key in left:
+        old, new = np.asarray(left[key]), np.asarray(right[key])
+        assert (old.dtype, old.shape) == (new.dtype, new.shape), key
+        assert old.tobytes() == new.tobytes(), key
+
+
+def npy_bytes(array, allow_pickle=False):
+    buffer = BytesIO()
+    np.save(buffer, array, allow_pickle=allow_pickle)
+    return buffer.getvalue()
+
+
+def zip_bytes(members):
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def put(url, content):
+    with fsspec.open(url, "wb", auto_mkdir=True) as file:
+        file.write(content)
+
+
+# Roots and names
+
+
+@pytest.mark.parametrize(
+    ("variable", "read", "folder"),
+    [
+        ("LOPT_BASELINE_DIR", storage.baseline_dir, "lopt_baselines"),
+        ("LOPT_BASELINE_ARCHIVES_DIR", storage.archives_dir, "lopt_baselines_archives"),
+    ],
+)
+def test_roots_come_from_the_environment_at_call_time(variable, read, folder, monkeypatch):
+    monkeypatch.delenv(variable, raising=False)
+    assert read() == str(Path.home() / folder)
+    for value, expected in [
+        ("~/curves/", str(Path.home() / "curves")),
+        ("gs://gresearch/lopt//", "gs://gresearch/lopt"),
+        ("memory://", "memory://"),
+        ("/", "/"),
+        ("", str(Path.home() / folder)),
+    ]:
+        monkeypatch.setenv(variable, value)
+        assert read() == expected
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        ("/a/", "/a/T/Adam_lr1e-05/100_10_5_50"),
+        ("s3://bucket/", "s3://bucket/T/Adam_lr1e-05/100_10_5_50"),
+        ("memory://", "memory://T/Adam_lr1e-05/100_10_5_50"),
+        ("/", "/T/Adam_lr1e-05/100_10_5_50"),
+        ("file:///", "file:///T/Adam_lr1e-05/100_10_5_50"),
+    ],
+)
+def test_curve_dir_is_the_originals(root, expected):
+    assert storage.curve_dir("T", "Adam_lr1e-05", 100, 10, 5, 50, root=root) == expected
+
+
+def test_default_root_is_used(monkeypatch):
+    monkeypatch.setenv("LOPT_BASELINE_DIR", "s3://b/c/")
+    monkeypatch.setenv("LOPT_BASELINE_ARCHIVES_DIR", "s3://b/a/")
+    assert storage.curve_dir("T", "O", 1, 2, 3, 4) == "s3://b/c/T/O/1_2_3_4"
+    assert storage.archive_path("T", "AdamLR_100_R2") == "s3://b/a/T/AdamLR_100_R2.npz"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a::b"])
+def test_a_name_cannot_leave_its_folder(name):
+    with pytest.raises(StorageError, match="cannot name a folder"):
+        storage.curve_dir("T", name, 1, 1, 1, 1, root="/a")
+    with pytest.raises(StorageError, match="cannot name a folder"):
+        storage.archive_path(name, "S", root="/a")
+
+
+# Round trips
+
+
+def test_round_trip_creates_folders(root):
+    url = f"{root}/a/b/c.npz"
+    storage.write_npz(url, ARRAYS)
+    assert_same_arrays(storage.read_npz(url), ARRAYS)
+    storage.write_npz(url, {"other": 1})
+    assert_same_arrays(storage.read_npz(url), {"other": 1})
+
+
+def test_numpy_reads_what_we_write_and_we_what_it_writes(tmp_path):
+    storage.write_npz(str(tmp_path / "ours.npz"), ARRAYS)
+    with np.load(tmp_path / "ours.npz", allow_pickle=True) as theirs:  # as the original does
+        assert_same_arrays(dict(theirs.items()), ARRAYS)
+    np.savez_compressed(tmp_path / "theirs.npz", **ARRAYS)
+    assert_same_arrays(storage.read_npz(str(tmp_path / "theirs.npz")), ARRAYS)
+
+
+dtypes = st.one_of(
+    hnp.boolean_dtypes(),
+    hnp.integer_dtypes(),
+    hnp.unsigned_integer_dtypes(),
+    hnp.floating_dtypes(),
+    hnp.complex_number_dtypes(),
+    hnp.unicode_string_dtypes(),
+    hnp.byte_string_dtypes(),
+    hnp.datetime64_dtypes(),
+)
+keys = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+arrays = st.dictionaries(
+    keys | st.sampled_from(["file", "allow_pickle", "a", "a.npy", "train/loss"]),
+    hnp.arrays(dtypes, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(arrays)
+@settings(deadline=None)
+def test_writing_then_reading_is_the_identity(written):
+    url = "memory://hypothesis/round_trip.npz"
+    storage.write_npz(url, written)
+    assert_same_arrays(storage.read_npz(url), written)
+
+
+@pytest.mark.parametrize("value", [None, [object()], {"a": 1}, np.array(["a", None], object)])
+def test_python_objects_are_refused(root, value):
+    with pytest.raises(StorageError, match=r"cannot write `bad` to .*Python objects"):
+        storage.write_npz(f"{root}/a.npz", {"good": 1, "bad": value})
+    assert storage.list_files(root, "") == []
+
+
+def test_ragged_lists_and_empty_mappings_are_refused(root):
+    with pytest.raises(StorageError, match="cannot write `bad`"):
+        storage.write_npz(f"{root}/a.npz", {"bad": [[1], [1, 2]]})
+    with pytest.raises(StorageError, match="at least one array"):
+        storage.write_npz(f"{root}/a.npz", {})
+
+
+# Bad files
+
+
+class Bomb:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+WHOLE = zip_bytes({"a.npy": npy_bytes(np.arange(1000)), "b.npy": npy_bytes(np.arange(1000))})
+FLIPPED = WHOLE[:500] + bytes([WHOLE[500] ^ 1]) + WHOLE[501:]
+BAD_FILES = {
+    "empty": b"",
+    "text": b"404 not found\n",
+    "truncated": WHOLE[:-200],
+    "half": WHOLE[: len(WHOLE) // 2],
+    "flipped bit": FLIPPED,
+    "npy": npy_bytes(np.arange(3)),
+    "zip without npy": zip_bytes({"readme.txt": b"hello"}),
+    "zip with both": zip_bytes({"a.npy": npy_bytes(np.arange(3)), "readme.txt": b"hello"}),
+    "empty zip": zip_bytes({}),
+    "short npy": zip_bytes({"a.npy": npy_bytes(np.arange(30))[:-8]}),
+    "huge header": zip_bytes(
+        {"a.npy": npy_bytes(np.zeros(10)).replace(b"(10,)", b"(9" + b"9" * 14 + b",)")}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_is_an_error_that_names_it(root, name):
+    put(f"{root}/bad.npz", BAD_FILES[name])
+    with pytest.raises(
+        storage.CorruptFileError, match=r"bad\.npz.*delete it or run its trial"
+    ) as e:
+        storage.read_npz(f"{root}/bad.npz")
+    assert e.value.__cause__ is not None
+
+
+def test_pickles_are_never_loaded(tmp_path):
+    marker = tmp_path / "marker"
+    bomb = np.array([Bomb(marker)], dtype=object)
+    contents = {
+        "pickle": pickle.dumps(Bomb(marker)),
+        "npy": npy_bytes(bomb, allow_pickle=True),
+        "npz": zip_bytes({"a.npy": npy_bytes(bomb, allow_pickle=True)}),
+        "raw member": zip_bytes({"a.npy": pickle.dumps(Bomb(marker))}),
+    }
+    for name, content in contents.items():
+        put(str(tmp_path / name), content)
+        with pytest.raises(storage.CorruptFileError):
+            storage.read_npz(str(tmp_path / name))
+    assert not marker.exists()
+    with np.load(tmp_path / "npz", allow_pickle=True) as loaded:
+        assert loaded["a"].shape == (1,)
+    assert marker.exists()  # so the bomb does work
+
+
+def test_a_missing_file_is_an_error_that_names_it(root):
+    with pytest.raises(storage.MissingFileError, match=r"no\.npz.*no such file; run its trial"):
+        storage.read_npz(f"{root}/no.npz")
+
+
+def test_a_folder_is_not_called_corrupt(tmp_path):
+    with pytest.raises(StorageError, match="cannot read") as error:
+        storage.read_npz(str(tmp_path))
+    assert not isinstance(error.value, storage.CorruptFileError)
+
+
+# Listing, deleting, setting aside
+
+
+def test_list_files_gives_sorted_urls_of_one_folder(root):
+    for name in ["b.curves", "a.curves", "c.npz", "deep/d.curves", "b.curves.bad"]:
+        storage.write_npz(f"{root}/{name}", ARRAYS)
+    urls = storage.list_files(f"{root}/", ".curves")
+    assert urls == [f"{root}/a.curves", f"{root}/b.curves"]
+    assert [len(storage.read_npz(url)) for url in urls] == [3, 3]
+    assert storage.list_files(f"{root}/none/at/all", ".curves") == []
+
+
+def test_remove_deletes_one_file_even_if_its_name_looks_like_a_pattern(root):
+    for name in ["a*.npz", "ab.npz", "[ab].npz", "a.npz"]:
+        storage.write_npz(f"{root}/{name}", ARRAYS)
+    storage.remove(f"{root}/a*.npz")
+    storage.remove(f"{root}/[ab].npz")
+    assert storage.list_files(root, ".npz") == [f"{root}/a.npz", f"{root}/ab.npz"]
+    with pytest.raises(storage.MissingFileError, match=r"cannot delete .*a\*"):
+        storage.remove(f"{root}/a*.npz")
+    storage.remove(f"{root}/a*.npz", missing_ok=True)
+
+
+def test_set_aside_hides_a_file_and_keeps_it(root):
+    storage.write_npz(f"{root}/a.curves", ARRAYS)
+    assert storage.set_aside(f"{root}/a.curves") == f"{root}/a.curves.bad"
+    assert storage.list_files(root, ".curves") == []
+    assert_same_arrays(storage.read_npz(f"{root}/a.curves.bad"), ARRAYS)
+    with pytest.raises(storage.MissingFileError, match="cannot set aside"):
+        storage.set_aside(f"{root}/a.curves")
+
+
+# Atomicity
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+def test_a_failing_local_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, broken):
+    url = str(tmp_path / "a.npz")
+    storage.write_npz(url, {"old": 1})
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*{"fsync": (os, "fsync", fail), "replace": (Path, "replace", fail)}[broken])
+    with pytest.raises(StorageError, match=r"cannot write .*a\.npz.*No space left"):
+        storage.write_npz(url, {"new": 2})
+    monkeypatch.undo()
+    assert_same_arrays(storage.read_npz(url), {"old": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_threads_that_write_one_file_never_corrupt_it(root):
+    url = f"{root}/a.npz"
+    storage.write_npz(url, {"value": np.zeros(5000)})
+
+    def write(number):
+        for _ in range(10):
+            storage.write_npz(url, {"value": np.full(5000, number)})
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert np.ptp(storage.read_npz(url)["value"]) == 0
+    assert storage.list_files(root, "") == [url]
+
+
+WRITER = """
+import sys, numpy as np
+from optsuite import storage
+for step in range(40):
+    storage.write_npz(sys.argv[1], {"value": np.full(20_000, int(sys.argv[2]))})
+"""
+
+
+def test_processes_that_write_one_file_never_corrupt_it(tmp_path):
+    url = str(tmp_path / "a.npz")
+    storage.write_npz(url, {"value": np.zeros(20_000)})
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, url, str(n)], env=environment)
+        for n in range(2)
+    ]
+    while any(writer.poll() is None for writer in writers):
+        assert np.ptp(storage.read_npz(url)["value"]) == 0
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_an_object_store_sees_one_put_one_get_and_no_listing(object_store):
+    storage.write_npz("counting://bucket/a/b.npz", ARRAYS)
+    storage.read_npz("counting://bucket/a/b.npz")
+    storage.remove("counting://bucket/a/b.npz")
+    assert object_store.calls == ["put", "get", "delete"]
+
+
+def test_folders_are_made_where_a_put_needs_them(object_store, monkeypatch):
+    made = []
+
+    def pipe_file(self, path, value, **kwargs):
+        if not made:
+            raise FileNotFoundError(path)
+        MemoryFileSystem.pipe_file(self, path, value)
+
+    monkeypatch.setattr(object_store, "pipe_file", pipe_file)
+    monkeypatch.setattr(object_store, "makedirs", lambda self, path, exist_ok: made.append(path))
+    storage.write_npz("counting://bucket/a/b.npz", ARRAYS)
+    assert made == ["/bucket/a"]
+    assert_same_arrays(storage.read_npz("counting://bucket/a/b.npz"), ARRAYS)
+
+
+# Places that cannot be written or opened
+
+
+def test_check_writable_leaves_nothing_behind(root):
+    storage.check_writable(f"{root}/")
+    assert storage.list_files(root, "") == []
+
+
+def test_a_root_below_a_file_is_not_writable(tmp_path):
+    (tmp_path / "file").touch()
+    root = str(tmp_path / "file" / "curves")
+    with pytest.raises(
+        StorageError, match=r"file/curves.*--opt-storage.*LOPT_BASELINE_ARCHIVES_DIR"
+    ):
+        storage.check_writable(root)
+    with pytest.raises(StorageError, match=r"cannot write .*a\.npz"):
+        storage.write_npz(f"{root}/a.npz", ARRAYS)
+
+
+def test_a_read_only_store_is_not_writable(object_store, monkeypatch):
+    monkeypatch.setattr(object_store, "is_read_only", True)
+    with pytest.raises(StorageError, match=r"counting://bucket.*403 Forbidden.*LOPT_BASELINE_DIR"):
+        storage.check_writable("counting://bucket")
+
+
+def test_an_unknown_protocol_is_named():
+    with pytest.raises(StorageError, match=r"cannot open `foo://a/b\.npz`.*foo.*s3://"):
+        storage.read_npz("foo://a/b.npz")
+
+
+@pytest.mark.parametrize(("protocol", "extra"), [("s3", "s3"), ("gs", "gcs"), ("gcs", "gcs")])
+def test_a_missing_package_prints_its_install_line(protocol, extra, monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    for use in (storage.read_npz, storage.check_writable):
+        with pytest.raises(StorageError, match=rf"pip install 'optsuite\[{extra}\]'"):
+            use(f"{protocol}://bucket/a.npz")
