@@ -1,0 +1,72 @@
+"""AdaGrad."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from optsuite.optimizers._base import Optimizer, Scalar, Schedule, cast, chain, piece
+from optsuite.optimizers._lr import scale_by_lr
+from optsuite.tree import tree_map
+
+if TYPE_CHECKING:
+    from optsuite._types import Params
+
+
+class AdaGradState(NamedTuple):
+    """State of `scale_by_adagrad`."""
+
+    sum_of_squares: Params  # of all gradients so far, shaped like params
+
+
+def scale_by_adagrad(*, initial_accumulator_value: Scalar = 0.1, eps: Scalar = 1e-7) -> Optimizer:
+    """Divide by the root of the sum of squares: a = a + g^2, giving g / sqrt(a + eps).
+
+    Args:
+        initial_accumulator_value: >= 0, where a starts.
+        eps: > 0, added under the root.
+
+    Source: optax, `_src/transform.py: scale_by_rss`.
+
+    Example:
+        >>> opt = chain(scale_by_adagrad(), scale_by_lr(1e-2))
+    """
+
+    def init(params: Params) -> AdaGradState:
+        def start(p: Tensor) -> Tensor:
+            return torch.zeros_like(p) + cast(initial_accumulator_value, p)
+
+        return AdaGradState(tree_map(start, params))
+
+    def update(grads: Params, state: AdaGradState, _: Params) -> tuple[Params, AdaGradState]:
+        def direction(g: Tensor, a: Tensor) -> Tensor:
+            return g * torch.rsqrt(a + cast(eps, a))
+
+        total = tree_map(lambda a, g: torch.addcmul(a, g, g), state.sum_of_squares, grads)
+        return tree_map(direction, grads, total), AdaGradState(total)
+
+    return piece(init, update)
+
+
+def adagrad(
+    lr: Scalar | Schedule, *, initial_accumulator_value: Scalar = 0.1, eps: Scalar = 1e-7
+) -> Optimizer:
+    """AdaGrad: a += g^2; p -= lr g / sqrt(a + eps).
+
+    Args:
+        lr: Learning rate, >= 0, or a schedule.
+        initial_accumulator_value: >= 0, where the sum a starts; 0.1 as in optax, 0 in torch.
+        eps: > 0, added under the root; torch adds it to the root.
+
+    Source: Duchi et al., https://jmlr.org/papers/v12/duchi11a.html;
+    `learned_optimization/optimizers/optax_opts.py: AdaGrad`.
+
+    Example:
+        >>> opt = adagrad(lr=1e-2)
+    """
+    return chain(
+        scale_by_adagrad(initial_accumulator_value=initial_accumulator_value, eps=eps),
+        scale_by_lr(lr),
+    )

@@ -1,0 +1,113 @@
+"""Adam."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from optsuite.optimizers._base import (
+    Optimizer,
+    Scalar,
+    Schedule,
+    average,
+    average_square,
+    cast,
+    chain,
+    decay_power,
+    first_step,
+    piece,
+)
+from optsuite.optimizers._lr import scale_by_lr
+from optsuite.tree import tree_map
+
+if TYPE_CHECKING:
+    from optsuite._types import Params
+
+
+class AdamState(NamedTuple):
+    """State of `scale_by_adam`."""
+
+    step: Tensor  # (), updates made
+    mu: Params  # moving average of the gradient, shaped like params
+    nu: Params  # moving average of its square, shaped like params
+
+
+def init_moments(params: Params) -> AdamState:
+    """Start both averages at 0."""
+    zeros_like = torch.zeros_like
+    return AdamState(first_step(params), tree_map(zeros_like, params), tree_map(zeros_like, params))
+
+
+def scale_by_adam(
+    *,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_root: Scalar = 1e-8,
+) -> Optimizer:
+    """Divide the mean gradient by its root mean square, both as moving averages.
+
+    m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; at the t-th update it gives
+    m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t) + eps_root) + eps).
+
+    Args:
+        beta1: In [0, 1).
+        beta2: In [0, 1).
+        eps: > 0, added to the root.
+        eps_root: >= 0, added under the root.
+
+    Source: optax, `_src/transform.py: scale_by_adam`, whose eps_root is 0 unless given.
+
+    Example:
+        >>> opt = chain(scale_by_adam(eps_root=0.0), scale_by_lr(1e-3))
+    """
+
+    def update(grads: Params, state: AdamState, _: Params) -> tuple[Params, AdamState]:
+        step = state.step + 1
+        mu = average(state.mu, grads, beta1)
+        nu = average_square(state.nu, grads, beta2)
+
+        # The correction of m multiplies the divisor instead, inside the terms that are scalars.
+        correction = 1 - decay_power(beta1, step)
+        nu_factor = correction * correction / (1 - decay_power(beta2, step))
+        root_term = eps_root * correction * correction
+        term = eps * correction
+
+        def direction(m: Tensor, v: Tensor) -> Tensor:
+            root = torch.sqrt(v * cast(nu_factor, v) + cast(root_term, v))
+            return m / (root + cast(term, v))
+
+        return tree_map(direction, mu, nu), AdamState(step, mu, nu)
+
+    return piece(init_moments, update)
+
+
+def adam(
+    lr: Scalar | Schedule,
+    *,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_root: Scalar = 1e-8,
+) -> Optimizer:
+    """Adam: p -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t) + eps_root) + eps).
+
+    Args:
+        lr: Learning rate, >= 0, or a schedule.
+        beta1: In [0, 1), of the moving average m of the gradient.
+        beta2: In [0, 1), of the moving average v of its square.
+        eps: > 0, added to the root.
+        eps_root: >= 0, added under the root.
+
+    Source: Kingma and Ba, https://arxiv.org/abs/1412.6980;
+    `learned_optimization/optimizers/optax_opts.py: Adam`, whose eps_root is 1e-8. So gradients
+    below about 1e-4 move less than under `torch.optim.Adam`, which is `eps_root=0.0`.
+
+    Example:
+        >>> opt = adam(lr=1e-3)
+    """
+    return chain(
+        scale_by_adam(beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root), scale_by_lr(lr)
+    )

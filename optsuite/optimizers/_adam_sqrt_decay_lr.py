@@ -1,0 +1,39 @@
+"""Adam with a linear ramp-up and an inverse square root decay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optsuite.optimizers._adam import adam
+from optsuite.optimizers._schedules import linear_rampup_sqrt_decay
+
+if TYPE_CHECKING:
+    from optsuite.optimizers._base import Optimizer, Scalar
+
+
+def adam_sqrt_decay_lr(
+    lr: Scalar,
+    *,
+    warmup_steps: Scalar = 1000,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_root: Scalar = 1e-8,
+) -> Optimizer:
+    """`adam` by the schedule `linear_rampup_sqrt_decay`.
+
+    Args:
+        lr: The highest learning rate, >= 0.
+        warmup_steps: > 0, the update at which it is reached.
+        beta1: As in `adam`.
+        beta2: As in `adam`.
+        eps: As in `adam`.
+        eps_root: As in `adam`.
+
+    Source: `learned_optimization/baselines/hparam_sets.py: AdamSqrtDecayLR`.
+
+    Example:
+        >>> opt = adam_sqrt_decay_lr(lr=1e-3)
+    """
+    schedule = linear_rampup_sqrt_decay(lr, warmup_steps=warmup_steps)
+    return adam(schedule, beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root)

@@ -1,0 +1,38 @@
+"""AdamW."""
+
+from __future__ import annotations
+
+from optsuite.optimizers._adam import scale_by_adam
+from optsuite.optimizers._base import Optimizer, Scalar, Schedule, chain
+from optsuite.optimizers._decay import add_decayed_weights
+from optsuite.optimizers._lr import scale_by_lr
+
+
+def adamw(
+    lr: Scalar | Schedule,
+    *,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 1e-4,
+) -> Optimizer:
+    """Adam with decoupled weight decay: p -= lr (adam direction + weight_decay p).
+
+    Args:
+        lr: Learning rate, >= 0, or a schedule; it multiplies the decay too.
+        beta1: In [0, 1), of the moving average of the gradient.
+        beta2: In [0, 1), of the moving average of its square.
+        eps: > 0, added to the root. There is none under the root, unlike in `adam`.
+        weight_decay: >= 0, of every tensor. The default is optax's; torch's is 1e-2.
+
+    Source: Loshchilov and Hutter, https://arxiv.org/abs/1711.05101;
+    `learned_optimization/optimizers/optax_opts.py: AdamW`.
+
+    Example:
+        >>> opt = adamw(lr=1e-3, weight_decay=1e-2)
+    """
+    return chain(
+        scale_by_adam(beta1=beta1, beta2=beta2, eps=eps, eps_root=0.0),
+        add_decayed_weights(weight_decay),
+        scale_by_lr(lr),
+    )

@@ -1,0 +1,179 @@
+"""What an optimizer is, how pieces are chained, and the arithmetic that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from optsuite.tree import tree_map
+
+if TYPE_CHECKING:
+    from optsuite._types import Params
+
+Scalar: TypeAlias = float | Tensor
+"""A hyperparameter: a Python number, or a 0-d tensor so that it can differ per trial."""
+
+OptState: TypeAlias = Any
+"""What an optimizer remembers: a pytree of tensors, of a type that only its own functions know."""
+
+Schedule: TypeAlias = Callable[[Tensor], Tensor]
+"""Gives the learning rate, a 0-d tensor, from the number of updates already made, a 0-d float32."""
+
+
+class Init(Protocol):
+    """Makes the state from which the first update starts."""
+
+    def __call__(self, params: Params, *, num_steps: int | None = None) -> OptState:
+        """Make the state.
+
+        Args:
+            params: The initial parameters; the state lives on their device.
+            num_steps: How many updates will be made, for rules that depend on the horizon.
+        """
+
+
+class Update(Protocol):
+    """Turns gradients into what is to be added to the parameters."""
+
+    def __call__(
+        self, grads: Params, state: OptState, params: Params, *, loss: Tensor | None = None
+    ) -> tuple[Params, OptState]:
+        """Compute one update; nothing is modified in place.
+
+        Args:
+            grads: The gradients, named and shaped like `params`.
+            state: What `init` or the previous update returned.
+            params: The parameters at which the gradients were taken.
+            loss: The 0-d loss at `params`, for rules that look at it.
+
+        Returns:
+            `updates` with new params = params + updates, and the next state.
+        """
+
+
+class Optimizer(NamedTuple):
+    """A pair of pure functions for one trial; `torch.vmap` lifts them over many.
+
+    Example:
+        >>> from optsuite.optimizers import adam
+        >>> params = {"weight": torch.ones(2)}
+        >>> opt = adam(lr=0.1)
+        >>> state = opt.init(params)
+        >>> updates, state = opt.update({"weight": torch.tensor([2.0, -3.0])}, state, params)
+        >>> updates["weight"]
+        tensor([-0.1000,  0.1000])
+    """
+
+    init: Init
+    update: Update
+
+
+def piece(
+    init: Callable[[Params], OptState],
+    update: Callable[[Params, OptState, Params], tuple[Params, OptState]],
+) -> Optimizer:
+    """Make an optimizer of a rule that needs neither the number of steps nor the loss."""
+
+    def init_piece(params: Params, *, num_steps: int | None = None) -> OptState:
+        del num_steps
+        return init(params)
+
+    def update_piece(
+        grads: Params, state: OptState, params: Params, *, loss: Tensor | None = None
+    ) -> tuple[Params, OptState]:
+        del loss
+        return update(grads, state, params)
+
+    return Optimizer(init_piece, update_piece)
+
+
+def stateless(update: Callable[[Params, Params], Params]) -> Optimizer:
+    """Make an optimizer of a function that gives updates from (gradients, parameters)."""
+    return piece(lambda _: (), lambda grads, state, params: (update(grads, params), state))
+
+
+def chain(*pieces: Optimizer) -> Optimizer:
+    """Feed the updates of each piece to the next as its gradients.
+
+    Args:
+        pieces: In the order in which they are applied.
+
+    Returns:
+        An optimizer whose state is the tuple of the pieces' states.
+
+    Example:
+        >>> from optsuite.optimizers import scale_by_adam, scale_by_lr
+        >>> opt = chain(scale_by_adam(eps_root=0.0), scale_by_lr(1e-3))
+    """
+
+    def init(params: Params, *, num_steps: int | None = None) -> tuple[OptState, ...]:
+        return tuple(one.init(params, num_steps=num_steps) for one in pieces)
+
+    def update(
+        grads: Params, state: tuple[OptState, ...], params: Params, *, loss: Tensor | None = None
+    ) -> tuple[Params, tuple[OptState, ...]]:
+        next_state = []
+        for one, old in zip(pieces, state, strict=True):
+            grads, new = one.update(grads, old, params, loss=loss)
+            next_state.append(new)
+        return grads, tuple(next_state)
+
+    return Optimizer(init, update)
+
+
+def first_step(params: Params) -> Tensor:
+    """Give 0, the number of updates made at the start, on the device of `params`.
+
+    A 0-d float32 tensor, which counts exactly up to 2**24.
+    """
+    device = next((p.device for p in params.values()), None)
+    return torch.zeros((), dtype=torch.float32, device=device)
+
+
+def cast(value: Scalar, like: Tensor) -> Scalar:
+    """Give a 0-d tensor the dtype of `like`; a Python number takes it by itself."""
+    if isinstance(value, Tensor) and value.dtype != like.dtype:
+        return value.to(like.dtype)
+    return value
+
+
+def decay_power(decay: Scalar, step: Tensor) -> Tensor:
+    """Give decay**step, the weight that a moving average of `step` terms leaves to its start.
+
+    In float32 whatever the parameters are, as in optax: at a decay of 0.999 the first values of
+    1 - decay**step are 1e-5 away from those of float64.
+    """
+    return torch.pow(cast(decay, step), step)
+
+
+def add_scaled(tensor: Tensor, other: Tensor, factor: Scalar) -> Tensor:
+    """Give tensor + factor * other in one pass over memory."""
+    if isinstance(factor, Tensor):
+        return torch.addcmul(tensor, other, factor.to(tensor.dtype))
+    return torch.add(tensor, other, alpha=factor)
+
+
+def average(old: Params, new: Params, decay: Scalar) -> Params:
+    """Give decay * old + (1 - decay) * new."""
+    gain = 1 - decay
+    return tree_map(lambda m, g: torch.lerp(m, g, cast(gain, m)), old, new)
+
+
+def average_square(old: Params, new: Params, decay: Scalar) -> Params:
+    """Give decay * old + (1 - decay) * new**2.
+
+    Not by `lerp`, whose difference of two infinities would make a NaN of an average that has
+    overflowed; kept infinite, it stops its parameter where it is, as in optax.
+    """
+    gain = 1 - decay
+
+    def one(v: Tensor, g: Tensor) -> Tensor:
+        decayed = v * cast(decay, v)
+        if isinstance(gain, Tensor):
+            return torch.addcmul(decayed, g * cast(gain, v), g)
+        return torch.addcmul(decayed, g, g, value=gain)
+
+    return tree_map(one, old, new)

@@ -1,0 +1,50 @@
+"""Heavy-ball momentum, shared by several optimizers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from optsuite.optimizers._base import Optimizer, Scalar, add_scaled, piece
+from optsuite.tree import tree_map
+
+if TYPE_CHECKING:
+    from optsuite._types import Params
+
+
+class TraceState(NamedTuple):
+    """State of `trace`."""
+
+    trace: Params  # decayed sum of what came in, shaped like params
+
+
+def trace(momentum: Scalar, *, nesterov: bool = False) -> Optimizer:
+    """Replace what comes in, g, by the decayed sum of all that came: b = g + momentum b.
+
+    Args:
+        momentum: In [0, 1). With 0 it passes on g, and still keeps b.
+        nesterov: Give g + momentum b, with the new b. It decides which operations run, so it is a
+            Python bool, the same for all trials.
+
+    Source: optax, `transforms/_accumulation.py: trace`. A sum, so without a factor (1 - momentum).
+
+    Example:
+        >>> opt = trace(0.5)
+        >>> grads = {"weight": torch.ones(1)}
+        >>> state = opt.init(grads)
+        >>> for _ in range(3):
+        ...     updates, state = opt.update(grads, state, grads)
+        >>> updates["weight"]
+        tensor([1.7500])
+    """
+
+    def init(params: Params) -> TraceState:
+        return TraceState(tree_map(torch.zeros_like, params))
+
+    def update(grads: Params, state: TraceState, _: Params) -> tuple[Params, TraceState]:
+        new = tree_map(lambda g, b: add_scaled(g, b, momentum), grads, state.trace)
+        updates = tree_map(lambda g, b: add_scaled(g, b, momentum), grads, new) if nesterov else new
+        return updates, TraceState(new)
+
+    return piece(init, update)

@@ -1,0 +1,24 @@
+"""Gradient descent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optsuite.optimizers._lr import scale_by_lr
+
+if TYPE_CHECKING:
+    from optsuite.optimizers._base import Optimizer, Scalar, Schedule
+
+
+def sgd(lr: Scalar | Schedule) -> Optimizer:
+    """Gradient descent: p -= lr g.
+
+    Args:
+        lr: Learning rate, >= 0, or a schedule.
+
+    Source: `learned_optimization/optimizers/optax_opts.py: SGD`.
+
+    Example:
+        >>> opt = sgd(lr=0.1)
+    """
+    return scale_by_lr(lr)

@@ -1,0 +1,23 @@
+"""Gradient descent with momentum."""
+
+from __future__ import annotations
+
+from optsuite.optimizers._base import Optimizer, Scalar, Schedule, chain
+from optsuite.optimizers._lr import scale_by_lr
+from optsuite.optimizers._momentum import trace
+
+
+def sgdm(lr: Scalar | Schedule, *, momentum: Scalar = 0.9) -> Optimizer:
+    """Gradient descent with heavy-ball momentum: b = g + momentum b; p -= lr b.
+
+    Args:
+        lr: Learning rate, >= 0, or a schedule.
+        momentum: In [0, 1).
+
+    Source: Polyak, 1964; `learned_optimization/optimizers/optax_opts.py: SGDM`. The gradient enters
+    with weight 1, not (1 - momentum), and the rate is applied after the sum.
+
+    Example:
+        >>> opt = sgdm(lr=0.1, momentum=0.9)
+    """
+    return chain(trace(momentum), scale_by_lr(lr))

@@ -1,0 +1,216 @@
+"""What holds for every optimizer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils._pytree import tree_flatten, tree_leaves
+from torch.utils._pytree import tree_map as pytree_map
+
+from optsuite.optimizers import OPTIMIZERS, adam
+
+from .cases import CASES
+
+SHAPES = {"matrix": (4, 3), "bias": (3,), "scalar": ()}
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def random_tree(seed, *, batch=(), dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.randn((*batch, *shape), generator=generator).to(dtype)
+        for name, shape in SHAPES.items()
+    }
+
+
+def run(opt, params, grads_by_step, update=None):
+    """Give the parameters and the state after one update for each of `grads_by_step`."""
+    update = update or opt.update
+    state = opt.init(params, num_steps=len(grads_by_step))
+    for grads in grads_by_step:
+        updates, state = update(grads, state, params, loss=torch.tensor(1.0))
+        params = {name: param + updates[name] for name, param in params.items()}
+    return params, state
+
+
+def assert_trees_close(actual, expected):
+    actual_leaves, actual_spec = tree_flatten(actual)
+    expected_leaves, expected_spec = tree_flatten(expected)
+    assert actual_spec == expected_spec
+    for left, right in zip(actual_leaves, expected_leaves, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-6)
+
+
+def index(tree, *at):
+    return pytree_map(lambda leaf: leaf[at], tree)
+
+
+def test_every_name_has_a_case():
+    assert {case.name for case in CASES} == set(OPTIMIZERS)
+
+
+@every_case
+def test_vmap_equals_loop(case):
+    lrs = torch.tensor([1e-3, 1e-2, 1e-1])
+    params = random_tree(0, batch=(3,))
+    grads_by_step = [random_tree(seed, batch=(3,)) for seed in range(1, 8)]
+
+    together = torch.vmap(lambda lr, params, grads: run(case.make(lr), params, grads))(
+        lrs, params, grads_by_step
+    )
+    for n, lr in enumerate(lrs):
+        alone = run(case.make(lr.item()), index(params, n), index(grads_by_step, n))
+        assert_trees_close(index(together, n), alone)
+
+
+@every_case
+def test_state_passes_through_vmap_between_init_and_updates(case):
+    """As a trainer does it: one vmapped call for `init`, then one for each update."""
+    lrs = torch.tensor([1e-3, 1e-2])
+    params = random_tree(0, batch=(2,))
+    grads_by_step = [random_tree(seed, batch=(2,)) for seed in range(1, 8)]
+
+    state = torch.vmap(lambda lr, params: case.make(lr).init(params))(lrs, params)
+    assert all(leaf.shape[0] == 2 for leaf in tree_leaves(state))
+    update = torch.vmap(lambda lr, *inputs: case.make(lr).update(*inputs))
+    stepped = params
+    for grads in grads_by_step:
+        updates, state = update(lrs, grads, state, stepped)
+        stepped = {name: param + updates[name] for name, param in stepped.items()}
+
+    for n, lr in enumerate(lrs):
+        alone = run(case.make(lr.item()), index(params, n), index(grads_by_step, n))
+        assert_trees_close(index((stepped, state), n), alone)
+
+
+@every_case
+def test_nested_vmap_equals_loop(case):
+    """Seeds outside, learning rates inside, gradients of their own for each."""
+    lrs = torch.tensor([1e-3, 1e-2, 1e-1])
+    params = random_tree(0, batch=(2,))
+    grads_by_step = [random_tree(seed, batch=(2, 3)) for seed in range(1, 8)]
+
+    def trial(lr, params, grads):
+        return run(case.make(lr), params, grads)
+
+    together = torch.vmap(torch.vmap(trial, in_dims=(0, None, 0)), in_dims=(None, 0, 0))(
+        lrs, params, grads_by_step
+    )
+    for s in range(2):
+        for h, lr in enumerate(lrs):
+            alone = run(case.make(lr.item()), index(params, s), index(grads_by_step, s, h))
+            assert_trees_close(index(together, s, h), alone)
+
+
+@every_case
+def test_every_number_may_be_a_tensor_that_differs_per_trial(case):
+    row = OPTIMIZERS[case.name]
+    hparams = {key: hparam.default for key, hparam in row.hparams.items()} | case.hparams
+    hparams |= {"lr": 1e-2}
+    structure = {key: value for key, value in hparams.items() if isinstance(value, bool)}
+    numbers = {key: value for key, value in hparams.items() if key not in structure}
+    factors = torch.tensor([1.0, 0.5])
+    params, grads_by_step = random_tree(0), [random_tree(seed) for seed in range(1, 8)]
+
+    def trial(factor, make_number):
+        scaled = {key: make_number(value) * factor for key, value in numbers.items()}
+        return run(row.factory(**scaled, **structure), params, grads_by_step)[0]
+
+    together = torch.vmap(lambda factor: trial(factor, torch.tensor))(factors)
+    for n, factor in enumerate(factors.tolist()):
+        alone = trial(factor, float)
+        for name, param in alone.items():
+            # In float32, 1 - 0.999 is 1e-5 away from 0.001, and RAdam's scalars magnify it.
+            moved = (param - params[name]).abs().max().item()
+            torch.testing.assert_close(together[name][n], param, rtol=0.0, atol=1e-6 + 2e-3 * moved)
+
+
+@pytest.fixture
+def compiler():
+    torch.compiler.reset()
+    yield torch.compile
+    torch.compiler.reset()
+
+
+@every_case
+def test_compiled_update_equals_eager(case, compiler):
+    """One graph, so nothing in it reads a tensor's value."""
+    params, grads_by_step = random_tree(0), [random_tree(seed) for seed in range(1, 8)]
+    opt = case.make(1e-2)
+    compiled = compiler(opt.update, fullgraph=True, backend="aot_eager")
+    assert_trees_close(run(opt, params, grads_by_step, compiled), run(opt, params, grads_by_step))
+
+
+@pytest.mark.slow
+def test_compiled_vmap_equals_eager_vmap(compiler):
+    """The way it is used: many trials at once, in generated code."""
+    lrs, params = torch.tensor([1e-3, 1e-1]), random_tree(0, batch=(2,))
+    grads = random_tree(1, batch=(2,))
+    state = torch.vmap(adam(1.0).init)(params)
+    update = torch.vmap(lambda lr, *inputs: adam(lr).update(*inputs))
+    compiled = compiler(update, fullgraph=True)
+    assert_trees_close(compiled(lrs, grads, state, params), update(lrs, grads, state, params))
+
+
+@every_case
+def test_everything_stays_on_the_device_of_the_parameters(case):
+    """Tensors of the meta device have no values, so reading one would raise."""
+    params = pytree_map(lambda leaf: leaf.to("meta"), random_tree(0))
+    opt = case.make(1e-2)
+    state = opt.init(params, num_steps=10)
+    result = opt.update(params, state, params)
+    assert all(leaf.device.type == "meta" for leaf in tree_leaves((state, result)))
+
+
+@every_case
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("lr", [1e-2, torch.tensor(1e-2)], ids=["float", "tensor"])
+def test_shape_and_dtype_are_kept(case, lr, dtype):
+    params = random_tree(0, dtype=dtype)
+    opt = case.make(lr)
+    state = opt.init(params)
+    updates, next_state = opt.update(random_tree(1, dtype=dtype), state, params)
+    for name, param in params.items():
+        assert updates[name].shape == param.shape
+        assert updates[name].dtype == dtype
+    for old, new in zip(tree_leaves(state), tree_leaves(next_state), strict=True):
+        assert (old.shape, old.dtype) == (new.shape, new.dtype)
+
+
+@every_case
+def test_zero_gradients_do_no_harm(case):
+    params = random_tree(0)
+    zeros = pytree_map(torch.zeros_like, params)
+    opt = case.make(1e-2)
+    still, state = run(opt, params, [zeros] * 10)
+    assert all(leaf.isfinite().all() for leaf in tree_leaves(state))
+    for name, param in params.items():  # AdamW's decay moves them by 1e-5 of their size
+        torch.testing.assert_close(still[name], param, rtol=2e-5, atol=0.0)
+
+
+@every_case
+def test_no_parameters_are_fine(case):
+    assert run(case.make(1e-2), {}, [{}, {}])[0] == {}
+
+
+@every_case
+def test_inputs_are_left_as_they_were(case):
+    params, grads = random_tree(0), random_tree(1)
+    opt = case.make(1e-2)
+    state = run(opt, params, [grads])[1]
+    before = pytree_map(torch.clone, (grads, state, params))
+    opt.update(grads, state, params)
+    for old, new in zip(tree_leaves(before), tree_leaves((grads, state, params)), strict=True):
+        assert torch.equal(old, new)
+
+
+@every_case
+def test_reaches_the_minimum_of_a_quadratic(case):
+    curvature = torch.tensor([1.0, 0.3, 0.1])
+    params = {"point": torch.tensor([1.0, -1.0, 0.5])}
+    opt = case.make(case.descent_lr)
+    state = opt.init(params, num_steps=case.descent_steps)
+    for _ in range(case.descent_steps):
+        updates, state = opt.update({"point": curvature * params["point"]}, state, params)
+        params = {"point": params["point"] + updates["point"]}
+    assert params["point"].abs().max() < 0.05

@@ -1,0 +1,124 @@
+"""Names, hyperparameters and what is said of bad ones."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+
+import numpy as np
+import pytest
+import torch
+
+import optsuite.optimizers as room
+from optsuite.errors import HparamError, UnknownNameError
+from optsuite.optimizers import OPTIMIZERS, check_hparams, get_optimizer, list_optimizers
+
+PUBLIC = [
+    "OPTIMIZERS",
+    "Optimizer",
+    "OptimizerRow",
+    "Schedule",
+    "adagrad",
+    "adam",
+    "adam_exp_decay_lr",
+    "adam_sqrt_decay_lr",
+    "adamw",
+    "add_decayed_weights",
+    "chain",
+    "check_hparams",
+    "exponential_decay",
+    "get_optimizer",
+    "linear_rampup_sqrt_decay",
+    "list_optimizers",
+    "radam",
+    "rmsprop",
+    "scale_by_adagrad",
+    "scale_by_adam",
+    "scale_by_lr",
+    "scale_by_radam",
+    "scale_by_rms",
+    "sgd",
+    "sgdm",
+    "trace",
+]
+
+BAD = [
+    (
+        {"lr": 0.1, "beta3": 0.9},
+        "`Adam` has no hyperparameter `beta3`: it has lr, beta1, beta2, eps",
+    ),
+    ({}, "`Adam` needs `lr`: a finite number >= 0"),
+    ({"lr": -0.1}, "`lr` of `Adam` must be a finite number >= 0, got -0.1 (float)"),
+    ({"lr": float("nan")}, "`lr` of `Adam` must be a finite number >= 0, got nan (float)"),
+    ({"lr": float("inf")}, "`lr` of `Adam` must be a finite number >= 0, got inf (float)"),
+    ({"lr": "0.1"}, "`lr` of `Adam` must be a finite number >= 0, got '0.1' (str)"),
+    ({"lr": True}, "`lr` of `Adam` must be a finite number >= 0, got True (bool)"),
+    ({"lr": None}, "`lr` of `Adam` must be a finite number >= 0, got None (NoneType)"),
+    ({"lr": 0.1, "beta1": 1.0}, "`beta1` of `Adam` must be a number in [0, 1), got 1.0 (float)"),
+    ({"lr": 0.1, "eps": 0}, "`eps` of `Adam` must be a finite number > 0, got 0 (int)"),
+    (
+        {"lr": torch.ones(2)},
+        "`lr` of `Adam` must be a finite number >= 0 or a 0-d tensor, got a tensor of shape (2,)",
+    ),
+]
+
+
+def test_exports_are_the_public_names():
+    assert room.__all__ == PUBLIC
+    assert all(hasattr(room, name) for name in PUBLIC)
+    visible = {name for name in vars(room) if not name.startswith("_")}
+    assert visible == set(PUBLIC)
+
+
+def test_listed_names_are_those_of_the_table():
+    assert list_optimizers() == sorted(OPTIMIZERS)
+
+
+def test_unknown_name_says_which_is_near():
+    with pytest.raises(UnknownNameError, match=r"unknown optimizer `adamm`: did you mean Adam"):
+        get_optimizer("adamm", lr=0.1)
+    with pytest.raises(UnknownNameError, match="unknown optimizer `adamm`"):
+        check_hparams("adamm", {"lr": 0.1})
+
+
+@pytest.mark.parametrize(("hparams", "words"), BAD)
+def test_bad_hyperparameter_says_what_is_needed_and_what_came(hparams, words):
+    with pytest.raises(HparamError, match=re.escape(words)):
+        get_optimizer("Adam", **hparams)
+    with pytest.raises(HparamError, match=re.escape(words)):
+        check_hparams("Adam", hparams)
+
+
+@pytest.mark.parametrize("value", [1, "yes", torch.tensor(True)])
+def test_a_switch_is_true_or_false(value):
+    with pytest.raises(HparamError, match="`nesterov` of `RMSProp` must be True or False, got"):
+        get_optimizer("RMSProp", lr=0.1, nesterov=value)
+
+
+@pytest.mark.parametrize("lr", [0, 0.0, 1, np.float64(0.1), torch.tensor(-1.0)])
+def test_numbers_of_every_kind_are_good_and_tensors_unchecked(lr):
+    params = {"p": torch.ones(2)}
+    opt = get_optimizer("Adam", lr=lr)
+    updates, _ = opt.update(params, opt.init(params), params)
+    assert updates["p"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", list_optimizers())
+def test_defaults_are_in_range(name):
+    defaults = {key: hparam.default for key, hparam in OPTIMIZERS[name].hparams.items()}
+    check_hparams(name, defaults | {"lr": 0.1})
+
+
+@pytest.mark.parametrize("module", [found.name for found in pkgutil.iter_modules(room.__path__)])
+def test_examples_run(module):
+    found = importlib.import_module(f"{room.__name__}.{module}")
+    names = {name: getattr(room, name) for name in room.__all__} | {"torch": torch}
+    result = doctest.testmod(found, extraglobs=names, optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name[0].islower()])
+def test_every_public_function_has_an_example(name):
+    assert "Example:" in getattr(room, name).__doc__
