@@ -1,0 +1,289 @@
+"""The named hparam sets as data, and the grammar of their names.
+
+A name is `<family>_<steps>_R<repetitions>`: `AdamLR_10000_R5` is the family `AdamLR` (Adam at 15 learning
+rates), trained for 10,000 steps with 5 seeds. Any steps and repetitions make a set; the names that
+learned_optimization published are `list_hparam_sets()`.
+
+Source: learned_optimization, `baselines/hparam_sets.py`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
+
+from optsuite.curves import trial_id
+from optsuite.errors import OptsuiteError, UnknownNameError
+from optsuite.optimizers import check_hparams
+
+__all__ = [
+    "LEARNING_RATES",
+    "Config",
+    "Family",
+    "HParamSet",
+    "Schedule",
+    "Trial",
+    "get_family",
+    "get_hparam_set",
+    "list_families",
+    "list_hparam_sets",
+    "lr_grid",
+    "register_family",
+]
+
+HparamValue: TypeAlias = float | int | bool | str
+
+LEARNING_RATES = (
+    1e-7,
+    3e-7,
+    1e-6,
+    3e-6,
+    1e-5,
+    3e-5,
+    1e-4,
+    3e-4,
+    1e-3,
+    3e-3,
+    1e-2,
+    3e-2,
+    0.1,
+    0.3,
+    1.0,
+)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train, and when and on how much to evaluate."""
+
+    num_steps: int
+    """The last step; steps 0 to num_steps are trained, so one more than the number says."""
+    eval_every: int = 10
+    """Steps from one evaluation to the next, the first before step 0."""
+    eval_batches: int = 5
+    """Batches of each split in an evaluation; 0 evaluates never."""
+    last_eval_batches: int = 10
+    """Batches of each split in the evaluation at the last step."""
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("num_steps", 0),
+            ("eval_every", 1),
+            ("eval_batches", 0),
+            ("last_eval_batches", 0),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"`{name}` must be an integer >= {least} (got {value!r}).")
+
+    def eval_steps(self) -> range:
+        """The steps before which an evaluation happens."""
+        return range(0, self.num_steps + 1 if self.eval_batches else 0, self.eval_every)
+
+    def batches_at(self, step: int) -> int:
+        """Batches of each split in the evaluation at `step`."""
+        return self.last_eval_batches if step == self.num_steps else self.eval_batches
+
+
+@dataclass(frozen=True)
+class Config:
+    """An optimizer with its hyperparameters.
+
+    Raises:
+        UnknownNameError: There is no such optimizer.
+        HparamError: A hyperparameter is unknown, missing, of the wrong type or out of range.
+    """
+
+    label: str
+    """Names the folder of its curves."""
+    optimizer: str
+    """A name that `get_optimizer` knows."""
+    hparams: Mapping[str, HparamValue] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        check_hparams(self.optimizer, self.hparams)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run: a task, a config, a schedule and a seed."""
+
+    task_name: str
+    config: Config
+    schedule: Schedule
+    seed: int
+
+    def id(self, data_source: str) -> str:
+        """Ten characters that name everything the trial's curve depends on."""
+        hparams = {f"hparams/{name}": value for name, value in self.config.hparams.items()}
+        return trial_id(
+            {
+                "task": self.task_name,
+                "label": self.config.label,
+                "optimizer": self.config.optimizer,
+                **hparams,
+                **vars(self.schedule),
+                "seed": self.seed,
+                "data_source": data_source,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class HParamSet:
+    """Configs x repetitions under one schedule; repetition r uses seed r."""
+
+    name: str
+    family: str
+    opt: str
+    """The optimizer as its users call it, e.g. `RMSPropMom`."""
+    configs: tuple[Config, ...]
+    repetitions: int
+    schedule: Schedule
+
+    def trials(self, task_name: str) -> list[Trial]:
+        """Every trial of the set on a task, configs outermost."""
+        return [
+            Trial(task_name, config, self.schedule, seed)
+            for config in self.configs
+            for seed in range(self.repetitions)
+        ]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Configs that are trained together, for any steps and repetitions."""
+
+    name: str
+    opt: str
+    """The optimizer as its users call it."""
+    make_configs: Callable[[], Sequence[Config]]
+    """Called when a set of the family is first asked for."""
+    published: tuple[tuple[int, int], ...] = ()
+    """(steps, repetitions) of the sets that the reference published."""
+
+    @cached_property
+    def configs(self) -> tuple[Config, ...]:
+        """The family's configs, in the order of its archives."""
+        return tuple(self.make_configs())
+
+    def set_name(self, num_steps: int, repetitions: int) -> str:
+        """Name of the family's set of that length."""
+        return f"{self.name}_{num_steps}_R{repetitions}"
+
+
+def lr_grid(opt: str, optimizer: str, **hparams: HparamValue) -> Callable[[], Sequence[Config]]:
+    """One config a learning rate, in rising order.
+
+    Args:
+        opt: Begins the labels, e.g. `Adam` for `Adam_lr0.001`.
+        optimizer: A name that `get_optimizer` knows.
+        hparams: Hyperparameters that all configs share.
+    """
+    return lambda: [
+        Config(f"{opt}_lr{_number(lr)}", optimizer, {"lr": lr, **hparams}) for lr in LEARNING_RATES
+    ]
+
+
+def _number(value: float) -> str:
+    # The reference's grid ends in the integer 1, so its folder is `Adam_lr1`.
+    return repr(int(value)) if value == int(value) else repr(value)
+
+
+_10K = ((10_000, 5),)
+_LONG = ((100_000, 5), (300_000, 5))
+
+_FAMILIES = {
+    family.name: family
+    for family in (
+        Family("AdaGradLR", "AdaGrad", lr_grid("AdaGrad", "AdaGrad"), _10K),
+        Family(
+            "AdamExpDecayLR", "AdamExpDecayLR", lr_grid("AdamExpDecayLR", "AdamExpDecayLR"), _LONG
+        ),
+        Family(
+            "AdamLR",
+            "Adam",
+            lr_grid("Adam", "Adam"),
+            ((1000, 5), (2000, 5), (10_000, 1), *_10K, *_LONG),
+        ),
+        Family(
+            "AdamSqrtDecayLR",
+            "AdamSqrtDecayLR",
+            lr_grid("AdamSqrtDecayLR", "AdamSqrtDecayLR"),
+            _LONG,
+        ),
+        Family("AdamWLR", "AdamW", lr_grid("AdamW", "AdamW"), _10K),
+        Family("RAdamLR", "RAdam", lr_grid("RAdam", "RAdam"), (*_10K, *_LONG)),
+        Family("RMSPropLR", "RMSProp", lr_grid("RMSProp", "RMSProp"), _10K),
+        # The reference writes both RMSProp families into the folders `RMSProp_lr...`.
+        Family("RMSPropMomLR", "RMSPropMom", lr_grid("RMSPropMom", "RMSProp", momentum=0.9), _10K),
+        Family("SGDLR", "SGD", lr_grid("SGD", "SGD"), ((2000, 5), *_10K)),
+        Family("SGDMLR", "SGDM", lr_grid("SGDM", "SGDM"), ((2000, 5), *_10K)),
+    )
+}
+
+
+def list_families() -> list[str]:
+    """Names of the families, sorted."""
+    return sorted(_FAMILIES)
+
+
+def list_hparam_sets(pattern: str = "*") -> list[str]:
+    """Names of the published sets that match a glob pattern (case-sensitive), sorted.
+
+    >>> list_hparam_sets("AdamW*")
+    ['AdamWLR_10000_R5']
+    """
+    names = [f.set_name(*length) for f in _FAMILIES.values() for length in f.published]
+    return sorted(fnmatch.filter(names, pattern))
+
+
+def get_hparam_set(name: str) -> HParamSet:
+    """The set of that name; any steps and repetitions will do.
+
+    >>> len(get_hparam_set("AdamLR_500_R2").trials("Conv_Cifar10_8_16x32"))
+    30
+
+    Raises:
+        UnknownNameError: The name is not of the form `<family>_<steps>_R<repetitions>`, or there is no such
+            family; the message has the nearest names.
+    """
+    match = re.fullmatch(r"(\w+?)_([1-9]\d*)_R([1-9]\d*)", name)
+    if match is None:
+        raise UnknownNameError("hparam set", name, list_hparam_sets())
+    family_name, num_steps, repetitions = match[1], int(match[2]), int(match[3])
+    if family_name not in _FAMILIES:
+        known = (f"{family}_{match[2]}_R{match[3]}" for family in _FAMILIES)
+        raise UnknownNameError("hparam set", name, known)
+    family = _FAMILIES[family_name]
+    return HParamSet(
+        name, family.name, family.opt, family.configs, repetitions, Schedule(num_steps)
+    )
+
+
+def get_family(name: str) -> Family:
+    """The family of that name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    try:
+        return _FAMILIES[name]
+    except KeyError:
+        raise UnknownNameError("hparam set family", name, _FAMILIES) from None
+
+
+def register_family(family: Family) -> None:
+    """Add a family of your own: its sets of any length then have names.
+
+    Raises:
+        OptsuiteError: Another family has its name.
+    """
+    if _FAMILIES.setdefault(family.name, family) is not family:
+        raise OptsuiteError(
+            f"an hparam set family `{family.name}` exists already: choose another name"
+        )

@@ -1,0 +1,89 @@
+"""Layers with the reference's initialisers; none keeps running state."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from optsuite.modules._init import truncated_normal_
+from optsuite.noise import uniform
+
+
+class Linear(nn.Module):
+    """`weight @ x + bias` on columns x; weights truncated normal of 0.88 / sqrt(in), biases 0.
+
+    Features come first: the products of many trials with one shared input then fold into a single large one,
+    and what follows (bias, activation, softmax over few classes) runs along the batch.
+
+    Source: dm-haiku, `hk.Linear`.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))
+        self.bias = nn.Parameter(torch.zeros(out_features))
+        truncated_normal_(self.weight, 1 / math.sqrt(in_features))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(in, B) to (out, B)."""
+        return self.weight @ inputs + self.bias[:, None]
+
+
+class BatchNorm(nn.Module):
+    """Normalise each channel over everything else, always by the statistics of the batch at hand.
+
+    Source: dm-haiku, `hk.BatchNorm` in training mode (biased variance, eps 1e-5).
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.eps = eps
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, C) or (B, C, Y, X) to the same shape."""
+        dims = [d for d in range(inputs.ndim) if d != 1]
+        return _affine(_normalize(inputs, dims, self.eps), self.weight, self.bias)
+
+
+class LayerNorm(nn.Module):
+    """Normalise the features of each example, or the channels of each pixel.
+
+    Source: dm-haiku, `hk.LayerNorm` over the last axis of its channels-last layout (eps 1e-5).
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.eps = eps
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, C) or (B, C, Y, X) to the same shape."""
+        return _affine(_normalize(inputs, [1], self.eps), self.weight, self.bias)
+
+
+class Dropout(nn.Module):
+    """Zero each activation with probability `rate`, divide the rest by 1 - rate; on in evaluation too."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, inputs: Tensor, key: Tensor) -> Tensor:
+        """Any shape to the same shape; `key` fixes which activations stay."""
+        keep = uniform(key, inputs.shape) >= self.rate
+        return torch.where(keep, inputs / (1 - self.rate), 0.0)
+
+
+def _normalize(inputs: Tensor, dims: list[int], eps: float) -> Tensor:
+    var, mean = torch.var_mean(inputs, dims, correction=0, keepdim=True)
+    return (inputs - mean) * torch.rsqrt(var + eps)
+
+
+def _affine(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    shape = (-1,) + (1,) * (inputs.ndim - 2)
+    return inputs * weight.view(shape) + bias.view(shape)

@@ -1,0 +1,46 @@
+"""The fixed tasks: one file per family, and the table of their names."""
+
+from __future__ import annotations
+
+import fnmatch
+
+from optsuite.errors import OptsuiteError, UnknownNameError
+from optsuite.tasks._conv import CONV_TASKS
+from optsuite.tasks._image_mlp import IMAGE_MLP_TASKS
+from optsuite.tasks._image_mlp_ae import IMAGE_MLP_AE_TASKS
+from optsuite.tasks._task import Task
+
+__all__ = ["Task", "get_task", "list_tasks", "register_task"]
+
+_TASKS = {task.name: task for task in (*IMAGE_MLP_TASKS, *CONV_TASKS, *IMAGE_MLP_AE_TASKS)}
+
+
+def list_tasks(pattern: str = "*") -> list[str]:
+    """Names of the tasks that match a glob pattern (case-sensitive), sorted.
+
+    >>> list_tasks("Conv_Cifar10_8*")
+    ['Conv_Cifar10_8_16x32']
+    """
+    return sorted(fnmatch.filter(_TASKS, pattern))
+
+
+def get_task(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        UnknownNameError: There is none; the message has the nearest names.
+    """
+    try:
+        return _TASKS[name]
+    except KeyError:
+        raise UnknownNameError("task", name, _TASKS) from None
+
+
+def register_task(task: Task) -> None:
+    """Add a task of your own to the table.
+
+    Raises:
+        OptsuiteError: Another task has its name.
+    """
+    if _TASKS.setdefault(task.name, task) is not task:
+        raise OptsuiteError(f"a task `{task.name}` exists already: choose another name")

@@ -1,0 +1,194 @@
+"""What a task is: a dataset, a batch size, a model and a loss, all fixed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from optsuite import data
+from optsuite._types import Array, Batch
+
+Model: TypeAlias = Callable[..., Any]
+"""A network, as a module or as a function over given parameters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A fixed optimization problem: a pure function of parameters, batch and noise key.
+
+    Families differ in the functions they pass here; nothing subclasses this.
+    """
+
+    name: str
+    family: str
+    dataset: data.ImageSpec
+    batch_size: int
+    build: Callable[[], nn.Module]
+    """Makes the network, initialised from torch's generator."""
+    forward: Callable[[Model, Batch, Tensor | None], Tensor]
+    """(model, batch, key) to the outputs that loss and metrics read."""
+    loss_fn: Callable[[Tensor, Batch], Tensor]
+    """(outputs, batch) to a 0-d loss."""
+    normalize_fn: Callable[[Tensor], Tensor]
+    """Element-wise, the reference's clipped or rescaled loss."""
+    metric_fns: Mapping[str, Callable[[Tensor, Batch], Tensor]] = field(default_factory=dict)
+    """Further quantities recorded in evaluation, by name."""
+
+    def module(self, seed: int = 0) -> nn.Module:
+        """The network, freshly initialised on the CPU; the same seed gives the same parameters."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.build()
+
+    def meta_module(self) -> nn.Module:
+        """The network without storage, for shapes and counts of even the largest tasks."""
+        with torch.device("meta"):
+            return self.build()
+
+    @cached_property
+    def num_params(self) -> int:
+        """Number of trainable scalars."""
+        return sum(p.numel() for p in self.meta_module().parameters())
+
+    @cached_property
+    def flops_per_step(self) -> int:
+        """Floating-point operations of the products and convolutions in one loss and its gradient."""
+        with FlopCounterMode(display=False) as counter, torch.device("meta"):
+            self.loss(
+                self.build(), self._meta_batch(), torch.zeros((), dtype=torch.int64)
+            ).backward()
+        return counter.get_total_flops()
+
+    @cached_property
+    def activation_bytes(self) -> int:
+        """Memory that the gradient of one loss keeps from its forward pass, parameters left out."""
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            if not isinstance(tensor, nn.Parameter):
+                kept[id(tensor)] = tensor.numel() * tensor.element_size()
+            return tensor
+
+        with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+            self.loss(self.build(), self._meta_batch(), torch.zeros((), dtype=torch.int64))
+        return sum(kept.values())
+
+    def _meta_batch(self) -> Batch:
+        shape = (self.batch_size, *self.dataset.shape)
+        return {
+            "image": torch.empty(shape),
+            "label": torch.empty(self.batch_size, dtype=torch.int64),
+        }
+
+    def dataloader(
+        self,
+        split: str,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        mode: str | None = None,
+    ) -> Iterator[Batch]:
+        """Endless shuffled batches of a split.
+
+        Args:
+            split: train, inner_valid, outer_valid or test.
+            seed: Fixes the order.
+            device: Where the batches live.
+            mode: auto, real or synthetic; None reads `OPTSUITE_DATA`.
+
+        Raises:
+            DataError: Real data were asked for and are not there.
+            UnknownNameError: There is no such split.
+        """
+        source = data.resolve_source(self.dataset.dataset, mode)
+        return data.dataloader(
+            self.dataset, self.batch_size, split, seed=seed, source=source, device=device
+        )
+
+    def loss(self, module: Model, batch: Batch, key: Tensor | None = None) -> Tensor:
+        """The training loss.
+
+        Args:
+            module: From `module()`, or any function with the same inputs and outputs.
+            batch: From `dataloader()`.
+            key: (), int64, fixes noise inside the loss; None draws it from torch's generator.
+
+        Returns:
+            (), differentiable.
+        """
+        return self.loss_fn(self.forward(module, batch, key), batch)
+
+    def metrics(self, module: Model, batch: Batch, key: Tensor | None = None) -> dict[str, Tensor]:
+        """Loss, normalised loss and the family's further metrics (e.g. accuracy) of one batch, each ()."""
+        outputs = self.forward(module, batch, key)
+        loss = self.loss_fn(outputs, batch)
+        more = {name: fn(outputs, batch) for name, fn in self.metric_fns.items()}
+        return {"loss": loss, "loss_normalized": self.normalize_fn(loss), **more}
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of what `metrics` returns, in its order."""
+        return ("loss", "loss_normalized", *self.metric_fns)
+
+    def normalizer(self, loss: Tensor | Array | float) -> Tensor | Array:
+        """The reference's per-task clipped or rescaled loss.
+
+        Args:
+            loss: Any shape, in the unit of the task's loss.
+
+        Returns:
+            The same shape: a tensor for a tensor, an array otherwise.
+        """
+        if isinstance(loss, Tensor):
+            return self.normalize_fn(loss)
+        return self.normalize_fn(torch.as_tensor(np.asarray(loss, np.float32))).numpy()
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r})"
+
+
+def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
+    """Mean over the batch of softmax cross entropy.
+
+    Along a leading class axis, where the networks' outputs are contiguous over the batch.
+    """
+    scores = logits.mT
+    picked = torch.where(_is_label(scores, batch), scores, 0.0).sum(0)
+    return (scores.logsumexp(0) - picked).mean()
+
+
+def squared_error(logits: Tensor, batch: Batch) -> Tensor:
+    """Mean over batch and classes of (logits - one hot label)^2."""
+    scores = logits.mT
+    return (scores - _is_label(scores, batch).to(scores.dtype)).square().mean()
+
+
+def _is_label(scores: Tensor, batch: Batch) -> Tensor:
+    classes = torch.arange(len(scores), device=scores.device)
+    return classes[:, None] == batch["label"]
+
+
+def accuracy(logits: Tensor, batch: Batch) -> Tensor:
+    """Fraction of the batch whose largest logit is the label's."""
+    return (logits.argmax(-1) == batch["label"]).float().mean()
+
+
+def clip_loss(num_classes: int, *, nan_is_worst: bool) -> Callable[[Tensor], Tensor]:
+    """Clip to [0, 1.5 ln C]; NaN becomes the upper end or stays NaN.
+
+    Source: learned_optimization, the `normalizer` of the image classification tasks.
+    """
+    worst = 1.5 * math.log(num_classes)
+
+    def normalize(loss: Tensor) -> Tensor:
+        clipped = loss.clamp(0.0, worst)
+        return clipped.nan_to_num(worst) if nan_is_worst else clipped
+
+    return normalize

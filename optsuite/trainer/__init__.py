@@ -1,0 +1,259 @@
+"""Trains trials of one task, many as one program.
+
+The only place that calls `vmap` or `torch.compile`. A trial's curve is a function of (task, config, schedule,
+seed, data source, device kind): which trials ran beside it changes it by float rounding only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+
+from optsuite import data
+from optsuite.curves import Curve, make_curve
+from optsuite.errors import OptsuiteError, OutOfMemoryError
+from optsuite.hparam_sets import Config, Schedule, Trial
+from optsuite.tasks import Task, get_task
+from optsuite.trainer._compile import compiling_pays
+from optsuite.trainer._grid import Grid, Rule, group_by_rule, split_into_grids
+from optsuite.trainer._loop import Record, train_grid
+from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes, width_limit
+from optsuite.trainer._program import Program
+
+__all__ = ["Outcome", "resolve_device", "run", "train", "train_many"]
+
+Tell = Callable[[int], None]
+"""Is told now and then how many more trial-steps are done."""
+
+
+class Outcome(NamedTuple):
+    """What became of one trial: a curve, or the error that kept it from being trained."""
+
+    trial: Trial
+    result: Curve | Exception
+
+
+def train(
+    task: Task | str,
+    config: Config,
+    schedule: Schedule,
+    seed: int = 0,
+    *,
+    mode: str | None = None,
+    device: torch.device | str | None = None,
+) -> Curve:
+    """Train one trial; see `train_many`.
+
+    >>> from optsuite import Config, Schedule
+    >>> config = Config("Adam_lr0.001", "Adam", {"lr": 1e-3})
+    >>> curve = train("ImageMLP_FashionMnist8_Relu32", config, Schedule(20), mode="synthetic")
+    >>> curve["train/loss"].shape
+    (21,)
+    """
+    task = get_task(task) if isinstance(task, str) else task
+    (curve,) = train_many(
+        task, [Trial(task.name, config, schedule, seed)], mode=mode, device=device
+    )
+    return curve
+
+
+def train_many(
+    task: Task | str,
+    trials: Sequence[Trial],
+    *,
+    mode: str | None = None,
+    device: torch.device | str | None = None,
+) -> list[Curve]:
+    """Train trials of one task, as many at once as pays and fits.
+
+    Args:
+        task: The task, or its name.
+        trials: All of this task; they may differ in config, schedule and seed.
+        mode: Data: auto, real or synthetic; None reads `OPTSUITE_DATA`.
+        device: Where to train; None takes CUDA if there is one.
+
+    Returns:
+        One curve a trial, in the order given. A trial that diverged has NaN from there on.
+
+    Raises:
+        DataError: The data are missing or damaged.
+        OutOfMemoryError: One trial alone needs more memory than there is.
+    """
+    task = get_task(task) if isinstance(task, str) else task
+    curves = {}
+    for outcome in run(task, trials, mode=mode, device=device):
+        if isinstance(outcome.result, Exception):
+            raise outcome.result
+        curves[outcome.trial] = outcome.result
+    return [curves[trial] for trial in trials]
+
+
+def run(
+    task: Task,
+    trials: Sequence[Trial],
+    *,
+    mode: str | None = None,
+    device: torch.device | str | None = None,
+    tell: Tell = lambda _: None,
+) -> Iterator[Outcome]:
+    """Train trials and give each outcome as soon as its program ends; failures do not stop the others.
+
+    Args:
+        task: The task.
+        trials: As for `train_many`.
+        mode: As for `train_many`.
+        device: As for `train_many`.
+        tell: Is told now and then how many more trial-steps are done.
+
+    Raises:
+        DataError: The data are missing or damaged.
+    """
+    if strangers := {trial.task_name for trial in trials} - {task.name}:
+        raise OptsuiteError(f"trials of `{task.name}` needed, got trials of {sorted(strangers)}")
+    where = resolve_device(device)
+    source = data.resolve_source(task.dataset.dataset, mode)
+    for rule, members in group_by_rule(trials):
+        wanted = set(members)
+        for grid, result in _run_grids(task, rule, members, source, where, tell):
+            for trial, one in _outcomes(task, rule, grid, result, source, where):
+                if trial in wanted:
+                    yield Outcome(trial, one)
+
+
+def resolve_device(device: torch.device | str | None) -> torch.device:
+    """The device to train on: the one asked for, else CUDA if there is one.
+
+    Raises:
+        OptsuiteError: It does not exist here.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        where = torch.device(device)
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise OptsuiteError(
+            f"cannot train on device `{device}` ({reason}): pass cpu, cuda or cuda:N"
+        ) from error
+    return where
+
+
+class _Setup(NamedTuple):
+    """How a grid was run; part of its curves."""
+
+    record: Record
+    trained_as: str
+    peak_memory_bytes: int
+
+
+def _run_grids(
+    task: Task,
+    rule: Rule,
+    trials: Sequence[Trial],
+    source: data.Source,
+    device: torch.device,
+    tell: Tell,
+) -> Iterator[tuple[Grid, _Setup | Exception]]:
+    """Train grids of the width that fits; halve those that do not after all."""
+    pending = split_into_grids(trials, width_limit(task, device))
+    compile_ = compiling_pays(len(pending) * (rule.schedule.num_steps + 1), device)
+    programs: dict[tuple[int, int], Program] = {}
+    while pending:
+        grid = pending.pop(0)
+        try:
+            if grid.shape not in programs:
+                programs[grid.shape] = Program(task, rule, grid.shape, device, compile=compile_)
+            yield grid, _run_grid(programs[grid.shape], grid, source, tell)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong is these trials' outcome
+            if not is_out_of_memory(error):
+                yield grid, error
+            elif grid.num_trials > 1:
+                pending = [*grid.halves(), *pending]
+            else:
+                yield grid, _too_large(task, device)
+
+
+def _run_grid(program: Program, grid: Grid, source: data.Source, tell: Tell) -> _Setup:
+    is_cuda = program.device.type == "cuda"
+    if is_cuda:
+        torch.cuda.reset_peak_memory_stats(program.device)
+    record = train_grid(program, grid, source, lambda steps: tell(steps * grid.num_trials))
+    peak = torch.cuda.max_memory_allocated(program.device) if is_cuda else -1
+    how = "compiled" if program.is_compiled else "eager"
+    return _Setup(record, f"{len(grid.seeds)} seeds x {len(grid.configs)} configs, {how}", peak)
+
+
+def _too_large(task: Task, device: torch.device) -> OutOfMemoryError:
+    return OutOfMemoryError(
+        f"one trial of `{task.name}` alone does not fit: it needs about {trial_bytes(task) / 2**30:.1f} GiB, "
+        f"{device} has {free_bytes(device) / 2**30:.1f} GiB free; train it on a larger device"
+    )
+
+
+def _outcomes(
+    task: Task,
+    rule: Rule,
+    grid: Grid,
+    result: _Setup | Exception,
+    source: data.Source,
+    device: torch.device,
+) -> Iterator[tuple[Trial, Curve | Exception]]:
+    for s, seed in enumerate(grid.seeds):
+        for h, config in enumerate(grid.configs):
+            trial = Trial(task.name, config, rule.schedule, seed)
+            if isinstance(result, Exception):
+                yield trial, result
+            else:
+                yield trial, _curve(task, trial, grid, (s, h), result, source, device)
+
+
+def _curve(
+    task: Task,
+    trial: Trial,
+    grid: Grid,
+    place: tuple[int, int],
+    setup: _Setup,
+    source: data.Source,
+    device: torch.device,
+) -> Curve:
+    record, schedule = setup.record, trial.schedule
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    trial_steps = grid.num_trials * (schedule.num_steps + 1)
+    return make_curve(
+        task_name=task.name,
+        opt_name=trial.config.label,
+        **vars(schedule),
+        seed=trial.seed,
+        train_loss=record.train_loss_TSH[:, *place],
+        eval_metrics={k: v[:, *place] for k, v in record.eval_metrics_ESH.items()},
+        data_source=source,
+        config_text=_config_text(trial, source, device),
+        accelerator_platform=device.type,
+        accelerator_kind=kind,
+        accelerator_devs=1,
+        trial_id=trial.id(source),
+        extra={
+            "trained_as": setup.trained_as,
+            "seconds_per_step": record.seconds / trial_steps,
+            "peak_memory_bytes": setup.peak_memory_bytes,
+            "flops_per_step": task.flops_per_step,
+        },
+    )
+
+
+def _config_text(trial: Trial, source: str, device: torch.device) -> str:
+    settings = {
+        "task": trial.task_name,
+        "label": trial.config.label,
+        "optimizer": trial.config.optimizer,
+        "hparams": dict(trial.config.hparams),
+        "schedule": vars(trial.schedule),
+        "seed": trial.seed,
+        "data_source": source,
+        "device": device.type,
+    }
+    return json.dumps(settings, indent=1)

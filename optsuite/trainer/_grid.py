@@ -1,0 +1,100 @@
+"""How trials are laid out: a grid of seeds x configs trains as one program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from optsuite.hparam_sets import Config, HparamValue, Schedule, Trial
+
+__all__ = ["Grid", "Rule", "group_by_rule", "split_into_grids"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What trials must share to be trained by one program."""
+
+    optimizer: str
+    shared: Mapping[str, HparamValue]
+    """Hyperparameters that are equal in all trials."""
+    varying: tuple[str, ...]
+    """Numbers that differ between trials and reach the optimizer as 0-d tensors."""
+    schedule: Schedule
+
+
+@dataclass(frozen=True)
+class Grid:
+    """S seeds x H configs, trained side by side; trial (s, h) has `seeds[s]` and `configs[h]`."""
+
+    seeds: tuple[int, ...]
+    configs: tuple[Config, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(S, H)."""
+        return len(self.seeds), len(self.configs)
+
+    @property
+    def num_trials(self) -> int:
+        """S * H."""
+        return len(self.seeds) * len(self.configs)
+
+    def halves(self) -> tuple[Grid, Grid]:
+        """The grid in two parts: fewer seeds at a time if there are several, else fewer configs."""
+        if len(self.seeds) > 1:
+            middle = len(self.seeds) // 2
+            return Grid(self.seeds[:middle], self.configs), Grid(self.seeds[middle:], self.configs)
+        middle = len(self.configs) // 2
+        return Grid(self.seeds, self.configs[:middle]), Grid(self.seeds, self.configs[middle:])
+
+
+def group_by_rule(trials: Sequence[Trial]) -> Iterator[tuple[Rule, list[Trial]]]:
+    """Sort trials of one task by what can share a program.
+
+    Numbers that differ are lifted to tensors; a number that is the same in all trials stays a Python float,
+    which keeps terms such as 1 - 0.999 exact.
+    """
+    groups: dict[object, list[Trial]] = {}
+    for trial in trials:
+        fixed = {k: v for k, v in trial.config.hparams.items() if not isinstance(v, float)}
+        names = tuple(sorted(trial.config.hparams))
+        key = (trial.config.optimizer, names, tuple(sorted(fixed.items())), trial.schedule)
+        groups.setdefault(key, []).append(trial)
+    for group in groups.values():
+        first = group[0].config.hparams
+        varying = tuple(k for k in first if any(t.config.hparams[k] != first[k] for t in group))
+        shared = {k: v for k, v in first.items() if k not in varying}
+        yield Rule(group[0].config.optimizer, shared, varying, group[0].schedule), group
+
+
+def split_into_grids(trials: Sequence[Trial], width: int) -> list[Grid]:
+    """Cover trials by grids of at most `width` trials, as equal in shape as can be.
+
+    Seeds that train the same configs share a grid. Where a grid is too wide it is cut between seeds, and a
+    single seed between configs, since the configs of a seed share its batches.
+    """
+    configs_of: dict[int, list[Config]] = {}
+    for trial in trials:
+        configs = configs_of.setdefault(trial.seed, [])
+        if trial.config not in configs:
+            configs.append(trial.config)
+    seeds_of: dict[tuple[Config, ...], list[int]] = {}
+    for seed, configs in configs_of.items():
+        seeds_of.setdefault(tuple(configs), []).append(seed)
+    return [
+        Grid(seeds, part)
+        for configs, all_seeds in seeds_of.items()
+        for seeds in _cut(all_seeds, max(1, width // len(configs)))
+        for part in _cut(configs, width)
+    ]
+
+
+def _cut(items: Sequence[_T], most: int) -> list[tuple[_T, ...]]:
+    """Cut into runs of at most `most`, of one length where that costs few more runs."""
+    size = max((d for d in range(1, most + 1) if len(items) % d == 0), default=1)
+    if 3 * size < most:
+        size = -(-len(items) // -(-len(items) // most))
+    return [tuple(items[i : i + size]) for i in range(0, len(items), size)]
