@@ -64,8 +64,8 @@ class _HParamSet(Protocol):
 
 
 def stack_curves(
-    curves_HS: Sequence[Sequence[Mapping[str, npt.ArrayLike]]],  # noqa: N803 (dimension letters)
-    names_HS: Sequence[Sequence[str]] | None = None,  # noqa: N803
+    curves_HS: Sequence[Sequence[Mapping[str, npt.ArrayLike]]],
+    names_HS: Sequence[Sequence[str]] | None = None,
 ) -> dict[str, Array]:
     """Stack curves that hold the same keys.
 
@@ -87,8 +87,7 @@ def stack_curves(
         )
     places = ((h, s) for h in range(len(curves_HS)) for s in range(len(curves_HS[0])))
     named = [
-        (names_HS[h][s] if names_HS else f"config {h}, repetition {s}", curves_HS[h][s])
-        for h, s in places
+        (names_HS[h][s] if names_HS else f"config {h}, repetition {s}", curves_HS[h][s]) for h, s in places
     ]
     for name, curve in named[1:]:
         _check_alike(*named[0], name, curve)
@@ -234,9 +233,7 @@ def delete_archive(archive_name: str, task_name: str, root: str | None = None) -
     storage.remove(url, missing_ok=True)
 
 
-def _no_archive(
-    url: str, task_name: str, hparam_set_name: str, root: str | None
-) -> storage.MissingFileError:
+def _no_archive(url: str, task_name: str, hparam_set_name: str, root: str | None) -> storage.MissingFileError:
     known = list_hparam_sets_for_task(task_name, root)
     there = f"its archives are {', '.join(known)}" if known else "it has no archives"
     return storage.MissingFileError(
@@ -251,15 +248,12 @@ def _read_cell(
     plan = hparam_set.schedule
     schedule = (plan.num_steps, plan.eval_every, plan.eval_batches, plan.last_eval_batches)
     folders = [
-        storage.curve_dir(task_name, config.label, *schedule, root=root)
-        for config in hparam_set.configs
+        storage.curve_dir(task_name, config.label, *schedule, root=root) for config in hparam_set.configs
     ]
     return read_folders(folders, threads=threads, clear_bad_files=clear_bad_files)
 
 
-def _pick(
-    folders: Sequence[_Files], repetitions: int
-) -> tuple[list[dict[int, str]], list[list[int]]]:
+def _pick(folders: Sequence[_Files], repetitions: int) -> tuple[list[dict[int, str]], list[list[int]]]:
     """Choose each config's files, all of ours or all of the original's: whichever lacks fewer.
 
     Returns:
@@ -289,8 +283,7 @@ def _holds(url: str, data: Mapping[str, Array]) -> bool:
     except StorageError:
         return False
     return old.keys() == data.keys() and all(
-        old[key].dtype == new.dtype and old[key].tobytes() == new.tobytes()
-        for key, new in data.items()
+        old[key].dtype == new.dtype and old[key].tobytes() == new.tobytes() for key, new in data.items()
     )
 
 

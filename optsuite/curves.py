@@ -242,8 +242,7 @@ def make_curve(
     if taken := arrays.keys() & extra.keys():
         raise ValueError(f"`extra` must hold new keys (got {', '.join(sorted(taken))})")
     measured = {
-        key: np.asarray(extra.get(key, unknown), dtype=type(unknown))
-        for key, unknown in _UNKNOWN.items()
+        key: np.asarray(extra.get(key, unknown), dtype=type(unknown)) for key, unknown in _UNKNOWN.items()
     }
     return Curve({**arrays, **extra, **measured})
 
@@ -350,8 +349,7 @@ def read_folders(
             break  # else another runner replaced a file since the listing: look once more
     _handle_bad_files(errors, clear_bad_files)
     return [
-        {url: arrays for url in listing if isinstance(arrays := outcomes[url], dict)}
-        for listing in listings
+        {url: arrays for url in listing if isinstance(arrays := outcomes[url], dict)} for listing in listings
     ]
 
 
@@ -395,9 +393,7 @@ def load_baseline_results(
     clear_bad_files: bool = False,
 ) -> list[dict[str, Array]]:
     """Load all curves of one task, config and schedule; see `load_baseline_results_from_dir`."""
-    save_dir = storage.curve_dir(
-        task_name, opt_name, num_steps, eval_every, eval_batches, last_eval_batches
-    )
+    save_dir = storage.curve_dir(task_name, opt_name, num_steps, eval_every, eval_batches, last_eval_batches)
     return load_baseline_results_from_dir(save_dir, output_type, threads, clear_bad_files)
 
 

@@ -201,9 +201,7 @@ _FAMILIES = {
     family.name: family
     for family in (
         Family("AdaGradLR", "AdaGrad", lr_grid("AdaGrad", "AdaGrad"), _10K),
-        Family(
-            "AdamExpDecayLR", "AdamExpDecayLR", lr_grid("AdamExpDecayLR", "AdamExpDecayLR"), _LONG
-        ),
+        Family("AdamExpDecayLR", "AdamExpDecayLR", lr_grid("AdamExpDecayLR", "AdamExpDecayLR"), _LONG),
         Family(
             "AdamLR",
             "Adam",
@@ -260,9 +258,7 @@ def get_hparam_set(name: str) -> HParamSet:
         known = (f"{family}_{match[2]}_R{match[3]}" for family in _FAMILIES)
         raise UnknownNameError("hparam set", name, known)
     family = _FAMILIES[family_name]
-    return HParamSet(
-        name, family.name, family.opt, family.configs, repetitions, Schedule(num_steps)
-    )
+    return HParamSet(name, family.name, family.opt, family.configs, repetitions, Schedule(num_steps))
 
 
 def get_family(name: str) -> Family:
@@ -284,6 +280,4 @@ def register_family(family: Family) -> None:
         OptsuiteError: Another family has its name.
     """
     if _FAMILIES.setdefault(family.name, family) is not family:
-        raise OptsuiteError(
-            f"an hparam set family `{family.name}` exists already: choose another name"
-        )
+        raise OptsuiteError(f"an hparam set family `{family.name}` exists already: choose another name")

@@ -248,8 +248,7 @@ def _clean_root(root: str) -> str:
 def _checked_name(name: str) -> str:
     if name in {"", ".", ".."} or any(mark in name for mark in ("/", "\\", "::", "\0")):
         raise StorageError(
-            f"`{name}` cannot name a folder: it must not be empty, `.` or `..`, "
-            "nor hold `/`, `\\` or `::`"
+            f"`{name}` cannot name a folder: it must not be empty, `.` or `..`, nor hold `/`, `\\` or `::`"
         )
     return name
 
@@ -261,8 +260,7 @@ def _plain_array(key: str, value: npt.ArrayLike, url: str) -> Array:
         raise StorageError(f"cannot write `{key}` to `{url}`: {cause}") from cause
     if array.dtype.hasobject:
         raise StorageError(
-            f"cannot write `{key}` to `{url}`: needed numbers or text, "
-            f"got Python objects ({array.dtype})"
+            f"cannot write `{key}` to `{url}`: needed numbers or text, got Python objects ({array.dtype})"
         )
     return array
 

@@ -105,9 +105,7 @@ _ROWS = (
         num_test=10_000,
         subfolder="FashionMNIST/raw",
         files=_IDX_FILES,
-        system_folders=(
-            Path("/usr/share/datasets/fashion-mnist"),
-        ),  # Debian: dataset-fashion-mnist
+        system_folders=(Path("/usr/share/datasets/fashion-mnist"),),  # Debian: dataset-fashion-mnist
         torchvision="FashionMNIST",
         homepage="https://github.com/zalandoresearch/fashion-mnist",
     ),

@@ -29,8 +29,7 @@ def fetch(dataset: str) -> Path:
         return found
     if info.torchvision is None:
         raise DataError(
-            f"{info.title} cannot be fetched, for its publisher asks for an account: "
-            f"{info.how_to_get}"
+            f"{info.title} cannot be fetched, for its publisher asks for an account: {info.how_to_get}"
         )
     _download(info, info.torchvision)
     return require_files(info)

@@ -66,9 +66,7 @@ def _counts(info: DatasetInfo, source: Source) -> tuple[int, int]:
     return (info.num_train, info.num_test) if source == "real" else synthetic_counts(info)
 
 
-def load_images(
-    spec: ImageSpec, split: str, *, source: Source, device: torch.device | str
-) -> Images:
+def load_images(spec: ImageSpec, split: str, *, source: Source, device: torch.device | str) -> Images:
     """One split as tensors.
 
     The splits that are cut from the training set are cut after one shuffle that depends on the
@@ -90,9 +88,7 @@ def load_images(
 
 
 @lru_cache(maxsize=16)  # the four splits of four specs
-def _load(
-    spec: ImageSpec, split: str, source: Source, device: torch.device, folder: Path
-) -> Images:
+def _load(spec: ImageSpec, split: str, source: Source, device: torch.device, folder: Path) -> Images:
     info = get_dataset(spec.dataset)
     start, stop = split_range(split, *_counts(info, source))
     part = "test" if split == "test" else "train"

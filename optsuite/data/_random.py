@@ -31,9 +31,7 @@ def words(count: int, *key: object) -> Array:
     """
     name = "\0".join(str(part) for part in key).encode()
     digest = hashlib.blake2b(name, digest_size=16).digest()
-    raw: Array = np.asarray(
-        np.random.Philox(key=int.from_bytes(digest, "little")).random_raw(count)
-    )
+    raw: Array = np.asarray(np.random.Philox(key=int.from_bytes(digest, "little")).random_raw(count))
     return raw
 
 

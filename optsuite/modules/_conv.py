@@ -69,8 +69,7 @@ class ConvNet(nn.Module):
         super().__init__()
         strides = [2] + [1] * (len(channels) - 1)
         self.convs = nn.ModuleList(
-            Conv2d(i, o, 3, s)
-            for i, o, s in zip([in_channels, *channels], channels, strides, strict=False)
+            Conv2d(i, o, 3, s) for i, o, s in zip([in_channels, *channels], channels, strides, strict=False)
         )
         self.norms = nn.ModuleList(map(norm, channels))
         self.activation = activation

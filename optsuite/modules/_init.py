@@ -8,7 +8,7 @@ __all__ = ["truncated_normal_"]
 
 
 def truncated_normal_(weight: Tensor, std: float) -> Tensor:
-    """Fill with `std * z`, z a standard normal cut to [-2, 2] and not rescaled, so its deviation is 0.88 `std`.
+    """Fill with `std * z`, z a standard normal cut to [-2, 2] and not rescaled: of deviation 0.88 `std`.
 
     Source: dm-haiku, `hk.initializers.TruncatedNormal`.
     """

@@ -9,7 +9,7 @@ from optsuite.optimizers._adam import adam, scale_by_adam
 from optsuite.optimizers._adam_exp_decay_lr import adam_exp_decay_lr
 from optsuite.optimizers._adam_sqrt_decay_lr import adam_sqrt_decay_lr
 from optsuite.optimizers._adamw import adamw
-from optsuite.optimizers._base import Optimizer, Schedule, chain
+from optsuite.optimizers._base import Optimizer, OptState, Schedule, chain
 from optsuite.optimizers._decay import add_decayed_weights
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.optimizers._momentum import trace
@@ -28,6 +28,7 @@ from optsuite.optimizers._table import (
 
 __all__ = [
     "OPTIMIZERS",
+    "OptState",
     "Optimizer",
     "OptimizerRow",
     "Schedule",

@@ -108,6 +108,4 @@ def adam(
     Example:
         >>> opt = adam(lr=1e-3)
     """
-    return chain(
-        scale_by_adam(beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root), scale_by_lr(lr)
-    )
+    return chain(scale_by_adam(beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root), scale_by_lr(lr))

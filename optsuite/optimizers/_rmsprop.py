@@ -80,6 +80,4 @@ def rmsprop(
     Example:
         >>> opt = rmsprop(lr=1e-3, momentum=0.9)
     """
-    return chain(
-        scale_by_rms(alpha=alpha, eps=eps), scale_by_lr(lr), trace(momentum, nesterov=nesterov)
-    )
+    return chain(scale_by_rms(alpha=alpha, eps=eps), scale_by_lr(lr), trace(momentum, nesterov=nesterov))

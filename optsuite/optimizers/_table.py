@@ -84,10 +84,7 @@ def _row(factory: Callable[..., Optimizer]) -> OptimizerRow:
     parameters = inspect.signature(factory).parameters.values()
     return OptimizerRow(
         factory,
-        {
-            p.name: Hparam(None if p.default is p.empty else p.default, _DOMAINS[p.name])
-            for p in parameters
-        },
+        {p.name: Hparam(None if p.default is p.empty else p.default, _DOMAINS[p.name]) for p in parameters},
     )
 
 

@@ -37,9 +37,7 @@ def _task(
         family="conv",
         dataset=ImageSpec(dataset=dataset, size=size),
         batch_size=batch_size,
-        build=lambda: ConvNet(
-            info.channels, channels, info.num_classes, activation=activation, norm=norm
-        ),
+        build=lambda: ConvNet(info.channels, channels, info.num_classes, activation=activation, norm=norm),
         forward=_forward,
         loss_fn=cross_entropy,
         normalize_fn=clip_loss(info.num_classes, nan_is_worst=False),

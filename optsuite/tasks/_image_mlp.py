@@ -49,9 +49,7 @@ def _task(
         build=lambda: MLP(sizes, activation=activation, norm=norm, dropout_rate=dropout_rate),
         forward=_forward,
         loss_fn=squared_error if mse else cross_entropy,
-        normalize_fn=(
-            _normalize_squared_error if mse else clip_loss(info.num_classes, nan_is_worst=True)
-        ),
+        normalize_fn=(_normalize_squared_error if mse else clip_loss(info.num_classes, nan_is_worst=True)),
         metric_fns={"accuracy": accuracy},
     )
 
@@ -70,9 +68,7 @@ IMAGE_MLP_TASKS = (
     _task(_P + "Imagenet16_Relu256x256x256", "imagenet16", 16, [256] * 3),
     _task(_P + "Cifar100_128x128x128_Relu", "cifar100", 32, [128] * 3),
     _task(_C + "128x128x128_Relu", "cifar10", 32, [128] * 3),
-    _task(
-        _C + "128x128x128_Tanh_bs64", "cifar10", 32, [128] * 3, activation=torch.tanh, batch_size=64
-    ),
+    _task(_C + "128x128x128_Tanh_bs64", "cifar10", 32, [128] * 3, activation=torch.tanh, batch_size=64),
     _task(_C + "128x128x128_Tanh_bs128", "cifar10", 32, [128] * 3, activation=torch.tanh),
     _task(
         _C + "128x128x128_Tanh_bs256",

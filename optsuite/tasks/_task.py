@@ -58,28 +58,32 @@ class Task:
         """Number of trainable scalars."""
         return sum(p.numel() for p in self.meta_module().parameters())
 
-    @cached_property
+    @property
     def flops_per_step(self) -> int:
         """Floating-point operations of the products and convolutions in one loss and its gradient."""
-        with FlopCounterMode(display=False) as counter, torch.device("meta"):
-            self.loss(
-                self.build(), self._meta_batch(), torch.zeros((), dtype=torch.int64)
-            ).backward()
-        return counter.get_total_flops()
+        return self._cost[0]
 
-    @cached_property
+    @property
     def activation_bytes(self) -> int:
         """Memory that the gradient of one loss keeps from its forward pass, parameters left out."""
+        return self._cost[1]
+
+    @cached_property
+    def _cost(self) -> tuple[int, int]:
+        """FLOPs and activations of one loss and its gradient, counted without computing it."""
         kept: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:
             if not isinstance(tensor, nn.Parameter):
-                kept[id(tensor)] = tensor.numel() * tensor.element_size()
+                kept[id(tensor)] = tensor.nbytes
             return tensor
 
-        with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-            self.loss(self.build(), self._meta_batch(), torch.zeros((), dtype=torch.int64))
-        return sum(kept.values())
+        module = self.meta_module()
+        with FlopCounterMode(display=False) as counter:
+            with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+                loss = self.loss(module, self._meta_batch(), torch.zeros((), dtype=torch.int64))
+            torch.autograd.grad(loss, list(module.parameters()))
+        return int(counter.get_total_flops()), sum(kept.values())
 
     def _meta_batch(self) -> Batch:
         shape = (self.batch_size, *self.dataset.shape)
@@ -108,9 +112,7 @@ class Task:
             UnknownNameError: There is no such split.
         """
         source = data.resolve_source(self.dataset.dataset, mode)
-        return data.dataloader(
-            self.dataset, self.batch_size, split, seed=seed, source=source, device=device
-        )
+        return data.dataloader(self.dataset, self.batch_size, split, seed=seed, source=source, device=device)
 
     def loss(self, module: Model, batch: Batch, key: Tensor | None = None) -> Tensor:
         """The training loss.

@@ -23,7 +23,7 @@ from optsuite.trainer._loop import Record, train_grid
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes, width_limit
 from optsuite.trainer._program import Program
 
-__all__ = ["Outcome", "resolve_device", "run", "train", "train_many"]
+__all__ = ["Outcome", "resolve_device", "run", "train", "train_many", "width_limit"]
 
 Tell = Callable[[int], None]
 """Is told now and then how many more trial-steps are done."""
@@ -54,9 +54,7 @@ def train(
     (21,)
     """
     task = get_task(task) if isinstance(task, str) else task
-    (curve,) = train_many(
-        task, [Trial(task.name, config, schedule, seed)], mode=mode, device=device
-    )
+    (curve,) = train_many(task, [Trial(task.name, config, schedule, seed)], mode=mode, device=device)
     return curve
 
 
@@ -160,7 +158,8 @@ def _run_grids(
 ) -> Iterator[tuple[Grid, _Setup | Exception]]:
     """Train grids of the width that fits; halve those that do not after all."""
     pending = split_into_grids(trials, width_limit(task, device))
-    compile_ = compiling_pays(len(pending) * (rule.schedule.num_steps + 1), device)
+    num_calls = len(pending) * (rule.schedule.num_steps + 1)
+    compile_ = compiling_pays(num_calls, device, is_single=pending[0].num_trials == 1)
     programs: dict[tuple[int, int], Program] = {}
     while pending:
         grid = pending.pop(0)

@@ -38,9 +38,7 @@ class Record(NamedTuple):
 class _Batches:
     """The batches of one stream for every seed of a grid."""
 
-    def __init__(
-        self, program: Program, grid: Grid, split: str, name: str, source: data.Source
-    ) -> None:
+    def __init__(self, program: Program, grid: Grid, split: str, name: str, source: data.Source) -> None:
         task, self._device = program.task, program.device
         self._images = data.load_images(task.dataset, split, source=source, device=self._device)
         count = len(self._images.labels)
@@ -58,9 +56,7 @@ class _Batches:
 
 
 @torch.no_grad()
-def train_grid(
-    program: Program, grid: Grid, source: data.Source, tell: Callable[[int], None]
-) -> Record:
+def train_grid(program: Program, grid: Grid, source: data.Source, tell: Callable[[int], None]) -> Record:
     """Train every trial of a grid from its initial parameters.
 
     Args:
@@ -111,10 +107,7 @@ def _evaluate(program: Program, evals: dict[str, _Batches], params: Params, step
     first = step // schedule.eval_every * schedule.eval_batches
     means = []
     for batches in evals.values():
-        sums = [
-            program.evaluate(params, batch, key)
-            for batch, key in batches.block(first, first + count)
-        ]
+        sums = [program.evaluate(params, batch, key) for batch, key in batches.block(first, first + count)]
         means.append(torch.stack(sums).mean(0).movedim(-1, 0))
     return torch.stack(means)
 

@@ -11,7 +11,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite._types import Batch, Params
-from optsuite.optimizers import OPTIMIZERS, Optimizer
+from optsuite.optimizers import OPTIMIZERS, Optimizer, OptState
 from optsuite.tasks import Task
 from optsuite.trainer._compile import compiled
 from optsuite.trainer._grid import Grid, Rule
@@ -54,7 +54,7 @@ class Program:
         self.evaluate = maybe_compiled(lift(self._evaluate, (0, "S", "S")))
         self._init_state = lift(self._init, (0,))
 
-    def start(self, grid: Grid) -> tuple[Params, Any]:
+    def start(self, grid: Grid) -> tuple[Params, OptState]:
         """Initial parameters and optimizer state of every trial, each leaf (S, H, ...)."""
         inits = [dict(self.task.module(seed).named_parameters()) for seed in grid.seeds]
         params = {
@@ -81,7 +81,7 @@ class Program:
     def _model(self, params: Params) -> Callable[..., Any]:
         return lambda *inputs: functional_call(self._module, params, inputs)
 
-    def _init(self, params: Params) -> Any:  # noqa: ANN401 - an optimizer's state is its own affair
+    def _init(self, params: Params) -> OptState:
         # No optimizer's state starts from a hyperparameter that may differ between trials.
         placeholders = {name: torch.zeros(()) for name in self.rule.varying}
         return self._optimizer(placeholders).init(params, num_steps=self.rule.schedule.num_steps)
@@ -89,11 +89,11 @@ class Program:
     def _step(
         self,
         params: Params,
-        opt_state: Any,
+        opt_state: OptState,
         hparams: Params,
         batch: Batch,
-        key: Tensor,  # noqa: ANN401
-    ) -> tuple[Params, Any, Tensor]:
+        key: Tensor,
+    ) -> tuple[Params, OptState, Tensor]:
         def loss_of(params: Params) -> Tensor:
             return self.task.loss(self._model(params), batch, key)
 

@@ -1,0 +1,3 @@
+"""Settings for every test and benchmark of this repository."""
+
+pytest_plugins = ["pytester"]

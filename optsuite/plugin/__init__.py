@@ -1,0 +1,163 @@
+"""The pytest face: options, the matrix of benchmarks, their outcomes, archives and the summary.
+
+Hooks hand over: sessions of benchmarks are in `_session`, words in `_terminal`, and all that could be done
+without pytest in `optsuite.sweep`. Sessions without benchmarks are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from optsuite.hparam_sets import Trial
+from optsuite.plugin import _options, _terminal
+from optsuite.plugin._session import CurveStore, Recorder, Session, Setting
+from optsuite.tasks import Task, get_task
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
+__all__ = ["CurveStore", "Setting"]
+
+_SESSION = pytest.StashKey[Session]()
+_RECORDER = pytest.StashKey[Recorder]()
+
+
+def _session(config: pytest.Config) -> Session:
+    """The state of the session, made when its first benchmark is seen."""
+    if _SESSION not in config.stash:
+        config.stash[_SESSION] = Session(config)
+    return config.stash[_SESSION]
+
+
+def _setting_of(item: pytest.Item) -> Setting | None:
+    callspec = getattr(item, "callspec", None)
+    setting = callspec.params.get("setting") if callspec else None
+    return setting if isinstance(setting, Setting) else None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the `--opt-...` options and their `optsuite_...` ini names."""
+    _options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker; collect results where the session's work is done."""
+    config.addinivalue_line(
+        "markers",
+        "optsuite(task, set, opt, label): a benchmark of one setting; -m \"optsuite(opt='Adam')\" "
+        "selects exactly",
+    )
+    if not hasattr(config, "workerinput"):
+        config.stash[_RECORDER] = Recorder()
+        config.pluginmanager.register(config.stash[_RECORDER])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Cross a test that asks for `setting`, or for `task` alone, with the matrix."""
+    if "setting" in metafunc.fixturenames:
+        metafunc.parametrize("setting", _session(metafunc.config).setting_params(), indirect=True)
+    elif "task" in metafunc.fixturenames:
+        metafunc.parametrize("task", _session(metafunc.config).task_names(), indirect=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what the preset leaves out, once `-k` and `-m` have chosen."""
+    settings = {item: setting for item in items if (setting := _setting_of(item))}
+    if settings:
+        dropped = set(_session(config).select(settings))
+        items[:] = [item for item in items if item not in dropped]
+        config.hook.pytest_deselected(items=list(dropped))
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Print the plan before anything trains."""
+    return _session(config).plan_lines() if _SESSION in config.stash else []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:  # noqa: ANN401 - xdist is optional
+    """Print the plan once, from the first worker's choice."""
+    session = _session(node.config)
+    if session.select_ids(ids):
+        session.print_lines(session.plan_lines())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:  # noqa: ANN401
+    """Keep the settings of a cell on one worker, since they train together."""
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class CellScheduling(LoadScopeScheduling):  # type: ignore[misc] - xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            return _terminal.cell_of(nodeid) or nodeid
+
+    return CellScheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Stop after the plan if that is asked for; find out now whether results can be written."""
+    config = session.config
+    if _SESSION not in config.stash or config.option.collectonly:
+        return None
+    return _session(config).before_tests()
+
+
+@pytest.fixture
+def setting(request: pytest.FixtureRequest) -> Setting:
+    """One config of one cell of the matrix, with its repetitions in `setting.trials`."""
+    chosen: Setting = request.param
+    _session(request.config).check_data(chosen)
+    return chosen
+
+
+@pytest.fixture
+def task(request: pytest.FixtureRequest) -> Task:
+    """The setting's task; in a test that asks for no setting, each task of the matrix in turn."""
+    name = getattr(request, "param", None) or request.getfixturevalue("setting").task_name
+    return get_task(name)
+
+
+@pytest.fixture
+def trials(setting: Setting) -> list[Trial]:
+    """The repetitions of the setting."""
+    return setting.trials
+
+
+@pytest.fixture(scope="session")
+def curve_store(request: pytest.FixtureRequest) -> CurveStore:
+    """Gives the curves of a setting; trains its whole cell first where they are not recorded."""
+    return _session(request.config).curve_store
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Attach a benchmark's results to its report, for JUnit, xdist and the summary."""
+    report = yield
+    setting = _setting_of(item)
+    if setting is not None and (report.when == "call" or call.excinfo is not None):
+        report.user_properties.extend(_session(item.config).curve_store.properties(setting))
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Archive the cells that this session completed."""
+    if _RECORDER in session.config.stash and session.config.stash[_RECORDER].results:
+        _session(session.config).archive(session.config.stash[_RECORDER].results)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the best setting of each cell, and where everything is."""
+    if _RECORDER in config.stash and config.stash[_RECORDER].results:
+        terminalreporter.section("optsuite")
+        for line in _session(config).summary_lines(config.stash[_RECORDER].results):
+            terminalreporter.write_line(line)

@@ -1,0 +1,102 @@
+"""The options: `--opt-...` on the command line, `optsuite_...` in the ini file."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NamedTuple
+
+import pytest
+
+from optsuite import data, sweep
+
+__all__ = ["Options", "add", "read"]
+
+
+class Options(NamedTuple):
+    """The options of a session; None where the default is decided elsewhere."""
+
+    preset: str
+    tasks: str | None
+    sets: str | None
+    data: str | None
+    steps: int | None
+    reps: int | None
+    storage: str | None
+    archives: str | None
+    device: str | None
+    rerun: str
+    plan: bool
+
+    @property
+    def roots(self) -> tuple[str | None, str | None]:
+        """Of curves and archives."""
+        return self.storage, self.archives
+
+
+_CHOICES = {"preset": sweep.PRESETS, "data": data.MODES, "rerun": sweep.RERUNS}
+
+_DEFAULTS = {"preset": "auto", "rerun": "missing"}
+
+_HELP = {
+    "preset": "full: the published sets; quick: short sets on cheap tasks; auto: full on CUDA, else quick",
+    "tasks": "glob that narrows the tasks; a task given by its name joins whatever it costs",
+    "sets": "glob that narrows the hparam sets, or the name of any set, e.g. AdamLR_500_R2",
+    "data": "auto: real data where present, else stand-ins; real; synthetic (default: $OPTSUITE_DATA)",
+    "steps": "train this many steps instead of the sets' own",
+    "reps": "train this many repetitions instead of the sets' own",
+    "storage": "path or URL of the curves (default: $LOPT_BASELINE_DIR or ~/lopt_baselines)",
+    "archives": "path or URL of the archives (default: <storage>_archives, $LOPT_BASELINE_ARCHIVES_DIR or "
+    "~/lopt_baselines_archives)",
+    "device": "where to train, e.g. cpu or cuda:1 (default: cuda if there is one; with xdist one a worker)",
+    "rerun": "missing: train what is not recorded; failed: also what cannot be read; all: everything",
+}
+
+_METAVARS = {"tasks": "GLOB", "sets": "GLOB", "storage": "URL", "archives": "URL"}
+
+
+def add(parser: pytest.Parser) -> None:
+    """Declare every option."""
+    group = parser.getgroup("optsuite", "optimizer benchmarks")
+    for name, words in _HELP.items():
+        is_count = name in ("steps", "reps")
+        group.addoption(
+            f"--opt-{name}",
+            choices=_CHOICES.get(name),
+            type=_count if is_count else str,
+            metavar="N" if is_count else _METAVARS.get(name),
+            help=words,
+        )
+        parser.addini(f"optsuite_{name}", f"default of --opt-{name}")
+    group.addoption("--opt-plan", action="store_true", help="print the plan and train nothing")
+
+
+def read(config: pytest.Config) -> Options:
+    """The options of this session: the command line's, else the ini file's, else the defaults.
+
+    Raises:
+        pytest.UsageError: An ini value is not a valid one.
+    """
+    values = {name: _value(config, name) for name in _HELP}
+    return Options(plan=config.getoption("opt_plan"), **values)  # type: ignore[arg-type]
+
+
+def _value(config: pytest.Config, name: str) -> str | int | None:
+    given: str | int | None = config.getoption(f"opt_{name}")
+    if given is not None:
+        return given
+    text: str = config.getini(f"optsuite_{name}")
+    if not text:
+        return _DEFAULTS.get(name)
+    choices = _CHOICES.get(name)
+    if choices and text not in choices:
+        raise pytest.UsageError(f"optsuite_{name} must be one of {', '.join(choices)} (got {text!r})")
+    try:
+        return _count(text) if name in ("steps", "reps") else text
+    except argparse.ArgumentTypeError as error:
+        raise pytest.UsageError(f"optsuite_{name}: {error}") from None
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed (got {text!r})")
+    return int(text)

@@ -1,0 +1,67 @@
+"""How far a cell has trained: a line that is rewritten on a terminal, now and then a line elsewhere."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from optsuite.plugin._terminal import duration
+
+__all__ = ["Progress"]
+
+_TERMINAL_SECONDS, _PLAIN_SECONDS = 0.2, 15.0
+
+
+class Progress:
+    """Told of the trial-steps done while one cell trains; silent on xdist's workers."""
+
+    def __init__(self, config: pytest.Config, name: str) -> None:
+        self._reporter = config.pluginmanager.getplugin("terminalreporter")
+        self._capture = config.pluginmanager.getplugin("capturemanager")
+        self._name = name
+        self._is_rewriting = bool(self._reporter and self._reporter.isatty)
+        self._began = self._told = time.monotonic()
+        self._done = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def tell(self, done: int, total: int) -> None:
+        """Say how many of all trial-steps are done, not too often."""
+        self._done = done
+        now = time.monotonic()
+        if now - self._told >= (_TERMINAL_SECONDS if self._is_rewriting else _PLAIN_SECONDS):
+            self._told = now
+            rate = done / (now - self._began)
+            left = duration((total - done) / rate)
+            self._write(
+                f"{self._name}: {done / total:4.0%}, {rate:,.0f} trial-steps/s, {left} left", end=False
+            )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._done:
+            seconds = time.monotonic() - self._began
+            rate = f"{self._done / seconds:,.0f} trial-steps/s"
+            word = "trained" if error is None else "stopped"
+            self._write(
+                f"{self._name}: {word}, {self._done:,} trial-steps in {duration(seconds)}, {rate}", end=True
+            )
+
+    def _write(self, line: str, *, end: bool) -> None:
+        if not self._reporter:
+            return
+        with self._capture.global_and_fixture_disabled() if self._capture else nullcontext():
+            self._reporter.ensure_newline()
+            if self._is_rewriting:
+                self._reporter.rewrite(line + ("\n" if end else ""), erase=True)
+            else:
+                self._reporter.write_line(line)

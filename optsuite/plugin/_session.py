@@ -1,0 +1,296 @@
+"""One pytest session of benchmarks: what it selects, what it trains, what came of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, NoReturn
+
+import pytest
+import torch
+from _pytest.mark import ParameterSet
+
+from optsuite import data, sweep, trainer
+from optsuite.curves import Curve
+from optsuite.errors import OptsuiteError
+from optsuite.hparam_sets import Config, HParamSet, Trial
+from optsuite.plugin import _options, _terminal
+from optsuite.plugin._progress import Progress
+from optsuite.plugin._terminal import Result
+
+__all__ = ["CurveStore", "Recorder", "Session", "Setting"]
+
+
+class Setting(NamedTuple):
+    """One config of one cell: an item of the matrix."""
+
+    cell: sweep.Cell
+    config: Config
+
+    @property
+    def task_name(self) -> str:
+        """Name of the task."""
+        return self.cell.task_name
+
+    @property
+    def hparam_set(self) -> HParamSet:
+        """The hparam set."""
+        return self.cell.hparam_set
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The repetitions."""
+        return self.cell.trials([self.config])
+
+    @property
+    def id(self) -> str:
+        """`<task>-<set>-<config label>`."""
+        return f"{self.cell.name}-{self.config.label}"
+
+
+@dataclass
+class Recorder:
+    """Collects the results that reports carry, from this process or from xdist's workers."""
+
+    results: list[Result]
+
+    def __init__(self) -> None:
+        self.results = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep a benchmark's result."""
+        if result := Result.from_report(report):
+            self.results.append(result)
+
+
+class Session:
+    """The state of one session; made when its first benchmark is seen."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.options = _options.read(config)
+        self.selected: dict[sweep.Cell, list[Config]] = {}
+        self.left_out: list[sweep.Cell] = []
+        self.warnings: list[str] = []
+        self.num_archives = 0
+        try:
+            self.device = trainer.resolve_device(self.options.device or _worker_device(config))
+        except OptsuiteError as error:
+            _exit(error)
+
+    @cached_property
+    def matrix(self) -> sweep.Matrix:
+        """The cells that the options ask for."""
+        options = self.options
+        try:
+            return sweep.make_matrix(
+                preset=options.preset,
+                tasks=options.tasks,
+                sets=options.sets,
+                num_steps=options.steps,
+                repetitions=options.reps,
+                device=self.device,
+            )
+        except OptsuiteError as error:
+            _exit(error)
+
+    @cached_property
+    def curve_store(self) -> CurveStore:
+        """Trains and remembers."""
+        return CurveStore(self)
+
+    def setting_params(self) -> list[ParameterSet]:
+        """Every setting of the matrix, with its id and its marker."""
+        params = []
+        for cell in self.matrix.cells:
+            for config in cell.hparam_set.configs:
+                setting = Setting(cell, config)
+                mark = pytest.mark.optsuite(
+                    task=cell.task_name,
+                    set=cell.hparam_set.name,
+                    opt=cell.hparam_set.opt,
+                    label=config.label,
+                )
+                params.append(pytest.param(setting, id=setting.id, marks=mark))
+        return params
+
+    def task_names(self) -> list[str]:
+        """The tasks of the matrix that have a cell within its budget."""
+        first = {cell.task_name: cell for cell in reversed(self.matrix.cells)}
+        return [name for name, cell in first.items() if not self.matrix.leaves_out(cell)]
+
+    def select(self, settings: Mapping[pytest.Item, Setting]) -> list[pytest.Item]:
+        """Take the settings that pytest chose; return the items that the preset leaves out."""
+        chosen: dict[sweep.Cell, list[Config]] = {}
+        for setting in settings.values():
+            chosen.setdefault(setting.cell, []).append(setting.config)
+        self.left_out = [cell for cell in chosen if self.matrix.leaves_out(cell)]
+        dropped = set(self.left_out)
+        self.selected = {cell: configs for cell, configs in chosen.items() if cell not in dropped}
+        return [item for item, setting in settings.items() if setting.cell in dropped]
+
+    def select_ids(self, ids: Sequence[str]) -> bool:
+        """Take the settings that a worker of xdist chose; whether there are any, the first time."""
+        if self.selected:
+            return False
+        names = {name for nodeid in ids if (name := _terminal.setting_of(nodeid))}
+        for cell in self.matrix.cells if names else []:
+            configs = [c for c in cell.hparam_set.configs if Setting(cell, c).id in names]
+            if configs:
+                self.selected[cell] = configs
+        return bool(self.selected)
+
+    def plan_lines(self) -> list[str]:
+        """The plan in words."""
+        if self.config.option.collectonly and not self.options.plan:
+            return []
+        options = self.options
+        try:
+            plan = sweep.plan(
+                self.selected,
+                roots=options.roots,
+                mode=options.data,
+                rerun=options.rerun if options.rerun == "all" else "missing",
+                device=self.device,
+            )
+        except OptsuiteError as error:
+            return [f"optsuite: no plan: {error}"]
+        stores = self._stores(plan.sources.values())
+        return _terminal.plan_lines(plan, stores, self.device, self.matrix.preset, self.left_out)
+
+    def _stores(self, sources: Iterable[str]) -> list[sweep.Store]:
+        return [sweep.Store.at(*self.options.roots, source) for source in sorted(set(sources) - {""})]
+
+    def print_lines(self, lines: Sequence[str]) -> None:
+        """Write lines to the terminal, if there is one."""
+        if reporter := self.config.pluginmanager.getplugin("terminalreporter"):
+            reporter.ensure_newline()
+            for line in lines:
+                reporter.write_line(line)
+
+    def before_tests(self) -> bool | None:
+        """True to end the session after its plan.
+
+        Raises:
+            pytest.UsageError: The results could not be written.
+        """
+        if self.options.plan:
+            return True
+        for store in self._stores(map(self._source, self.selected)):
+            try:
+                store.check_writable()
+            except OptsuiteError as error:
+                raise pytest.UsageError(f"optsuite: {error}") from None
+        return None
+
+    def _source(self, cell: sweep.Cell) -> str:
+        """Kind of data of a cell; empty where it is missing, which its own tests report."""
+        try:
+            return data.resolve_source(cell.task.dataset.dataset, self.options.data)
+        except OptsuiteError:
+            return ""
+
+    def check_data(self, setting: Setting) -> None:
+        """Fail the test if its data were asked for and are not there."""
+        try:
+            data.resolve_source(setting.cell.task.dataset.dataset, self.options.data)
+        except OptsuiteError as error:
+            pytest.fail(str(error), pytrace=False)
+
+    def archive(self, results: Sequence[Result]) -> None:
+        """Archive every complete cell; what goes wrong becomes a warning of the summary."""
+        cells = {cell.name: cell for cell in self.matrix.cells}
+        for name, source in {(r.cell_name, r.source): None for r in results if r.source}:
+            try:
+                url = sweep.archive_cell(cells[name], sweep.Store.at(*self.options.roots, source))
+            except OptsuiteError as error:
+                self.warnings.append(f"no archive of {name}: {error}")
+            else:
+                self.num_archives += url is not None
+
+    def summary_lines(self, results: Sequence[Result]) -> list[str]:
+        """The summary in words."""
+        stores = self._stores(result.source for result in results)
+        return [
+            *_terminal.table_lines(results),
+            *_terminal.places_lines(stores, self.num_archives),
+            *(f"warning: {text}" for text in self.warnings),
+        ]
+
+
+class CurveStore:
+    """Gives the curves of settings; the first setting of a cell trains all that were selected."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._outcomes: dict[sweep.Cell, dict[Trial, Curve | Exception]] = {}
+
+    def curves(self, setting: Setting) -> list[Curve]:
+        """The curves of a setting's repetitions, by seed.
+
+        Raises:
+            Exception: What kept a repetition from being trained; an `OptsuiteError` fails the test in words.
+        """
+        outcomes = self._outcomes_of(setting)
+        for trial in setting.trials:
+            error = outcomes[trial]
+            if isinstance(error, OptsuiteError):
+                pytest.fail(str(error), pytrace=False)
+            if isinstance(error, Exception):
+                raise error
+        return [curve for trial in setting.trials if isinstance(curve := outcomes[trial], Curve)]
+
+    def properties(self, setting: Setting) -> list[tuple[str, Any]]:
+        """What a report says about a setting."""
+        outcomes = self._outcomes.get(setting.cell, {})
+        recorded = [c for t in setting.trials if isinstance(c := outcomes.get(t), Curve)]
+        result = Result(
+            task=setting.task_name,
+            set=setting.hparam_set.name,
+            label=setting.config.label,
+            source=str(recorded[0]["data_source"]) if recorded else "",
+            summary=sweep.summarize(recorded) if len(recorded) == len(setting.trials) else None,
+        )
+        return result.properties()
+
+    def _outcomes_of(self, setting: Setting) -> dict[Trial, Curve | Exception]:
+        if setting.cell not in self._outcomes:
+            self._outcomes[setting.cell] = self._run(setting)
+        return self._outcomes[setting.cell]
+
+    def _run(self, setting: Setting) -> dict[Trial, Curve | Exception]:
+        session, options, cell = self._session, self._session.options, setting.cell
+        configs = session.selected.get(cell, [setting.config])
+        with Progress(session.config, cell.name) as progress:
+            try:
+                outcomes = sweep.run_cell(
+                    cell,
+                    configs,
+                    roots=options.roots,
+                    mode=options.data,
+                    rerun=options.rerun,
+                    device=session.device,
+                    tell=progress.tell,
+                )
+                return dict(outcomes)
+            except OptsuiteError as error:
+                return dict.fromkeys(cell.trials(configs), error)
+
+
+def _worker_device(config: pytest.Config) -> str | None:
+    """The device of this worker of xdist; None in a process of its own."""
+    workerinput: Mapping[str, Any] | None = getattr(config, "workerinput", None)
+    if workerinput is None:
+        return None
+    number, count = int(workerinput["workerid"].removeprefix("gw")), int(workerinput["workercount"])
+    if torch.cuda.is_available():
+        return f"cuda:{number % torch.cuda.device_count()}"
+    # Workers that each start a thread a core would spend their time waiting for one another.
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+    return "cpu"
+
+
+def _exit(error: OptsuiteError) -> NoReturn:
+    pytest.exit(f"optsuite: {error}", returncode=pytest.ExitCode.USAGE_ERROR)

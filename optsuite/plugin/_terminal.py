@@ -1,0 +1,186 @@
+"""Words for the terminal: results, the plan, the summary; and what the ids of items say."""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from optsuite import data, sweep
+
+__all__ = [
+    "Result",
+    "cell_of",
+    "duration",
+    "places_lines",
+    "plan_lines",
+    "setting_of",
+    "table_lines",
+]
+
+_PREFIX = "optsuite_"
+
+
+class Result(NamedTuple):
+    """What a report says about one setting."""
+
+    task: str
+    set: str
+    label: str
+    source: str
+    """Kind of data; empty if nothing was recorded."""
+    summary: sweep.Summary | None
+    """None if a repetition is missing."""
+
+    @property
+    def cell_name(self) -> str:
+        """`<task>-<set>`."""
+        return f"{self.task}-{self.set}"
+
+    def properties(self) -> list[tuple[str, Any]]:
+        """Flat and plain, as JUnit and xdist need them."""
+        named: dict[str, Any] = {"task": self.task, "set": self.set, "label": self.label, "data": self.source}
+        if self.summary is not None:
+            named |= {f"final_{split}_loss": loss for split, loss in self.summary.final.items()}
+            named |= {"diverged": self.summary.num_diverged, "trials": self.summary.num_trials}
+        return [(_PREFIX + name, value) for name, value in named.items()]
+
+    @classmethod
+    def from_report(cls, report: pytest.TestReport) -> Result | None:
+        """The result that a report carries, if it is a benchmark's."""
+        named: dict[str, Any] = {
+            name.removeprefix(_PREFIX): value
+            for name, value in report.user_properties
+            if name.startswith(_PREFIX)
+        }
+        if "label" not in named:
+            return None
+        final = {
+            name.removeprefix("final_").removesuffix("_loss"): float(value)
+            for name, value in named.items()
+            if name.startswith("final_")
+        }
+        has_summary = report.passed and "trials" in named
+        summary = sweep.Summary(final, named["diverged"], named["trials"]) if has_summary else None
+        return cls(named["task"], named["set"], named["label"], named["data"], summary)
+
+
+def setting_of(nodeid: str) -> str | None:
+    """`<task>-<set>-<config label>` in the id of a benchmark, else None."""
+    match = re.search(r"\[(\w+-\w+_R\d+-[^]]+)\]$", nodeid)
+    return match[1] if match else None
+
+
+def cell_of(nodeid: str) -> str | None:
+    """`<task>-<set>` in the id of a benchmark, else None."""
+    name = setting_of(nodeid)
+    return "-".join(name.split("-", 2)[:2]) if name else None
+
+
+def duration(seconds: float) -> str:
+    """A time in words: `12 s`, `3 min 20 s`, `5 h 10 min`."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def plan_lines(
+    plan: sweep.Plan,
+    stores: Iterable[sweep.Store],
+    device: torch.device,
+    preset: str,
+    left_out: Sequence[sweep.Cell],
+) -> list[str]:
+    """What the session is about to do."""
+    lines = []
+    if plan.missing:
+        threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
+        work = f"{plan.num_missing} trials to train, {plan.num_recorded} recorded already"
+        if plan.num_missing:
+            size = f"{plan.num_bytes / 1e6:.1f} MB"
+            work += f"; about {duration(plan.seconds)} on {device}{threads}, {size} of curves"
+        lines.append(f"optsuite: {_counted(len(plan.missing), 'cell')}, preset {preset}: {work}")
+        lines += [f"  {line}" for line in _source_lines(plan.sources)]
+        lines += [f"  curves in {s.curves}, archives in {s.archives}" for s in stores]
+    if left_out:
+        tasks = sorted({cell.task_name for cell in left_out})
+        lines.append(
+            f"optsuite: preset {preset} leaves out {_counted(len(left_out), 'cell')} that take too long; "
+            "--opt-tasks NAME or --opt-preset full brings them back:"
+        )
+        lines += textwrap.wrap(", ".join(tasks), 100, initial_indent="  ", subsequent_indent="  ")
+    return lines
+
+
+def _source_lines(sources: Mapping[str, data.Source]) -> list[str]:
+    real = [name for name, source in sources.items() if source == "real"]
+    standing_in = [name for name, source in sources.items() if source != "real"]
+    lines = [f"data: {', '.join(real)}: real"] if real else []
+    for name in standing_in:
+        info = data.get_dataset(name)
+        lines.append(f"data: {name}: STAND-IN, not {info.title} (to get it: {info.how_to_get})")
+    return lines
+
+
+def table_lines(results: Iterable[Result]) -> list[str]:
+    """The best setting of each cell: smallest final training loss, mean over seeds, diverged ones last."""
+    cells: dict[str, list[Result]] = {}
+    for result in results:
+        cells.setdefault(result.cell_name, []).append(result)
+    head = ("task", "hparam set", "data", "best setting", "train", "outer_valid", "test", "diverged")
+    rows = [head, *(_row(members) for members in cells.values())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
+
+
+def _row(members: Sequence[Result]) -> tuple[str, ...]:
+    first = members[0]
+    done = [(m.label, m.summary) for m in members if m.summary is not None]
+    failed = len(members) - len(done)
+    note = f", {_counted(failed, 'setting')} failed" if failed else ""
+    source = {"": "-", "real": "real"}.get(next((m.source for m in members if m.source), ""), "stand-in")
+    if not done:
+        return (first.task, first.set, source, "-", "-", "-", "-", note.lstrip(", "))
+    label, best = min(done, key=lambda one: _rank(one[1]))
+    diverged = sum(s.num_diverged for _, s in done)
+    trials = sum(s.num_trials for _, s in done)
+    is_lost = math.isinf(_rank(best))
+    losses = [_loss(best.final.get(split)) for split in ("train", "outer_valid", "test")]
+    return (
+        first.task,
+        first.set,
+        source,
+        "all diverged" if is_lost else label,
+        *(["-"] * 3 if is_lost else losses),
+        f"{diverged} of {trials} trials{note}",
+    )
+
+
+def _rank(summary: sweep.Summary) -> float:
+    loss = summary.final.get("train", math.inf)
+    return loss if math.isfinite(loss) else math.inf
+
+
+def _loss(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def places_lines(stores: Sequence[sweep.Store], num_archives: int) -> list[str]:
+    """Where everything is."""
+    lines = [f"curves in {s.curves}, archives in {s.archives}" for s in stores]
+    return ["", *lines, f"complete cells archived: {num_archives}"] if lines else []
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")

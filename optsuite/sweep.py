@@ -1,0 +1,387 @@
+"""What to run: cells, what of them is recorded already, what the rest will cost, and running it.
+
+The store is the truth about what is done: a trial counts as recorded if its folder holds a file of its id.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from optsuite import archives, curves, data, storage, trainer
+from optsuite.curves import Curve
+from optsuite.errors import StorageError
+from optsuite.hparam_sets import (
+    Config,
+    HParamSet,
+    Trial,
+    get_family,
+    get_hparam_set,
+    list_families,
+    list_hparam_sets,
+)
+from optsuite.tasks import Task, get_task, list_tasks
+from optsuite.trainer import Outcome
+
+__all__ = [
+    "PRESETS",
+    "RERUNS",
+    "Cell",
+    "Matrix",
+    "Plan",
+    "Store",
+    "Summary",
+    "archive_cell",
+    "make_matrix",
+    "plan",
+    "run_cell",
+    "summarize",
+]
+
+PRESETS = ("auto", "quick", "full")
+RERUNS = ("missing", "failed", "all")
+
+_QUICK_STEPS, _QUICK_REPETITIONS = 200, 2
+_QUICK_SECONDS = 12.0
+
+# Sets of more settings join a matrix only by name.
+_MOST_CONFIGS = 15
+
+_LISTING_THREADS = 32
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task and one hparam set."""
+
+    task_name: str
+    hparam_set: HParamSet
+
+    @property
+    def name(self) -> str:
+        """`<task>-<set>`."""
+        return f"{self.task_name}-{self.hparam_set.name}"
+
+    @property
+    def task(self) -> Task:
+        """The task itself."""
+        return get_task(self.task_name)
+
+    def trials(self, configs: Iterable[Config] | None = None) -> list[Trial]:
+        """The trials of all configs, or of some."""
+        kept = None if configs is None else {config.label for config in configs}
+        every = self.hparam_set.trials(self.task_name)
+        return [trial for trial in every if kept is None or trial.config.label in kept]
+
+
+class Store(NamedTuple):
+    """Where curves and archives lie."""
+
+    curves: str
+    archives: str
+
+    @classmethod
+    def at(cls, curves_root: str | None, archives_root: str | None, source: str) -> Store:
+        """The store of results on that kind of data.
+
+        Args:
+            curves_root: None reads `LOPT_BASELINE_DIR`.
+            archives_root: None reads `LOPT_BASELINE_ARCHIVES_DIR`; but beside `curves_root` if that is given.
+            source: Results on stand-ins lie under `<root>_synthetic`, so that they never mix with real ones.
+        """
+        if archives_root is None and curves_root is not None:
+            archives_root = f"{curves_root.rstrip('/')}_archives"
+        suffix = "" if source == "real" else f"_{source}"
+        roots = (curves_root or storage.baseline_dir(), archives_root or storage.archives_dir())
+        return cls(*(f"{root.rstrip('/')}{suffix}" for root in roots))
+
+    def check_writable(self) -> None:
+        """Raise StorageError if either root cannot be written to."""
+        for root in self:
+            storage.check_writable(root)
+
+    def folder(self, trial: Trial) -> str:
+        """Where a trial's curve lies."""
+        return storage.curve_dir(
+            trial.task_name, trial.config.label, **vars(trial.schedule), root=self.curves
+        )
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The cells to choose from."""
+
+    preset: str
+    cells: list[Cell]
+    device: torch.device
+    cell_seconds: float
+    """Cells that are estimated to train longer are left out."""
+
+    def leaves_out(self, cell: Cell) -> bool:
+        """Whether a cell takes too long for the preset."""
+        return (
+            math.isfinite(self.cell_seconds)
+            and estimated_seconds(cell.task, cell.trials(), self.device) > self.cell_seconds
+        )
+
+
+def make_matrix(
+    *,
+    preset: str = "auto",
+    tasks: str | None = None,
+    sets: str | None = None,
+    num_steps: int | None = None,
+    repetitions: int | None = None,
+    device: torch.device,
+) -> Matrix:
+    """Cross tasks with sets.
+
+    Args:
+        preset: `full`: the published sets; `quick`: one short set a family, on the tasks that fit a time
+            budget; `auto`: full on CUDA, quick elsewhere.
+        tasks: Glob or name; None for all. A task given by name joins whatever it costs.
+        sets: Glob over the preset's sets, or the name of any set; None for all of at most 15 settings.
+        num_steps: Replaces the steps of every set.
+        repetitions: Replaces the repetitions of every set.
+        device: Decides `auto` and the budget.
+
+    Raises:
+        UnknownNameError: A name, or a glob that matches nothing.
+    """
+    if preset == "auto":
+        preset = "full" if device.type == "cuda" else "quick"
+    task_names = _matching(tasks, list_tasks(), lambda name: get_task(name).name)
+    set_names = _matching(sets, _preset_sets(preset), lambda name: get_hparam_set(name).name)
+    hparam_sets = _resized(map(get_hparam_set, set_names), num_steps, repetitions)
+    if sets is None:
+        hparam_sets = [s for s in hparam_sets if len(s.configs) <= _MOST_CONFIGS]
+    cells = [Cell(task, hparam_set) for task in task_names for hparam_set in hparam_sets]
+    is_limited = preset == "quick" and tasks not in task_names
+    return Matrix(preset, cells, device, _QUICK_SECONDS if is_limited else math.inf)
+
+
+def _matching(pattern: str | None, names: Sequence[str], look_up: Callable[[str], str]) -> list[str]:
+    if pattern is None:
+        return list(names)
+    if matched := fnmatch.filter(names, pattern):
+        return matched
+    return [look_up(pattern)]  # raises with the nearest names if there is no such thing
+
+
+def _preset_sets(preset: str) -> list[str]:
+    if preset == "full":
+        return list_hparam_sets()
+    families = map(get_family, list_families())
+    return [family.set_name(_QUICK_STEPS, _QUICK_REPETITIONS) for family in families]
+
+
+def _resized(
+    hparam_sets: Iterable[HParamSet], num_steps: int | None, repetitions: int | None
+) -> list[HParamSet]:
+    names = {
+        get_family(s.family).set_name(num_steps or s.schedule.num_steps, repetitions or s.repetitions): None
+        for s in hparam_sets
+    }
+    return [get_hparam_set(name) for name in names]
+
+
+# Sustained float32 operations a second: of one CPU core, and of a GPU at the sizes of these tasks.
+_CPU_FLOPS, _CUDA_FLOPS = 50e9, 10e12
+# What a call of an uncompiled program costs besides its arithmetic, in seconds.
+_CALL_SECONDS, _SINGLE_CALL_SECONDS = 2.5e-3, 0.5e-3
+
+
+def estimated_seconds(task: Task, trials: Sequence[Trial], device: torch.device) -> float:
+    """Rough wall-clock time to train trials of one task, evaluations included; no measurement is made."""
+    rate = _CUDA_FLOPS if device.type == "cuda" else _CPU_FLOPS * torch.get_num_threads()
+    width = trainer.width_limit(task, device)
+    seconds = 0.0
+    for schedule in {trial.schedule for trial in trials}:
+        count = sum(trial.schedule == schedule for trial in trials)
+        # A forward pass is a third of a step; three splits are evaluated.
+        evals_per_step = 3 * schedule.eval_batches / schedule.eval_every
+        passes = (schedule.num_steps + 1) * (1 + evals_per_step / 3)
+        call = _SINGLE_CALL_SECONDS if width == 1 else _CALL_SECONDS
+        seconds += passes * (count * task.flops_per_step / rate + math.ceil(count / width) * call)
+    return seconds
+
+
+class Plan(NamedTuple):
+    """What a session will do, before it does it."""
+
+    missing: dict[Cell, list[Trial]]
+    """The trials to train, by cell."""
+    num_recorded: int
+    """Trials that are recorded already."""
+    seconds: float
+    """Estimated time to train."""
+    num_bytes: int
+    """Estimated size of the curves."""
+    sources: dict[str, data.Source]
+    """Kind of data, by dataset."""
+
+    @property
+    def num_missing(self) -> int:
+        """Trials to train."""
+        return sum(map(len, self.missing.values()))
+
+
+def plan(
+    cells: Mapping[Cell, Sequence[Config]],
+    *,
+    roots: tuple[str | None, str | None],
+    mode: str | None,
+    rerun: str,
+    device: torch.device,
+) -> Plan:
+    """Look at the store, and estimate what training the rest costs.
+
+    Args:
+        cells: The configs to run, by cell.
+        roots: Of curves and archives, as for `Store.at`.
+        mode: Data: auto, real or synthetic; None reads `OPTSUITE_DATA`.
+        rerun: One of `RERUNS`.
+        device: Where it would run.
+
+    Raises:
+        DataError: Real data were asked for and are not there.
+        StorageError: The store cannot be listed.
+    """
+    sources = {
+        name: data.resolve_source(name, mode)
+        for name in sorted({cell.task.dataset.dataset for cell in cells})
+    }
+    missing, seconds, num_bytes, num_recorded = {}, 0.0, 0, 0
+    for cell, configs in cells.items():
+        source = sources[cell.task.dataset.dataset]
+        trials = cell.trials(configs)
+        missing[cell] = missing_trials(trials, Store.at(*roots, source), source, rerun)
+        num_recorded += len(trials) - len(missing[cell])
+        seconds += estimated_seconds(cell.task, missing[cell], device)
+        num_bytes += sum(map(_curve_bytes, missing[cell]))
+    return Plan(missing, num_recorded, seconds, num_bytes, sources)
+
+
+def _curve_bytes(trial: Trial) -> int:
+    # float32 noise hardly compresses; an evaluated metric is kept for each of three splits.
+    return 8000 + 4 * trial.schedule.num_steps + 36 * len(trial.schedule.eval_steps())
+
+
+def missing_trials(
+    trials: Sequence[Trial], store: Store, source: data.Source, rerun: str = "missing"
+) -> list[Trial]:
+    """The trials that are to be trained.
+
+    Args:
+        trials: Of one cell.
+        store: Where to look.
+        source: Kind of data.
+        rerun: `missing`: those without a file; `failed`: also those whose file cannot be read, which is set
+            aside; `all`: all.
+    """
+    if rerun == "all":
+        return list(trials)
+    folders = list(dict.fromkeys(map(store.folder, trials)))
+    if rerun == "failed":
+        curves.read_folders(folders, threads=_LISTING_THREADS, clear_bad_files=True)
+    with ThreadPoolExecutor(_LISTING_THREADS) as pool:
+        recorded = set().union(*pool.map(curves.recorded_trial_ids, folders))
+    return [trial for trial in trials if trial.id(source) not in recorded]
+
+
+def run_cell(
+    cell: Cell,
+    configs: Sequence[Config],
+    *,
+    roots: tuple[str | None, str | None],
+    mode: str | None = None,
+    rerun: str = "missing",
+    device: torch.device | str | None = None,
+    tell: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Iterator[Outcome]:
+    """Train what is missing of a cell, write each curve when it ends, and give every trial's outcome.
+
+    Args:
+        cell: The cell.
+        configs: Those of its configs to run.
+        roots: Of curves and archives, as for `Store.at`.
+        mode: Data: auto, real or synthetic; None reads `OPTSUITE_DATA`.
+        rerun: One of `RERUNS`.
+        device: Where to train; None takes CUDA if there is one.
+        tell: Called now and then with the trial-steps done and those to do in all.
+
+    Raises:
+        DataError: The data are missing or damaged.
+        StorageError: The store cannot be listed or written.
+    """
+    source = data.resolve_source(cell.task.dataset.dataset, mode)
+    store = Store.at(*roots, source)
+    trials = cell.trials(configs)
+    missing = missing_trials(trials, store, source, rerun)
+    total = sum(trial.schedule.num_steps + 1 for trial in missing)
+    done = 0
+
+    def count(steps: int) -> None:
+        nonlocal done
+        done += steps
+        tell(done, total)
+
+    for outcome in trainer.run(cell.task, missing, mode=source, device=device, tell=count):
+        yield _written(outcome, store)
+    yield from _recorded(sorted(set(trials) - set(missing), key=trials.index), store, source)
+
+
+def _written(outcome: Outcome, store: Store) -> Outcome:
+    if isinstance(outcome.result, Curve):
+        try:
+            curves.write_curve(outcome.result, store.curves)
+        except StorageError as error:  # the next curve may still find its way
+            return Outcome(outcome.trial, error)
+    return outcome
+
+
+def _recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> Iterator[Outcome]:
+    folders = list(dict.fromkeys(map(store.folder, trials)))
+    by_id: dict[str, Curve | Exception] = {}
+    for files in curves.read_folders(folders, threads=_LISTING_THREADS):
+        for arrays in files.values():
+            by_id[str(arrays.get("trial_id", ""))] = Curve(arrays)
+    for trial in trials:
+        unreadable = storage.CorruptFileError(
+            f"the recorded curve of `{trial.config.label}`, seed {trial.seed}, in {store.folder(trial)} "
+            "cannot be read: pass --opt-rerun failed to set it aside and train it again"
+        )
+        yield Outcome(trial, by_id.get(trial.id(source), unreadable))
+
+
+def archive_cell(cell: Cell, store: Store) -> str | None:
+    """Archive a cell if all of it is recorded; its URL, or None."""
+    return archives.build_archive(
+        cell.task_name, cell.hparam_set, root=store.curves, archives_root=store.archives
+    )
+
+
+class Summary(NamedTuple):
+    """Final results of one config of a cell."""
+
+    final: dict[str, float]
+    """Mean over seeds of the loss in the last evaluation, by split; NaN if a seed diverged."""
+    num_diverged: int
+    num_trials: int
+
+
+def summarize(recorded: Sequence[Curve]) -> Summary:
+    """Summarise the repetitions of one config."""
+    final = {
+        split: float(np.mean([curve[f"eval/{split}/loss"][-1] for curve in recorded]))
+        for split in ("train", "outer_valid", "test")
+        if all(f"eval/{split}/loss" in curve for curve in recorded)
+    }
+    return Summary(final, sum(curve.is_diverged for curve in recorded), len(recorded))
