@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from optsuite import data
 from optsuite.errors import OptsuiteError
+from optsuite.hparam_sets import get_hparam_set, list_hparam_sets
+from optsuite.tasks import get_task, list_tasks
 
 __all__ = ["main"]
 
@@ -33,6 +35,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="optsuite", description="Benchmarks for optimizers.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    tasks = commands.add_parser("tasks", help="the fixed tasks")
+    tasks.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
+    tasks.set_defaults(run=_tasks)
+
+    sets = commands.add_parser("sets", help="the published hparam sets")
+    sets.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
+    sets.set_defaults(run=_sets)
+
     _add_data_commands(commands.add_parser("data", help="list, fetch and find datasets"))
     return parser
 
@@ -50,6 +61,24 @@ def _add_data_commands(parser: argparse.ArgumentParser) -> None:
     path = commands.add_parser("path", help="the folder of all datasets, or of one")
     path.add_argument("name", nargs="?", metavar="NAME")
     path.set_defaults(run=_data_path)
+
+
+def _tasks(args: argparse.Namespace) -> int:
+    rows = [("name", "dataset", "batch", "parameters", "MFLOP/step")]
+    for task in map(get_task, list_tasks(args.pattern)):
+        counts = (str(task.batch_size), f"{task.num_params:,}", f"{task.flops_per_step / 1e6:,.0f}")
+        rows.append((task.name, task.dataset.dataset, *counts))
+    _print_table(rows)
+    return 0
+
+
+def _sets(args: argparse.Namespace) -> int:
+    rows = [("name", "configs", "repetitions", "steps", "first and last config")]
+    for one in map(get_hparam_set, list_hparam_sets(args.pattern)):
+        counts = (str(len(one.configs)), str(one.repetitions), f"{one.schedule.num_steps:,}")
+        rows.append((one.name, *counts, f"{one.configs[0].label} ... {one.configs[-1].label}"))
+    _print_table(rows)
+    return 0
 
 
 def _data_list(_args: argparse.Namespace) -> int:

@@ -41,12 +41,16 @@ class UnknownNameError(OptsuiteError, LookupError):
             valid: Every name that would have been accepted.
         """
         valid = sorted(valid)
+        self._made_of = (kind, name, valid)
         by_folded = {v.casefold(): v for v in valid}
         near = difflib.get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.5)
         listed = [by_folded[n] for n in near] or valid[:8]
         more = ", ..." if not near and len(valid) > len(listed) else ""
         hint = "did you mean" if near else "valid names are"
         super().__init__(f"unknown {kind} `{name}`: {hint} {', '.join(listed)}{more}")
+
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:
+        return type(self), self._made_of  # so that it crosses process boundaries
 
 
 class HparamError(OptsuiteError, ValueError):

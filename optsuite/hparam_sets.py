@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from optsuite.curves import trial_id
-from optsuite.errors import OptsuiteError, UnknownNameError
+from optsuite.errors import HparamError, OptsuiteError, UnknownNameError
 from optsuite.optimizers import check_hparams
 
 __all__ = [
@@ -58,7 +58,11 @@ LEARNING_RATES = (
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to train, and when and on how much to evaluate."""
+    """How long to train, and when and on how much to evaluate.
+
+    Raises:
+        HparamError: A count is too small or no integer.
+    """
 
     num_steps: int
     """The last step; steps 0 to num_steps are trained, so one more than the number says."""
@@ -70,15 +74,17 @@ class Schedule:
     """Batches of each split in the evaluation at the last step."""
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("num_steps", 0),
-            ("eval_every", 1),
-            ("eval_batches", 0),
-            ("last_eval_batches", 0),
-        ):
+        # An evaluation of no batches would have no value to record.
+        least = {
+            "num_steps": 0,
+            "eval_every": 1,
+            "eval_batches": 0,
+            "last_eval_batches": min(self.eval_batches, 1),
+        }
+        for name, bound in least.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"`{name}` must be an integer >= {least} (got {value!r}).")
+            if not isinstance(value, int) or value < bound:
+                raise HparamError(f"`{name}` must be an integer >= {bound} (got {value!r})")
 
     def eval_steps(self) -> range:
         """The steps before which an evaluation happens."""
@@ -250,7 +256,7 @@ def get_hparam_set(name: str) -> HParamSet:
         UnknownNameError: The name is not of the form `<family>_<steps>_R<repetitions>`, or there is no such
             family; the message has the nearest names.
     """
-    match = re.fullmatch(r"(\w+?)_([1-9]\d*)_R([1-9]\d*)", name)
+    match = re.fullmatch(r"(\w+?)_([1-9][0-9]*)_R([1-9][0-9]*)", name)
     if match is None:
         raise UnknownNameError("hparam set", name, list_hparam_sets())
     family_name, num_steps, repetitions = match[1], int(match[2]), int(match[3])

@@ -30,7 +30,7 @@ def key_from(*parts: int | str) -> int:
 
 def fold_in(key: Tensor, data: Tensor | int) -> Tensor:
     """A new key for element `data` of the stream `key` (shapes broadcast)."""
-    return _mix(_mix(key + data) + 0x9E3779B9)
+    return _mix(_mix(_mix(key) + data) + 0x9E3779B9)
 
 
 def uniform(key: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:

@@ -199,9 +199,15 @@ _CALL_SECONDS, _SINGLE_CALL_SECONDS = 2.5e-3, 0.5e-3
 
 
 def estimated_seconds(task: Task, trials: Sequence[Trial], device: torch.device) -> float:
-    """Rough wall-clock time to train trials of one task, evaluations included; no measurement is made."""
+    """Rough wall-clock time to train trials of one task, evaluations included; no measurement is made.
+
+    0 for a task that cannot be costed because it is broken: it is to fail in its own items.
+    """
     rate = _CUDA_FLOPS if device.type == "cuda" else _CPU_FLOPS * torch.get_num_threads()
-    width = trainer.width_limit(task, device)
+    try:
+        width, flops = trainer.width_limit(task, device), task.flops_per_step
+    except Exception:  # noqa: BLE001 - a task of the user's may raise anything
+        return 0.0
     seconds = 0.0
     for schedule in {trial.schedule for trial in trials}:
         count = sum(trial.schedule == schedule for trial in trials)
@@ -209,7 +215,7 @@ def estimated_seconds(task: Task, trials: Sequence[Trial], device: torch.device)
         evals_per_step = 3 * schedule.eval_batches / schedule.eval_every
         passes = (schedule.num_steps + 1) * (1 + evals_per_step / 3)
         call = _SINGLE_CALL_SECONDS if width == 1 else _CALL_SECONDS
-        seconds += passes * (count * task.flops_per_step / rate + math.ceil(count / width) * call)
+        seconds += passes * (count * flops / rate + math.ceil(count / width) * call)
     return seconds
 
 
@@ -380,7 +386,7 @@ class Summary(NamedTuple):
 def summarize(recorded: Sequence[Curve]) -> Summary:
     """Summarise the repetitions of one config."""
     final = {
-        split: float(np.mean([curve[f"eval/{split}/loss"][-1] for curve in recorded]))
+        split: float(np.mean([np.nan if c.is_diverged else c[f"eval/{split}/loss"][-1] for c in recorded]))
         for split in ("train", "outer_valid", "test")
         if all(f"eval/{split}/loss" in curve for curve in recorded)
     }

@@ -65,9 +65,7 @@ def example(label=LABELS[0], seed=0, value=None, **changes):
 
 def fill(root, labels=LABELS, seeds=(0, 1)):
     return {
-        (label, seed): curves.write_curve(example(label, seed), root)
-        for label in labels
-        for seed in seeds
+        (label, seed): curves.write_curve(example(label, seed), root) for label in labels for seed in seeds
     }
 
 
@@ -76,9 +74,7 @@ def fill(root, labels=LABELS, seeds=(0, 1)):
 
 @given(st.integers(1, 4), st.integers(1, 4))
 def test_stacking_then_indexing_is_the_identity(num_configs, repetitions):
-    curves_hs = [
-        [example("O" * (h + 1), seed=s) for s in range(repetitions)] for h in range(num_configs)
-    ]
+    curves_hs = [[example("O" * (h + 1), seed=s) for s in range(repetitions)] for h in range(num_configs)]
     stacked = archives.stack_curves(curves_hs)
     assert stacked["train/loss"].shape == (num_configs, repetitions, 21)
     assert stacked["train/loss"].dtype == np.float32
@@ -190,9 +186,7 @@ def test_an_incomplete_cell_is_not_archived_and_says_what_it_lacks(root):
 
 def test_seeds_beyond_the_sets_do_not_stand_in(root):
     fill(root, seeds=(0, 2))
-    assert archives.missing_repetitions(TASK, hparam_set(labels=LABELS[:1]), root) == [
-        (LABELS[0], 1)
-    ]
+    assert archives.missing_repetitions(TASK, hparam_set(labels=LABELS[:1]), root) == [(LABELS[0], 1)]
 
 
 def test_the_newest_curve_of_a_seed_is_archived(root):
@@ -250,23 +244,16 @@ def test_archives_are_listed_loaded_and_deleted(root):
     storage.write_npz(f"{root}/{TASK}/SGDLR_20_R2.npz.bad", {"a": 1})
     assert archives.list_hparam_sets_for_task(TASK, root) == ["AdamLR_20_R2", "SGDLR_20_R2"]
     assert curves_equal(
-        {
-            key: array[0, 0]
-            for key, array in archives.load_archive(TASK, "AdamLR_20_R2", root).items()
-        },
+        {key: array[0, 0] for key, array in archives.load_archive(TASK, "AdamLR_20_R2", root).items()},
         example(),
     )
     archives.delete_archive("SGDLR_20_R2", TASK, root)
     assert archives.list_hparam_sets_for_task(TASK, root) == ["AdamLR_20_R2"]
 
 
-@pytest.mark.parametrize(
-    "use", [archives.load_archive, lambda t, s, r: archives.delete_archive(s, t, r)]
-)
+@pytest.mark.parametrize("use", [archives.load_archive, lambda t, s, r: archives.delete_archive(s, t, r)])
 def test_a_missing_archive_is_an_error_that_says_what_there_is(root, use):
-    with pytest.raises(
-        StorageError, match=f"no archive of `S` for task `{TASK}` .*has no archives"
-    ):
+    with pytest.raises(StorageError, match=f"no archive of `S` for task `{TASK}` .*has no archives"):
         use(TASK, "S", root)
     archives.write_archive(TASK, "AdamLR_20_R2", {"a": 1}, root)
     with pytest.raises(StorageError, match=r"S\.npz`: its archives are AdamLR_20_R2"):

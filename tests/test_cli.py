@@ -77,9 +77,7 @@ def test_fetch_of_imagenet_says_where_to_get_it(capsys):
 @pytest.mark.parametrize("command", ["fetch", "path"])
 def test_unknown_dataset_is_explained(command, capsys):
     assert main(["data", command, "cifar_10"]) == 1
-    assert capsys.readouterr().err == (
-        "error: unknown dataset `cifar_10`: did you mean cifar10, cifar100\n"
-    )
+    assert capsys.readouterr().err == ("error: unknown dataset `cifar_10`: did you mean cifar10, cifar100\n")
 
 
 @pytest.mark.parametrize("argv", [[], ["data"], ["data", "fetch"]])
@@ -87,3 +85,16 @@ def test_incomplete_command_shows_its_usage(argv, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(argv)
     assert "usage: optsuite" in capsys.readouterr().err
+
+
+def test_tasks_lists_what_matches(capsys):
+    assert main(["tasks", "Conv_Cifar10_8*"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["name", "dataset", "batch", "parameters", "MFLOP/step"]
+    assert [row.split()[:4] for row in rows] == [["Conv_Cifar10_8_16x32", "cifar10", "128", "5,418"]]
+
+
+def test_sets_lists_what_matches(capsys):
+    assert main(["sets", "AdamW*"]) == 0
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[:4] for row in rows] == [["AdamWLR_10000_R5", "15", "5", "10,000"]]

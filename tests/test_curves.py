@@ -18,11 +18,7 @@ from optsuite.errors import StorageError
 REPOSITORY = Path(__file__).parents[1]
 TASK = "ImageMLP_FashionMnist8_Relu32"
 SCHEDULE = {"num_steps": 100, "eval_every": 10, "eval_batches": 5, "last_eval_batches": 10}
-OURS = [
-    f"{split}/{m}"
-    for split in ("train", "outer_valid", "test")
-    for m in ("loss", "loss_normalized")
-]
+OURS = [f"{split}/{m}" for split in ("train", "outer_valid", "test") for m in ("loss", "loss_normalized")]
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -189,9 +185,7 @@ def test_a_trial_id_depends_on_the_identity_alone():
     identity = {"task": "T", "lr": 1e-3, "seed": 0}
     assert curves.trial_id(identity) == curves.trial_id(dict(reversed(identity.items())))
     assert curves.trial_id(identity) == "bec20f8b5d"  # a new value would orphan every recorded file
-    assert (
-        curves.trial_id({"lr": 1}) == curves.trial_id({"lr": 1.0}) != curves.trial_id({"lr": "1"})
-    )
+    assert curves.trial_id({"lr": 1}) == curves.trial_id({"lr": 1.0}) != curves.trial_id({"lr": "1"})
     others = [{**identity, "seed": 1}, {**identity, "lr": 1.001e-3}, {**identity, "task": "t"}]
     assert len({curves.trial_id(other) for other in [identity, *others]}) == 4
 
@@ -202,9 +196,7 @@ def test_a_file_name_is_time_in_utc_and_id():
     naive = time.replace(tzinfo=None)
     assert curves.curve_filename("0123456789", naive) == "20260102_030405_0123456789.curves"
     now = curves.curve_filename("0123456789")
-    assert (
-        abs(datetime.strptime(now[:15] + "Z", "%Y%m%d_%H%M%S%z") - datetime.now(UTC)).seconds < 60
-    )
+    assert abs(datetime.strptime(now[:15] + "Z", "%Y%m%d_%H%M%S%z") - datetime.now(UTC)).seconds < 60
     with pytest.raises(StorageError, match=r"10 hexadecimal characters .got `xyz`"):
         curves.curve_filename("xyz")
 
@@ -224,9 +216,7 @@ def test_a_written_curve_is_read_back(root, monkeypatch):
 
 def clock(monkeypatch, *times):
     ticks = iter(times)
-    monkeypatch.setattr(
-        curves, "curve_filename", lambda trial: f"2026010{next(ticks)}_000000_{trial}.curves"
-    )
+    monkeypatch.setattr(curves, "curve_filename", lambda trial: f"2026010{next(ticks)}_000000_{trial}.curves")
 
 
 def test_a_rerun_replaces_its_twin_and_no_other_file(root, monkeypatch):
@@ -364,10 +354,6 @@ def test_other_output_types_are_read_by_their_suffix(root):
 def test_configuration_text_survives(root):
     text = json.dumps({"lr": 0.1, "µ": "ü\n"})
     assert (
-        str(
-            storage.read_npz(curves.write_curve(example(config_text=text), root))[
-                "gin_operative_config"
-            ]
-        )
+        str(storage.read_npz(curves.write_curve(example(config_text=text), root))["gin_operative_config"])
         == text
     )

@@ -234,18 +234,14 @@ BAD_FILES = {
     "zip with both": zip_bytes({"a.npy": npy_bytes(np.arange(3)), "readme.txt": b"hello"}),
     "empty zip": zip_bytes({}),
     "short npy": zip_bytes({"a.npy": npy_bytes(np.arange(30))[:-8]}),
-    "huge header": zip_bytes(
-        {"a.npy": npy_bytes(np.zeros(10)).replace(b"(10,)", b"(9" + b"9" * 14 + b",)")}
-    ),
+    "huge header": zip_bytes({"a.npy": npy_bytes(np.zeros(10)).replace(b"(10,)", b"(9" + b"9" * 14 + b",)")}),
 }
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_a_bad_file_is_an_error_that_names_it(root, name):
     put(f"{root}/bad.npz", BAD_FILES[name])
-    with pytest.raises(
-        storage.CorruptFileError, match=r"bad\.npz.*delete it or run its trial"
-    ) as e:
+    with pytest.raises(storage.CorruptFileError, match=r"bad\.npz.*delete it or run its trial") as e:
         storage.read_npz(f"{root}/bad.npz")
     assert e.value.__cause__ is not None
 
@@ -360,8 +356,7 @@ def test_processes_that_write_one_file_never_corrupt_it(tmp_path):
     storage.write_npz(url, {"value": np.zeros(20_000)})
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, url, str(n)], env=environment)
-        for n in range(2)
+        subprocess.Popen([sys.executable, "-c", WRITER, url, str(n)], env=environment) for n in range(2)
     ]
     while any(writer.poll() is None for writer in writers):
         assert np.ptp(storage.read_npz(url)["value"]) == 0
@@ -402,9 +397,7 @@ def test_check_writable_leaves_nothing_behind(root):
 def test_a_root_below_a_file_is_not_writable(tmp_path):
     (tmp_path / "file").touch()
     root = str(tmp_path / "file" / "curves")
-    with pytest.raises(
-        StorageError, match=r"file/curves.*--opt-storage.*LOPT_BASELINE_ARCHIVES_DIR"
-    ):
+    with pytest.raises(StorageError, match=r"file/curves.*--opt-storage.*LOPT_BASELINE_ARCHIVES_DIR"):
         storage.check_writable(root)
     with pytest.raises(StorageError, match=r"cannot write .*a\.npz"):
         storage.write_npz(f"{root}/a.npz", ARRAYS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
@@ -50,14 +49,11 @@ class Setting(NamedTuple):
         return f"{self.cell.name}-{self.config.label}"
 
 
-@dataclass
 class Recorder:
     """Collects the results that reports carry, from this process or from xdist's workers."""
 
-    results: list[Result]
-
     def __init__(self) -> None:
-        self.results = []
+        self.results: list[Result] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a benchmark's result."""

@@ -150,7 +150,7 @@ class Task:
         """
         if isinstance(loss, Tensor):
             return self.normalize_fn(loss)
-        return self.normalize_fn(torch.as_tensor(np.asarray(loss, np.float32))).numpy()
+        return self.normalize_fn(torch.from_numpy(np.array(loss, np.float32))).numpy()
 
     def __repr__(self) -> str:
         return f"Task({self.name!r})"

@@ -157,7 +157,11 @@ def _run_grids(
     tell: Tell,
 ) -> Iterator[tuple[Grid, _Setup | Exception]]:
     """Train grids of the width that fits; halve those that do not after all."""
-    pending = split_into_grids(trials, width_limit(task, device))
+    try:
+        pending = split_into_grids(trials, width_limit(task, device))
+    except Exception as error:  # noqa: BLE001 - a task of the user's may raise anything
+        yield from ((grid, error) for grid in split_into_grids(trials, len(trials)))
+        return
     num_calls = len(pending) * (rule.schedule.num_steps + 1)
     compile_ = compiling_pays(num_calls, device, is_single=pending[0].num_trials == 1)
     programs: dict[tuple[int, int], Program] = {}

@@ -261,9 +261,7 @@ def test_missing_dataset_says_where_and_how(name, data_folder):
         resolve_source(name, "real")
     message = str(caught.value)
     lacking = info.files[0] if info.subfolder == "." else info.subfolder
-    assert message.startswith(
-        f"{info.title} not found in {data_folder / name} (looked for {lacking})"
-    )
+    assert message.startswith(f"{info.title} not found in {data_folder / name} (looked for {lacking})")
     assert info.how_to_get in message
     assert message.endswith("or pass --opt-data synthetic")
     assert resolve_source(name, "auto") == "synthetic"

@@ -18,8 +18,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=str)
 def random_tree(seed, *, batch=(), dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
     return {
-        name: torch.randn((*batch, *shape), generator=generator).to(dtype)
-        for name, shape in SHAPES.items()
+        name: torch.randn((*batch, *shape), generator=generator).to(dtype) for name, shape in SHAPES.items()
     }
 
 

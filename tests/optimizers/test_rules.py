@@ -165,9 +165,7 @@ STEPS = [0, 1, 2, 10, 999, 1000, 1001, 50_000, 299_999]
 def test_linear_rampup_sqrt_decay_is_its_formula(step, make):
     s = max(step, 1)
     expected = 0.3 * min(s / 1000, (1000 / s) ** 0.5)
-    actual = linear_rampup_sqrt_decay(make(0.3), warmup_steps=make(1000.0))(
-        torch.tensor(float(step))
-    )
+    actual = linear_rampup_sqrt_decay(make(0.3), warmup_steps=make(1000.0))(torch.tensor(float(step)))
     assert actual.shape == ()
     assert actual.item() == pytest.approx(expected, rel=1e-6)
 

@@ -1,0 +1,38 @@
+"""Time of one training step of one trial, task x optimizer, by pytest-benchmark.
+
+`pytest benchmarks/test_step_time.py -k FashionMnist8 --benchmark-autosave`; then with `--benchmark-compare`.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from optsuite import Config, Schedule, Trial, data, list_optimizers
+from optsuite.trainer import resolve_device
+from optsuite.trainer._grid import Grid, group_by_rule
+from optsuite.trainer._program import Program
+
+
+@pytest.mark.parametrize("optimizer", list_optimizers())
+@torch.no_grad()
+def test_step_time(task, optimizer, benchmark):
+    """One step: batch at hand, forward, backward and update, uncompiled, waiting for the device."""
+    benchmark.group = task.name
+    device = resolve_device(None)
+    config = Config(optimizer, optimizer, {"lr": 1e-3})
+    ((rule, _),) = group_by_rule([Trial(task.name, config, Schedule(100), 0)])
+    grid = Grid((0,), (config,))
+    program = Program(task, rule, grid.shape, device, compile=False)
+    params, opt_state = program.start(grid)
+    source = data.resolve_source(task.dataset.dataset, "synthetic")
+    images = data.load_images(task.dataset, "train", source=source, device=device)
+    batch = data.gather(images, torch.arange(task.batch_size)[None])
+    key_S = torch.zeros(1, dtype=torch.int64, device=device)
+
+    def step():
+        loss = program.step(params, opt_state, program.hparams(grid), batch, key_S)[-1]
+        return loss.item()
+
+    loss = benchmark.pedantic(step, rounds=30, warmup_rounds=3)
+    assert loss > 0

@@ -1,0 +1,143 @@
+"""Trial-steps per second of the trainer against a plain loop over the same trials, in one run.
+
+The plain loop is what one writes by hand: one trial at a time, `torch.nn` layers, `torch.optim.Adam`, batches
+already on the device, and the same evaluations. It is timed for some steps of one trial, since all take the
+same time.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from optsuite import get_hparam_set, get_task
+from optsuite.modules import MLP
+from optsuite.trainer import resolve_device, run, width_limit
+from optsuite.trainer._grid import group_by_rule, split_into_grids
+from optsuite.trainer._loop import train_grid
+from optsuite.trainer._program import Program
+
+CELL = "ImageMLP_FashionMnist8_Relu32"
+TASKS = [
+    CELL,
+    "ImageMLP_Cifar10_8_Relu32",
+    "ImageMLP_FashionMnist32_Relu32",
+    "ImageMLP_FashionMnist_Relu128x128",
+    "ImageMLP_Cifar10_128x128x128_Relu",
+    "ImageMLP_Cifar10_128x128x128_BatchNorm_Relu",
+    "ImageMLP_Cifar10_1024x1024_Relu",
+    "ImageMLPAE_FashionMnist_128x32x128_bs128",
+    "ImageMLPAE_Cifar10_256x256x256_bs1024",
+    "Conv_Cifar10_8_16x32",
+    "Conv_Cifar10_16_32x64x64",
+    "Conv_Cifar10_32x64x64",
+    "Conv_imagenet16_16_64x128x128x128",
+]
+SOURCE = "synthetic"  # speed does not depend on the pixels
+
+
+def test_whole_cell(report_line):
+    """All of AdamLR_10000_R5 on one task: 75 trials, evaluations and compilation included."""
+    task, hparam_set = get_task(CELL), get_hparam_set("AdamLR_10000_R5")
+    plain = plain_rate(task, hparam_set.schedule, num_steps=2000)
+    began = time.perf_counter()
+    outcomes = list(run(task, hparam_set.trials(task.name), mode=SOURCE))
+    seconds = time.perf_counter() - began
+    rate = len(outcomes) * (hparam_set.schedule.num_steps + 1) / seconds
+    report_line(
+        f"{task.name} {hparam_set.name}, whole cell in {seconds:.1f} s: {1e6 / rate:.1f} us a trial-step, "
+        f"plain loop {1e6 / plain:.1f} us, ratio {rate / plain:.1f}"
+    )
+    assert not any(isinstance(outcome.result, Exception) for outcome in outcomes)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_steady_rate(name, report_line):
+    """One program of the cell AdamLR_10000_R5 once it is compiled, evaluations included."""
+    task, hparam_set = get_task(name), get_hparam_set("AdamLR_10000_R5")
+    num_steps = 200 if task.flops_per_step < 1e9 else 50
+    before = plain_rate(task, hparam_set.schedule, num_steps)
+    rate, shape = steady_rate(task, hparam_set, num_steps)
+    plain = max(before, plain_rate(task, hparam_set.schedule, num_steps))
+    report_line(
+        f"{name:45s} {shape[0]} x {shape[1]}: {1e6 / rate:9.1f} us a trial-step, "
+        f"plain loop {1e6 / plain:9.1f} us, ratio {rate / plain:.2f}"
+    )
+    assert rate > 0
+
+
+def steady_rate(task, hparam_set, num_steps):
+    """Trial-steps a second of the first grid, without its first 50 steps; and the grid's shape."""
+    device = resolve_device(None)
+    short = get_hparam_set(f"{hparam_set.family}_{num_steps + 49}_R{hparam_set.repetitions}")
+    ((rule, trials),) = group_by_rule(short.trials(task.name))
+    grid = split_into_grids(trials, width_limit(task, device))[0]
+    program = Program(task, rule, grid.shape, device, compile=True)
+    told = []
+    train_grid(program, grid, SOURCE, lambda steps: told.append((time.perf_counter(), steps)))
+    steps = sum(steps for _, steps in told[1:])
+    return grid.num_trials * steps / (told[-1][0] - told[0][0]), grid.shape
+
+
+def plain_rate(task, schedule, num_steps):
+    """Steps a second of the plain loop."""
+    device = resolve_device(None)
+    net = plain_network(task.module(0)).to(device)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    train = task.dataloader("train", device=device, mode=SOURCE)
+    evals = {
+        split: task.dataloader(split, seed=1, device=device, mode=SOURCE)
+        for split in ("train", "outer_valid", "test")
+    }
+    losses, metrics = [], []
+    record = metrics.append
+
+    def one_step(step):
+        if step % schedule.eval_every == 0:
+            with torch.no_grad():
+                for batches in evals.values():
+                    for _ in range(schedule.eval_batches):
+                        record(plain_metrics(task, net, next(batches)))
+        optimizer.zero_grad()
+        loss = plain_loss(task, net, next(train))[0]
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+
+    for step in range(20):
+        one_step(step)
+    began = time.perf_counter()
+    for step in range(num_steps):
+        one_step(step)
+    return num_steps / (time.perf_counter() - began)
+
+
+def plain_network(module):
+    """The same network in torch's own layers, where it has them."""
+    if not isinstance(module, MLP) or not all(isinstance(norm, nn.Identity) for norm in module.norms):
+        return module
+    layers = [nn.Flatten()]
+    for linear in module.linears:
+        layers += [nn.Linear(*reversed(linear.weight.shape)), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def plain_loss(task, net, batch):
+    """Loss and outputs, in torch's own functions."""
+    outputs = net(batch["image"])
+    if task.family == "image_mlp_ae":
+        return F.mse_loss(torch.sigmoid(outputs), batch["image"].flatten(1)), outputs
+    return F.cross_entropy(outputs, batch["label"]), outputs
+
+
+def plain_metrics(task, net, batch):
+    """Loss, normalised loss and accuracy of one batch."""
+    loss, outputs = plain_loss(task, net, batch)
+    metrics = [loss.item(), float(task.normalizer(loss))]
+    if task.family != "image_mlp_ae":
+        metrics.append((outputs.argmax(-1) == batch["label"]).float().mean().item())
+    return metrics
