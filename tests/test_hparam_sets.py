@@ -1,0 +1,262 @@
+"""The named hparam sets are the reference's; any steps and repetitions make a set."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optsuite.errors import HparamError, OptsuiteError, UnknownNameError
+from optsuite.hparam_sets import (
+    LEARNING_RATES,
+    Config,
+    Family,
+    Schedule,
+    Trial,
+    get_family,
+    get_hparam_set,
+    list_families,
+    list_hparam_sets,
+    lr_grid,
+    register_family,
+)
+
+GOLDEN = json.loads((Path(__file__).parent / "goldens" / "hparam_sets.json").read_text())
+TASK = "Conv_Cifar10_8_16x32"
+
+every_set = pytest.mark.parametrize("name", sorted(GOLDEN["sets"]))
+every_family = pytest.mark.parametrize("family", list_families())
+lengths = st.integers(1, 10**7)
+
+
+def test_published_sets_are_those_of_the_reference():
+    assert list_hparam_sets() == sorted(GOLDEN["sets"])
+
+
+def test_list_hparam_sets_takes_a_glob():
+    assert list_hparam_sets("RMSProp*") == ["RMSPropLR_10000_R5", "RMSPropMomLR_10000_R5"]
+    assert list_hparam_sets("rmsprop*") == []
+
+
+def test_learning_rates_are_those_of_the_reference():
+    assert list(LEARNING_RATES) == GOLDEN["learning_rates"]
+
+
+@every_set
+def test_schedule_matches_the_reference(name):
+    golden, ours = GOLDEN["sets"][name], get_hparam_set(name)
+    assert ours.repetitions == golden["repetitions"]
+    assert len(ours.configs) == golden["num_configs"]
+    for key in ("num_steps", "eval_every", "eval_batches", "last_eval_batches"):
+        assert getattr(ours.schedule, key) == golden[key]
+
+
+@every_set
+def test_configs_match_the_reference(name):
+    """The golden has the first two and the last; labels of momentum alone are ours."""
+    first, second, _, last = GOLDEN["sets"][name]["configs"]
+    configs = get_hparam_set(name).configs
+    words = {"learning_rate": "lr"}
+    for golden, ours in [(first, configs[0]), (second, configs[1]), (last, configs[-1])]:
+        hparams = {key.split(".")[1]: value for key, value in golden["hparams"].items()}
+        assert ours.hparams == {words.get(key, key): value for key, value in hparams.items()}
+        assert ours.optimizer == golden["optimizer"]
+        if name.startswith("RMSPropMom"):
+            assert ours.label == golden["opt_name"].replace("RMSProp_", "RMSPropMom_")
+        else:
+            assert ours.label == golden["opt_name"]
+
+
+@every_family
+def test_labels_name_the_learning_rates_as_the_reference_writes_them(family):
+    opt = get_family(family).opt
+    rates = ["1e-07", "3e-07", "1e-06", "3e-06", "1e-05", "3e-05", "0.0001", "0.0003"]
+    rates += ["0.001", "0.003", "0.01", "0.03", "0.1", "0.3", "1"]
+    assert [config.label for config in get_family(family).configs] == [f"{opt}_lr{rate}" for rate in rates]
+
+
+def test_labels_of_all_families_differ():
+    """Two configs with one label would share a folder."""
+    labels = [config.label for family in list_families() for config in get_family(family).configs]
+    assert len(set(labels)) == len(labels)
+
+
+@given(family=st.sampled_from(list_families()), num_steps=lengths, repetitions=lengths)
+def test_name_to_set_to_name_is_the_identity(family, num_steps, repetitions):
+    name = get_family(family).set_name(num_steps, repetitions)
+    ours = get_hparam_set(name)
+    assert ours.name == name == f"{family}_{num_steps}_R{repetitions}"
+    assert (ours.family, ours.schedule.num_steps, ours.repetitions) == (family, num_steps, repetitions)
+    assert ours.configs == get_family(family).configs
+    assert get_hparam_set(name) == ours
+
+
+@given(family=st.sampled_from(list_families()), repetitions=st.integers(1, 20))
+def test_trials_are_configs_times_repetitions_with_configs_outermost(family, repetitions):
+    ours = get_hparam_set(f"{family}_70_R{repetitions}")
+    trials = ours.trials(TASK)
+    assert [(t.config, t.seed) for t in trials] == list(itertools.product(ours.configs, range(repetitions)))
+    assert {t.task_name for t in trials} == {TASK}
+    assert {t.schedule for t in trials} == {ours.schedule}
+    assert len(set(trials)) == len({t.id("real") for t in trials}) == 15 * repetitions
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("AdamLR_0_R5", "AdamLR_10"),
+        ("AdamLR_1000_R0", "AdamLR_1000_R5"),
+        ("AdamLR_1000", "AdamLR_1000_R5"),
+        ("AdamLR_R5", "AdamLR_"),
+        ("AdamLR_1000_5", "AdamLR_1000_R5"),
+        ("AdamLR_01000_R5", "AdamLR_1000_R5"),
+        ("AdamLR_-10_R5", "AdamLR_10000_R5"),
+        ("AdamLR_1e3_R5", "AdamLR_1"),
+        ("AdamLR_1000_R5\n", "AdamLR_1000_R5"),
+        ("adamlr_1000_R5", "AdamLR_1000_R5"),
+        ("AdamLr_500_R2", "AdamLR_500_R2"),
+        ("AdanLR_500_R2", "AdamLR_500_R2"),
+        ("Adam_500_R2", "AdamLR_500_R2"),
+        ("AdamLR_GradAccum_16384_R5", "AdamLR_16384_R5"),
+        ("", "AdaGradLR_10000_R5"),
+    ],
+)
+def test_names_outside_the_grammar_are_errors_that_suggest_others(name, near):
+    with pytest.raises(UnknownNameError, match=rf"unknown hparam set `{name}`: .* (?s:.)*{near}"):
+        get_hparam_set(name)
+
+
+def test_digits_of_other_scripts_are_outside_the_grammar():
+    """They would be a second name, and a second folder, of one set."""
+    with pytest.raises(UnknownNameError, match="unknown hparam set"):
+        get_hparam_set("AdamLR_1\u0660_R5")
+
+
+def test_unknown_family_names_the_nearest():
+    with pytest.raises(UnknownNameError, match="unknown hparam set family `AdamLr`: did you mean AdamLR"):
+        get_family("AdamLr")
+
+
+@pytest.fixture
+def own_families(monkeypatch):
+    monkeypatch.setattr(
+        "optsuite.hparam_sets._FAMILIES", {name: get_family(name) for name in list_families()}
+    )
+
+
+@pytest.mark.usefixtures("own_families")
+def test_registered_family_has_sets_of_any_length():
+    family = Family("MyAdam_LR", "MyAdam", lr_grid("MyAdam", "Adam", beta1=0.5), ((50, 1),))
+    register_family(family)
+    register_family(family)  # a module that is imported twice does it
+    assert list_hparam_sets("My*") == ["MyAdam_LR_50_R1"]
+    config = get_hparam_set("MyAdam_LR_7_R3").configs[-1]
+    assert config == Config("MyAdam_lr1", "Adam", {"lr": 1.0, "beta1": 0.5})
+
+
+@pytest.mark.usefixtures("own_families")
+def test_registering_a_taken_family_is_an_error():
+    with pytest.raises(OptsuiteError, match="an hparam set family `AdamLR` exists already"):
+        register_family(Family("AdamLR", "Adam", lr_grid("Adam", "Adam")))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "hparams", "message"),
+    [
+        ("Adam", {"lr": -1.0}, "`lr` of `Adam` must be a finite number >= 0, got -1.0"),
+        ("Adam", {"lr": float("nan")}, "must be a finite number >= 0, got nan"),
+        ("Adam", {"lr": "0.1"}, r"got '0.1' \(str\)"),
+        ("Adam", {}, "`Adam` needs `lr`"),
+        ("Adam", {"lr": 0.1, "momentum": 0.9}, "`Adam` has no hyperparameter `momentum`"),
+        ("RMSProp", {"lr": 0.1, "momentum": 1.0}, "`momentum` of `RMSProp` must be"),
+    ],
+)
+def test_bad_hyperparameters_are_an_error_of_the_config(optimizer, hparams, message):
+    with pytest.raises(HparamError, match=message):
+        Config("label", optimizer, hparams)
+
+
+def test_unknown_optimizer_is_an_error_of_the_config():
+    with pytest.raises(UnknownNameError, match="unknown optimizer `Adm`: did you mean Adam"):
+        Config("label", "Adm", {"lr": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("num_steps", -1),
+        ("num_steps", 1.5),
+        ("eval_every", 0),
+        ("eval_batches", -1),
+        ("last_eval_batches", -1),
+    ],
+)
+def test_bad_schedule_is_an_error(field, value):
+    with pytest.raises(ValueError, match=rf"`{field}` must be an integer >= \d \(got {value}\)"):
+        Schedule(**{"num_steps": 10, field: value})
+
+
+@given(st.integers(0, 300), st.integers(1, 50), st.integers(0, 3))
+def test_evaluations_begin_at_zero_and_recur(num_steps, eval_every, eval_batches):
+    schedule = Schedule(num_steps, eval_every, eval_batches, 10)
+    steps = list(schedule.eval_steps())
+    if eval_batches == 0:
+        assert steps == []
+    else:
+        assert steps == [step for step in range(num_steps + 1) if step % eval_every == 0]
+    assert schedule.batches_at(num_steps) == 10
+    assert num_steps == 0 or schedule.batches_at(0) == eval_batches
+
+
+TRIAL = Trial(
+    TASK, Config("RMSProp_lr0.1", "RMSProp", {"lr": 0.1, "momentum": 0.5}), Schedule(100, 10, 5, 10), 3
+)
+
+
+def with_config(**changes):
+    return replace(TRIAL, config=replace(TRIAL.config, **changes))
+
+
+def with_schedule(**changes):
+    return replace(TRIAL, schedule=replace(TRIAL.schedule, **changes))
+
+
+OTHERS = {
+    "task": replace(TRIAL, task_name="Conv_Cifar10_32x64x64"),
+    "seed": replace(TRIAL, seed=4),
+    "label": with_config(label="RMSProp_other"),
+    "optimizer": with_config(optimizer="SGDM"),
+    "value": with_config(hparams={"lr": 0.1, "momentum": 0.6}),
+    "hyperparameters": with_config(hparams={"lr": 0.1}),
+    "exchanged values": with_config(hparams={"lr": 0.5, "momentum": 0.1}),
+    "num_steps": with_schedule(num_steps=101),
+    "eval_every": with_schedule(eval_every=11),
+    "eval_batches": with_schedule(eval_batches=6),
+    "last_eval_batches": with_schedule(last_eval_batches=11),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_id_changes_with_every_part_of_the_identity(other):
+    assert other.id("real") != TRIAL.id("real")
+    assert other != TRIAL
+
+
+def test_id_changes_with_the_data_and_with_nothing_else():
+    assert TRIAL.id("real") != TRIAL.id("synthetic")
+    assert TRIAL.id("real") == replace(TRIAL).id("real")
+    assert TRIAL.id("real") == with_config(hparams={"momentum": 0.5, "lr": 0.1}).id("real")
+    one, also_one = with_config(hparams={"lr": 1}), with_config(hparams={"lr": 1.0})
+    assert one.id("real") == also_one.id("real")
+    assert one == also_one
+
+
+def test_id_is_the_same_on_every_machine():
+    """A promise: another value would train every recorded trial once more."""
+    assert TRIAL.id("real") == "62e54a0185"
+    assert get_hparam_set("AdamLR_10000_R5").trials(TASK)[0].id("synthetic") == "f9a9811b59"

@@ -1,0 +1,74 @@
+"""Short runs of small tasks, and how their curves are compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from optsuite import trainer
+from optsuite.data import ImageSpec
+from optsuite.hparam_sets import Config, Schedule, Trial
+from optsuite.modules import MLP, BatchNorm
+from optsuite.tasks import get_task
+
+TINY = get_task("ImageMLP_FashionMnist8_Relu32")
+_SIZES = [8 * 8 * 3, 32, 32, 10]
+KINDS = {
+    "mlp": replace(TINY, batch_size=32),
+    "conv": replace(get_task("Conv_Cifar10_8_16x32"), batch_size=8),
+    "dropout": replace(
+        get_task("ImageMLP_Cifar10_128x128_Dropout02_Relu_MSE"),
+        batch_size=16,
+        dataset=ImageSpec(dataset="cifar10", size=8),
+        build=lambda: MLP(_SIZES, dropout_rate=0.2),
+    ),
+    "batchnorm": replace(
+        get_task("ImageMLP_Cifar10_128x128x128_BatchNorm_Relu"),
+        batch_size=16,
+        dataset=ImageSpec(dataset="cifar10", size=8),
+        build=lambda: MLP(_SIZES, norm=BatchNorm),
+    ),
+}
+"""Tasks cut to what a test has time for."""
+
+SHORT = Schedule(60, eval_every=20, eval_batches=1, last_eval_batches=2)
+
+
+def adam(lr):
+    return Config(f"Adam_lr{lr}", "Adam", {"lr": lr})
+
+
+def sgd(lr):
+    return Config(f"SGD_lr{lr}", "SGD", {"lr": lr})
+
+
+def trials_of(configs, seeds=(0,), schedule=SHORT, task=TINY):
+    """Configs outermost, as those of a set."""
+    return [Trial(task.name, config, schedule, seed) for config in configs for seed in seeds]
+
+
+def train(trials, task=TINY):
+    """Curves by trial."""
+    curves = trainer.train_many(task, trials, mode="synthetic", device="cpu")
+    return dict(zip(trials, curves, strict=True))
+
+
+def metrics(curve):
+    """What was measured: the arrays that are functions of the trial alone, by key."""
+    return {key: array for key, array in curve.items() if key.startswith(("train/", "eval/"))}
+
+
+def assert_close(actual, expected, rtol=1e-4):
+    assert actual.keys() == expected.keys()
+    for key, array in metrics(expected).items():
+        # Accuracies are counts: a logit that ties but for rounding changes one by 1 / (batches * size).
+        atol = 0.07 if key.endswith("accuracy") else 1e-6
+        np.testing.assert_allclose(actual[key], array, rtol=rtol, atol=atol, err_msg=key)
+
+
+def assert_identical(actual, expected):
+    """Bit for bit; a NaN equals itself."""
+    assert actual.keys() == expected.keys()
+    for key, array in metrics(expected).items():
+        np.testing.assert_array_equal(actual[key], array, err_msg=key)

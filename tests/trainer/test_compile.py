@@ -1,0 +1,81 @@
+"""Compiling changes the speed of a run, and its absence nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from optsuite.hparam_sets import Schedule
+from optsuite.trainer import _compile
+
+from .runs import adam, assert_close, assert_identical, train, trials_of
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def compile_everything(monkeypatch):
+    """However short the run; what is known of this machine's compiler is forgotten before and after."""
+    monkeypatch.setattr(_compile, "_MIN_CALLS", 0)
+    monkeypatch.setattr(_compile, "_MIN_SINGLE_CALLS", 0)
+    _compile.can_compile.cache_clear()
+    yield
+    _compile.can_compile.cache_clear()
+
+
+@pytest.fixture
+def no_compiler(monkeypatch, compile_everything):
+    def broken(*_, **__):
+        raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found\nand a long trace")
+
+    monkeypatch.setattr(torch, "compile", broken)
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_a_missing_compiler_is_said_once():
+    with pytest.warns(
+        RuntimeWarning, match=r"torch.compile does not work here \(InvalidCxx[^\n]*\): training"
+    ):
+        assert not _compile.can_compile("cpu")
+    assert not _compile.can_compile("cpu")  # warnings are errors
+
+
+def test_without_a_compiler_training_runs_eagerly(request):
+    trials = trials_of([adam(1e-3), adam(1e-2)], schedule=Schedule(5))
+    expected = train(trials)
+    request.getfixturevalue("no_compiler")
+    with pytest.warns(RuntimeWarning, match="training runs uncompiled, which is slower"):
+        curves = train(trials)
+    for trial in trials:
+        assert curves[trial]["trained_as"] == "1 seeds x 2 configs, eager"
+        assert_identical(curves[trial], expected[trial])
+
+
+def test_short_runs_are_not_compiled(monkeypatch):
+    monkeypatch.setattr(_compile, "can_compile", lambda _: True)
+    assert not _compile.compiling_pays(100, CPU, is_single=False)
+    assert _compile.compiling_pays(10_000, CPU, is_single=False)
+    assert not _compile.compiling_pays(5_000, CPU, is_single=True)
+
+
+def test_the_compiler_is_not_tried_for_nothing(monkeypatch):
+    def never(_):
+        raise AssertionError("tried")
+
+    monkeypatch.setattr(_compile, "can_compile", never)
+    assert not _compile.compiling_pays(1, CPU, is_single=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("configs", [[adam(1e-3)], [adam(1e-3), adam(3e-3)]], ids=["one", "two"])
+def test_a_compiled_run_agrees_with_an_eager_one(configs, request):
+    trials = trials_of(configs, schedule=Schedule(60, eval_every=20))
+    eager = train(trials)
+    request.getfixturevalue("compile_everything")
+    if not _compile.can_compile("cpu"):
+        pytest.skip("no C++ compiler here")
+    compiled, again = train(trials), train(trials)
+    for trial in trials:
+        assert str(compiled[trial]["trained_as"]).endswith("compiled")
+        assert_close(compiled[trial], eager[trial])
+        assert_identical(again[trial], compiled[trial])

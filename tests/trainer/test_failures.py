@@ -1,0 +1,157 @@
+"""What goes wrong is the outcome of the trials concerned, and says what to do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from optsuite import trainer
+from optsuite.curves import Curve
+from optsuite.errors import DataError, OptsuiteError, OutOfMemoryError, UnknownNameError
+from optsuite.hparam_sets import Schedule
+from optsuite.tasks import get_task
+from optsuite.trainer._memory import is_out_of_memory, trial_bytes, width_limit
+
+from .runs import KINDS, TINY, adam, assert_close, sgd, train, trials_of
+
+SCHEDULE = Schedule(3, eval_batches=0)
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+@pytest.fixture
+def break_grids(monkeypatch):
+    """Make `train_grid` raise where a predicate of (program, grid) gives an error; lists the tries."""
+    real = trainer.train_grid
+
+    def apply(error_of):
+        tries = []
+
+        def fake(program, grid, source, tell):
+            tries.append(grid.num_trials)
+            if error := error_of(program, grid):
+                raise error
+            return real(program, grid, source, tell)
+
+        monkeypatch.setattr(trainer, "train_grid", fake)
+        return tries
+
+    return apply
+
+
+@pytest.mark.parametrize("fits", [1, 4, 15, 29])
+def test_what_does_not_fit_is_halved_until_it_does(fits, break_grids):
+    trials = trials_of([adam(1e-3 * n) for n in range(1, 16)], seeds=[0, 1], schedule=SCHEDULE)
+    expected = train(trials)
+    tries = break_grids(lambda _, grid: OUT_OF_MEMORY if grid.num_trials > fits else None)
+    curves = train(trials)
+    assert list(curves) == trials
+    for trial in trials:
+        assert_close(curves[trial], expected[trial])
+    assert tries[:2] == [30, 15]
+    assert sum(n for n in tries if n <= fits) == 30
+    assert all(fits == 1 or n > fits / 3 for n in tries)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OUT_OF_MEMORY,
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=["cuda", "python", "cpu"],
+)
+def test_a_trial_that_does_not_fit_alone_is_an_error_with_its_size(error, break_grids):
+    assert is_out_of_memory(error)
+    break_grids(lambda *_: error)
+    outcomes = list(
+        trainer.run(
+            TINY, trials_of([adam(1e-3)], seeds=[0, 1], schedule=SCHEDULE), mode="synthetic", device="cpu"
+        )
+    )
+    assert len(outcomes) == 2
+    for outcome in outcomes:
+        assert isinstance(outcome.result, OutOfMemoryError)
+        message = str(outcome.result)
+        assert message.startswith(
+            f"one trial of `{TINY.name}` alone does not fit: it needs about 0.0 GiB, cpu"
+        )
+        assert message.endswith("GiB free; train it on a larger device")
+    with pytest.raises(OutOfMemoryError, match="alone does not fit"):
+        train([outcomes[0].trial])
+
+
+def test_other_errors_are_not_for_want_of_memory():
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_an_error_in_one_grid_is_that_grids_outcome(break_grids):
+    mistake = ValueError("no such luck")
+    break_grids(lambda program, _: mistake if program.rule.optimizer == "SGD" else None)
+    trials = trials_of([adam(1e-3), sgd(0.1), sgd(0.2), adam(1e-2)], seeds=[0, 1], schedule=SCHEDULE)
+    outcomes = dict(trainer.run(TINY, trials, mode="synthetic", device="cpu"))
+    assert outcomes.keys() == set(trials)
+    for trial, result in outcomes.items():
+        if trial.config.optimizer == "SGD":
+            assert result is mistake
+        else:
+            assert isinstance(result, Curve)
+    with pytest.raises(ValueError, match="no such luck"):
+        train(trials)
+
+
+def test_ctrl_c_is_nobodys_outcome(break_grids):
+    break_grids(lambda *_: KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        train(trials_of([adam(1e-3)], schedule=SCHEDULE))
+
+
+def test_missing_data_is_an_error_before_anything_trains(break_grids):
+    tries = break_grids(lambda *_: None)
+    conv = KINDS["conv"]
+    with pytest.raises(DataError, match=r"CIFAR-10 not found in .* run `optsuite data fetch cifar10`"):
+        trainer.train(conv, adam(1e-3), SCHEDULE, mode="real", device="cpu")
+    assert tries == []
+
+
+def test_unknown_mode_names_the_modes():
+    with pytest.raises(UnknownNameError, match="unknown data source `reel`: did you mean real"):
+        trainer.train(TINY, adam(1e-3), SCHEDULE, mode="reel", device="cpu")
+
+
+def test_unknown_task_names_the_nearest():
+    with pytest.raises(UnknownNameError, match=f"did you mean {TINY.name}"):
+        trainer.train(TINY.name.lower(), adam(1e-3), SCHEDULE, mode="synthetic", device="cpu")
+
+
+@pytest.mark.parametrize("device", ["nosuch", "cpu:x", "cuda:99"])
+def test_unknown_device_is_an_error_that_names_it(device):
+    with pytest.raises(
+        OptsuiteError, match=rf"cannot train on device `{device}` \(.*pass cpu, cuda or cuda:N"
+    ):
+        trainer.train(TINY, adam(1e-3), SCHEDULE, mode="synthetic", device=device)
+
+
+def test_the_device_defaults_to_what_is_there():
+    assert trainer.resolve_device("cpu") == torch.device("cpu")
+    assert trainer.resolve_device(None).type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_width_is_bounded_by_memory_and_at_least_one(monkeypatch):
+    cpu, huge = torch.device("cpu"), get_task("ImageMLP_Cifar10_16384x16384_Relu")
+    assert trial_bytes(huge) > 8 * 4 * huge.num_params
+    assert width_limit(huge, cpu) == 1
+    assert width_limit(TINY, cpu) > 100
+    monkeypatch.setattr("optsuite.trainer._memory.free_bytes", lambda _: 21 * trial_bytes(TINY))
+    assert width_limit(TINY, cpu) == 10
+    monkeypatch.setattr("optsuite.trainer._memory.free_bytes", lambda _: 0)
+    assert width_limit(TINY, cpu) == 1
+
+
+def test_convolutions_train_one_by_one_on_a_cpu():
+    assert width_limit(KINDS["conv"], torch.device("cpu")) == 1
+    assert np.isfinite(
+        trainer.train(KINDS["conv"], adam(1e-3), SCHEDULE, mode="synthetic")["train/loss"]
+    ).all()

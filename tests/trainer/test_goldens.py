@@ -1,0 +1,55 @@
+"""Runs of 2000 steps on the published images end where the original's do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from optsuite import trainer
+from optsuite.hparam_sets import Schedule, get_hparam_set
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path("/usr/share/datasets/fashion-mnist").is_dir(),
+        reason="needs Debian's dataset-fashion-mnist",
+    ),
+]
+
+
+@pytest.fixture(autouse=True)
+def small_data(monkeypatch):
+    """In place of the folder's fixture: whole datasets."""
+    monkeypatch.delenv("OPTSUITE_DATA", raising=False)
+
+
+def final_losses(task_name, labels):
+    """By label: the training loss of the last 100 of 2000 steps, the mean over five seeds."""
+    schedule = Schedule(2000, eval_batches=0)  # evaluations change no training loss
+    trials = [
+        replace(trial, schedule=schedule)
+        for trial in get_hparam_set("AdamLR_2000_R5").trials(task_name)
+        if trial.config.label in labels
+    ]
+    assert len(trials) == len(labels) * 5
+    curves = trainer.train_many(task_name, trials, mode="real", device="cpu")
+    assert {str(curve["data_source"]) for curve in curves} == {"real"}
+    return {
+        label: np.mean([curve["train/loss"][1900:] for curve in curves if curve.opt_name == label])
+        for label in labels
+    }
+
+
+def test_small_mlp_learns_as_the_original():
+    expected = {"Adam_lr0.001": 0.61, "Adam_lr0.003": 0.55, "Adam_lr0.01": 0.49}
+    assert final_losses("ImageMLP_FashionMnist8_Relu32", expected) == pytest.approx(expected, rel=0.02)
+
+
+def test_auto_encoder_learns_as_the_original():
+    """Its seeds scatter by 2.5 %, so the mean of five by 1 %."""
+    expected = {"Adam_lr0.001": 0.0192}
+    losses = final_losses("ImageMLPAE_FashionMnist_128x32x128_bs128", expected)
+    assert losses == pytest.approx(expected, rel=0.03)
