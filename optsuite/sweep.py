@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -268,7 +269,7 @@ def plan(
     for cell, configs in cells.items():
         source = sources[cell.task.dataset.dataset]
         trials = cell.trials(configs)
-        missing[cell] = missing_trials(trials, Store.at(*roots, source), source, rerun)
+        missing[cell] = missing_trials(trials, Store.at(*roots, source), source, rerun, set_aside=False)
         num_recorded += len(trials) - len(missing[cell])
         seconds += estimated_seconds(cell.task, missing[cell], device)
         num_bytes += sum(map(_curve_bytes, missing[cell]))
@@ -281,7 +282,12 @@ def _curve_bytes(trial: Trial) -> int:
 
 
 def missing_trials(
-    trials: Sequence[Trial], store: Store, source: data.Source, rerun: str = "missing"
+    trials: Sequence[Trial],
+    store: Store,
+    source: data.Source,
+    rerun: str = "missing",
+    *,
+    set_aside: bool = True,
 ) -> list[Trial]:
     """The trials that are to be trained.
 
@@ -289,12 +295,15 @@ def missing_trials(
         trials: Of one cell.
         store: Where to look.
         source: Kind of data.
-        rerun: `missing`: those without a file; `failed`: also those whose file cannot be read, which is set
-            aside; `all`: all.
+        rerun: `missing`: those without a file; `failed`: also those whose file cannot be read; `all`: all.
+        set_aside: Rename the files that `failed` finds.
     """
     if rerun == "all":
         return list(trials)
     folders = list(dict.fromkeys(map(store.folder, trials)))
+    if rerun == "failed" and not set_aside:
+        readable = _read_all(folders)
+        return [trial for trial in trials if trial.id(source) not in readable]
     if rerun == "failed":
         curves.read_folders(folders, threads=_LISTING_THREADS, clear_bad_files=True)
     with ThreadPoolExecutor(_LISTING_THREADS) as pool:
@@ -355,10 +364,7 @@ def _written(outcome: Outcome, store: Store) -> Outcome:
 
 def _recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> Iterator[Outcome]:
     folders = list(dict.fromkeys(map(store.folder, trials)))
-    by_id: dict[str, Curve | Exception] = {}
-    for files in curves.read_folders(folders, threads=_LISTING_THREADS):
-        for arrays in files.values():
-            by_id[str(arrays.get("trial_id", ""))] = Curve(arrays)
+    by_id = _read_all(folders)
     for trial in trials:
         unreadable = storage.CorruptFileError(
             f"the recorded curve of `{trial.config.label}`, seed {trial.seed}, in {store.folder(trial)} "
@@ -367,11 +373,21 @@ def _recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> Ite
         yield Outcome(trial, by_id.get(trial.id(source), unreadable))
 
 
+def _read_all(folders: Sequence[str]) -> dict[str, Curve]:
+    """Every readable curve, by trial id."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", curves.CorruptFileWarning)  # it is the outcome of its trial
+        read = curves.read_folders(folders, threads=_LISTING_THREADS)
+    return {str(arrays.get("trial_id", "")): Curve(arrays) for files in read for arrays in files.values()}
+
+
 def archive_cell(cell: Cell, store: Store) -> str | None:
     """Archive a cell if all of it is recorded; its URL, or None."""
-    return archives.build_archive(
-        cell.task_name, cell.hparam_set, root=store.curves, archives_root=store.archives
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", curves.CorruptFileWarning)  # it is the outcome of its trial
+        return archives.build_archive(
+            cell.task_name, cell.hparam_set, root=store.curves, archives_root=store.archives
+        )
 
 
 class Summary(NamedTuple):

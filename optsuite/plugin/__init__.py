@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Trial
 from optsuite.plugin import _options, _terminal
 from optsuite.plugin._session import CurveStore, Recorder, Session, Setting
@@ -23,6 +24,7 @@ __all__ = ["CurveStore", "Setting"]
 
 _SESSION = pytest.StashKey[Session]()
 _RECORDER = pytest.StashKey[Recorder]()
+_ERROR = pytest.StashKey[str]()
 
 
 def _session(config: pytest.Config) -> Session:
@@ -30,6 +32,11 @@ def _session(config: pytest.Config) -> Session:
     if _SESSION not in config.stash:
         config.stash[_SESSION] = Session(config)
     return config.stash[_SESSION]
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this process is a worker of xdist, whose controller does the session's work."""
+    return hasattr(config, "workerinput")
 
 
 def _setting_of(item: pytest.Item) -> Setting | None:
@@ -50,22 +57,40 @@ def pytest_configure(config: pytest.Config) -> None:
         "optsuite(task, set, opt, label): a benchmark of one setting; -m \"optsuite(opt='Adam')\" "
         "selects exactly",
     )
-    if not hasattr(config, "workerinput"):
+    if config.option.opt_plan and hasattr(config.option, "dist"):
+        config.option.dist = "no"  # a plan needs no workers of xdist
+    if not _is_worker(config):
         config.stash[_RECORDER] = Recorder()
         config.pluginmanager.register(config.stash[_RECORDER])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Cross a test that asks for `setting`, or for `task` alone, with the matrix."""
-    if "setting" in metafunc.fixturenames:
-        metafunc.parametrize("setting", _session(metafunc.config).setting_params(), indirect=True)
-    elif "task" in metafunc.fixturenames:
-        metafunc.parametrize("task", _session(metafunc.config).task_names(), indirect=True)
+    name = next((name for name in ("setting", "task") if name in metafunc.fixturenames), None)
+    if name is None:
+        return
+    config = metafunc.config
+    try:
+        session = _session(config)
+        params = session.setting_params() if name == "setting" else session.task_names()
+    except (OptsuiteError, pytest.UsageError) as error:
+        config.stash[_ERROR] = f"optsuite: {error}"
+        if _is_worker(config):  # its usage errors would bring down the controller
+            raise pytest.Collector.CollectError(config.stash[_ERROR]) from None
+        params = []
+    metafunc.parametrize(name, params, indirect=True)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what the preset leaves out, once `-k` and `-m` have chosen."""
+    """Deselect what the preset leaves out, once `-k` and `-m` have chosen.
+
+    Raises:
+        pytest.UsageError: An option has a bad value; raised here, since pytest takes what is raised while it
+            collects for an error of the file.
+    """
+    if _ERROR in config.stash and not _is_worker(config):
+        raise pytest.UsageError(config.stash[_ERROR])
     settings = {item: setting for item in items if (setting := _setting_of(item))}
     if settings:
         dropped = set(_session(config).select(settings))
@@ -75,15 +100,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """Print the plan before anything trains."""
-    return _session(config).plan_lines() if _SESSION in config.stash else []
+    if _SESSION not in config.stash or _ERROR in config.stash or _is_worker(config):
+        return []
+    return _session(config).plan_lines()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:  # noqa: ANN401 - xdist is optional
-    """Print the plan once, from the first worker's choice."""
+    """Print the plan once, from the first worker's choice; find out now whether results can be written."""
     session = _session(node.config)
     if session.select_ids(ids):
         session.print_lines(session.plan_lines())
+        session.before_tests()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -104,7 +132,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Stop after the plan if that is asked for; find out now whether results can be written."""
     config = session.config
-    if _SESSION not in config.stash or config.option.collectonly:
+    if _SESSION not in config.stash or config.option.collectonly or _is_worker(config):
         return None
     return _session(config).before_tests()
 
@@ -138,13 +166,15 @@ def curve_store(request: pytest.FixtureRequest) -> CurveStore:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
+    item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach a benchmark's results to its report, for JUnit, xdist and the summary."""
     report = yield
     setting = _setting_of(item)
-    if setting is not None and (report.when == "call" or call.excinfo is not None):
-        report.user_properties.extend(_session(item.config).curve_store.properties(setting))
+    if setting is not None and (report.when == "call" or (report.when == "setup" and report.failed)):
+        properties = _session(item.config).curve_store.properties(setting)
+        report.user_properties.extend(properties)
+        item.user_properties.extend(properties)  # JUnit reads those of the teardown's report
     return report
 
 

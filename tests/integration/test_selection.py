@@ -1,0 +1,69 @@
+"""Ids and markers, and choosing by them."""
+
+from __future__ import annotations
+
+import pytest
+
+from optsuite import get_hparam_set
+
+from .conftest import CELL, LABELS, SET, TASK, text
+from .test_opt_preset import sets_of
+
+
+def test_an_id_is_task_set_and_label(bench):
+    assert bench.ids() == [f"{CELL}-{label}" for label in LABELS]
+
+
+def test_ids_come_in_the_order_of_the_archive(bench):
+    labels = [config.label for config in get_hparam_set("AdamLR_5_R2").configs]
+    assert [name.split("-", 2)[2] for name in bench.ids(sets="AdamLR_5_R2")] == labels
+
+
+def test_ids_hold_no_equals_sign(bench):
+    ids = bench.ids("--opt-preset=quick", tasks=None, sets=None)
+    assert len(ids) > 1000
+    assert len(set(ids)) == len(ids)
+    assert not [name for name in ids if "=" in name]
+
+
+def test_the_marker_selects_exactly(bench):
+    ids = bench.ids("--opt-preset=quick", "-m", "optsuite(opt='Adam')", sets=None)
+    assert sets_of(ids) == {"AdamLR_200_R2"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("task", TASK), ("set", SET), ("opt", "Tiny"), ("label", LABELS[1])]
+)
+def test_the_marker_has_every_part_of_the_id(bench, key, value):
+    count = 1 if key == "label" else 2
+    assert len(bench.ids("-m", f"optsuite({key}='{value}')")) == count
+    assert bench.ids("-m", f"optsuite({key}='other')") == []
+
+
+def test_the_marker_is_declared(bench):
+    result = bench.run("--strict-markers", "--collect-only", "-q")
+    assert result.ret == 0
+    bench.run("--markers").stdout.fnmatch_lines(["@pytest.mark.optsuite(task, set, opt, label): *"])
+
+
+def test_a_keyword_selects_all_that_hold_it(bench):
+    ids = bench.ids("--opt-preset=quick", "-k", "Adam", sets=None)
+    families = ("AdamLR", "AdamWLR", "RAdamLR", "AdamExpDecayLR", "AdamSqrtDecayLR")
+    assert sets_of(ids) == {f"{family}_200_R2" for family in families}
+
+
+def test_keywords_combine(bench):
+    ids = bench.ids("--opt-preset=quick", "-k", "FashionMnist8 and SGDLR", tasks=None, sets=None)
+    assert {name.rpartition("-SGD_")[0] for name in ids} == {f"{TASK}-SGDLR_200_R2"}
+
+
+def test_one_item_can_be_given_by_its_id(bench):
+    result = bench.run(f"test_baselines.py::test_baseline[{CELL}-{LABELS[1]}]")
+    result.assert_outcomes(passed=1)
+    assert bench.labels() == {LABELS[1]}
+
+
+def test_collect_only_trains_nothing(bench):
+    result = bench.run("--collect-only")
+    assert "2 tests collected" in text(result)
+    assert bench.results() == []

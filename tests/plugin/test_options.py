@@ -1,0 +1,59 @@
+"""Reading the options: the command line, else the ini file, else the default."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from optsuite.plugin import _options
+
+
+class Config:
+    """What `read` needs of pytest's."""
+
+    def __init__(self, ini=None, **given):
+        self._ini, self._given = ini or {}, given
+
+    def getoption(self, name):
+        return self._given.get(name.removeprefix("opt_"), False if name == "opt_plan" else None)
+
+    def getini(self, name):
+        return self._ini.get(name.removeprefix("optsuite_"), "")
+
+
+def test_the_defaults_leave_most_to_others():
+    options = _options.read(Config())
+    assert options == (*("auto", None, None, None, None, None, None, None, None), "missing", False)
+
+
+def test_the_command_line_beats_the_ini_file():
+    options = _options.read(Config({"steps": "5", "reps": "7", "preset": "full"}, steps=3))
+    assert (options.steps, options.reps, options.preset) == (3, 7, "full")
+
+
+def test_roots_are_storage_and_archives():
+    assert _options.read(Config({"archives": "a"}, storage="s")).roots == ("s", "a")
+
+
+@pytest.mark.parametrize("name", ["preset", "data", "rerun"])
+def test_a_bad_choice_of_the_ini_file_lists_the_good_ones(name):
+    with pytest.raises(pytest.UsageError, match=rf"optsuite_{name} must be one of .*, .* \(got 'nope'\)"):
+        _options.read(Config({name: "nope"}))
+
+
+@pytest.mark.parametrize("name", ["steps", "reps"])
+@pytest.mark.parametrize("text", ["0", "-3", "two", "1.0", "²", " 1"])
+def test_a_bad_count_of_the_ini_file_says_what_is_needed(name, text):
+    with pytest.raises(pytest.UsageError, match=rf"optsuite_{name}: a whole number of at least 1 is needed"):
+        _options.read(Config({name: text}))
+
+
+@pytest.mark.parametrize("text", ["1", "007", "10000"])
+def test_counts_are_whole_numbers(text):
+    assert _options._count(text) == int(text)
+
+
+def test_a_bad_count_is_argparses_error():
+    with pytest.raises(argparse.ArgumentTypeError, match="got '0'"):
+        _options._count("0")

@@ -1,0 +1,469 @@
+"""What to run, what is recorded, what it costs, and running it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+
+from optsuite import hparam_sets, storage, tasks
+from optsuite.archives import load_archive
+from optsuite.curves import Curve, load_baseline_results_from_dir, write_curve
+from optsuite.data import DATASETS
+from optsuite.errors import DataError, StorageError, UnknownNameError
+from optsuite.hparam_sets import Config, Family, get_hparam_set, list_hparam_sets, register_family
+from optsuite.sweep import (
+    Cell,
+    Store,
+    archive_cell,
+    estimated_seconds,
+    make_matrix,
+    missing_trials,
+    plan,
+    run_cell,
+    summarize,
+)
+from optsuite.tasks import get_task, list_tasks, register_task
+
+TASK = "ImageMLP_FashionMnist8_Relu32"
+LARGE = "ImageMLP_Cifar10_16384x16384_Relu"
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda")
+
+
+def number_of(label):
+    return float(label.removeprefix("SGD_lr"))
+
+
+def family(name, *labels):
+    configs = [Config(label, "SGD", {"lr": number_of(label)}) for label in labels]
+    return Family(name, name.removesuffix("LR"), lambda: configs)
+
+
+@pytest.fixture(autouse=True)
+def tables(monkeypatch, tmp_path_factory):
+    """Small stand-ins; what a test registers is forgotten."""
+    monkeypatch.setattr(tasks, "_TASKS", dict(tasks._TASKS))
+    monkeypatch.setattr(hparam_sets, "_FAMILIES", dict(hparam_sets._FAMILIES))
+    monkeypatch.setenv("OPTSUITE_DATA_DIR", str(tmp_path_factory.getbasetemp()))
+    for name in ("OPTSUITE_DATA", "LOPT_BASELINE_DIR", "LOPT_BASELINE_ARCHIVES_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, info in list(DATASETS.items()):
+        small = replace(info, num_train=2000, num_test=500, system_folders=())
+        monkeypatch.setitem(DATASETS, name, small)
+    register_family(family("TinyLR", "SGD_lr0.01", "SGD_lr0.1"))
+
+
+@pytest.fixture
+def root():
+    """A place of its own in memory."""
+    name = uuid.uuid4().hex
+    yield f"memory://{name}"
+    filesystem = fsspec.filesystem("memory")
+    if filesystem.exists(f"/{name}"):
+        filesystem.rm(f"/{name}", recursive=True)
+
+
+@pytest.fixture
+def cell():
+    return Cell(TASK, get_hparam_set("TinyLR_2_R2"))
+
+
+@pytest.fixture
+def roots(root):
+    return f"{root}/curves", None
+
+
+@pytest.fixture
+def store(roots):
+    return Store.at(*roots, "synthetic")
+
+
+def run(cell, roots, **options):
+    """Outcomes by trial."""
+    return dict(run_cell(cell, cell.hparam_set.configs, roots=roots, mode="synthetic", device=CPU, **options))
+
+
+def damage(store, trial):
+    (url,) = [
+        url for url in storage.list_files(store.folder(trial), ".curves") if trial.id("synthetic") in url
+    ]
+    with fsspec.open(url, "wb") as file:
+        file.write(b"not an npz")
+    return url
+
+
+# Stores.
+
+
+@pytest.mark.parametrize(
+    ("curves", "archives", "expected"),
+    [
+        ("/c", None, ("/c", "/c_archives")),
+        ("/c/", None, ("/c", "/c_archives")),
+        ("/c", "/a/", ("/c", "/a")),
+        ("s3://b/c", None, ("s3://b/c", "s3://b/c_archives")),
+        (None, "/a", ("/env/c", "/a")),
+        (None, None, ("/env/c", "/env/a")),
+    ],
+)
+@pytest.mark.parametrize(("source", "suffix"), [("real", ""), ("synthetic", "_synthetic")])
+def test_a_store_keeps_stand_ins_apart(monkeypatch, curves, archives, expected, source, suffix):
+    monkeypatch.setenv("LOPT_BASELINE_DIR", "/env/c/")
+    monkeypatch.setenv("LOPT_BASELINE_ARCHIVES_DIR", "/env/a")
+    assert Store.at(curves, archives, source) == tuple(place + suffix for place in expected)
+
+
+def test_a_store_tells_a_trials_folder(cell):
+    trial = cell.trials()[0]
+    assert Store("/c", "/a").folder(trial) == f"/c/{TASK}/SGD_lr0.01/2_10_5_10"
+
+
+def test_a_store_finds_out_whether_it_can_be_written(tmp_path, root):
+    Store(f"{root}/c", f"{root}/a").check_writable()
+    (tmp_path / "file").touch()
+    for both in ((f"{tmp_path}/file/c", f"{root}/a"), (f"{root}/c", f"{tmp_path}/file/a")):
+        with pytest.raises(StorageError, match=r"cannot write to `.*/file/"):
+            Store(*both).check_writable()
+
+
+# Cells.
+
+
+def test_a_cell_lists_its_trials_configs_outermost(cell):
+    assert [(t.config.label, t.seed) for t in cell.trials()] == [
+        ("SGD_lr0.01", 0),
+        ("SGD_lr0.01", 1),
+        ("SGD_lr0.1", 0),
+        ("SGD_lr0.1", 1),
+    ]
+
+
+def test_a_cell_lists_the_trials_of_some_configs(cell):
+    second = cell.hparam_set.configs[1]
+    assert [(t.config, t.seed) for t in cell.trials([second])] == [(second, 0), (second, 1)]
+    assert cell.trials([]) == []
+
+
+def test_a_cell_has_a_name_and_a_task(cell):
+    assert cell.name == f"{TASK}-TinyLR_2_R2"
+    assert cell.task is get_task(TASK)
+
+
+# The matrix.
+
+
+def sets_of(matrix):
+    return {cell.hparam_set.name for cell in matrix.cells}
+
+
+def tasks_of(matrix):
+    return {cell.task_name for cell in matrix.cells}
+
+
+def test_full_crosses_every_task_with_the_published_sets():
+    matrix = make_matrix(preset="full", device=CPU)
+    assert sets_of(matrix) == set(list_hparam_sets())
+    assert tasks_of(matrix) == set(list_tasks())
+    assert len(matrix.cells) == len(list_hparam_sets()) * len(list_tasks())
+
+
+def test_quick_has_one_short_set_a_family():
+    matrix = make_matrix(preset="quick", device=CPU)
+    assert sets_of(matrix) == {f"{name}_200_R2" for name in hparam_sets.list_families()}
+
+
+@pytest.mark.parametrize(("device", "preset"), [(CPU, "quick"), (CUDA, "full")])
+def test_auto_is_full_on_cuda_alone(device, preset):
+    assert make_matrix(preset="auto", tasks=TASK, device=device).preset == preset
+
+
+def test_globs_narrow_and_names_select():
+    matrix = make_matrix(preset="quick", tasks="*Mnist8*", sets="AdamW*", device=CPU)
+    assert [cell.name for cell in matrix.cells] == [f"{TASK}-AdamWLR_200_R2"]
+    assert sets_of(make_matrix(tasks=TASK, sets="SGDLR_3_R1", device=CPU)) == {"SGDLR_3_R1"}
+
+
+@pytest.mark.parametrize("size", [15, 16])
+def test_large_sets_join_by_name_only(size):
+    register_family(family("ManyLR", *(f"SGD_lr0.{10 + n}" for n in range(size))))
+    by_default = sets_of(make_matrix(preset="quick", tasks=TASK, device=CPU))
+    assert ("ManyLR_200_R2" in by_default) == (size == 15)
+    for pattern in ("Many*", "ManyLR_200_R2", "ManyLR_3_R1"):
+        matrix = make_matrix(preset="quick", tasks=TASK, sets=pattern, device=CPU)
+        assert [len(cell.hparam_set.configs) for cell in matrix.cells] == [size]
+
+
+def test_steps_and_repetitions_replace_the_sets_own_and_merge_what_becomes_equal():
+    matrix = make_matrix(preset="full", tasks=TASK, sets="AdamLR*", num_steps=7, repetitions=3, device=CPU)
+    assert sets_of(matrix) == {"AdamLR_7_R3"}
+    assert len(matrix.cells) == 1
+    only_reps = make_matrix(preset="full", tasks=TASK, sets="AdamLR*", repetitions=3, device=CPU)
+    assert {"AdamLR_1000_R3", "AdamLR_300000_R3"} <= sets_of(only_reps)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"tasks": "ImageMLP_FashionMnist8_Relu3"}, f"unknown task .* did you mean {TASK}"),
+        ({"tasks": "Zebra*"}, r"unknown task `Zebra\*`"),
+        ({"sets": "AdmLR_200_R2"}, "unknown hparam set .* did you mean AdamLR_200_R2"),
+        ({"sets": "AdamLR"}, "unknown hparam set `AdamLR`"),
+    ],
+)
+def test_unknown_names_raise_with_the_nearest(names, message):
+    with pytest.raises(UnknownNameError, match=message):
+        make_matrix(device=CPU, **names)
+
+
+def test_quick_leaves_out_what_takes_too_long_unless_it_is_named():
+    large = Cell(LARGE, get_hparam_set("SGDLR_200_R2"))
+    small = Cell(TASK, get_hparam_set("SGDLR_200_R2"))
+    matrix = make_matrix(preset="quick", device=CPU)
+    assert matrix.leaves_out(large)
+    assert not matrix.leaves_out(small)
+    assert make_matrix(preset="quick", tasks="*16384*", device=CPU).leaves_out(large)
+    assert not make_matrix(preset="quick", tasks=LARGE, device=CPU).leaves_out(large)
+    assert not make_matrix(preset="full", device=CPU).leaves_out(large)
+
+
+# Costs.
+
+
+@pytest.mark.parametrize("name", [TASK, LARGE])
+def test_estimates_grow_with_trials_and_steps(name):
+    def seconds(set_name):
+        return estimated_seconds(get_task(name), get_hparam_set(set_name).trials(name), CPU)
+
+    by_steps = [seconds(f"AdamLR_{steps}_R2") for steps in (1, 10, 100, 1000)]
+    by_reps = [seconds(f"AdamLR_100_R{reps}") for reps in (1, 2, 5, 50)]
+    assert by_steps == sorted(set(by_steps))
+    assert by_reps == sorted(set(by_reps))
+    assert by_steps[0] > 0
+
+
+def test_no_trials_take_no_time():
+    assert estimated_seconds(get_task(TASK), [], CPU) == 0
+
+
+def test_a_larger_task_is_estimated_to_take_longer():
+    def seconds(name):
+        return estimated_seconds(get_task(name), get_hparam_set("AdamLR_100_R2").trials(name), CPU)
+
+    assert seconds(TASK) < seconds("ImageMLP_Cifar10_1024x1024_Relu") < seconds(LARGE)
+
+
+def test_a_plan_counts_what_is_recorded_and_costs_the_rest(cell, roots):
+    first, second = cell.hparam_set.configs
+    list(run_cell(cell, [first], roots=roots, mode="synthetic", device=CPU))
+    look = {"roots": roots, "mode": "synthetic", "device": CPU}
+    whole = plan({cell: [first, second]}, rerun="missing", **look)
+    assert whole.missing == {cell: cell.trials([second])}
+    assert (whole.num_missing, whole.num_recorded) == (2, 2)
+    assert whole.sources == {"fashion_mnist": "synthetic"}
+    again = plan({cell: [first, second]}, rerun="all", **look)
+    assert (again.num_missing, again.num_recorded) == (4, 0)
+    assert again.seconds > whole.seconds > 0
+    assert again.num_bytes == 2 * whole.num_bytes > 0
+
+
+def test_a_plan_guesses_the_size_of_its_curves(cell, roots):
+    guess = plan({cell: cell.hparam_set.configs}, roots=roots, mode="synthetic", rerun="missing", device=CPU)
+    run(cell, roots)
+    files = fsspec.filesystem("memory").find(roots[0].removeprefix("memory:/") + "_synthetic", detail=True)
+    written = sum(info["size"] for info in files.values())
+    assert written / 2 < guess.num_bytes < 2 * written
+
+
+def test_a_plan_needs_the_data_that_were_asked_for(cell, roots):
+    with pytest.raises(DataError, match="Fashion-MNIST not found"):
+        plan({cell: cell.hparam_set.configs}, roots=roots, mode="real", rerun="missing", device=CPU)
+
+
+# What is missing.
+
+
+def test_everything_is_missing_from_an_empty_store(cell, store):
+    for rerun in ("missing", "failed", "all"):
+        assert missing_trials(cell.trials(), store, "synthetic", rerun) == cell.trials()
+
+
+def test_what_is_recorded_is_not_missing(cell, roots, store):
+    run(cell, roots)
+    assert missing_trials(cell.trials(), store, "synthetic") == []
+    assert missing_trials(cell.trials(), store, "synthetic", "failed") == []
+    assert missing_trials(cell.trials(), store, "synthetic", "all") == cell.trials()
+    assert missing_trials(cell.trials(), store, "real") == cell.trials()  # of the same folders
+
+
+def test_only_failed_looks_into_files(cell, roots, store):
+    run(cell, roots)
+    bad = cell.trials()[1]
+    url = damage(store, bad)
+    assert missing_trials(cell.trials(), store, "synthetic", "missing") == []
+    assert missing_trials(cell.trials(), store, "synthetic", "failed") == [bad]
+    assert storage.list_files(store.folder(bad), ".bad") == [f"{url}.bad"]
+    assert missing_trials(cell.trials(), store, "synthetic", "missing") == [bad]
+
+
+def test_a_task_whose_cost_cannot_be_counted_can_be_planned(roots):
+    """What is wrong with it is for its own test to say."""
+
+    def broken(outputs, batch):
+        raise ArithmeticError("the loss is broken")
+
+    register_task(replace(get_task(TASK), name="Broken", loss_fn=broken))
+    cell = Cell("Broken", get_hparam_set("TinyLR_2_R2"))
+    assert not make_matrix(tasks="Brok*", device=CPU).leaves_out(cell)
+    look = {"roots": roots, "mode": "synthetic", "rerun": "missing", "device": CPU}
+    assert plan({cell: cell.hparam_set.configs}, **look).num_missing == 4
+
+
+# Running.
+
+
+def test_each_trial_has_one_outcome_and_one_file(cell, roots, store):
+    outcomes = run(cell, roots)
+    assert set(outcomes) == set(cell.trials())
+    for trial, curve in outcomes.items():
+        assert isinstance(curve, Curve)
+        assert (curve.opt_name, curve.seed) == (trial.config.label, trial.seed)
+        recorded = load_baseline_results_from_dir(store.folder(trial))
+        assert curve in [Curve(arrays) for arrays in recorded]
+
+
+def test_curves_are_written_as_they_come(cell, roots, store):
+    cells = run_cell(cell, cell.hparam_set.configs, roots=roots, mode="synthetic", device=CPU)
+    trial, _ = next(cells)
+    assert trial not in missing_trials(cell.trials(), store, "synthetic")
+
+
+def test_what_is_recorded_is_read_and_only_the_rest_is_trained(cell, roots):
+    first, second = cell.hparam_set.configs
+    before = dict(run_cell(cell, [first], roots=roots, mode="synthetic", device=CPU))
+    told = []
+    after = run(cell, roots, tell=lambda done, total: told.append((done, total)))
+    assert before.items() <= after.items()
+    assert {trial.config for trial in set(after) - set(before)} == {second}
+    assert told[-1] == (2 * 3, 2 * 3)  # two trials of three steps
+
+
+def test_a_second_run_gives_the_same_and_trains_nothing(cell, roots):
+    before, told = run(cell, roots), []
+    assert run(cell, roots, tell=lambda *counts: told.append(counts)) == before
+    assert told == []
+
+
+def test_all_trains_again_and_replaces_the_files(cell, roots, store):
+    before = run(cell, roots)
+    after = run(cell, roots, rerun="all")
+    for trial, curve in after.items():
+        np.testing.assert_array_equal(curve["train/loss"], before[trial]["train/loss"])
+        assert len(storage.list_files(store.folder(trial), ".curves")) == 2  # one a seed
+
+
+def test_a_file_that_cannot_be_read_is_its_trials_outcome_alone(cell, roots, store):
+    run(cell, roots)
+    bad = cell.trials()[1]
+    damage(store, bad)
+    outcomes = run(cell, roots)
+    assert [trial for trial, result in outcomes.items() if isinstance(result, Exception)] == [bad]
+    with pytest.raises(
+        StorageError, match=r"the recorded curve of `SGD_lr0\.01`, seed 1, .* --opt-rerun failed"
+    ):
+        raise outcomes[bad]
+    again = run(cell, roots, rerun="failed")
+    assert all(isinstance(result, Curve) for result in again.values())
+
+
+def test_a_failing_write_is_its_trials_outcome_and_the_next_is_written(cell, roots, store, monkeypatch):
+    calls = []
+
+    def fail_first(curve, root):
+        calls.append(curve)
+        if len(calls) == 1:
+            raise StorageError("the disk is full")
+        return write_curve(curve, root)
+
+    monkeypatch.setattr("optsuite.curves.write_curve", fail_first)
+    outcomes = run(cell, roots)
+    (lost,) = [trial for trial, result in outcomes.items() if isinstance(result, Exception)]
+    assert str(outcomes[lost]) == "the disk is full"
+    assert missing_trials(cell.trials(), store, "synthetic") == [lost]
+
+
+def test_a_task_that_breaks_is_the_outcome_of_all_its_trials(roots):
+    def broken(outputs, batch):
+        if outputs.device.type == "meta":
+            return outputs.sum()  # its cost can be counted
+        raise ArithmeticError("the loss is broken")
+
+    register_task(replace(get_task(TASK), name="Broken", loss_fn=broken))
+    outcomes = run(Cell("Broken", get_hparam_set("TinyLR_2_R2")), roots)
+    assert len(outcomes) == 4
+    assert {str(error) for error in outcomes.values()} == {"the loss is broken"}
+
+
+def test_one_rule_that_breaks_leaves_the_others(roots, monkeypatch):
+    """Configs of another optimizer are another program."""
+    mixed = [Config("SGD_lr0.1", "SGD", {"lr": 0.1}), Config("Adam_lr0.1", "Adam", {"lr": 0.1})]
+    register_family(Family("MixedLR", "Mixed", lambda: mixed))
+
+    def broken(**_):
+        raise ArithmeticError("the optimizer is broken")
+
+    from optsuite.optimizers import _table
+
+    monkeypatch.setitem(_table.OPTIMIZERS, "Adam", _table.OPTIMIZERS["Adam"]._replace(factory=broken))
+    outcomes = run(Cell(TASK, get_hparam_set("MixedLR_2_R1")), roots)
+    kinds = {trial.config.label: type(result) for trial, result in outcomes.items()}
+    assert kinds == {"SGD_lr0.1": Curve, "Adam_lr0.1": ArithmeticError}
+
+
+def test_running_needs_the_data_that_were_asked_for(cell, roots):
+    with pytest.raises(DataError, match="Fashion-MNIST not found"):
+        list(run_cell(cell, cell.hparam_set.configs, roots=roots, mode="real", device=CPU))
+
+
+def test_a_complete_cell_alone_is_archived(cell, roots, store):
+    first, _ = cell.hparam_set.configs
+    list(run_cell(cell, [first], roots=roots, mode="synthetic", device=CPU))
+    assert archive_cell(cell, store) is None
+    run(cell, roots)
+    assert archive_cell(cell, store) == f"{store.archives}/{TASK}/TinyLR_2_R2.npz"
+    assert load_archive(TASK, "TinyLR_2_R2", root=store.archives)["train/loss"].shape == (2, 2, 3)
+
+
+# Summaries.
+
+
+def curve(train_loss, **final):
+    """A curve with the given final losses."""
+    arrays = {f"eval/{split}/loss": np.float32([9, loss]) for split, loss in final.items()}
+    return Curve({"train/loss": np.float32(train_loss), "train/xs": np.arange(len(train_loss)), **arrays})
+
+
+def test_a_summary_is_the_mean_over_seeds_of_the_last_evaluation():
+    summary = summarize([curve([3, 2], train=1, test=2), curve([3, 2], train=2, test=4)])
+    assert summary == ({"train": 1.5, "test": 3.0}, 0, 2)
+
+
+def test_a_seed_that_diverged_makes_the_summary_nan():
+    summary = summarize([curve([3, 2], train=1), curve([3, np.nan], train=np.nan)])
+    assert np.isnan(summary.final["train"])
+    assert (summary.num_diverged, summary.num_trials) == (1, 2)
+
+
+def test_a_seed_that_diverged_after_its_last_evaluation_makes_the_summary_nan():
+    """A schedule of 5 steps is evaluated at step 0 alone."""
+    summary = summarize([curve([3, 2], train=1), curve([3, np.nan], train=1)])
+    assert np.isnan(summary.final["train"])
+    assert summary.num_diverged == 1
+
+
+def test_a_schedule_without_evaluations_has_no_final_losses():
+    assert summarize([curve([3, 2]), curve([3, 2])]) == ({}, 0, 2)
