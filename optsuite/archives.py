@@ -7,7 +7,7 @@ repetitions. Those of learned_optimization (`baselines/run_archive.py`) are read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
@@ -104,6 +104,7 @@ def build_archive(
     archives_root: str | None = None,
     threads: int = _THREADS,
     clear_bad_files: bool = False,
+    trial_ids: Collection[str] | None = None,
 ) -> str | None:
     """Archive a cell if it is complete; leave an archive that holds the same already untouched.
 
@@ -117,6 +118,7 @@ def build_archive(
         archives_root: Root of the archives; `storage.archives_dir()` if `None`.
         threads: Files read at a time; 0: one after the other.
         clear_bad_files: Rename bad files to `<name>.bad` rather than warn of them.
+        trial_ids: The trials of the cell; other curves of ours in its folders are left alone. `None`: any.
 
     Returns:
         The archive's URL, or `None` if curves are missing (`missing_repetitions` says which).
@@ -125,6 +127,11 @@ def build_archive(
         StorageError: Curves that do not fit together, or a failing read or write.
     """
     folders = _read_cell(task_name, hparam_set, root, threads, clear_bad_files)
+    if trial_ids is not None:
+        folders = [
+            {url: arrays for url, arrays in files.items() if _is_one_of(arrays, trial_ids)}
+            for files in folders
+        ]
     picked, missing = _pick(folders, hparam_set.repetitions)
     if any(missing):
         return None
@@ -236,6 +243,9 @@ def delete_archive(archive_name: str, task_name: str, root: str | None = None) -
 def _no_archive(url: str, task_name: str, hparam_set_name: str, root: str | None) -> storage.MissingFileError:
     known = list_hparam_sets_for_task(task_name, root)
     there = f"its archives are {', '.join(known)}" if known else "it has no archives"
+    stand_ins = f"{storage.archives_dir() if root is None else root.rstrip('/')}_synthetic"
+    if hparam_set_name in list_hparam_sets_for_task(task_name, stand_ins):
+        there = f"there is one on stand-in data: pass root={stand_ins!r}"
     return storage.MissingFileError(
         f"no archive of `{hparam_set_name}` for task `{task_name}` at `{url}`: {there}"
     )
@@ -266,6 +276,10 @@ def _pick(folders: Sequence[_Files], repetitions: int) -> tuple[list[dict[int, s
         missing = [[s for s in range(repetitions) if s not in picks] for picks in picked]
         options.append((picked, missing))
     return min(options, key=lambda option: sum(map(len, option[1])))  # ours, if they are equal
+
+
+def _is_one_of(arrays: Mapping[str, Array], trial_ids: Collection[str]) -> bool:
+    return "trial_id" not in arrays or str(arrays["trial_id"]) in trial_ids
 
 
 def _by_seed(files: _Files) -> dict[int, str]:

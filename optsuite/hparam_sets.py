@@ -10,6 +10,7 @@ Source: learned_optimization, `baselines/hparam_sets.py`.
 from __future__ import annotations
 
 import fnmatch
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -112,6 +113,9 @@ class Config:
 
     def __post_init__(self) -> None:
         check_hparams(self.optimizer, self.hparams)
+        for name, value in self.hparams.items():
+            if not isinstance(value, float | int | str):
+                raise HparamError(f"`{name}` of a config must be a number, a bool or a word (got {value!r})")
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,11 @@ class Trial:
     schedule: Schedule
     seed: int
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", operator.index(self.seed))  # a NumPy integer is a seed too
+
     def id(self, data_source: str) -> str:
-        """Ten characters that name everything the trial's curve depends on."""
+        """Ten characters that name the trial; the kind of device is left out, so that results move along."""
         hparams = {f"hparams/{name}": value for name, value in self.config.hparams.items()}
         return trial_id(
             {
@@ -283,7 +290,9 @@ def register_family(family: Family) -> None:
     """Add a family of your own: its sets of any length then have names.
 
     Raises:
-        OptsuiteError: Another family has its name.
+        OptsuiteError: Its name is no word, or another family has it.
     """
+    if not re.fullmatch(r"\w+", family.name):
+        raise OptsuiteError(f"a family's name is made of letters, digits and `_` (got `{family.name}`)")
     if _FAMILIES.setdefault(family.name, family) is not family:
         raise OptsuiteError(f"an hparam set family `{family.name}` exists already: choose another name")

@@ -36,6 +36,7 @@ __all__ = [
     "archives_dir",
     "baseline_dir",
     "check_writable",
+    "clean_root",
     "curve_dir",
     "join_url",
     "list_files",
@@ -58,12 +59,12 @@ class MissingFileError(StorageError):
 
 def baseline_dir() -> str:
     """Root of the curves: `LOPT_BASELINE_DIR`, else `~/lopt_baselines`; no trailing slash."""
-    return _clean_root(os.environ.get("LOPT_BASELINE_DIR") or "~/lopt_baselines")
+    return clean_root(os.environ.get("LOPT_BASELINE_DIR") or "~/lopt_baselines")
 
 
 def archives_dir() -> str:
     """Root of the archives: `LOPT_BASELINE_ARCHIVES_DIR`, else `~/lopt_baselines_archives`."""
-    return _clean_root(os.environ.get("LOPT_BASELINE_ARCHIVES_DIR") or "~/lopt_baselines_archives")
+    return clean_root(os.environ.get("LOPT_BASELINE_ARCHIVES_DIR") or "~/lopt_baselines_archives")
 
 
 def curve_dir(
@@ -90,7 +91,7 @@ def curve_dir(
         StorageError: A name cannot be a folder.
     """
     schedule = f"{num_steps}_{eval_every}_{eval_batches}_{last_eval_batches}"
-    root = baseline_dir() if root is None else _clean_root(root)
+    root = baseline_dir() if root is None else clean_root(root)
     return join_url(root, _checked_name(task_name), _checked_name(opt_name), schedule)
 
 
@@ -105,7 +106,7 @@ def archive_path(task_name: str, hparam_set_name: str, root: str | None = None) 
     Raises:
         StorageError: A name cannot be a folder or file.
     """
-    root = archives_dir() if root is None else _clean_root(root)
+    root = archives_dir() if root is None else clean_root(root)
     return join_url(root, _checked_name(task_name), f"{_checked_name(hparam_set_name)}.npz")
 
 
@@ -224,7 +225,7 @@ def check_writable(root_url: str) -> None:
     Raises:
         StorageError: That is not possible; says how to choose another place.
     """
-    root = _clean_root(root_url)
+    root = clean_root(root_url)
     probe = join_url(root, f".optsuite_probe_{os.getpid()}_{secrets.token_hex(8)}")
     _filesystem(root)  # a missing package or an unknown protocol has its own advice
     try:
@@ -238,7 +239,7 @@ def check_writable(root_url: str) -> None:
         ) from cause
 
 
-def _clean_root(root: str) -> str:
+def clean_root(root: str) -> str:
     """Expand `~` and drop trailing slashes, but not those of `memory://` and `/`."""
     match = re.match(r"(?:[\w.+-]+://)?/*", root)
     head = match.group() if match else ""

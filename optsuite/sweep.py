@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -98,10 +99,11 @@ class Store(NamedTuple):
             source: Results on stand-ins lie under `<root>_synthetic`, so that they never mix with real ones.
         """
         if archives_root is None and curves_root is not None:
-            archives_root = f"{curves_root.rstrip('/')}_archives"
-        suffix = "" if source == "real" else f"_{source}"
+            archives_root = _beside(curves_root, "archives")
         roots = (curves_root or storage.baseline_dir(), archives_root or storage.archives_dir())
-        return cls(*(f"{root.rstrip('/')}{suffix}" for root in roots))
+        return cls(
+            *(storage.clean_root(root if source == "real" else _beside(root, source)) for root in roots)
+        )
 
     def check_writable(self) -> None:
         """Raise StorageError if either root cannot be written to."""
@@ -113,6 +115,13 @@ class Store(NamedTuple):
         return storage.curve_dir(
             trial.task_name, trial.config.label, **vars(trial.schedule), root=self.curves
         )
+
+
+def _beside(root: str, word: str) -> str:
+    """`<root>_<word>`; inside the root where that is all of a URL, such as a bucket."""
+    if match := re.fullmatch(r"([\w.+-]+://[^/]*)/*", root):
+        return f"{match[1]}/{word}"
+    return f"{root.rstrip('/')}_{word}"
 
 
 @dataclass(frozen=True)
@@ -348,9 +357,9 @@ def run_cell(
         done += steps
         tell(done, total)
 
+    yield from _recorded(sorted(set(trials) - set(missing), key=trials.index), store, source)
     for outcome in trainer.run(cell.task, missing, mode=source, device=device, tell=count):
         yield _written(outcome, store)
-    yield from _recorded(sorted(set(trials) - set(missing), key=trials.index), store, source)
 
 
 def _written(outcome: Outcome, store: Store) -> Outcome:
@@ -366,11 +375,20 @@ def _recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> Ite
     folders = list(dict.fromkeys(map(store.folder, trials)))
     by_id = _read_all(folders)
     for trial in trials:
-        unreadable = storage.CorruptFileError(
-            f"the recorded curve of `{trial.config.label}`, seed {trial.seed}, in {store.folder(trial)} "
-            "cannot be read: pass --opt-rerun failed to set it aside and train it again"
-        )
-        yield Outcome(trial, by_id.get(trial.id(source), unreadable))
+        identity = trial.id(source)
+        yield Outcome(trial, by_id[identity] if identity in by_id else _unreadable(trial, identity, store))
+
+
+def _unreadable(trial: Trial, identity: str, store: Store) -> StorageError:
+    files = storage.list_files(store.folder(trial), f"_{identity}.curves")
+    advice = "pass --opt-rerun failed to set it aside and train it again"
+    try:
+        storage.read_npz(files[-1])
+    except IndexError:
+        return StorageError(f"the curve in {store.folder(trial)} is gone: run again to train it")
+    except StorageError as error:
+        return storage.CorruptFileError(f"{error}; {advice}")
+    return storage.CorruptFileError(f"`{files[-1]}` is not the curve of its trial; {advice}")
 
 
 def _read_all(folders: Sequence[str]) -> dict[str, Curve]:
@@ -381,12 +399,17 @@ def _read_all(folders: Sequence[str]) -> dict[str, Curve]:
     return {str(arrays.get("trial_id", "")): Curve(arrays) for files in read for arrays in files.values()}
 
 
-def archive_cell(cell: Cell, store: Store) -> str | None:
-    """Archive a cell if all of it is recorded; its URL, or None."""
+def archive_cell(cell: Cell, source: str, roots: tuple[str | None, str | None]) -> str | None:
+    """Archive a cell if all of it is recorded on that kind of data; its URL, or None."""
+    store = Store.at(*roots, source)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", curves.CorruptFileWarning)  # it is the outcome of its trial
         return archives.build_archive(
-            cell.task_name, cell.hparam_set, root=store.curves, archives_root=store.archives
+            cell.task_name,
+            cell.hparam_set,
+            root=store.curves,
+            archives_root=store.archives,
+            trial_ids={trial.id(source) for trial in cell.trials()},
         )
 
 

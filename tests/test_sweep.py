@@ -373,7 +373,7 @@ def test_a_file_that_cannot_be_read_is_its_trials_outcome_alone(cell, roots, sto
     outcomes = run(cell, roots)
     assert [trial for trial, result in outcomes.items() if isinstance(result, Exception)] == [bad]
     with pytest.raises(
-        StorageError, match=r"the recorded curve of `SGD_lr0\.01`, seed 1, .* --opt-rerun failed"
+        StorageError, match=rf"`{store.folder(bad)}/\d+_\d+_\w+\.curves` is not .* --opt-rerun failed"
     ):
         raise outcomes[bad]
     again = run(cell, roots, rerun="failed")
@@ -432,9 +432,9 @@ def test_running_needs_the_data_that_were_asked_for(cell, roots):
 def test_a_complete_cell_alone_is_archived(cell, roots, store):
     first, _ = cell.hparam_set.configs
     list(run_cell(cell, [first], roots=roots, mode="synthetic", device=CPU))
-    assert archive_cell(cell, store) is None
+    assert archive_cell(cell, "synthetic", roots) is None
     run(cell, roots)
-    assert archive_cell(cell, store) == f"{store.archives}/{TASK}/TinyLR_2_R2.npz"
+    assert archive_cell(cell, "synthetic", roots) == f"{store.archives}/{TASK}/TinyLR_2_R2.npz"
     assert load_archive(TASK, "TinyLR_2_R2", root=store.archives)["train/loss"].shape == (2, 2, 3)
 
 
@@ -467,3 +467,31 @@ def test_a_seed_that_diverged_after_its_last_evaluation_makes_the_summary_nan():
 
 def test_a_schedule_without_evaluations_has_no_final_losses():
     assert summarize([curve([3, 2]), curve([3, 2])]) == ({}, 0, 2)
+
+
+def test_an_archive_holds_the_trials_of_its_own_cell(roots):
+    """Two families may use one label, and so one folder, for different hyperparameters."""
+    for name, momentum in (("OneLR", 0.5), ("TwoLR", 0.9)):
+        config = Config("Same", "SGDM", {"lr": 0.1, "momentum": momentum})
+        register_family(Family(name, "Same", lambda config=config: [config]))
+    cells = [Cell(TASK, get_hparam_set(f"{name}_2_R1")) for name in ("OneLR", "TwoLR")]
+    losses = []
+    for cell in cells:
+        (curve,) = run(cell, roots).values()
+        losses.append(curve["train/loss"])
+    assert not np.array_equal(*losses)
+    for cell, loss in zip(cells, losses, strict=True):
+        url = archive_cell(cell, "synthetic", roots)
+        np.testing.assert_array_equal(storage.read_npz(url)["train/loss"][0, 0], loss)
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        ("s3://bucket", "s3://bucket/synthetic"),
+        ("s3://bucket/a/", "s3://bucket/a_synthetic"),
+        ("/a/", "/a_synthetic"),
+    ],
+)
+def test_stand_ins_stay_in_the_same_bucket(root, expected):
+    assert Store.at(root, root, "synthetic") == (expected, expected)

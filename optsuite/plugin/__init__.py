@@ -6,7 +6,7 @@ without pytest in `optsuite.sweep`. Sessions without benchmarks are left alone.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Cross a test that asks for `setting`, or for `task` alone, with the matrix."""
-    name = next((name for name in ("setting", "task") if name in metafunc.fixturenames), None)
+    name = next((name for name in ("setting", "task") if _asks_for_ours(metafunc, name)), None)
     if name is None:
         return
     config = metafunc.config
@@ -79,6 +79,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             raise pytest.Collector.CollectError(config.stash[_ERROR]) from None
         params = []
     metafunc.parametrize(name, params, indirect=True)
+
+
+def _asks_for_ours(metafunc: pytest.Metafunc, name: str) -> bool:
+    """Whether a test gets a fixture from here, not one of its own by the same name."""
+    definitions = metafunc._arg2fixturedefs.get(name)
+    if name not in metafunc.fixturenames or not definitions:
+        return False
+    marks = metafunc.definition.iter_markers("parametrize")
+    given = {word.strip() for mark in marks for word in _argnames(mark)}
+    return definitions[-1].func.__module__ == __name__ and name not in given
+
+
+def _argnames(mark: pytest.Mark) -> Sequence[str]:
+    names: str | Sequence[str] = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+    return names.split(",") if isinstance(names, str) else names
 
 
 @pytest.hookimpl(trylast=True)
@@ -98,11 +113,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=list(dropped))
 
 
-def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    """Print the plan before anything trains."""
-    if _SESSION not in config.stash or _ERROR in config.stash or _is_worker(config):
-        return []
-    return _session(config).plan_lines()
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Print the plan before anything trains, under `-q` too."""
+    config = session.config
+    if _SESSION in config.stash and _ERROR not in config.stash and not _is_worker(config):
+        _session(config).print_lines(_session(config).plan_lines())
 
 
 @pytest.hookimpl(optionalhook=True)

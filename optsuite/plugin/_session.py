@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
@@ -203,8 +204,11 @@ class Session:
         """Archive every complete cell; what goes wrong becomes a warning of the summary."""
         cells = {cell.name: cell for cell in self.matrix.cells}
         for name, source in {(r.cell_name, r.source): None for r in results if r.source}:
+            if name not in cells:
+                self.warnings.append(f"no archive of {name}: its task or set is registered in workers only")
+                continue
             try:
-                url = sweep.archive_cell(cells[name], sweep.Store.at(*self.options.roots, source))
+                url = sweep.archive_cell(cells[name], source, self.options.roots)
             except OptsuiteError as error:
                 self.warnings.append(f"no archive of {name}: {error}")
             else:
@@ -266,7 +270,9 @@ class CurveStore:
         session, options, cell = self._session, self._session.options, setting.cell
         configs = session.selected.get(cell, [setting.config])
         outcomes: dict[Trial, Curve | Exception] = {}
-        with Progress(session.config, cell.name) as progress:
+        with Progress(session.config, cell.name) as progress, warnings.catch_warnings():
+            # What compilers and optimizers warn of is told at the end, and never costs a curve.
+            warnings.simplefilter("default")
             try:
                 for outcome in sweep.run_cell(
                     cell,

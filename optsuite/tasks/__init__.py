@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 
 from optsuite.errors import OptsuiteError, UnknownNameError
 from optsuite.tasks._conv import CONV_TASKS
@@ -40,7 +41,9 @@ def register_task(task: Task) -> None:
     """Add a task of your own to the table.
 
     Raises:
-        OptsuiteError: Another task has its name.
+        OptsuiteError: Its name is no word, or another task has it.
     """
+    if not re.fullmatch(r"\w+", task.name):
+        raise OptsuiteError(f"a task's name is made of letters, digits and `_` (got `{task.name}`)")
     if _TASKS.setdefault(task.name, task) is not task:
         raise OptsuiteError(f"a task `{task.name}` exists already: choose another name")

@@ -45,7 +45,7 @@ class Task:
     def module(self, seed: int = 0) -> nn.Module:
         """The network, freshly initialised on the CPU; the same seed gives the same parameters."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # leaves the generators of GPUs alone
             return self.build()
 
     def meta_module(self) -> nn.Module:

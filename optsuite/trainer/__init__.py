@@ -7,6 +7,7 @@ seed, data source, device kind): which trials ran beside it changes it by float 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -114,11 +115,8 @@ def run(
     where = resolve_device(device)
     source = data.resolve_source(task.dataset.dataset, mode)
     for rule, members in group_by_rule(trials):
-        wanted = set(members)
         for grid, result in _run_grids(task, rule, members, source, where, tell):
-            for trial, one in _outcomes(task, rule, grid, result, source, where):
-                if trial in wanted:
-                    yield Outcome(trial, one)
+            yield from _outcomes(task, rule, grid, result, source, where)
 
 
 def resolve_device(device: torch.device | str | None) -> torch.device:
@@ -158,6 +156,7 @@ def _run_grids(
 ) -> Iterator[tuple[Grid, _Setup | Exception]]:
     """Train grids of the width that fits; halve those that do not after all."""
     try:
+        is_too_large = trial_bytes(task) > free_bytes(device)
         pending = split_into_grids(trials, width_limit(task, device))
     except Exception as error:  # noqa: BLE001 - a task of the user's may raise anything
         yield from ((grid, error) for grid in split_into_grids(trials, len(trials)))
@@ -168,23 +167,39 @@ def _run_grids(
     while pending:
         grid = pending.pop(0)
         try:
+            if is_too_large:  # ask for it and the system may end this process instead of refusing
+                raise _too_large(task, device)
             if grid.shape not in programs:
                 programs[grid.shape] = Program(task, rule, grid.shape, device, compile=compile_)
             yield grid, _run_grid(programs[grid.shape], grid, source, tell)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is these trials' outcome
-            if not is_out_of_memory(error):
-                yield grid, error
-            elif grid.num_trials > 1:
-                pending = [*grid.halves(), *pending]
+            if is_out_of_memory(error):
+                if grid.num_trials > 1:
+                    pending = [*grid.halves(), *pending]
+                else:
+                    yield grid, error if is_too_large else _too_large(task, device)
+            elif compile_:
+                warnings.warn(_uncompilable(task, error), RuntimeWarning, stacklevel=2)
+                compile_, pending = False, [grid, *pending]
+                programs.clear()
             else:
-                yield grid, _too_large(task, device)
+                yield grid, error
+
+
+def _uncompilable(task: Task, error: Exception) -> str:
+    reason = next(iter(str(error).strip().splitlines()), "")
+    return (
+        f"`{task.name}` failed compiled ({type(error).__name__}: {reason}); it is trained uncompiled instead"
+    )
 
 
 def _run_grid(program: Program, grid: Grid, source: data.Source, tell: Tell) -> _Setup:
     is_cuda = program.device.type == "cuda"
     if is_cuda:
         torch.cuda.reset_peak_memory_stats(program.device)
-    record = train_grid(program, grid, source, lambda steps: tell(steps * grid.num_trials))
+    # Without these, convolutions round to 10 bits and a rerun on a GPU may differ from the first run.
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        record = train_grid(program, grid, source, lambda steps: tell(steps * grid.num_trials))
     peak = torch.cuda.max_memory_allocated(program.device) if is_cuda else -1
     how = "compiled" if program.is_compiled else "eager"
     return _Setup(record, f"{len(grid.seeds)} seeds x {len(grid.configs)} configs, {how}", peak)
@@ -204,14 +219,14 @@ def _outcomes(
     result: _Setup | Exception,
     source: data.Source,
     device: torch.device,
-) -> Iterator[tuple[Trial, Curve | Exception]]:
+) -> Iterator[Outcome]:
     for s, seed in enumerate(grid.seeds):
         for h, config in enumerate(grid.configs):
             trial = Trial(task.name, config, rule.schedule, seed)
             if isinstance(result, Exception):
-                yield trial, result
+                yield Outcome(trial, result)
             else:
-                yield trial, _curve(task, trial, grid, (s, h), result, source, device)
+                yield Outcome(trial, _curve(task, trial, grid, (s, h), result, source, device))
 
 
 def _curve(
@@ -225,7 +240,6 @@ def _curve(
 ) -> Curve:
     record, schedule = setup.record, trial.schedule
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    trial_steps = grid.num_trials * (schedule.num_steps + 1)
     return make_curve(
         task_name=task.name,
         opt_name=trial.config.label,
@@ -241,7 +255,7 @@ def _curve(
         trial_id=trial.id(source),
         extra={
             "trained_as": setup.trained_as,
-            "seconds_per_step": record.seconds / trial_steps,
+            "seconds_per_step": record.seconds / (grid.num_trials * record.num_steps),
             "peak_memory_bytes": setup.peak_memory_bytes,
             "flops_per_step": task.flops_per_step,
         },

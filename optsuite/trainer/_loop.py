@@ -31,8 +31,10 @@ class Record(NamedTuple):
     """(num_steps + 1, S, H)."""
     eval_metrics_ESH: dict[str, Array]
     """(E, S, H) by `<split>/<metric>`; empty without evaluations."""
+    num_steps: int
+    """Steps that were trained: fewer than asked for if every trial diverged."""
     seconds: float
-    """Wall-clock time of it all, compilation included."""
+    """Wall-clock time of these steps and their evaluations, compilation included, loading of data not."""
 
 
 class _Batches:
@@ -49,10 +51,15 @@ class _Batches:
 
     def block(self, start: int, stop: int) -> Iterator[tuple[Batch, Tensor]]:
         """Batches number `start` to `stop - 1`, (S, B, ...) each, with their noise keys (S,)."""
-        index_TSB = torch.stack([s.block(start, stop) for s in self._streams], 1).to(self._device)
-        keys_TS = fold_in(self._keys_S, torch.arange(start, stop)[:, None]).to(self._device)
+        index_TSB = self._moved(torch.stack([s.block(start, stop) for s in self._streams], 1))
+        keys_TS = self._moved(fold_in(self._keys_S, torch.arange(start, stop)[:, None]))
         for index_SB, key_S in zip(index_TSB, keys_TS, strict=True):
             yield data.gather(self._images, index_SB), key_S
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        # From pinned memory the copy does not make the host wait for the steps before it.
+        is_cuda = self._device.type == "cuda"
+        return (tensor.pin_memory() if is_cuda else tensor).to(self._device, non_blocking=is_cuda)
 
 
 @torch.no_grad()
@@ -65,7 +72,6 @@ def train_grid(program: Program, grid: Grid, source: data.Source, tell: Callable
         source: Real data or the stand-in.
         tell: Called now and then with the number of steps done since the last call.
     """
-    began = time.perf_counter()
     schedule = program.rule.schedule
     train = _Batches(program, grid, "train", "train", source)
     evals = {
@@ -75,6 +81,7 @@ def train_grid(program: Program, grid: Grid, source: data.Source, tell: Callable
     }
     hparams = program.hparams(grid)
     params, opt_state = program.start(grid)
+    began = time.perf_counter()
     losses: list[Array] = []
     metrics: list[Tensor] = []
     is_alive_SH = np.ones(grid.shape, bool)
@@ -96,6 +103,7 @@ def train_grid(program: Program, grid: Grid, source: data.Source, tell: Callable
     return Record(
         _padded(np.concatenate(losses), schedule.num_steps + 1),
         _by_name(program, metrics, len(schedule.eval_steps())),
+        sum(map(len, losses)),
         time.perf_counter() - began,
     )
 

@@ -52,21 +52,21 @@ class Program:
         maybe_compiled: _Lift = compiled if compile else lambda fn: fn
         self.step = maybe_compiled(lift(self._step, (0, 0, "H", "S", "S")))
         self.evaluate = maybe_compiled(lift(self._evaluate, (0, "S", "S")))
-        self._init_state = lift(self._init, (0,))
+        self._init_state = lift(self._init, (0, "H"))
 
     def start(self, grid: Grid) -> tuple[Params, OptState]:
         """Initial parameters and optimizer state of every trial, each leaf (S, H, ...)."""
         inits = [dict(self.task.module(seed).named_parameters()) for seed in grid.seeds]
         params = {
             name: torch.stack([init[name].detach() for init in inits])
+            .to(self.device)
             .unsqueeze(1)
             .expand(-1, len(grid.configs), *inits[0][name].shape)
-            .to(self.device)
             .contiguous()
             for name in inits[0]
         }
         # Leaves that vmap broadcast get storage of their own: strides must not change after the first step.
-        return params, pytree_map(torch.Tensor.contiguous, self._init_state(params))
+        return params, pytree_map(torch.Tensor.contiguous, self._init_state(params, self.hparams(grid)))
 
     def hparams(self, grid: Grid) -> Params:
         """The hyperparameters that differ between configs, float32 (H,) each."""
@@ -81,10 +81,8 @@ class Program:
     def _model(self, params: Params) -> Callable[..., Any]:
         return lambda *inputs: functional_call(self._module, params, inputs)
 
-    def _init(self, params: Params) -> OptState:
-        # No optimizer's state starts from a hyperparameter that may differ between trials.
-        placeholders = {name: torch.zeros(()) for name in self.rule.varying}
-        return self._optimizer(placeholders).init(params, num_steps=self.rule.schedule.num_steps)
+    def _init(self, params: Params, hparams: Params) -> OptState:
+        return self._optimizer(hparams).init(params, num_steps=self.rule.schedule.num_steps)
 
     def _step(
         self,

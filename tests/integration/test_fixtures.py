@@ -99,3 +99,21 @@ def test_a_failed_assertion_about_a_curve_is_the_tests_own(own):
     assert "too slow" in text(result)
     assert len(bench.archive_files) == 1  # the curves are recorded all the same
     assert TASK in text(result)
+
+
+def test_fixtures_of_the_same_name_are_left_alone(own):
+    bench = own("""
+        import pytest
+
+        @pytest.fixture
+        def task():
+            return "mine"
+
+        def test_own_fixture(task):
+            assert task == "mine"
+
+        @pytest.mark.parametrize(("setting", "other"), [(1, 2), (3, 4)])
+        def test_own_parameter(setting, other):
+            assert setting < other
+    """)
+    bench.run().assert_outcomes(passed=3)

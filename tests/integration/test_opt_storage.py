@@ -66,4 +66,4 @@ def test_a_place_that_cannot_be_written_ends_the_session_before_training(bench, 
 def test_a_url_of_an_unknown_kind_ends_the_session_before_training(bench):
     result = bench.run("--opt-storage=zebra://here", storage=None)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "zebra://here_synthetic" in text(result)
+    assert "zebra://here/synthetic" in text(result)

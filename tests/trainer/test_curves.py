@@ -211,3 +211,18 @@ def test_a_whole_number_as_learning_rate_trains_like_the_float():
     other = trials_of([also_one, sgd(0.5)], schedule=Schedule(5, eval_batches=0))
     for left, right in zip(train(trials).values(), train(other).values(), strict=True):
         assert_close(left, right)
+
+
+def test_a_hyperparameter_of_the_state_is_each_trials_own():
+    """AdaGrad's accumulator starts at a hyperparameter, which may differ between trials of a group."""
+    configs = [Config(f"a{a}", "AdaGrad", {"lr": 0.1, "initial_accumulator_value": a}) for a in (0.1, 10.0)]
+    together = trainer.train_many(TINY, trials_of(configs), mode="synthetic", device="cpu")
+    for config, curve in zip(configs, together, strict=True):
+        alone = trainer.train(TINY, config, SHORT, mode="synthetic", device="cpu")
+        np.testing.assert_allclose(curve["train/loss"], alone["train/loss"], rtol=1e-4)
+    assert not np.allclose(together[0]["train/loss"], together[1]["train/loss"])
+
+
+def test_any_integer_is_a_seed():
+    curve = trainer.train(TINY, adam(1e-3), Schedule(2), np.int64(3), mode="synthetic", device="cpu")
+    assert curve.seed == 3

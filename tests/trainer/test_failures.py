@@ -155,3 +155,28 @@ def test_convolutions_train_one_by_one_on_a_cpu():
     assert np.isfinite(
         trainer.train(KINDS["conv"], adam(1e-3), SCHEDULE, mode="synthetic")["train/loss"]
     ).all()
+
+
+def test_what_fails_compiled_is_trained_uncompiled(monkeypatch, break_grids):
+    monkeypatch.setattr("optsuite.trainer.compiling_pays", lambda *_, **__: True)
+    monkeypatch.setattr("optsuite.trainer._program.compiled", lambda fn: fn)
+    break_grids(lambda program, _: RuntimeError("no such kernel") if program.is_compiled else None)
+    with pytest.warns(RuntimeWarning, match="failed compiled .RuntimeError: no such kernel."):
+        (curve,) = train(trials_of([adam(1e-3)], schedule=SCHEDULE)).values()
+    assert str(curve["trained_as"]).endswith("eager")
+    assert np.isfinite(curve["train/loss"]).all()
+
+
+def test_memory_that_ran_out_below_another_error_is_seen():
+    with pytest.raises(RuntimeError) as caught:
+        raise RuntimeError("the compiled program failed") from OUT_OF_MEMORY
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("something else"))
+
+
+def test_a_trial_larger_than_the_memory_is_not_tried(monkeypatch, break_grids):
+    monkeypatch.setattr("optsuite.trainer.free_bytes", lambda _: trial_bytes(TINY) - 1)
+    tries = break_grids(lambda *_: None)
+    with pytest.raises(OutOfMemoryError, match="alone does not fit"):
+        train(trials_of([adam(1e-3)], schedule=SCHEDULE))
+    assert not tries
