@@ -203,7 +203,7 @@ def _resized(
 
 
 # Sustained float32 operations a second: of one CPU core, and of a GPU at the sizes of these tasks.
-_CPU_FLOPS, _CUDA_FLOPS = 50e9, 10e12
+_CPU_FLOPS, _CUDA_FLOPS = 40e9, 10e12
 # What a call of an uncompiled program costs besides its arithmetic, in seconds.
 _CALL_SECONDS, _SINGLE_CALL_SECONDS = 2.5e-3, 0.5e-3
 
