@@ -55,7 +55,8 @@ def test_short_runs_are_not_compiled(monkeypatch):
     monkeypatch.setattr(_compile, "can_compile", lambda _: True)
     assert not _compile.compiling_pays(100, CPU, is_single=False)
     assert _compile.compiling_pays(10_000, CPU, is_single=False)
-    assert not _compile.compiling_pays(5_000, CPU, is_single=True)
+    assert not _compile.compiling_pays(3_000, CPU, is_single=True)
+    assert _compile.compiling_pays(10_000, CPU, is_single=True)
 
 
 def test_the_compiler_is_not_tried_for_nothing(monkeypatch):
