@@ -76,6 +76,10 @@ class Cell:
         """The task itself."""
         return get_task(self.task_name)
 
+    def source(self, mode: str | None) -> data.Source:
+        """Kind of data that the task trains on, as `data.resolve_source` decides."""
+        return data.resolve_source(self.task.dataset.dataset, mode)
+
     def trials(self, configs: Iterable[Config] | None = None) -> list[Trial]:
         """The trials of all configs, or of some."""
         kept = None if configs is None else {config.label for config in configs}
@@ -270,10 +274,7 @@ def plan(
         DataError: Real data were asked for and are not there.
         StorageError: The store cannot be listed.
     """
-    sources = {
-        name: data.resolve_source(name, mode)
-        for name in sorted({cell.task.dataset.dataset for cell in cells})
-    }
+    sources = {cell.task.dataset.dataset: cell.source(mode) for cell in cells}
     missing, seconds, num_bytes, num_recorded = {}, 0.0, 0, 0
     for cell, configs in cells.items():
         source = sources[cell.task.dataset.dataset]
@@ -282,7 +283,7 @@ def plan(
         num_recorded += len(trials) - len(missing[cell])
         seconds += estimated_seconds(cell.task, missing[cell], device)
         num_bytes += sum(map(_curve_bytes, missing[cell]))
-    return Plan(missing, num_recorded, seconds, num_bytes, sources)
+    return Plan(missing, num_recorded, seconds, num_bytes, dict(sorted(sources.items())))
 
 
 def _curve_bytes(trial: Trial) -> int:
@@ -345,7 +346,7 @@ def run_cell(
         DataError: The data are missing or damaged.
         StorageError: The store cannot be listed or written.
     """
-    source = data.resolve_source(cell.task.dataset.dataset, mode)
+    source = cell.source(mode)
     store = Store.at(*roots, source)
     trials = cell.trials(configs)
     missing = missing_trials(trials, store, source, rerun)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from _pytest.mark import ParameterSet
 
-from optsuite import data, sweep, trainer
+from optsuite import sweep, trainer
 from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Config, HParamSet, Trial
@@ -189,14 +189,14 @@ class Session:
     def _source(self, cell: sweep.Cell) -> str:
         """Kind of data of a cell; empty where it is missing, which its own tests report."""
         try:
-            return data.resolve_source(cell.task.dataset.dataset, self.options.data)
+            return cell.source(self.options.data)
         except OptsuiteError:
             return ""
 
     def check_data(self, setting: Setting) -> None:
         """Fail the test if its data were asked for and are not there."""
         try:
-            data.resolve_source(setting.cell.task.dataset.dataset, self.options.data)
+            setting.cell.source(self.options.data)
         except OptsuiteError as error:
             pytest.fail(str(error), pytrace=False)
 

@@ -178,7 +178,7 @@ def _run_grids(
                     pending = [*grid.halves(), *pending]
                 else:
                     yield grid, error if is_too_large else _too_large(task, device)
-            elif compile_:
+            elif compile_ and not isinstance(error, OptsuiteError):  # ours are no fault of the compiler
                 warnings.warn(_uncompilable(task, error), RuntimeWarning, stacklevel=2)
                 compile_, pending = False, [grid, *pending]
                 programs.clear()
