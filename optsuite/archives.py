@@ -2,12 +2,14 @@
 
 Archives are npz files, `<root>/<task>/<hparam set>.npz`, with the keys of their curves:
 `train/loss` is float32 (H, S, num_steps + 1), `num_steps` int64 (H, S), for H configs and S
-repetitions. Those of learned_optimization (`baselines/run_archive.py`) are read here, ours there.
+repetitions. Those of learned_optimization (`baselines/run_archive.py`) are read here, ours there. Ours
+add `curve_file` (H, S), the names of the curves' files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import fnmatch
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "build_archive",
     "delete_archive",
+    "find_cells",
     "list_hparam_sets_for_task",
     "load_archive",
     "missing_repetitions",
@@ -33,7 +36,7 @@ __all__ = [
     "write_archive",
 ]
 
-_THREADS = 32  # as many as the original: reading is waiting, on an object store
+_THREADS = 32
 
 
 class _Config(Protocol):
@@ -108,6 +111,8 @@ def build_archive(
 ) -> str | None:
     """Archive a cell if it is complete; leave an archive that holds the same already untouched.
 
+    With `trial_ids`, an archive of the very files that are there is found by their names, unread.
+
     Repetition s is the newest curve with seed s. In folders written by the original, whose curves
     keep no seed, it is the s-th file by name.
 
@@ -126,19 +131,24 @@ def build_archive(
     Raises:
         StorageError: Curves that do not fit together, or a failing read or write.
     """
-    folders = _read_cell(task_name, hparam_set, root, threads, clear_bad_files)
+    url = storage.archive_path(task_name, hparam_set.name, archives_root)
+    dirs = _curve_dirs(task_name, hparam_set, root)
+    if trial_ids is not None and _is_current(url, dirs, set(trial_ids), threads):
+        return url
+    folders: list[_Files] = read_folders(dirs, threads=threads, clear_bad_files=clear_bad_files)
     if trial_ids is not None:
         folders = [
-            {url: arrays for url, arrays in files.items() if _is_one_of(arrays, trial_ids)}
+            {file: arrays for file, arrays in files.items() if _is_one_of(arrays, trial_ids)}
             for files in folders
         ]
     picked, missing = _pick(folders, hparam_set.repetitions)
     if any(missing):
         return None
     names = [[picks[s] for s in range(hparam_set.repetitions)] for picks in picked]
-    curves = [[files[url] for url in urls] for files, urls in zip(folders, names, strict=True)]
+    curves = [[files[file] for file in row] for files, row in zip(folders, names, strict=True)]
     data = stack_curves(curves, names)
-    url = storage.archive_path(task_name, hparam_set.name, archives_root)
+    if "trial_id" in data:
+        data["curve_file"] = np.array([[_filename(file) for file in row] for row in names])
     if not _holds(url, data):
         storage.write_npz(url, data)
     return url
@@ -158,7 +168,7 @@ def missing_repetitions(
     Raises:
         StorageError: The storage cannot be reached.
     """
-    folders = _read_cell(task_name, hparam_set, root, threads, clear_bad_files=False)
+    folders = read_folders(_curve_dirs(task_name, hparam_set, root), threads=threads)
     _, missing = _pick(folders, hparam_set.repetitions)
     labels = [config.label for config in hparam_set.configs]
     return [(label, s) for label, lacks in zip(labels, missing, strict=True) for s in lacks]
@@ -186,13 +196,17 @@ def write_archive(
     return url
 
 
-def load_archive(task_name: str, hparam_set_name: str, root: str | None = None) -> dict[str, Array]:
+def load_archive(
+    task_name: str, hparam_set_name: str, root: str | None = None, keys: Container[str] | None = None
+) -> dict[str, Array]:
     """Load the archive of one cell.
 
     Args:
         task_name: Name of the task.
         hparam_set_name: Name of the set.
         root: Root of the archives; `storage.archives_dir()` if `None`.
+        keys: Only these are decompressed, which saves time; those that the archive lacks are left out.
+            `None`: all.
 
     Returns:
         Arrays by key, (configs, repetitions, ...).
@@ -202,7 +216,7 @@ def load_archive(task_name: str, hparam_set_name: str, root: str | None = None) 
     """
     url = storage.archive_path(task_name, hparam_set_name, root)
     try:
-        return storage.read_npz(url)
+        return storage.read_npz(url, keys)
     except storage.MissingFileError as cause:
         raise _no_archive(url, task_name, hparam_set_name, root) from cause
 
@@ -220,6 +234,47 @@ def list_hparam_sets_for_task(task_name: str, root: str | None = None) -> list[s
     folder = storage.archive_path(task_name, "any", root).rpartition("/")[0]
     urls = storage.list_files(folder, ".npz")
     return [url.rpartition("/")[2].removesuffix(".npz") for url in urls]
+
+
+def find_cells(
+    tasks: str | Sequence[str], sets: str | Sequence[str], root: str | None = None
+) -> list[tuple[str, str]]:
+    """Names of tasks crossed with names of sets, where either may be globs over what is archived.
+
+    A name that is no glob stays whether or not there is an archive, and so does a glob that matches nothing:
+    reading them says what is missing.
+
+    Args:
+        tasks: One or more names or globs.
+        sets: Likewise, e.g. `Adam*_R5`.
+        root: Root of the archives; `storage.archives_dir()` if `None`. It is listed only if a task is a
+            glob, a task's folder only if a set is one.
+
+    Returns:
+        (task, set), tasks outermost, in the order given, those of a glob sorted.
+
+    Raises:
+        StorageError: The storage cannot be reached.
+    """
+    root = storage.archives_dir() if root is None else storage.clean_root(root)
+    task_names = _expand([tasks] if isinstance(tasks, str) else tasks, lambda: storage.list_folders(root))
+    set_names = storage.thread_map(
+        lambda task: _expand(
+            [sets] if isinstance(sets, str) else sets, lambda: list_hparam_sets_for_task(task, root)
+        ),
+        task_names,
+    )
+    return [(task, name) for task, names in zip(task_names, set_names, strict=True) for name in names]
+
+
+def _expand(patterns: Sequence[str], list_names: Callable[[], list[str]]) -> list[str]:
+    is_glob = [any(mark in pattern for mark in "*?[") for pattern in patterns]
+    known = list_names() if any(is_glob) else []
+    expanded = [
+        (fnmatch.filter(known, pattern) if glob else []) or [pattern]
+        for pattern, glob in zip(patterns, is_glob, strict=True)
+    ]
+    return list(dict.fromkeys(name for names in expanded for name in names))
 
 
 def delete_archive(archive_name: str, task_name: str, root: str | None = None) -> None:
@@ -251,16 +306,27 @@ def _no_archive(url: str, task_name: str, hparam_set_name: str, root: str | None
     )
 
 
-def _read_cell(
-    task_name: str, hparam_set: _HParamSet, root: str | None, threads: int, clear_bad_files: bool
-) -> list[_Files]:
-    """For each config, the arrays of its files by URL, sorted by name."""
+def _curve_dirs(task_name: str, hparam_set: _HParamSet, root: str | None) -> list[str]:
+    """The folder of each config's curves."""
     plan = hparam_set.schedule
     schedule = (plan.num_steps, plan.eval_every, plan.eval_batches, plan.last_eval_batches)
-    folders = [
-        storage.curve_dir(task_name, config.label, *schedule, root=root) for config in hparam_set.configs
-    ]
-    return read_folders(folders, threads=threads, clear_bad_files=clear_bad_files)
+    return [storage.curve_dir(task_name, config.label, *schedule, root=root) for config in hparam_set.configs]
+
+
+def _is_current(url: str, dirs: Sequence[str], trial_ids: Collection[str], threads: int) -> bool:
+    """Whether an archive was made of the newest file of each trial."""
+    try:
+        archived = storage.read_npz(url, {"curve_file"})["curve_file"]
+    except (StorageError, KeyError):
+        return False
+    listings = storage.thread_map(lambda url: storage.list_files(url, ".curves"), dirs, threads)
+    files = [_filename(file) for listing in listings for file in listing]
+    newest = {file.removesuffix(".curves").rpartition("_")[2]: file for file in files}
+    return sorted(archived.flat) == sorted(newest.get(identity, "") for identity in trial_ids)
+
+
+def _filename(url: str) -> str:
+    return url.rpartition("/")[2]
 
 
 def _pick(folders: Sequence[_Files], repetitions: int) -> tuple[list[dict[int, str]], list[list[int]]]:

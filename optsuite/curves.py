@@ -20,10 +20,9 @@ import importlib.metadata
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -80,9 +79,6 @@ _UNKNOWN = {
     "peak_memory_bytes": np.int64(-1),
     "flops_per_step": np.int64(-1),
 }
-
-_S = TypeVar("_S")
-_T = TypeVar("_T")
 
 
 class CorruptFileWarning(UserWarning):
@@ -341,9 +337,9 @@ def read_folders(
         StorageError: A folder cannot be listed or a bad file not renamed.
     """
     for _ in range(2):
-        listings = _map(lambda u: storage.list_files(u, f".{output_type}"), dir_urls, threads)
+        listings = storage.thread_map(lambda u: storage.list_files(u, f".{output_type}"), dir_urls, threads)
         urls = [url for listing in listings for url in listing]
-        outcomes = dict(zip(urls, _map(_read_curve, urls, threads), strict=True))
+        outcomes = dict(zip(urls, storage.thread_map(_read_curve, urls, threads), strict=True))
         errors = {url: error for url, error in outcomes.items() if isinstance(error, StorageError)}
         if not any(isinstance(error, storage.MissingFileError) for error in errors.values()):
             break  # else another runner replaced a file since the listing: look once more
@@ -420,13 +416,6 @@ def _handle_bad_files(errors: Mapping[str, StorageError], clear_bad_files: bool)
     if told:
         message = f"left out {len(told)} of the files of curves:\n" + "\n".join(told)
         warnings.warn(message, CorruptFileWarning, stacklevel=3)
-
-
-def _map(fn: Callable[[_S], _T], items: Iterable[_S], threads: int) -> list[_T]:
-    if threads <= 0:
-        return [fn(item) for item in items]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(fn, items))
 
 
 def _eval_arrays(

@@ -12,10 +12,11 @@ import os
 import re
 import secrets
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from fsspec.core import url_to_fs
@@ -40,13 +41,23 @@ __all__ = [
     "curve_dir",
     "join_url",
     "list_files",
+    "list_folders",
+    "read_bytes",
     "read_npz",
     "remove",
     "set_aside",
+    "thread_map",
+    "write_bytes",
     "write_npz",
 ]
 
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}  # protocol: our extra that serves it
+# Protocol: our extra that serves it.
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
+
+_THREADS = 32  # as many as the original: reading is waiting, on an object store
+
+_S = TypeVar("_S")
+_T = TypeVar("_T")
 
 
 class CorruptFileError(StorageError):
@@ -136,30 +147,67 @@ def write_npz(url: str, arrays: Mapping[str, npt.ArrayLike]) -> None:
             array = _plain_array(key, value, url)
             with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
-    _put(url, buffer.getvalue())
+    write_bytes(url, buffer.getvalue())
 
 
-def read_npz(url: str) -> dict[str, Array]:
-    """Read all arrays of an npz; never unpickles.
+def read_npz(url: str, keys: Container[str] | None = None) -> dict[str, Array]:
+    """Read the arrays of an npz; never unpickles.
 
     Args:
         url: A file written by `write_npz` or by numpy's `savez` and `savez_compressed`.
+        keys: Only these are decompressed, which saves time; those that the file lacks are left out. `None`:
+            all.
 
     Raises:
         MissingFileError: There is no such file.
         CorruptFileError: It is truncated, damaged, pickled or no npz at all.
         StorageError: The storage cannot be reached.
     """
-    filesystem, path = _filesystem(url)
-    with _explained("read", url, missing="there is no such file; run its trial again"):
-        content = filesystem.cat_file(path)
+    content = read_bytes(url, missing="there is no such file; run its trial again")
     try:
-        return _parse_npz(content)
+        return _parse_npz(content, keys)
     except Exception as cause:  # damage can surface anywhere: zip, zlib, header, dtype, memory
         raise CorruptFileError(
             f"`{url}` is not a readable npz file ({type(cause).__name__}: {cause}): "
             "delete it or run its trial again"
         ) from cause
+
+
+def read_bytes(url: str, *, missing: str = "there is no such file") -> bytes:
+    """Read a whole file.
+
+    Args:
+        url: The file.
+        missing: What the error says if it is not there.
+
+    Raises:
+        MissingFileError: There is no such file.
+        StorageError: The storage cannot be reached.
+    """
+    filesystem, path = _filesystem(url)
+    with _explained("read", url, missing):
+        content: bytes = filesystem.cat_file(path)
+    return content
+
+
+def write_bytes(url: str, content: bytes) -> None:
+    """Write a whole file as `write_npz` does: atomically, with the folders that it needs.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    filesystem, path = _filesystem(url)
+    with _explained("write", url):
+        if isinstance(filesystem, LocalFileSystem):
+            _replace_local(Path(path), content)
+            return
+        try:
+            filesystem.pipe_file(path, content)
+        except FileNotFoundError:
+            if get_protocol(url) in _EXTRAS:  # a missing bucket: not ours to create by a typo
+                raise
+            filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+            filesystem.pipe_file(path, content)
 
 
 def list_files(dir_url: str, suffix: str) -> list[str]:
@@ -172,15 +220,44 @@ def list_files(dir_url: str, suffix: str) -> list[str]:
     Raises:
         StorageError: The storage cannot be reached.
     """
+    return [join_url(dir_url, entry) for entry in _listing(dir_url) if entry.endswith(suffix)]
+
+
+def list_folders(dir_url: str) -> list[str]:
+    """Names of the folders in a folder, sorted, by one listing; a missing folder holds none.
+
+    Raises:
+        StorageError: The storage cannot be reached.
+    """
+    # A link to a local folder is of kind `other`.
+    return [name for name, kind in _listing(dir_url).items() if kind != "file"]
+
+
+def _listing(dir_url: str) -> dict[str, str]:
+    """Kind of entry (`file`, `directory`, ...) by name, sorted by name."""
     filesystem, path = _filesystem(dir_url)
     with _explained("list", dir_url):
         filesystem.invalidate_cache(path)  # other runners write too: the store is the truth
         try:
-            entries = filesystem.ls(path, detail=False)
+            entries = filesystem.ls(path, detail=True)
         except FileNotFoundError:
-            return []
-    names = (entry.rpartition("/")[2] for entry in entries)
-    return sorted(join_url(dir_url, name) for name in names if name.endswith(suffix))
+            return {}
+    named = {entry["name"].rstrip("/").rpartition("/")[2]: entry["type"] for entry in entries}
+    return dict(sorted(named.items()))
+
+
+def thread_map(fn: Callable[[_S], _T], items: Iterable[_S], threads: int = _THREADS) -> list[_T]:
+    """Apply a function that waits for storage to many items at a time, and keep their order.
+
+    Args:
+        fn: The function.
+        items: Its arguments.
+        threads: Calls at a time; 0: one after the other, in this thread.
+    """
+    if threads <= 0:
+        return [fn(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(fn, items))
 
 
 def remove(url: str, *, missing_ok: bool = False) -> None:
@@ -229,7 +306,7 @@ def check_writable(root_url: str) -> None:
     probe = join_url(root, f".optsuite_probe_{os.getpid()}_{secrets.token_hex(8)}")
     _filesystem(root)  # a missing package or an unknown protocol has its own advice
     try:
-        _put(probe, b"probe")
+        write_bytes(probe, b"probe")
         remove(probe)
     except StorageError as cause:
         raise StorageError(
@@ -266,15 +343,21 @@ def _plain_array(key: str, value: npt.ArrayLike, url: str) -> Array:
     return array
 
 
-def _parse_npz(content: bytes) -> dict[str, Array]:
-    arrays = {}
+def _parse_npz(content: bytes, keys: Container[str] | None) -> dict[str, Array]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for member in archive.namelist():
-            data = io.BytesIO(archive.read(member))  # whole, so that its checksum is verified
-            arrays[member.removesuffix(".npy")] = np.lib.format.read_array(data, allow_pickle=False)
-    if not arrays:
-        raise ValueError("it holds no arrays")
-    return arrays
+        members = {member.removesuffix(".npy"): member for member in archive.namelist()}
+        if not members:
+            raise ValueError("it holds no arrays")
+        return {
+            key: _parse_npy(archive.read(member))  # whole, so that its checksum is verified
+            for key, member in members.items()
+            if keys is None or key in keys
+        }
+
+
+def _parse_npy(content: bytes) -> Array:
+    array: Array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    return array
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
@@ -303,21 +386,6 @@ def _explained(verb: str, url: str, missing: str = "no such file or folder") -> 
         raise MissingFileError(f"cannot {verb} `{url}`: {missing}") from cause
     except Exception as cause:
         raise StorageError(f"cannot {verb} `{url}`: {type(cause).__name__}: {cause}") from cause
-
-
-def _put(url: str, content: bytes) -> None:
-    filesystem, path = _filesystem(url)
-    with _explained("write", url):
-        if isinstance(filesystem, LocalFileSystem):
-            _replace_local(Path(path), content)
-            return
-        try:
-            filesystem.pipe_file(path, content)
-        except FileNotFoundError:
-            if get_protocol(url) in _EXTRAS:  # a missing bucket: not ours to create by a typo
-                raise
-            filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-            filesystem.pipe_file(path, content)
 
 
 def _replace_local(path: Path, content: bytes) -> None:

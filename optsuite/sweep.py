@@ -10,7 +10,6 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -316,8 +315,7 @@ def missing_trials(
         return [trial for trial in trials if trial.id(source) not in readable]
     if rerun == "failed":
         curves.read_folders(folders, threads=_LISTING_THREADS, clear_bad_files=True)
-    with ThreadPoolExecutor(_LISTING_THREADS) as pool:
-        recorded = set().union(*pool.map(curves.recorded_trial_ids, folders))
+    recorded = set().union(*storage.thread_map(curves.recorded_trial_ids, folders))
     return [trial for trial in trials if trial.id(source) not in recorded]
 
 
