@@ -8,7 +8,6 @@ add `curve_file` (H, S), the names of the curves' files.
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -242,7 +241,8 @@ def find_cells(
     """Names of tasks crossed with names of sets, where either may be globs over what is archived.
 
     A name that is no glob stays whether or not there is an archive, and so does a glob that matches nothing:
-    reading them says what is missing.
+    reading them says what is missing. But where globs of sets match nothing in a task that a glob found,
+    they are left out, unless nothing else is found.
 
     Args:
         tasks: One or more names or globs.
@@ -257,24 +257,14 @@ def find_cells(
         StorageError: The storage cannot be reached.
     """
     root = storage.archives_dir() if root is None else storage.clean_root(root)
-    task_names = _expand([tasks] if isinstance(tasks, str) else tasks, lambda: storage.list_folders(root))
+    task_names = storage.expand_globs(tasks, lambda: storage.list_folders(root))
     set_names = storage.thread_map(
-        lambda task: _expand(
-            [sets] if isinstance(sets, str) else sets, lambda: list_hparam_sets_for_task(task, root)
-        ),
-        task_names,
+        lambda task: storage.expand_globs(sets, lambda: list_hparam_sets_for_task(task, root)), task_names
     )
-    return [(task, name) for task, names in zip(task_names, set_names, strict=True) for name in names]
-
-
-def _expand(patterns: Sequence[str], list_names: Callable[[], list[str]]) -> list[str]:
-    is_glob = [any(mark in pattern for mark in "*?[") for pattern in patterns]
-    known = list_names() if any(is_glob) else []
-    expanded = [
-        (fnmatch.filter(known, pattern) if glob else []) or [pattern]
-        for pattern, glob in zip(patterns, is_glob, strict=True)
-    ]
-    return list(dict.fromkeys(name for names in expanded for name in names))
+    cells = [(task, name) for task, names in zip(task_names, set_names, strict=True) for name in names]
+    named = [tasks] if isinstance(tasks, str) else tasks
+    found = [(task, name) for task, name in cells if task in named or not storage.is_glob(name)]
+    return found or cells
 
 
 def delete_archive(archive_name: str, task_name: str, root: str | None = None) -> None:

@@ -41,9 +41,11 @@ __all__ = [
     "CorruptFileWarning",
     "Curve",
     "curve_filename",
+    "find_folders",
     "load_baseline_results",
     "load_baseline_results_from_dir",
     "make_curve",
+    "package_version",
     "read_folders",
     "recorded_trial_ids",
     "trial_id",
@@ -231,8 +233,8 @@ def make_curve(
         "seed": np.int64(seed),
         "data_source": data_source,
         "trial_id": trial_id,
-        "optsuite_version": _version("optsuite"),
-        "torch_version": _version("torch"),
+        "optsuite_version": package_version("optsuite"),
+        "torch_version": package_version("torch"),
     }
     extra = {} if extra is None else extra
     if taken := arrays.keys() & extra.keys():
@@ -349,6 +351,31 @@ def read_folders(
     ]
 
 
+def find_folders(
+    tasks: str | Sequence[str], configs: str | Sequence[str], root: str
+) -> list[tuple[str, str, str]]:
+    """Names of folders of curves: (task, config label, schedule), sorted within each name or glob.
+
+    Args:
+        tasks: One or more names or globs.
+        configs: Likewise.
+        root: Root of the curves.
+
+    Raises:
+        StorageError: The storage cannot be reached.
+    """
+
+    def below(parents: Sequence[tuple[str, ...]], names: str | Sequence[str]) -> list[tuple[str, ...]]:
+        def expand(parent: tuple[str, ...]) -> list[str]:
+            return storage.expand_globs(names, lambda: storage.list_folders(storage.join_url(root, *parent)))
+
+        found = storage.thread_map(expand, parents)
+        return [(*parent, name) for parent, children in zip(parents, found, strict=True) for name in children]
+
+    folders = below(below(below([()], tasks), configs), "*")
+    return [(task, config, schedule) for task, config, schedule in folders if schedule != "*"]
+
+
 def load_baseline_results_from_dir(
     save_dir: str,
     output_type: str = "curves",
@@ -403,7 +430,22 @@ def _read_curve(url: str) -> dict[str, Array] | StorageError:
             f"`{url}` is not a file of curves (its keys are {', '.join(arrays)}): "
             "delete it or run its trial again"
         )
+    if misfit := _misfit(arrays):
+        return storage.CorruptFileError(
+            f"`{url}` is not a file of curves ({misfit}): delete it or run its trial again"
+        )
     return arrays
+
+
+def _misfit(arrays: Mapping[str, Array]) -> str | None:
+    """What is wrong with a curve that is not as long as its steps."""
+    for key, values in arrays.items():
+        room = key.partition("/")[0]
+        if (key == "train/loss" or (room == "eval" and key.count("/") == 2)) and f"{room}/xs" in arrays:
+            steps = arrays[f"{room}/xs"]
+            if values.ndim != 1 or values.shape != steps.shape:
+                return f"`{key}` is {values.shape}, `{room}/xs` {steps.shape}"
+    return None
 
 
 def _handle_bad_files(errors: Mapping[str, StorageError], clear_bad_files: bool) -> None:
@@ -456,7 +498,8 @@ def _first_nonfinite(values: Array) -> int | None:
     return int(bad[0]) if bad.size else None
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """Version of an installed package, or `unknown`."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:  # run from a checkout

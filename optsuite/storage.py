@@ -7,12 +7,13 @@ A reader sees the old file or the new one, never a part of it, and never unpickl
 
 from __future__ import annotations
 
+import fnmatch
 import io
 import os
 import re
 import secrets
 import zipfile
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,8 @@ __all__ = [
     "check_writable",
     "clean_root",
     "curve_dir",
+    "expand_globs",
+    "is_glob",
     "join_url",
     "list_files",
     "list_folders",
@@ -229,8 +232,15 @@ def list_folders(dir_url: str) -> list[str]:
     Raises:
         StorageError: The storage cannot be reached.
     """
-    # A link to a local folder is of kind `other`.
-    return [name for name, kind in _listing(dir_url).items() if kind != "file"]
+
+    def is_folder(name: str, kind: str) -> bool:
+        if kind in ("directory", "file"):
+            return kind == "directory"
+        # A local link: to a folder, a file or nothing.
+        filesystem, path = _filesystem(join_url(dir_url, name))
+        return bool(filesystem.isdir(path))
+
+    return [name for name, kind in _listing(dir_url).items() if is_folder(name, kind)]
 
 
 def _listing(dir_url: str) -> dict[str, str]:
@@ -244,6 +254,25 @@ def _listing(dir_url: str) -> dict[str, str]:
             return {}
     named = {entry["name"].rstrip("/").rpartition("/")[2]: entry["type"] for entry in entries}
     return dict(sorted(named.items()))
+
+
+def is_glob(name: str) -> bool:
+    """Whether a name stands for others."""
+    return any(mark in name for mark in "*?[")
+
+
+def expand_globs(patterns: str | Sequence[str], list_names: Callable[[], list[str]]) -> list[str]:
+    """Replace globs by the names that they match; a name that is no glob stays, and so does an idle glob.
+
+    Args:
+        patterns: One or more names or globs.
+        list_names: Called once, if there is a glob.
+    """
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    globs = {pattern for pattern in patterns if is_glob(pattern)}
+    known = list_names() if globs else []
+    matched = {glob: fnmatch.filter(known, glob) for glob in globs}
+    return list(dict.fromkeys(name for pattern in patterns for name in matched.get(pattern) or [pattern]))
 
 
 def thread_map(fn: Callable[[_S], _T], items: Iterable[_S], threads: int = _THREADS) -> list[_T]:

@@ -1,31 +1,20 @@
 import uuid
 from collections.abc import Mapping
-from pathlib import Path
 from types import SimpleNamespace
 
 import fsspec
 import numpy as np
 import pytest
+from examples import FIXTURE_LRS, FIXTURES, TASK, fixture_labels
 from hypothesis import given
 from hypothesis import strategies as st
 
 from optsuite import archives, curves, storage
 from optsuite.errors import StorageError
 
-REPOSITORY = Path(__file__).parents[1]
-TASK = "ImageMLP_FashionMnist8_Relu32"
 SCHEDULE = {"num_steps": 20, "eval_every": 10, "eval_batches": 5, "last_eval_batches": 10}
 LABELS = ("SGD_lr0.001", "SGD_lr0.01", "SGD_lr0.1")
 METRICS = ("loss", "loss_normalized", "accuracy")
-ALL_FIXTURES = REPOSITORY.parent / "shared" / "reference" / "format_fixtures"
-FIXTURES = [
-    pytest.param(REPOSITORY / "tests" / "goldens" / "format_fixtures", id="committed"),
-    pytest.param(
-        ALL_FIXTURES,
-        id="all",
-        marks=pytest.mark.skipif(not ALL_FIXTURES.is_dir(), reason="not on this machine"),
-    ),
-]
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -128,11 +117,7 @@ def test_the_originals_curves_give_the_originals_archive(fixtures, threads, tmp_
     paths = sorted((fixtures / "archives" / TASK).glob("*.npz"))
     assert paths
     for path in paths:
-        family = path.stem.removesuffix("_100_R2")  # the folders of some have the LR, too
-        if not (fixtures / "baselines" / TASK / f"{family}_lr0.1").is_dir():
-            family = family.removesuffix("LR")
-        labels = [f"{family}_lr{lr}" for lr in (0.001, 0.01, 0.1)]
-        cell = hparam_set(path.stem, labels, schedule={**SCHEDULE, "num_steps": 100})
+        cell = hparam_set(path.stem, fixture_labels(path), schedule={**SCHEDULE, "num_steps": 100})
         root = str(fixtures / "baselines")
         url = archives.build_archive(TASK, cell, root, str(tmp_path), threads)
         assert url == f"{tmp_path}/{TASK}/{path.name}"
@@ -142,6 +127,7 @@ def test_the_originals_curves_give_the_originals_archive(fixtures, threads, tmp_
             k: (a.dtype, a.shape) for k, a in theirs.items()
         }
         assert by_repetition(ours) == by_repetition(theirs)
+        assert "curve_file" not in ours  # so that the keys are the original's
 
 
 # Building from ours
@@ -233,6 +219,125 @@ def test_an_archive_is_rewritten_only_if_its_curves_changed(root, monkeypatch):
     assert written == [url]
 
 
+# Recognising an archive that is current by the names of its curves
+
+
+IDS = {str(example(label, seed)["trial_id"]) for label in LABELS for seed in (0, 1)}
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """URLs of the npz files that were read."""
+    read_npz, urls = storage.read_npz, []
+
+    def record(url, keys=None):
+        urls.append(url)
+        return read_npz(url, keys)
+
+    monkeypatch.setattr(storage, "read_npz", record)
+    return urls
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Name every curve one second later than the one before."""
+    ticks = iter(range(100))
+    monkeypatch.setattr(curves, "curve_filename", lambda t: f"20260101_0000{next(ticks):02d}_{t}.curves")
+
+
+def build(root, trial_ids=frozenset(IDS)):
+    return archives.build_archive(TASK, hparam_set(), root, f"{root}/archives", trial_ids=trial_ids)
+
+
+def test_an_archive_of_ours_holds_the_names_of_its_curves_files(root):
+    urls = fill(root)
+    archive = storage.read_npz(build(root))
+    names = [[urls[label, seed].rpartition("/")[2] for seed in (0, 1)] for label in LABELS]
+    assert archive["curve_file"].tolist() == names
+    assert archive["curve_file"].dtype.kind == "U"
+    assert archive.keys() - example().keys() == {"curve_file"}
+
+
+def test_a_current_archive_is_recognised_without_reading_a_curve(root, reads):
+    fill(root)
+    url = build(root)
+    reads.clear()
+    assert build(root) == url
+    assert reads == [url]
+    fill(root, seeds=(2,))  # another trial in the same folders is not the cell's
+    reads.clear()
+    assert build(root) == url
+    assert reads == [url]
+
+
+def test_without_trial_ids_every_curve_is_read(root, reads):
+    fill(root)
+    build(root)
+    reads.clear()
+    build(root, trial_ids=None)
+    assert sum(url.endswith(".curves") for url in reads) == len(IDS)
+
+
+def test_an_archive_is_rebuilt_when_a_curve_was_rerun(root, clock, reads):
+    fill(root)
+    url = build(root)
+    newer = curves.write_curve(example(value=77), root)
+    assert build(root) == url
+    archive = storage.read_npz(url)
+    assert archive["train/loss"][0, 0, 0] == 77
+    assert archive["curve_file"][0, 0] == newer.rpartition("/")[2]
+    reads.clear()
+    assert build(root) == url
+    assert reads == [url]
+
+
+def test_a_missing_curve_makes_a_cell_incomplete_whatever_its_archive_holds(root, clock):
+    urls = fill(root)
+    url = build(root)
+    storage.remove(urls[LABELS[1], 1])
+    assert build(root) is None
+    curves.write_curve(example(LABELS[1], 1, value=55), root)
+    assert build(root) == url
+    assert storage.read_npz(url)["train/loss"][1, 1, 0] == 55
+
+
+def test_other_trials_of_the_same_seed_are_left_alone(root, clock):
+    fill(root)
+    url = build(root)
+    other = example(value=9999, trial_id="aaaaaaaaaa")  # e.g. on data of another kind
+    curves.write_curve(other, root)
+    assert build(root) == url
+    assert storage.read_npz(url)["train/loss"].max() < 9999
+    archives.delete_archive("SGDLR_20_R2", TASK, f"{root}/archives")
+    assert storage.read_npz(build(root))["train/loss"].max() < 9999
+    assert storage.read_npz(build(root, trial_ids=None))["train/loss"][0, 0, 0] == 9999
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "older"])
+def test_a_damaged_archive_is_rebuilt(root, damage):
+    fill(root)
+    url = build(root)
+    whole = storage.read_npz(url)
+    if damage == "truncated":
+        storage.write_bytes(url, storage.read_bytes(url)[:-200])
+    elif damage == "foreign":
+        storage.write_npz(url, {"a": 1})
+    else:  # written before archives held the names of files
+        storage.write_npz(url, {key: array for key, array in whole.items() if key != "curve_file"})
+    assert build(root) == url
+    assert curves_equal(storage.read_npz(url), whole)
+
+
+@pytest.mark.parametrize("fixtures", FIXTURES)
+def test_the_originals_curves_are_archived_whatever_trials_are_asked_for(fixtures, tmp_path):
+    labels = [f"SGD_lr{lr}" for lr in FIXTURE_LRS]
+    cell = hparam_set("SGDLR_100_R2", labels, schedule={**SCHEDULE, "num_steps": 100})
+    root = str(fixtures / "baselines")
+    url = archives.build_archive(TASK, cell, root, str(tmp_path), trial_ids=IDS)
+    theirs = archives.load_archive(TASK, "SGDLR_100_R2", str(fixtures / "archives"))
+    assert storage.read_npz(url).keys() == theirs.keys()
+
+
 # The archives of a task
 
 
@@ -272,3 +377,73 @@ def test_a_missing_archive_points_to_the_one_on_stand_ins(root):
     archives.write_archive(TASK, "S", {"train/loss": np.zeros(1)}, f"{root}_synthetic")
     with pytest.raises(StorageError, match=r"there is one on stand-in data: pass root='.*_synthetic'"):
         archives.load_archive(TASK, "S", root)
+
+
+def test_only_the_keys_that_are_asked_for_are_loaded(root):
+    archives.write_archive(TASK, "S", archives.stack_curves([[example()]]), root)
+    loaded = archives.load_archive(TASK, "S", root, keys=("seed", "eval/xs", "nowhere"))
+    assert loaded.keys() == {"seed", "eval/xs"}
+
+
+# Finding cells
+
+
+@pytest.fixture
+def listings(monkeypatch):
+    """What was listed: of every folder, one entry a listing."""
+    listed, listing = [], storage._listing
+
+    def record(url):
+        listed.append(url)
+        return listing(url)
+
+    monkeypatch.setattr(storage, "_listing", record)
+    return listed
+
+
+def fill_archives(root):
+    cells = {
+        "Conv": ["AdamLR_20_R2", "SGDLR_20_R2"],
+        "MLP": ["AdamLR_20_R2", "AdamLR_50_R2"],
+        "RNN": ["Lion"],
+    }
+    for task, sets in cells.items():
+        for name in sets:
+            archives.write_archive(task, name, {"a": 1}, root)
+    storage.write_npz(f"{root}/notes.npz", {"a": 1})
+    storage.write_npz(f"{root}/MLP/AdamLR_20_R5.npz.bad", {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("tasks", "sets", "expected", "listed"),
+    [
+        ("MLP", "SGDLR_20_R2", ["MLP/SGDLR_20_R2"], []),
+        (["RNN", "MLP"], ["S", "A"], ["RNN/S", "RNN/A", "MLP/S", "MLP/A"], []),
+        ("[CM]*", "S", ["Conv/S", "MLP/S"], [""]),
+        ("MLP", "Adam*", ["MLP/AdamLR_20_R2", "MLP/AdamLR_50_R2"], ["MLP"]),
+        ("MLP", ["*_50_*", "*", "S"], ["MLP/AdamLR_50_R2", "MLP/AdamLR_20_R2", "MLP/S"], ["MLP"]),
+        ("MLP", "SGD*", ["MLP/SGD*"], ["MLP"]),
+        ("Q*", "S", ["Q*/S"], [""]),
+        ("[CM]*", "S*", ["Conv/SGDLR_20_R2"], ["", "Conv", "MLP"]),
+        (["[CM]*", "MLP"], "S*", ["Conv/SGDLR_20_R2", "MLP/S*"], ["", "Conv", "MLP"]),
+        ("[CM]*", "Q*", ["Conv/Q*", "MLP/Q*"], ["", "Conv", "MLP"]),
+        ("[CM]*", ["S*", "Q"], ["Conv/SGDLR_20_R2", "Conv/Q", "MLP/Q"], ["", "Conv", "MLP"]),
+        ([], "S", [], []),
+        ("MLP", [], [], []),
+    ],
+)
+def test_cells_are_found_by_names_and_globs(root, tasks, sets, expected, listed, listings):
+    fill_archives(root)
+    listings.clear()
+    assert ["/".join(cell) for cell in archives.find_cells(tasks, sets, root)] == expected
+    assert sorted(listings) == sorted(f"{root}/{folder}".rstrip("/") for folder in listed)
+
+
+def test_cells_of_the_default_root_are_found(root, monkeypatch):
+    fill_archives(root)
+    monkeypatch.setenv("LOPT_BASELINE_ARCHIVES_DIR", f"{root}/")
+    assert len(archives.find_cells("*", "*")) == 5
+
+
+def test_an_empty_root_keeps_the_globs(root):
+    assert archives.find_cells("*", "*", root) == [("*", "*")]

@@ -10,13 +10,12 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+from examples import FIXTURES, REPOSITORY, TASK
 
 from optsuite import curves, storage
 from optsuite.curves import Curve, make_curve
 from optsuite.errors import StorageError
 
-REPOSITORY = Path(__file__).parents[1]
-TASK = "ImageMLP_FashionMnist8_Relu32"
 SCHEDULE = {"num_steps": 100, "eval_every": 10, "eval_batches": 5, "last_eval_batches": 10}
 OURS = [f"{split}/{m}" for split in ("train", "outer_valid", "test") for m in ("loss", "loss_normalized")]
 
@@ -24,19 +23,6 @@ OURS = [f"{split}/{m}" for split in ("train", "outer_valid", "test") for m in ("
 @pytest.fixture(params=["local", "memory"])
 def root(request, tmp_path):
     return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
-
-
-def fixture_folders():
-    """Roots of files that the original wrote: the committed few, and all of them where they are."""
-    everything = REPOSITORY.parent / "shared" / "reference" / "format_fixtures"
-    return [
-        pytest.param(REPOSITORY / "tests" / "goldens" / "format_fixtures", id="committed"),
-        pytest.param(
-            everything,
-            id="all",
-            marks=pytest.mark.skipif(not everything.is_dir(), reason="not on this machine"),
-        ),
-    ]
 
 
 def original_curves(folder):
@@ -104,7 +90,7 @@ def test_properties_read_the_keys():
 # Assembling one
 
 
-@pytest.mark.parametrize("folder", fixture_folders())
+@pytest.mark.parametrize("folder", FIXTURES)
 def test_a_curve_has_the_originals_keys_and_dtypes_and_ours(folder):
     curve = example()
     for path in original_curves(folder):
@@ -261,7 +247,7 @@ def test_runners_on_one_store_do_not_duplicate(tmp_path):
     assert len(list(Path(folder).iterdir())) == 5
 
 
-@pytest.mark.parametrize("folder", fixture_folders())
+@pytest.mark.parametrize("folder", FIXTURES)
 def test_the_originals_files_have_no_trial_id(folder):
     directory = original_curves(folder)[0].parent
     assert curves.recorded_trial_ids(str(directory)) == set()
@@ -272,7 +258,7 @@ def test_the_originals_files_have_no_trial_id(folder):
 # Reading
 
 
-@pytest.mark.parametrize("folder", fixture_folders())
+@pytest.mark.parametrize("folder", FIXTURES)
 @pytest.mark.parametrize("threads", [0, 8])
 def test_the_originals_files_are_read_in_order(folder, threads):
     paths = original_curves(folder)
@@ -308,6 +294,23 @@ def test_bad_files_are_named_and_do_not_cost_the_others(root, threads):
         loaded = curves.load_baseline_results_from_dir(folder, threads=threads)
     assert len(caught) == 1
     assert sorted(int(arrays["seed"]) for arrays in loaded) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"train/loss": np.ones(100)}, r"`train/loss` is \(100,\), `train/xs` \(101,\)"),
+        ({"train/loss": np.ones((1, 101))}, r"`train/loss` is \(1, 101\)"),
+        ({"eval/test/accuracy": np.ones(12)}, r"`eval/test/accuracy` is \(12,\), `eval/xs` \(11,\)"),
+        ({"train/xs": 3, "train/loss": 2.0}, r"`train/loss` is \(\), `train/xs` \(\)"),
+    ],
+)
+def test_a_curve_that_is_not_as_long_as_its_steps_is_bad(root, wrong, message):
+    folder = curves.write_curve(example(1), root).rpartition("/")[0]
+    storage.write_npz(f"{folder}/20260101_000000_aaaaaaaaaa.curves", {**example(2), **wrong})
+    with pytest.warns(curves.CorruptFileWarning, match=rf"_aaaaaaaaaa\.curves` is not .*{message}"):
+        (loaded,) = curves.load_baseline_results_from_dir(folder)
+    assert Curve(loaded).seed == 1
 
 
 def test_bad_files_are_set_aside_if_asked(root):
@@ -357,3 +360,54 @@ def test_configuration_text_survives(root):
         str(storage.read_npz(curves.write_curve(example(config_text=text), root))["gin_operative_config"])
         == text
     )
+
+
+# Folders
+
+
+def fill_folders(root):
+    for task in ("Conv", "MLP"):
+        for label in ("Adam_lr0.1", "AdamW_lr0.1", "SGD_lr0.1"):
+            curves.write_curve(example(task_name=task, opt_name=label), root)
+    curves.write_curve(example(task_name="MLP", opt_name="SGD_lr0.1", num_steps=20), root)
+    storage.write_npz(f"{root}/MLP/notes.npz", {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("tasks", "configs", "expected"),
+    [
+        ("Conv", "SGD_lr0.1", ["Conv/SGD_lr0.1/100_10_5_10"]),
+        ("*", "Adam_*", ["Conv/Adam_lr0.1/100_10_5_10", "MLP/Adam_lr0.1/100_10_5_10"]),
+        (["MLP", "Conv"], "AdamW*", ["MLP/AdamW_lr0.1/100_10_5_10", "Conv/AdamW_lr0.1/100_10_5_10"]),
+        (
+            "MLP",
+            ["SGD*", "[!S]*W*"],
+            [f"MLP/{s}_10_5_10" for s in ("SGD_lr0.1/100", "SGD_lr0.1/20", "AdamW_lr0.1/100")],
+        ),
+        ("MLP", ["Lion", "Q*"], []),
+        (["RNN", "Q*"], "*", []),
+    ],
+)
+def test_folders_are_found_by_names_and_globs(root, tasks, configs, expected):
+    fill_folders(root)
+    assert ["/".join(names) for names in curves.find_folders(tasks, configs, root)] == expected
+
+
+@pytest.mark.parametrize("folder", FIXTURES)
+def test_the_originals_folders_are_found(folder):
+    found = curves.find_folders("*", "*", str(folder / "baselines"))
+    assert found
+    parents = {path.parent.relative_to(folder / "baselines").parts for path in original_curves(folder)}
+    assert found == sorted(parents)
+
+
+def test_an_empty_root_has_no_folders(root):
+    assert curves.find_folders("*", "*", root) == []
+
+
+def test_no_more_folders_are_listed_than_the_globs_need(root, monkeypatch):
+    fill_folders(root)
+    list_folders, listed = storage.list_folders, []
+    monkeypatch.setattr(storage, "list_folders", lambda url: listed.append(url) or list_folders(url))
+    curves.find_folders(["MLP", "Conv"], "SGD_lr0.1", root)
+    assert sorted(listed) == [f"{root}/{task}/SGD_lr0.1" for task in ("Conv", "MLP")]

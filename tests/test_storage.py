@@ -210,6 +210,37 @@ def test_ragged_lists_and_empty_mappings_are_refused(root):
         storage.write_npz(f"{root}/a.npz", {})
 
 
+def test_only_the_keys_that_are_asked_for_are_read(root):
+    url = f"{root}/a.npz"
+    storage.write_npz(url, ARRAYS)
+    read = storage.read_npz(url, keys={"num_steps", "train/loss", "nowhere"})
+    assert_same_arrays(read, {key: ARRAYS[key] for key in ("train/loss", "num_steps")})
+    assert storage.read_npz(url, keys=()) == {}
+
+
+def test_keys_that_are_not_asked_for_are_not_even_decompressed(root):
+    url = f"{root}/a.npz"
+    put(url, FLIPPED)
+    assert_same_arrays(storage.read_npz(url, keys=["b"]), {"b": np.arange(1000)})
+    with pytest.raises(storage.CorruptFileError, match=r"a\.npz.*CRC"):
+        storage.read_npz(url, keys=["a"])
+
+
+def test_bytes_are_read_as_they_were_written(root):
+    url = f"{root}/deep/er/page.html"
+    for content in (b"<p>\x00\xff\r\n", b"", b"shorter"):
+        storage.write_bytes(url, content)
+        assert storage.read_bytes(url) == content
+    assert storage.list_files(f"{root}/deep/er", "") == [url]
+
+
+def test_missing_bytes_are_an_error_in_the_callers_words(root):
+    with pytest.raises(storage.MissingFileError, match=r"cannot read .*no\.json`: there is no such file$"):
+        storage.read_bytes(f"{root}/no.json")
+    with pytest.raises(storage.MissingFileError, match=r"no\.json`: build it first$"):
+        storage.read_bytes(f"{root}/no.json", missing="build it first")
+
+
 # Bad files
 
 
@@ -288,6 +319,35 @@ def test_list_files_gives_sorted_urls_of_one_folder(root):
     assert storage.list_files(f"{root}/none/at/all", ".curves") == []
 
 
+def test_list_folders_gives_sorted_names_without_files(root):
+    for name in ["b/1.npz", "a/deep/2.npz", "c.npz"]:
+        storage.write_npz(f"{root}/{name}", ARRAYS)
+    assert storage.list_folders(root) == storage.list_folders(f"{root}/") == ["a", "b"]
+    assert storage.list_folders(f"{root}/a") == ["deep"]
+
+
+def test_a_missing_folder_holds_no_folders(root):
+    assert storage.list_folders(f"{root}/none/at/all") == []
+
+
+def test_links_to_folders_are_folders_and_other_links_are_not(tmp_path):
+    (tmp_path / "elsewhere" / "task").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "file").touch()
+    (tmp_path / "root").mkdir()
+    for target in ("task", "file", "nothing"):
+        (tmp_path / "root" / f"link_to_{target}").symlink_to(tmp_path / "elsewhere" / target)
+    assert storage.list_folders(str(tmp_path / "root")) == ["link_to_task"]
+
+
+def test_a_folder_is_listed_anew_each_time_by_one_listing(object_store):
+    storage.write_npz("counting://bucket/a/b.npz", ARRAYS)
+    assert storage.list_folders("counting://bucket") == ["a"]
+    storage.write_npz("counting://bucket/c/d.npz", ARRAYS)
+    object_store.calls.clear()
+    assert storage.list_folders("counting://bucket") == ["a", "c"]
+    assert object_store.calls == ["list"]
+
+
 def test_remove_deletes_one_file_even_if_its_name_looks_like_a_pattern(root):
     for name in ["a*.npz", "ab.npz", "[ab].npz", "a.npz"]:
         storage.write_npz(f"{root}/{name}", ARRAYS)
@@ -308,6 +368,59 @@ def test_set_aside_hides_a_file_and_keeps_it(root):
         storage.set_aside(f"{root}/a.curves")
 
 
+# Names and globs, many at a time
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        ("*", ["Adam", "AdamW", "SGD"]),
+        ("Adam", ["Adam"]),
+        ("Lion", ["Lion"]),
+        ("adam*", ["adam*"]),
+        (["S*", "Adam?", "SGD"], ["SGD", "AdamW"]),
+        (["Lion", "[!A]*", "Q*"], ["Lion", "SGD", "Q*"]),
+        ([], []),
+    ],
+)
+def test_globs_become_the_names_they_match_and_names_stay(patterns, expected):
+    assert storage.expand_globs(patterns, lambda: ["Adam", "AdamW", "SGD"]) == expected
+
+
+@pytest.mark.parametrize(("patterns", "times"), [("a", 0), (["a", "b"], 0), ([], 0), (["*", "?", "a"], 1)])
+def test_names_are_listed_once_and_only_for_globs(patterns, times):
+    listings = []
+    storage.expand_globs(patterns, lambda: listings.append("listed") or [])
+    assert len(listings) == times
+
+
+@pytest.mark.parametrize("threads", [0, 1, 8])
+def test_thread_map_keeps_the_order_of_its_items(threads):
+    first_may_end = threading.Event()
+
+    def wait_for_the_last(item):
+        if item == 0 and threads > 1:
+            assert first_may_end.wait(60)
+        if item == 19:
+            first_may_end.set()
+        return item**2
+
+    assert storage.thread_map(wait_for_the_last, iter(range(20)), threads) == [n**2 for n in range(20)]
+    assert storage.thread_map(wait_for_the_last, [], threads) == []
+
+
+def test_thread_map_of_no_threads_stays_in_this_one():
+    callers = storage.thread_map(lambda _: threading.get_ident(), range(3), threads=0)
+    assert set(callers) == {threading.get_ident()}
+    assert threading.get_ident() not in storage.thread_map(lambda _: threading.get_ident(), range(3))
+
+
+@pytest.mark.parametrize("threads", [0, 4])
+def test_thread_map_raises_what_a_call_raises(threads):
+    with pytest.raises(ZeroDivisionError):
+        storage.thread_map(lambda n: 1 / n, [1, 0, 2], threads)
+
+
 # Atomicity
 
 
@@ -322,6 +435,8 @@ def test_a_failing_local_write_leaves_the_old_file_and_nothing_else(tmp_path, mo
     monkeypatch.setattr(*{"fsync": (os, "fsync", fail), "replace": (Path, "replace", fail)}[broken])
     with pytest.raises(StorageError, match=r"cannot write .*a\.npz.*No space left"):
         storage.write_npz(url, {"new": 2})
+    with pytest.raises(StorageError, match=r"cannot write .*a\.npz.*No space left"):
+        storage.write_bytes(url, b"new")
     monkeypatch.undo()
     assert_same_arrays(storage.read_npz(url), {"old": 1})
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
@@ -369,6 +484,12 @@ def test_an_object_store_sees_one_put_one_get_and_no_listing(object_store):
     storage.read_npz("counting://bucket/a/b.npz")
     storage.remove("counting://bucket/a/b.npz")
     assert object_store.calls == ["put", "get", "delete"]
+
+
+def test_bytes_too_are_one_put_and_one_get(object_store):
+    storage.write_bytes("counting://bucket/a/page.html", b"new")
+    assert storage.read_bytes("counting://bucket/a/page.html") == b"new"
+    assert object_store.calls == ["put", "get"]
 
 
 def test_folders_are_made_where_a_put_needs_them(object_store, monkeypatch):
