@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 # `pytest benchmarks` is the matrix; `pytest benchmarks/test_step_time.py` measures.
-collect_ignore = ["test_step_time.py", "test_trainer_speed.py"]
+collect_ignore = ["test_step_time.py", "test_table_speed.py", "test_trainer_speed.py"]
 
 _LINES = pytest.StashKey[list[str]]()
 

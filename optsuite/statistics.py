@@ -32,7 +32,9 @@ __all__ = [
     "best_config",
     "check_curves",
     "ema",
+    "read_cells",
     "read_results",
+    "require_any",
     "setting_of",
     "settings",
     "summarize",
@@ -40,19 +42,15 @@ __all__ = [
 
 EVAL_SPLITS = ("train", "outer_valid", "test")
 
+_FACTS = frozenset({"opt_name", "gin_operative_config", "seed", "data_source", "seconds_per_step"})
 _METRICS = tuple(f"eval/{split}/{metric}" for split in EVAL_SPLITS for metric in ("loss", "accuracy"))
-_KEYS = frozenset(
-    {
-        *("train/loss", "eval/xs", *_METRICS, "seconds_per_step"),
-        *("opt_name", "gin_operative_config", "trial_id", "data_source"),
-    }
-)
+_KEYS = frozenset({"train/loss", "eval/xs", *_METRICS, *_FACTS})
 
 
 def ema(values: Array, decay: float) -> Array:
     """Exponential moving average along the last axis, started at the first value.
 
-    y[0] = x[0], y[i] = decay y[i-1] + (1 - decay) x[i]; a NaN stays from there on.
+    y[0] = x[0], y[i] = decay y[i-1] + (1 - decay) x[i]; what is not finite leaves nothing finite behind it.
 
     Args:
         values: (..., E).
@@ -73,7 +71,8 @@ def best_config(final_loss_HS: Array) -> int | None:
     Args:
         final_loss_HS: (H, S), loss of the last evaluation on training data.
     """
-    mean_H = final_loss_HS.mean(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # a mean that is not finite is a result
+        mean_H = final_loss_HS.mean(axis=1)
     finite_H = np.isfinite(mean_H)
     return int(np.where(finite_H, mean_H, np.inf).argmin()) if finite_H.any() else None
 
@@ -128,7 +127,8 @@ class Results:
     def hparam(self, name: str) -> Array:
         """(H,), float64: a hyperparameter of each config, NaN where it has none or it is no number."""
         values = (setting.hparams.get(name) for setting in self.settings)
-        return np.array([v if isinstance(v, float | int) else np.nan for v in values], dtype=np.float64)
+        is_number = ((v, isinstance(v, float | int) and not isinstance(v, bool)) for v in values)
+        return np.array([v if number else np.nan for v, number in is_number], dtype=np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,20 +149,45 @@ class Absent:
 def read_results(
     tasks: str | Sequence[str], sets: str | Sequence[str], root: str | None = None
 ) -> list[Results | Absent]:
+    """`read_cells` of tasks crossed with sets, names or globs, as for `archives.find_cells`."""
+    return read_cells(find_cells(tasks, sets, root), root)
+
+
+def read_cells(cells: Iterable[tuple[str, str]], root: str | None = None) -> list[Results | Absent]:
     """Read many archives at a time.
 
     Args:
-        tasks: One or more names or globs, as for `archives.find_cells`.
-        sets: Likewise.
+        cells: (task, set) of each.
         root: Root of the archives; `storage.archives_dir()` if `None`.
 
     Returns:
-        One a cell, in the order of `find_cells`; a bad file does not cost the others.
+        One a cell, in their order; a bad file does not cost the others.
 
     Raises:
         StorageError: The storage cannot be reached.
     """
-    return storage.thread_map(lambda cell: _read(*cell, root), find_cells(tasks, sets, root))
+    return storage.thread_map(lambda cell: _read(*cell, root), cells)
+
+
+def require_any(results: list[Results | Absent], root: str | None = None) -> list[Results | Absent]:
+    """Give the results back, unless there is no archive at all.
+
+    Args:
+        results: From `read_results`.
+        root: Where they were read from; `storage.archives_dir()` if `None`.
+
+    Raises:
+        MissingFileError: Every archive is missing; says where else there are some.
+    """
+    if not all(isinstance(result, Absent) and result.reason == "missing" for result in results):
+        return results
+    root = storage.archives_dir() if root is None else storage.clean_root(root)
+    named = ", ".join(f"`{result.hparam_set}` of `{result.task}`" for result in results[:3])
+    cells = f" of {named}" if results else ""
+    more = f" and {len(results) - 3} more" if len(results) > 3 else ""
+    there = storage.list_folders(f"{root}_synthetic")
+    hint = f"; there are archives of results on stand-in data in `{root}_synthetic`" if there else ""
+    raise MissingFileError(f"no archives{cells}{more} in `{root}`{hint}")
 
 
 def _read(task: str, hparam_set: str, root: str | None) -> Results | Absent:
@@ -213,6 +238,8 @@ def summarize(archive: Mapping[str, Array], task: str, hparam_set: str, url: str
 def check_curves(archive: Mapping[str, Array], url: str, keys: Iterable[str]) -> None:
     """Check that curves are there and stacked: (H, S, points), equally long ones under `train/` and `eval/`.
 
+    Of what else is used of an archive, that it is stacked likewise, (H, S).
+
     Args:
         archive: Its arrays.
         url: Where the archive lies.
@@ -236,6 +263,12 @@ def check_curves(archive: Mapping[str, Array], url: str, keys: Iterable[str]) ->
             raise CorruptFileError(
                 f"`{url}` is no archive: `{key}` needs shape (configs, repetitions, points), "
                 f"here {needed}, got {shape}"
+            )
+    for key in sorted(_FACTS & archive.keys()):
+        if archive[key].shape != leading:
+            raise CorruptFileError(
+                f"`{url}` is no archive: `{key}` needs shape (configs, repetitions), "
+                f"here {leading}, got {archive[key].shape}"
             )
 
 

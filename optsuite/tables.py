@@ -1,0 +1,360 @@
+"""pandas tables of what was recorded: tidy ones of archives and curves, and one row a cell.
+
+Names are categoricals, so that millions of rows fit and group fast; losses are float32 as recorded.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from optsuite import archives, curves, storage
+from optsuite.errors import StorageError
+from optsuite.statistics import (
+    EVAL_SPLITS,
+    Absent,
+    Results,
+    Setting,
+    check_curves,
+    read_results,
+    require_any,
+    setting_of,
+    settings,
+)
+from optsuite.storage import MissingFileError
+
+if TYPE_CHECKING:
+    from optsuite._types import Array
+
+__all__ = ["SPLITS", "archive_table", "curves_table", "summary_table", "write_table"]
+
+SPLITS = (*EVAL_SPLITS, "batch")
+"""Splits of the tidy tables; `batch` is the training batch of each step, before its update."""
+
+_METRICS = ("loss", "loss_normalized", "accuracy")
+
+
+def archive_table(
+    tasks: str | Sequence[str],
+    sets: str | Sequence[str],
+    root: str | None = None,
+    *,
+    splits: Sequence[str] = SPLITS,
+) -> pd.DataFrame:
+    """Everything in some archives, tidy: one row per task, set, config, repetition, split and step.
+
+    Args:
+        tasks: Names or globs of tasks.
+        sets: Names or globs of hparam sets.
+        root: Root of the archives; `storage.archives_dir()` if `None`.
+        splits: Some of `SPLITS`. Without `batch` there are far fewer rows.
+
+    Returns:
+        Columns `task`, `set`, `config`, one a hyperparameter (`lr`, ...; NaN where a config has none),
+        `repetition`, `seed` (missing in the original's archives, which do not keep it), `data_source`
+        (likewise), `split`, `step`, `loss`, `loss_normalized` and `accuracy` (NaN where not recorded; `batch`
+        has a loss only).
+
+    Raises:
+        MissingFileError: An archive that was named is not there; the message names all.
+        CorruptFileError: An archive is damaged or lacks a key; names file and key.
+        StorageError: The storage cannot be reached.
+        ValueError: An unknown split, or none.
+    """
+    check_splits(splits)
+    cells = archives.find_cells(tasks, sets, root)
+    if not cells:
+        raise MissingFileError(f"no archives of tasks {tasks!r} and sets {sets!r}")
+    keys = _keys_of(splits)
+    loaded = storage.thread_map(lambda cell: _load(*cell, root, splits, keys), cells)
+    if missing := [part for part in loaded if isinstance(part, MissingFileError)]:
+        raise MissingFileError(
+            f"{len(missing)} of {len(loaded)} archives are missing:\n" + "\n".join(map(str, missing))
+        )
+    return _tidy([part for part in loaded if isinstance(part, _Trials)], splits)
+
+
+def curves_table(
+    tasks: str | Sequence[str] = "*",
+    configs: str | Sequence[str] = "*",
+    root: str | None = None,
+    *,
+    splits: Sequence[str] = SPLITS,
+) -> pd.DataFrame:
+    """Everything in some folders of curves, tidy, whether or not their cells are complete.
+
+    Args:
+        tasks: Names or globs of tasks.
+        configs: Names or globs of configs, e.g. `Adam_lr*`.
+        root: Root of the curves; `storage.baseline_dir()` if `None`.
+        splits: Some of `SPLITS`.
+
+    Returns:
+        As `archive_table`, with `schedule` (`<num_steps>_<eval_every>_<eval_batches>_<last_eval_batches>`)
+        in place of `set`, and `file`, the file's name; `repetition` counts the files of a folder.
+
+    Warns:
+        CorruptFileWarning: Names the files that could not be read.
+
+    Raises:
+        MissingFileError: There are no curves.
+        StorageError: The storage cannot be reached.
+        ValueError: An unknown split, or none.
+    """
+    check_splits(splits)
+    root = storage.baseline_dir() if root is None else storage.clean_root(root)
+    folders = curves.find_folders(tasks, configs, root)
+    read = curves.read_folders([storage.join_url(root, *names) for names in folders], threads=32)
+    parts = [
+        _of_curve(arrays, names, repetition, url)
+        for names, files in zip(folders, read, strict=True)
+        for repetition, (url, arrays) in enumerate(files.items())
+    ]
+    if not parts:
+        raise MissingFileError(f"no curves of tasks {tasks!r} and configs {configs!r} under `{root}`")
+    return _tidy(parts, splits)
+
+
+def summary_table(
+    tasks: str | Sequence[str], sets: str | Sequence[str], root: str | None = None
+) -> pd.DataFrame:
+    """One row per task and set: the best config and its final results.
+
+    Args:
+        tasks: Names or globs of tasks.
+        sets: Names or globs of hparam sets.
+        root: Root of the archives; `storage.archives_dir()` if `None`.
+
+    Returns:
+        Columns of `summarize_results`.
+
+    Raises:
+        MissingFileError: None of the archives is there.
+        StorageError: The storage cannot be reached.
+    """
+    return summarize_results(require_any(read_results(tasks, sets, root), root))
+
+
+def summarize_results(results: Sequence[Results | Absent]) -> pd.DataFrame:
+    """One row per cell, also of those without a readable archive.
+
+    Returns:
+        Columns `task`, `set`, `data_source`; `status`: `complete`, `all diverged`, `missing` or
+        `unreadable:` and why; `best_config`; `<split>_<metric>_{mean,min,max}` over seeds of the best
+        config's last evaluation, for the splits `train`, `outer_valid` and `test` and the metrics `loss` and
+        `accuracy`; counts `diverged`, `trials`, `configs`, `repetitions`, `num_steps`; `steps_per_s`,
+        steps of one trial a second of wall-clock time. What is not known is missing.
+    """
+    rows = pd.DataFrame([_summary_row(result) for result in results], columns=_summary_columns())
+    names = {
+        name: _categorical(rows[name]) for name in ("task", "set", "data_source", "status", "best_config")
+    }
+    counts = {name: rows[name].astype("Int64") for name in _COUNTS}
+    return rows.assign(**names, **counts, steps_per_s=rows["steps_per_s"].astype("float64"))
+
+
+def write_table(table: pd.DataFrame, url: str) -> None:
+    """Write a table as CSV or Parquet, as the name of the file says.
+
+    Args:
+        table: The table.
+        url: A path or URL that ends in `.csv` or `.parquet`.
+
+    Raises:
+        StorageError: Another ending, a failing write, or no package for Parquet.
+    """
+    buffer = io.BytesIO()
+    if url.endswith(".csv"):
+        table.to_csv(buffer, index=False)
+    elif url.endswith(".parquet"):
+        try:
+            table.to_parquet(buffer, index=False)
+        except ImportError as cause:
+            raise StorageError("Parquet needs a package: pip install 'optsuite[parquet]'") from cause
+    else:
+        raise StorageError(f"a table is written as `.csv` or `.parquet` (got `{url}`)")
+    storage.write_bytes(url, buffer.getvalue())
+
+
+def check_splits(splits: Sequence[str]) -> None:
+    """Raise ValueError if there is an unknown split, or none."""
+    unknown = [splits] if isinstance(splits, str) else sorted(set(splits) - set(SPLITS))
+    if unknown or not splits:
+        raise ValueError(
+            f"`splits` must be a list of some of {', '.join(SPLITS)} (got {', '.join(unknown) or 'none'})"
+        )
+
+
+class _Trials(NamedTuple):
+    """Trials that were recorded alike."""
+
+    facts: list[dict[str, object]]  # (N,), the columns that say which trial it is, but its hyperparameters
+    settings: list[Setting]  # (N,)
+    arrays: Mapping[str, Array]  # (N, points) by key
+
+
+def _keys_of(splits: Sequence[str]) -> frozenset[str]:
+    evaluated = (f"eval/{split}/{metric}" for split in splits for metric in _METRICS)
+    about = ("opt_name", "gin_operative_config", "seed", "data_source")
+    return frozenset((*_needed(splits), "train/loss", *evaluated, *about))
+
+
+def _needed(splits: Sequence[str]) -> list[str]:
+    """Curves that an archive must have, besides `train/loss`."""
+    losses = [f"eval/{split}/loss" for split in splits if split != "batch"]
+    return [*(["train/xs"] if "batch" in splits else []), *(["eval/xs", *losses] if losses else [])]
+
+
+def _load(
+    task: str, hparam_set: str, root: str | None, splits: Sequence[str], keys: frozenset[str]
+) -> _Trials | MissingFileError:
+    url = storage.archive_path(task, hparam_set, root)
+    try:
+        archive = storage.read_npz(url, keys)
+    except MissingFileError:
+        return MissingFileError(f"no archive of `{hparam_set}` for task `{task}` at `{url}`")
+    more = (key for key in archive if key.startswith("eval/"))
+    check_curves(archive, url, dict.fromkeys([*_needed(splits), *more]))
+    num_configs, repetitions = archive["train/loss"].shape[:2]
+    known = settings(archive, hparam_set)
+    facts: list[dict[str, object]] = [
+        {
+            "task": task,
+            "set": hparam_set,
+            "config": known[h].label,
+            "repetition": s,
+            "seed": int(archive["seed"][h, s]) if "seed" in archive else None,
+            "data_source": str(archive["data_source"][h, s]) if "data_source" in archive else None,
+        }
+        for h in range(num_configs)
+        for s in range(repetitions)
+    ]
+    flat = {key: values.reshape(len(facts), -1) for key, values in archive.items() if values.ndim == 3}
+    return _Trials(facts, [known[h] for h in range(num_configs) for _ in range(repetitions)], flat)
+
+
+def _of_curve(arrays: Mapping[str, Array], names: tuple[str, str, str], repetition: int, url: str) -> _Trials:
+    task, config, schedule = names
+    facts: dict[str, object] = {
+        "task": task,
+        "schedule": schedule,
+        "config": config,
+        "repetition": repetition,
+        "seed": int(arrays["seed"]) if "seed" in arrays else None,
+        "data_source": str(arrays["data_source"]) if "data_source" in arrays else None,
+        "file": url.rpartition("/")[2],
+    }
+    texts = (str(arrays.get(key, "")) for key in ("opt_name", "gin_operative_config"))
+    flat = {key: values[None] for key, values in arrays.items() if values.ndim == 1}
+    return _Trials([facts], [setting_of(*texts)], flat)
+
+
+def _tidy(parts: Sequence[_Trials], splits: Sequence[str]) -> pd.DataFrame:
+    """All points of all trials, below each other."""
+    trials = _trial_columns(parts)
+    starts = np.cumsum([0, *(len(part.facts) for part in parts)])
+    chunks = [
+        _points(part.arrays, split, int(start))
+        for start, part in zip(starts[:-1], parts, strict=True)
+        for split in splits
+    ]
+    points = {
+        name: np.concatenate([chunk[name] for chunk in chunks])
+        for name in ("trial", "split", "step", *_METRICS)
+    }
+    columns = trials.take(points.pop("trial")).reset_index(drop=True)
+    split = pd.Categorical.from_codes(points.pop("split").astype(np.int8), categories=pd.Index(SPLITS))
+    return columns.assign(split=split, **points)
+
+
+def _points(arrays: Mapping[str, Array], split: str, start: int) -> dict[str, Array]:
+    """Columns of all points of one split, trials outermost; empty if there are none."""
+    xs, metrics = ("train/xs", {"loss": "train/loss"}) if split == "batch" else ("eval/xs", {})
+    metrics = metrics or {metric: f"eval/{split}/{metric}" for metric in _METRICS}
+    is_there = xs in arrays and metrics["loss"] in arrays
+    steps = arrays[xs] if is_there else np.empty((0, 0), dtype=np.int64)
+    unknown = np.full(steps.size, np.nan, dtype=np.float32)
+    values = (arrays.get(metrics.get(metric, "")) if is_there else None for metric in _METRICS)
+    return {
+        "trial": np.repeat(np.arange(start, start + len(steps)), steps.shape[1]),
+        "split": np.full(steps.size, SPLITS.index(split)),
+        "step": steps.ravel(),
+        **{m: unknown if v is None else v.ravel() for m, v in zip(_METRICS, values, strict=True)},
+    }
+
+
+def _trial_columns(parts: Sequence[_Trials]) -> pd.DataFrame:
+    """One row a trial: which it is, with its hyperparameters after its config."""
+    rows = [row for part in parts for row in part.facts]
+    facts = pd.DataFrame(rows)
+    hparams = pd.DataFrame([dict(setting.hparams) for part in parts for setting in part.settings])
+    taken = {*facts.columns, "split", "step", *_METRICS}
+    hparams = hparams.rename(columns={name: f"hparam_{name}" for name in taken})
+    names = {name: _categorical(facts[name]) for name in facts.columns if name not in ("repetition", "seed")}
+    seeds = pd.Series([row["seed"] for row in rows], dtype="Int64")  # not of `facts`, where they are floats
+    counts = {"repetition": facts["repetition"].astype("int16"), "seed": seeds}
+    facts = facts.assign(**names, **counts)
+    values = {name: _typed(hparams[name]) for name in hparams.columns}
+    after = list(facts.columns).index("config") + 1
+    return pd.concat([facts.iloc[:, :after], pd.DataFrame(values), facts.iloc[:, after:]], axis=1)
+
+
+def _typed(values: pd.Series) -> pd.Series | pd.Categorical:
+    """Numbers as float64, all else as categories."""
+    known = list(values.dropna())
+    if all(isinstance(value, float | int) and not isinstance(value, bool) for value in known):
+        return values.astype("float64")
+    # Parquet has no column of several types.
+    is_mixed = len({type(value) for value in known}) > 1
+    return _categorical(values.map(str, na_action="ignore") if is_mixed else values)
+
+
+def _categorical(values: pd.Series) -> pd.Categorical:
+    return pd.Categorical(values, categories=values.dropna().unique())
+
+
+_COUNTS = ("diverged", "trials", "configs", "repetitions", "num_steps")
+
+
+def _summary_columns() -> list[str]:
+    finals = [
+        f"{s}_{m}_{f}" for s in EVAL_SPLITS for m in ("loss", "accuracy") for f in ("mean", "min", "max")
+    ]
+    return ["task", "set", "data_source", "status", "best_config", *finals, *_COUNTS, "steps_per_s"]
+
+
+def _summary_row(result: Results | Absent) -> dict[str, object]:
+    row: dict[str, object] = {"task": result.task, "set": result.hparam_set}
+    if isinstance(result, Absent):
+        is_missing = result.reason == "missing"
+        return {**row, "status": "missing" if is_missing else f"unreadable: {result.error}"}
+    num_configs, repetitions = result.diverged.shape
+    finals = {} if result.best is None else {k: values[result.best] for k, values in result.final.items()}
+    return {
+        **row,
+        "data_source": result.data_source,
+        "status": "complete" if result.best is not None else "all diverged",
+        "best_config": result.best_label,
+        **{name: value for key, values_S in finals.items() for name, value in _spread(key, values_S).items()},
+        "diverged": int(result.diverged.sum()),
+        "trials": result.diverged.size,
+        "configs": num_configs,
+        "repetitions": repetitions,
+        "num_steps": result.num_steps,
+        "steps_per_s": 1 / result.seconds_per_step if result.seconds_per_step else None,
+    }
+
+
+def _spread(key: str, values_S: Array) -> dict[str, float]:
+    name = key.removeprefix("eval/").replace("/", "_")
+    with np.errstate(invalid="ignore"):  # a mean that is not finite is a result
+        mean = values_S.mean(dtype=np.float64)
+    return {
+        f"{name}_mean": float(mean),
+        f"{name}_min": float(values_S.min()),
+        f"{name}_max": float(values_S.max()),
+    }

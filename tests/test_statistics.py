@@ -1,0 +1,314 @@
+import uuid
+
+import numpy as np
+import pytest
+from examples import (
+    FIXTURE_LRS,
+    FIXTURES,
+    TASK,
+    fixture_labels,
+    make_archive,
+    make_losses_archive,
+    sgd,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from optsuite import archives, statistics, storage
+from optsuite.hparam_sets import get_hparam_set
+from optsuite.statistics import Absent, Results, Setting
+from optsuite.storage import CorruptFileError, MissingFileError
+
+NAN, INF = np.nan, np.inf
+
+
+@pytest.fixture
+def root(tmp_path):
+    return str(tmp_path / "archives")
+
+
+def summarize(archive, hparam_set="SGDLR_20_R2"):
+    return statistics.summarize(archive, TASK, hparam_set, "a.npz")
+
+
+# Moving averages
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.float32, np.float64]),
+        hnp.array_shapes(min_dims=1, max_dims=3, max_side=6),
+        elements=st.floats(-1e6, 1e6, width=32),
+    ),
+    st.floats(0, 0.999),
+)
+def test_ema_equals_a_plain_loop_to_the_bit(values, decay):
+    before = values.copy()
+    averaged = statistics.ema(values, decay)
+    expected = [values[..., :1]]  # as arrays, since a scalar's product may have another dtype
+    for i in range(1, values.shape[-1]):
+        expected.append(expected[-1] * decay + (1 - decay) * values[..., i : i + 1])
+    np.testing.assert_array_equal(averaged, np.concatenate(expected, axis=-1))
+    assert averaged.dtype == values.dtype
+    np.testing.assert_array_equal(values, before)
+
+
+def test_ema_without_decay_gives_the_values():
+    values = np.array([3.0, 1.0, 2.0], np.float32)
+    assert statistics.ema(values, 0).tolist() == [3, 1, 2]
+
+
+def test_a_nan_stays_in_the_ema():
+    averaged = statistics.ema(np.array([[1, NAN, 1, 1], [1, 1, 1, 1]]), 0.5)
+    np.testing.assert_array_equal(averaged, [[1, NAN, NAN, NAN], [1, 1, 1, 1]])
+
+
+# The best config
+
+
+@pytest.mark.parametrize(
+    ("final_loss_hs", "expected"),
+    [
+        ([[3, 1], [1, 2], [4, 4]], 1),
+        ([[2, 2], [1, 3], [3, 1]], 0),
+        ([[NAN, 0], [5, 5]], 1),
+        ([[INF, 0], [5, 5]], 1),
+        ([[-INF, 0], [5, 5]], 1),
+        ([[-INF, INF], [NAN, INF], [1e12, 1e12]], 2),
+        ([[3e38, 3e38], [1, 1]], 1),
+        ([[NAN, NAN], [INF, 1]], None),
+        ([[NAN], [1e35]], 1),
+        ([[NAN]], None),
+        ([[7]], 0),
+    ],
+)
+def test_the_best_config_has_the_least_finite_mean_and_is_the_first_such(final_loss_hs, expected):
+    assert statistics.best_config(np.array(final_loss_hs, np.float32)) == expected
+
+
+losses = st.floats(0, 1e6) | st.sampled_from([NAN, INF, 1.0, 2.0])
+
+
+@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(1, 4)), elements=losses))
+def test_no_config_is_better_than_the_best(final_loss_hs):
+    best = statistics.best_config(final_loss_hs)
+    means = [row.mean() for row in final_loss_hs]
+    finite = [mean for mean in means if np.isfinite(mean)]
+    assert best == (means.index(min(finite)) if finite else None)
+
+
+@pytest.mark.parametrize("fixtures", FIXTURES)
+def test_the_best_config_is_the_one_that_the_original_would_plot(fixtures):
+    paths = sorted((fixtures / "archives" / TASK).glob("*.npz"))
+    assert paths
+    for path in paths:
+        with np.load(path) as archive:
+            curve_mean = archive["eval/train/loss"].mean(axis=1)
+            last = np.where(np.isnan(curve_mean[:, -1]), 99999999999, curve_mean[:, -1])
+            ours = statistics.best_config(archive["eval/train/loss"][:, :, -1])
+        assert ours == last.argmin()
+
+
+# Results
+
+
+@pytest.mark.parametrize("fixtures", FIXTURES)
+def test_results_of_the_originals_archives_equal_their_arrays(fixtures):
+    root = str(fixtures / "archives")
+    paths = sorted((fixtures / "archives" / TASK).glob("*.npz"))
+    results = statistics.read_results("*", "*", root)
+    assert [result.hparam_set for result in results] == [path.stem for path in paths]
+    for path, result in zip(paths, results, strict=True):
+        archive = storage.read_npz(str(path))
+        labels = fixture_labels(path)
+        assert (result.task, result.url, result.num_steps) == (TASK, str(path), 100)
+        assert (result.data_source, result.is_stand_in, result.seconds_per_step) == (None, False, None)
+        assert result.settings == tuple(
+            Setting(f, {"lr": lr}) for f, lr in zip(labels, FIXTURE_LRS, strict=True)
+        )
+        assert result.hparam("lr").tolist() == list(FIXTURE_LRS)
+        assert result.eval_xs.tolist() == list(range(0, 101, 10))
+        assert result.best_label == labels[result.best]
+        metrics = {f"eval/{split}/loss" for split in ("train", "outer_valid", "test")}
+        assert result.final.keys() == result.best_curves.keys() == metrics
+        for key in metrics:
+            np.testing.assert_array_equal(result.final[key], archive[key][:, :, -1])
+            np.testing.assert_array_equal(result.best_curves[key], archive[key][result.best])
+        assert result.diverged.shape == (3, 2)
+        assert not result.diverged.any()
+
+
+def test_results_of_ours_know_accuracy_data_source_and_time():
+    archive = make_archive(sgd(0.1, 1), seeds=(0, 1, 2), extra={"seconds_per_step": 0.5})
+    archive["seconds_per_step"][0] = (1, 3, NAN)
+    result = summarize(archive)
+    assert (result.data_source, result.is_stand_in) == ("synthetic", True)
+    assert result.seconds_per_step == (1 + 3 + 3 * 0.5) / 5
+    np.testing.assert_array_equal(result.final["eval/test/accuracy"], archive["eval/test/accuracy"][..., -1])
+    assert result.best_curves["eval/outer_valid/accuracy"].shape == (3, 3)
+    assert summarize(make_archive(sgd(0.1))).seconds_per_step is None
+    assert not summarize(make_archive(sgd(0.1), data_source="real")).is_stand_in
+
+
+def test_trials_diverge_in_training_or_in_the_last_evaluation():
+    archive = make_losses_archive([[1, 2], [3, NAN], [4, 5], [6, 7]])
+    archive["train/loss"][0, 1, 3] = INF  # as the original may record it: finite again later
+    archive["eval/train/loss"][2, 0, -1] = NAN
+    archive["eval/test/loss"][3, 0, -1] = NAN
+    result = summarize(archive)
+    assert result.diverged.tolist() == [[False, True], [False, True], [True, False], [False, False]]
+    assert result.best == 0
+
+
+def test_where_all_diverged_there_is_no_best_config():
+    result = summarize(make_losses_archive([[NAN, 1], [2, NAN]]))
+    assert (result.best, result.best_label, result.best_curves) == (None, None, {})
+    assert result.diverged.tolist() == [[True, False], [False, True]]
+    assert result.final["eval/train/loss"].shape == (2, 2)
+
+
+def test_a_hyperparameter_is_nan_where_a_config_has_no_number():
+    hparams = {"a": {"lr": 1, "nesterov": True, "mode": "x"}, "b": {"lr": 0.5}, "c": {}}
+    result = summarize(make_archive(hparams))
+    np.testing.assert_array_equal(result.hparam("lr"), [1, 0.5, NAN])
+    for name in ("nesterov", "mode", "nothing"):
+        np.testing.assert_array_equal(result.hparam(name), [NAN] * 3)
+
+
+# Configs
+
+
+def test_our_configs_are_told_by_their_json():
+    hparams = {"a": {"lr": 1e-7, "nesterov": True, "mode": "x"}, "b": {}}
+    assert statistics.settings(make_archive(hparams), "any") == (
+        Setting("a", hparams["a"]),
+        Setting("b", {}),
+    )
+
+
+GIN = """
+# Parameters for Adam:
+Adam.beta1 = 0.9
+Adam.learning_rate = {lr}
+
+inner_train_task.opt = @Adam()
+inner_train_task.opt_name = '{label}'
+inner_train_task.task_name = 'T'
+"""
+
+
+@pytest.mark.parametrize("lr", ["0.001", "1e-07", "1", "3.5e+2"])
+def test_the_originals_configs_are_told_by_their_gin(lr):
+    text = GIN.format(lr=lr, label=f"Adam_lr{lr}")
+    assert statistics.setting_of("UnnamedOptimizer", text) == Setting(f"Adam_lr{lr}", {"lr": float(lr)})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "SGD_lr1", "3", "null", '"hparams"', '{"lr": 1}', "[1]", "Adam.learning_rate = @Decay()"]
+)
+def test_a_config_of_unknown_text_has_its_recorded_name(text):
+    assert statistics.setting_of("Mine", text) == Setting("Mine", {})
+
+
+def unnamed_archive(num_configs):
+    """As the original would write it, had it kept no text: all configs have one name."""
+    archive = make_archive(sgd(*range(num_configs)))
+    return {**archive, "opt_name": np.full_like(archive["opt_name"], "UnnamedOptimizer")}
+
+
+def test_configs_that_share_a_name_are_told_by_their_set():
+    configs = get_hparam_set("RAdamLR_20_R2").configs
+    told = statistics.settings(unnamed_archive(len(configs)), "RAdamLR_20_R2")
+    assert told == tuple(Setting(config.label, config.hparams) for config in configs)
+    bare = {"train/loss": np.zeros((len(configs), 2, 21))}
+    assert statistics.settings(bare, "RAdamLR_20_R2") == told
+
+
+@pytest.mark.parametrize("hparam_set", ["RAdamLR_20_R2", "Unknown_20_R2", "what ever"])
+def test_configs_of_no_name_are_numbered(hparam_set):
+    told = statistics.settings(unnamed_archive(2), hparam_set)
+    assert told == (Setting("config0", {}), Setting("config1", {}))
+
+
+# Many archives
+
+
+def test_a_bad_archive_does_not_cost_the_others(root):
+    archives.write_archive(TASK, "Good", make_archive(sgd(1)), root)
+    storage.write_bytes(storage.archive_path(TASK, "Bad", root), b"not a zip")
+    archives.write_archive(TASK, "Foreign", {"a": 1}, root)
+    results = statistics.read_results(TASK, ["Good", "Bad", "None", "Foreign"], root)
+    good, bad, none, foreign = results
+    assert isinstance(good, Results)
+    assert [r.reason for r in results if isinstance(r, Absent)] == ["unreadable", "missing", "unreadable"]
+    assert (bad.task, bad.hparam_set, bad.url) == (TASK, "Bad", f"{root}/{TASK}/Bad.npz")
+    assert isinstance(bad.error, CorruptFileError)
+    assert "Bad.npz` is not a readable npz" in str(bad.error)
+    assert isinstance(none.error, MissingFileError)
+    assert str(none.error) == f"no archive of `None` for task `{TASK}` at `{root}/{TASK}/None.npz`"
+    assert "lacks train/loss, eval/xs, eval/train/loss (it has " in str(foreign.error)
+    assert statistics.require_any(results, root) is results
+
+
+def test_cells_are_read_in_their_order_as_often_as_asked():
+    root = f"memory://{uuid.uuid4().hex}"
+    for name in ("A", "B"):
+        archives.write_archive(TASK, name, make_archive(sgd(1)), root)
+    read = statistics.read_cells(((task, name) for task in (TASK, "T") for name in "BAB"), root)
+    assert [(r.task, r.hparam_set) for r in read] == [(t, n) for t in (TASK, "T") for n in "BAB"]
+    assert [isinstance(r, Absent) for r in read] == [False] * 3 + [True] * 3
+    assert statistics.read_cells([], root) == []
+
+
+def test_no_archive_at_all_is_an_error_that_names_what_was_asked(root):
+    with pytest.raises(MissingFileError, match=rf"^no archives of `S` of `T` in `{root}`$"):
+        statistics.require_any(statistics.read_results("T", "S", root), root)
+    asked = "`A` of `T`, `B` of `T`, `C` of `T` and 2 more"
+    with pytest.raises(MissingFileError, match=rf"^no archives of {asked} in `{root}`$"):
+        statistics.require_any(statistics.read_results("T", list("ABCDE"), root), f"{root}/")
+    with pytest.raises(MissingFileError, match=rf"^no archives in `{root}`$"):
+        statistics.require_any([], root)
+
+
+def test_no_archive_at_all_points_to_those_on_stand_ins(root, monkeypatch):
+    archives.write_archive(TASK, "S", make_archive(sgd(1)), f"{root}_synthetic")
+    monkeypatch.setenv("LOPT_BASELINE_ARCHIVES_DIR", f"{root}/")
+    hint = rf"in `{root}`; there are archives of results on stand-in data in `{root}_synthetic`$"
+    with pytest.raises(MissingFileError, match=hint):
+        statistics.require_any(statistics.read_results(TASK, "S"))
+
+
+# Damaged archives
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"eval/train/loss": None}, r"`x/a\.npz` is no complete archive: it lacks eval/train/loss \(it has "),
+        ({"train/loss": None, "eval/xs": None}, r"lacks train/loss, eval/xs \("),
+        ({"train/loss": np.zeros((2, 21))}, r"`train/loss` needs shape \(configs, .*, got \(2, 21\)"),
+        ({"train/loss": np.float32(1)}, r"`train/loss` needs shape .*, got \(\)"),
+        ({"train/loss": np.zeros((2, 2, 20))}, r"`train/loss` needs .*here \(2, 2, 21\), got \(2, 2, 20\)"),
+        ({"train/loss": np.zeros((0, 2, 21))}, r"`train/loss` .*got \(0, 2, 21\)"),
+        ({"train/loss": np.zeros((2, 3, 21))}, r"`eval/xs` needs .*here \(2, 3, 3\), got \(2, 2, 3\)"),
+        ({"eval/xs": np.zeros(3)}, r"`eval/xs` needs .*here \(2, 2, 3\), got \(3,\)"),
+        ({"eval/train/loss": np.zeros((2, 2, 4))}, r"`eval/train/loss` needs .*got \(2, 2, 4\)"),
+        ({"eval/test/accuracy": np.zeros((2, 2))}, r"`eval/test/accuracy` needs .*got \(2, 2\)"),
+        ({"opt_name": np.array(["a", "b"])}, r"`opt_name` needs .*here \(2, 2\), got \(2,\)"),
+        ({"data_source": "real"}, r"`data_source` needs .*got \(\)"),
+        ({"seconds_per_step": np.zeros((0,))}, r"`seconds_per_step` needs .*got \(0,\)"),
+    ],
+)
+def test_an_error_about_an_archive_names_file_and_key(changes, message):
+    archive = {**make_archive(sgd(0.1, 1)), **changes}
+    archive = {key: np.asarray(array) for key, array in archive.items() if array is not None}
+    with pytest.raises(CorruptFileError, match=message) as error:
+        statistics.summarize(archive, TASK, "S", "x/a.npz")
+    assert "x/a.npz" in str(error.value)
+
+
+def test_only_the_curves_that_are_asked_for_are_checked():
+    archive = {**make_archive(sgd(0.1)), "eval/test/loss": np.zeros(3)}
+    statistics.check_curves(archive, "a.npz", ["eval/train/loss"])
+    statistics.check_curves({"train/loss": np.zeros((1, 1, 1))}, "a.npz", [])
