@@ -1,0 +1,119 @@
+"""The normalizers that a session's cells allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, TypeAlias
+
+from optsuite import storage
+from optsuite.archives import list_hparam_sets_for_task
+from optsuite.errors import OptsuiteError
+from optsuite.normalizers._definitions import Definition, definition_names, get_definition, split_name
+from optsuite.normalizers._files import Normalizers, load, write
+from optsuite.normalizers._fit import Envelope, fit, read_envelope
+from optsuite.normalizers._normalizer import Normalizer
+
+_Cells: TypeAlias = Iterable[tuple[str, str]]
+"""(task, hparam set) of each."""
+
+_Wanted: TypeAlias = list[tuple[Definition, str]]
+"""Definitions, each with a task."""
+
+
+class Updated(NamedTuple):
+    """What `update` did."""
+
+    urls: dict[str, str]
+    """The files that are there now, by name of the definition."""
+    problems: list[str]
+    """Why normalizers whose archives are all there could not be made."""
+
+
+def update(cells: _Cells, root: str | None = None) -> Updated:
+    """Make the normalizers that archived cells allow, in place of older ones of the same tasks.
+
+    They are those of the task and the length of a cell whose archives are all there, whoever made these.
+
+    Args:
+        cells: (task, hparam set) of each.
+        root: Root of the archives and of the files; `storage.archives_dir()` if `None`.
+
+    Raises:
+        StorageError: The archives cannot be listed.
+    """
+    wanted = _wanted(cells)
+    complete = _complete(wanted, root)
+    problems: list[str] = []
+    envelopes = _read_envelopes(complete, root, problems)
+    made: dict[Definition, dict[str, Normalizer]] = {}
+    for definition, task in complete:
+        read = {name: envelopes[task, name] for name in definition.sets if (task, name) in envelopes}
+        if len(read) == len(definition.sets):
+            with _collected(problems):
+                made.setdefault(definition, {})[task] = fit(task, read, definition.num_knots)
+    for definition, normalizers in made.items():
+        with _collected(problems):
+            write(normalizers, definition.url(root), overwrite=True)
+    return Updated(_urls(wanted, root), problems)
+
+
+def load_for(cells: _Cells, root: str | None = None) -> dict[str, Normalizers]:
+    """Load the normalizers of the lengths of cells.
+
+    Args:
+        cells: (task, hparam set) of each.
+        root: Root of the files; `storage.archives_dir()` if `None`.
+
+    Returns:
+        By name of the definition, those that there is a file of.
+
+    Raises:
+        StorageError: A file cannot be read.
+    """
+    return {name: load(url) for name, url in _urls(_wanted(cells), root).items()}
+
+
+def _wanted(cells: _Cells) -> _Wanted:
+    """Every definition of the length of a cell, with its task."""
+    lengths = dict.fromkeys((task, *parts[1:]) for task, name in cells if (parts := split_name(name)))
+    return [(get_definition(name), task) for task, *length in lengths for name in definition_names(*length)]
+
+
+def _complete(wanted: _Wanted, root: str | None) -> _Wanted:
+    """Those whose archives are all there."""
+    tasks = list(dict.fromkeys(task for _, task in wanted))
+    listings = storage.thread_map(lambda task: list_hparam_sets_for_task(task, root), tasks)
+    archived = dict(zip(tasks, listings, strict=True))
+    return [(definition, task) for definition, task in wanted if {*definition.sets} <= {*archived[task]}]
+
+
+def _read_envelopes(
+    complete: _Wanted, root: str | None, problems: list[str]
+) -> dict[tuple[str, str], Envelope]:
+    """The envelopes, by (task, hparam set), of the archives that can be read, each read once."""
+    envelopes = {}
+
+    def read(cell: tuple[str, str]) -> None:
+        with _collected(problems):
+            envelopes[cell] = read_envelope(*cell, root)
+
+    cells = dict.fromkeys((task, name) for definition, task in complete for name in definition.sets)
+    storage.thread_map(read, cells)
+    return envelopes
+
+
+def _urls(wanted: _Wanted, root: str | None) -> dict[str, str]:
+    """The files that are there, by name of the definition."""
+    root = storage.archives_dir() if root is None else storage.clean_root(root)
+    there = storage.list_files(root, ".json")
+    urls = {definition.name: definition.url(root) for definition, _ in wanted}
+    return {name: url for name, url in urls.items() if url in there}
+
+
+@contextmanager
+def _collected(problems: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except OptsuiteError as problem:
+        problems.append(str(problem))

@@ -1,0 +1,481 @@
+"""Losses to steps: as the original's files and functions, the laws of the scale, every error's words."""
+
+import json
+import uuid
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from optsuite import archives, normalizers, storage
+from optsuite.errors import OptsuiteError, StorageError, UnknownNameError
+from optsuite.normalizers import Normalizer
+
+GOLDENS = Path(__file__).parent / "goldens" / "format_fixtures" / "normalizers"
+TASK = "ImageMLP_FashionMnist8_Relu32"
+BASELINES = ("AdamLR", "AdamSqrtDecayLR", "AdamExpDecayLR", "RAdamLR")
+GOLDEN_SETS = {
+    "speedup_over_adam": ["AdamLR_100_R2"],
+    "speedup_over_multiple_baselines": [f"{family}_100_R2" for family in BASELINES],
+}
+SHORT = [f"speedup_over_{kind}_30_R2" for kind in ("adam", "multiple_baselines")]
+EXAMPLE = Normalizer(xs=[0, 10, 20, 30], ys=[3, 2, 2, 1])
+
+
+@pytest.fixture(params=["local", "memory"])
+def root(request, tmp_path):
+    return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
+
+
+def golden(name):
+    return json.loads((GOLDENS / f"{name}.json").read_text())
+
+
+def equal(left, right):
+    return left.keys() == right.keys() and all(
+        np.array_equal(left[task].xs, right[task].xs) and np.array_equal(left[task].ys, right[task].ys)
+        for task in left
+    )
+
+
+def put(url, content):
+    with fsspec.open(url, "wb") as file:
+        file.write(content)
+
+
+def get(url):
+    with fsspec.open(url, "rb") as file:
+        return file.read()
+
+
+def archive(root, hparam_set, loss_hse=(((4.0, 3, 2, 1),),), task=TASK, eval_every=10):
+    """Write an archive with this loss in evaluations, (H, S, E)."""
+    loss = np.array(loss_hse, dtype=np.float32)
+    steps = eval_every * np.arange(loss.shape[2])
+    curves = {
+        "eval/xs": np.broadcast_to(steps, loss.shape),
+        "eval/train/loss": loss,
+        "train/loss": np.zeros((*loss.shape[:2], steps[-1] + 1), dtype=np.float32),
+    }
+    return archives.write_archive(task, hparam_set, curves, root)
+
+
+def archive_all(root, length="30_R2", **arguments):
+    return [archive(root, f"{family}_{length}", **arguments) for family in BASELINES]
+
+
+@st.composite
+def some_normalizers(draw):
+    pieces = draw(st.integers(1, 20))
+    widths = draw(st.lists(st.floats(0.25, 1000), min_size=pieces, max_size=pieces))
+    falls = draw(st.lists(st.just(0) | st.floats(1e-3, 10), min_size=pieces, max_size=pieces))
+    start = draw(st.floats(-5, 5))
+    return Normalizer(np.cumsum([0, *widths]), start - np.cumsum([0, *falls]))
+
+
+LOSSES = st.floats(width=32)
+TABLES = st.dictionaries(st.sampled_from("ABCDE"), some_normalizers(), min_size=1)
+
+
+# As the original
+
+
+@pytest.mark.parametrize("name", GOLDEN_SETS)
+def test_the_originals_archives_give_the_originals_normalizers(name):
+    built = normalizers.build(TASK, GOLDEN_SETS[name], root=str(GOLDENS / "archives"))
+    xs, ys = golden(name)[TASK]
+    assert built.xs.tolist() == xs
+    assert built.ys.tolist() == ys
+
+
+@pytest.mark.parametrize("name", GOLDEN_SETS)
+def test_losses_are_mapped_as_by_the_original(name):
+    probe = golden(f"{name}_probe")
+    normalizer = normalizers.load(str(GOLDENS / f"{name}.json"))[TASK]
+    assert normalizer(np.array([float(loss) for loss in probe["inputs"]])).tolist() == probe["outputs"]
+
+
+@pytest.mark.parametrize("case", ["fixture", "example", "flat_ends", "two_knots", "narrow", "long"])
+def test_interpolation_is_that_of_jax_to_the_bit(case):
+    with np.load(GOLDENS / "interp.npz") as cases:
+        xs, ys, loss, steps = (cases[f"{case}/{key}"] for key in ("xs", "ys", "loss", "steps"))
+    np.testing.assert_array_equal(Normalizer(xs, ys)(loss), steps)
+
+
+@pytest.mark.parametrize("name", GOLDEN_SETS)
+def test_files_are_written_as_by_the_original(name, root):
+    source = GOLDENS / f"{name}.json"
+    normalizers.write(normalizers.load(str(source)), f"{root}/copy.json")
+    assert get(f"{root}/copy.json") == source.read_bytes()
+
+
+# From losses to steps
+
+
+@pytest.mark.parametrize(
+    ("loss", "steps"),
+    [
+        *((3.5, 0), (3, 0), (2.5, 5), (2, 10), (1.5, 25), (1, 30), (0.5, 30)),
+        *((float("inf"), 0), (float("nan"), 0), (float("-inf"), 30), (1e300, 0), (-1e300, 30)),
+    ],
+)
+def test_steps_of_the_example(loss, steps):
+    assert EXAMPLE(loss) == steps
+    assert isinstance(EXAMPLE(loss), float)
+
+
+def test_a_nan_is_no_step_even_where_the_curve_starts_flat():
+    assert Normalizer([0, 10, 20], [3, 3, 1])(float("nan")) == 0
+
+
+def test_the_horizon_is_the_last_step():
+    assert EXAMPLE.horizon == 30
+
+
+@settings(deadline=None)
+@given(some_normalizers(), LOSSES)
+def test_steps_lie_between_zero_and_the_horizon(normalizer, loss):
+    assert 0 <= normalizer(loss) <= np.float32(normalizer.horizon)
+
+
+@settings(deadline=None)
+@given(some_normalizers(), LOSSES, LOSSES)
+def test_a_lower_loss_never_takes_fewer_steps(normalizer, loss, other):
+    """Up to the rounding of float32, in which neighbouring pieces need not meet."""
+    assume(loss < other)
+    assert normalizer(loss) >= normalizer(other) - normalizer.horizon * 2**-22
+
+
+@settings(deadline=None)
+@given(some_normalizers(), st.lists(LOSSES, max_size=6))
+def test_floats_arrays_and_tensors_agree(normalizer, losses):
+    array = np.array(losses, dtype=np.float32)
+    steps = normalizer(array)
+    assert steps.dtype == np.float32
+    assert steps.tolist() == [normalizer(loss) for loss in losses]
+    assert steps.tolist() == normalizer(torch.from_numpy(array)).tolist()
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2, 3), (2, 0, 3)])
+def test_shapes_are_kept(shape):
+    losses = np.linspace(0, 4, int(np.prod(shape))).reshape(shape)
+    assert isinstance(EXAMPLE(losses), np.ndarray)
+    assert EXAMPLE(losses).shape == shape
+    assert EXAMPLE(torch.from_numpy(losses)).shape == shape
+
+
+def test_any_layout_and_number_type_will_do():
+    loss = np.array([[3, 2, 1], [2, 1, 3]])
+    steps = np.array([[0, 10, 30], [10, 30, 0]], dtype=np.float32)
+    read_only = loss.astype(">f8")
+    read_only.setflags(write=False)
+    for array in (loss, read_only, loss.astype(np.float16)):
+        np.testing.assert_array_equal(EXAMPLE(array), steps)
+        np.testing.assert_array_equal(EXAMPLE(array.T[::-1]), steps.T[::-1])
+    for dtype in (torch.int64, torch.float64, torch.bfloat16):
+        tensor = torch.tensor(loss, dtype=dtype)
+        assert EXAMPLE(tensor).dtype == torch.float32
+        assert EXAMPLE(tensor.T).tolist() == steps.T.tolist()
+    assert not EXAMPLE(torch.ones(2, requires_grad=True)).requires_grad
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_tensor_stays_on_its_device_and_gives_the_same():
+    loss = torch.linspace(0, 4, 1001)
+    on_device = EXAMPLE(loss.cuda())
+    assert on_device.is_cuda
+    assert on_device.tolist() == EXAMPLE(loss).tolist()
+
+
+@pytest.mark.parametrize(
+    ("xs", "ys", "message"),
+    [
+        ([0, 1], [1, 0.5, 0], r"equally many numbers, two or more \(got shapes \(2,\) and \(3,\)\)"),
+        ([0], [1], r"two or more \(got shapes \(1,\)"),
+        ([[0, 1]], [[1, 0]], r"got shapes \(1, 2\)"),
+        ([0, np.inf], [1, 0], r"xs must be finite \(got inf at knot 1\)"),
+        ([0, 1], [1, np.nan], r"ys must be finite \(got nan at knot 1\)"),
+        ([1, 2], [1, 0], r"xs must rise from 0 \(got 1\.0 at knot 0\)"),
+        ([0, 2, 2], [2, 1, 0], r"xs must rise from 0 \(got 2\.0 at knot 2\)"),
+        ([0, 1, 2], [2, 1, 1.5], r"ys must never rise \(got 1\.5 at knot 2\)"),
+    ],
+)
+def test_knots_that_make_no_falling_curve_are_refused(xs, ys, message, root):
+    with pytest.raises(OptsuiteError, match=message):
+        Normalizer(xs, ys)
+    put(f"{root}/n.json", json.dumps({"Good": [[0, 1], [1, 0]], "Bad": [xs, ys]}).encode())
+    with pytest.raises(storage.CorruptFileError, match=rf"of `Bad` in `.*/n\.json`: .*{message}"):
+        normalizers.load(f"{root}/n.json")
+
+
+# Fitting
+
+
+def smoothed(losses):
+    values = [losses[0]]
+    for loss in losses[1:]:
+        values.append(0.95 * values[-1] + 0.05 * loss)
+    return values
+
+
+def test_a_fit_takes_the_mean_over_seeds_and_the_best_config_of_all_sets(root):
+    archive(root, "A_30_R2", [[[4, 0, 0, 0], [4, 8, 8, 8]], [[9, 9, 9, 9]] * 2])
+    archive(root, "B_30_R2", [[[5, -35, 5, 5]] * 2])
+    fitted = normalizers.build(TASK, ["A_30_R2", "B_30_R2"], num_knots=4, root=root)
+    assert fitted.xs.tolist() == [0, 10, 20, 30]
+    best = smoothed([5, -35, 5, 5])
+    np.testing.assert_allclose(fitted.ys, [4, best[1], best[1], best[1]], rtol=1e-6)
+
+
+def test_configs_that_diverge_leave_the_fit_to_the_others(root):
+    archive(root, "A_30_R2", [[[4, np.nan, np.nan, np.nan]], [[5, np.inf, 1, 1]], [[6, 5, 4, 3]]])
+    archive(root, "B_30_R2", [[[4, 3e38, 3e38, 3e38], [4, 3e38, 3e38, 3e38]]])  # their sum overflows
+    fitted = normalizers.build(TASK, ["A_30_R2", "B_30_R2"], num_knots=4, root=root)
+    np.testing.assert_allclose(fitted.ys, np.minimum(4, smoothed([6, 5, 4, 3])), rtol=1e-6)
+
+
+def test_a_fit_is_refused_where_all_configs_diverged(root):
+    archive(root, "A_30_R2", [[[4, 3, np.nan, np.nan]], [[4, np.inf, 2, 1]]])
+    with pytest.raises(OptsuiteError, match=f"task `{TASK}`: every config of A_30_R2 .*from step 20 on"):
+        normalizers.build(TASK, ["A_30_R2"], root=root)
+
+
+def test_sets_that_are_evaluated_at_other_steps_are_named(root):
+    archive(root, "A_30_R2")
+    archive(root, "B_60_R2", eval_every=20)
+    with pytest.raises(
+        OptsuiteError,
+        match=rf"`{TASK}`: .*\(got A_30_R2 4 times up to step 30, B_60_R2 4 times up to step 60\)",
+    ):
+        normalizers.build(TASK, ["A_30_R2", "B_60_R2"], root=root)
+
+
+def test_one_evaluation_is_too_few(root):
+    archive(root, "A_5_R2", [[[4]]])
+    with pytest.raises(OptsuiteError, match=r"more than once \(got A_5_R2 at step 0 only\)"):
+        normalizers.build(TASK, ["A_5_R2"], root=root)
+
+
+def test_a_missing_or_foreign_archive_is_named(root):
+    with pytest.raises(StorageError, match=f"no archive of `A_30_R2` for task `{TASK}`"):
+        normalizers.build(TASK, ["A_30_R2"], root=root)
+    archives.write_archive(TASK, "A_30_R2", {"train/loss": np.zeros((1, 1, 31))}, root)
+    with pytest.raises(StorageError, match=r"A_30_R2\.npz` .*lacks eval/xs, eval/train/loss"):
+        normalizers.build(TASK, ["A_30_R2"], root=root)
+
+
+# Files
+
+
+@settings(deadline=None)
+@given(TABLES)
+def test_writing_then_loading_is_the_identity(table):
+    url = f"memory://{uuid.uuid4().hex}/n.json"
+    normalizers.write(table, url)
+    assert equal(normalizers.load(url), table)
+
+
+@settings(deadline=None)
+@given(TABLES, TABLES)
+def test_overwriting_is_the_union_with_the_newer_ahead(old, new):
+    url = f"memory://{uuid.uuid4().hex}/n.json"
+    normalizers.write(old, url)
+    normalizers.write(new, url, overwrite=True)
+    assert equal(normalizers.load(url), old | new)
+
+
+def test_other_normalizers_of_a_task_are_not_overwritten_unasked(root):
+    url = f"{root}/n.json"
+    normalizers.write({"B": EXAMPLE, "A": EXAMPLE}, url)
+    other = Normalizer([0, 1], [1, 0])
+    before = get(url)
+    with pytest.raises(StorageError, match=r"n\.json` has other normalizers of A, B: pass overwrite=True"):
+        normalizers.write({"C": EXAMPLE, "B": other, "A": other}, url)
+    assert get(url) == before
+    normalizers.write({"C": EXAMPLE, "A": EXAMPLE}, url)  # what is the same is no conflict
+    assert list(normalizers.load(url)) == ["A", "B", "C"]
+
+
+def test_a_file_that_holds_the_same_is_not_rewritten(root):
+    url = f"{root}/n.json"
+    put(url, b'{"A": [[0, 1], [2, 1.5]]}')  # not as we would write it
+    normalizers.write({"A": Normalizer([0, 1], [2, 1.5])}, url)
+    assert get(url) == b'{"A": [[0, 1], [2, 1.5]]}'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PK\x03\x04\xff", r"`.*/n\.json` is no file of normalizers, which are JSON"),
+        (b'{"A": [', r"`.*/n\.json` is no file of normalizers, which are JSON"),
+        (b"[]", r"needed \{\"task\": \[xs, ys\], \.\.\.\}, got a list"),
+        (b'{"A": 1}', r"normalizer of `A` in `.*/n\.json`: needed \[xs, ys\]; "),
+        (b'{"A": [[0, 1], [1, 0], []]}', r"of `A` .*needed \[xs, ys\]"),
+        (b'{"A": ["a", "b"]}', "of `A` .*could not convert"),
+        (b'{"A": [[0, [1]], [1, 0]]}', "of `A` "),
+        (b'{"A": [[0, 1], [1, null]]}', "of `A` .*ys must be finite"),
+    ],
+)
+def test_a_file_that_is_not_understood_is_named(content, message, root):
+    put(f"{root}/n.json", content)
+    with pytest.raises(storage.CorruptFileError, match=message):
+        normalizers.load(f"{root}/n.json")
+    with pytest.raises(storage.CorruptFileError, match=message):  # nor is it overwritten
+        normalizers.write({"A": EXAMPLE}, f"{root}/n.json", overwrite=True)
+
+
+def test_a_missing_file_is_named(root):
+    with pytest.raises(storage.MissingFileError, match=r"cannot read `.*/n\.json`"):
+        normalizers.load(f"{root}/n.json")
+
+
+def test_a_task_without_normalizer_is_an_error_with_the_file_and_the_nearest_names():
+    url = str(GOLDENS / "speedup_over_adam.json")
+    loaded = normalizers.load(url)
+    assert loaded.url == url
+    assert "ImageMLP_FashionMnist8" not in loaded
+    with pytest.raises(UnknownNameError, match=rf"adam\.json`\) `ImageMLP_FashionMnist8`: did.* {TASK}"):
+        loaded["ImageMLP_FashionMnist8"]
+
+
+# Definitions
+
+
+def test_the_published_definitions():
+    assert {d.name: (d.sets, d.num_knots) for d in normalizers.DEFINITIONS.values()} == {
+        "speedup_over_adam": (("AdamLR_100000_R5",), 512),
+        "speedup_over_multiple_baselines": (tuple(f"{b}_100000_R5" for b in BASELINES), 512),
+        "speedup_over_adam_v2": (("AdamLR_300000_R5",), 2048),
+        "speedup_over_multiple_baselines_v2": (tuple(f"{b}_300000_R5" for b in BASELINES), 2048),
+    }
+    assert all(normalizers.get_definition(name) is d for name, d in normalizers.DEFINITIONS.items())
+
+
+@settings(deadline=None)
+@given(st.sampled_from(list(GOLDEN_SETS)), st.integers(1, 10**6), st.integers(1, 99))
+def test_a_name_says_its_length(kind, num_steps, repetitions):
+    definition = normalizers.get_definition(f"{kind}_{num_steps}_R{repetitions}")
+    assert {name.split("_", 1)[1] for name in definition.sets} == {f"{num_steps}_R{repetitions}"}
+    assert definition.name in normalizers.definition_names(num_steps, repetitions)
+    assert normalizers.get_definition(definition.name) == definition
+
+
+def test_published_lengths_have_published_names():
+    for num_steps, ending in ((100_000, ""), (300_000, "_v2")):
+        names = [kind + ending for kind in GOLDEN_SETS]
+        assert normalizers.definition_names(num_steps, 5) == names
+        assert normalizers.get_definition(f"speedup_over_adam_{num_steps}_R5").name == names[0]
+    assert normalizers.definition_names(300_000, 4)[0] == "speedup_over_adam_300000_R4"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("speedup_over_adm", "normalizer `speedup_over_adm`: did you mean speedup_over_adam"),
+        ("speedup_over_adm_20_R2", "did you mean speedup_over_adam_20_R2"),
+        ("speedup_over_adam_020_R2", "did you mean speedup_over_adam"),
+        ("speedup_over_adam_v2_20_R2", "did you mean speedup_over_adam_20_R2"),
+        ("x", "valid names are speedup_over_adam, "),
+    ],
+)
+def test_unknown_names_are_answered_with_the_nearest(name, message):
+    with pytest.raises(UnknownNameError, match=message):
+        normalizers.get_definition(name)
+
+
+@pytest.mark.parametrize("name", normalizers.DEFINITIONS)
+def test_published_normalizers_are_loaded_from_the_archives_root(name, root, monkeypatch):
+    monkeypatch.setenv("LOPT_BASELINE_ARCHIVES_DIR", f"{root}/")
+    load = getattr(normalizers, name)
+    with pytest.raises(
+        storage.MissingFileError,
+        match=rf"{name}\.json`: .*`optsuite normalizer {name}`.*https://raw.*/baselines/data/{name}\.json",
+    ):
+        load()
+    normalizers.write({TASK: EXAMPLE}, normalizers.get_definition(name).url())
+    assert equal(load(), {TASK: EXAMPLE})
+    assert equal(load(f"{root}/{name}.json"), {TASK: EXAMPLE})
+
+
+# After a session
+
+
+def test_an_update_makes_what_the_archives_allow(root):
+    archive_all(root, task="T")
+    archive(root, "AdamLR_30_R2", task="U")
+    archive(root, "AdamLR_40_R2", task="T")
+    updated = normalizers.update([("T", "SGDLR_30_R2"), ("U", "AdamLR_30_R2"), ("V", "odd")], root)
+    assert updated.problems == []
+    assert updated.urls == {name: f"{root}/{name}.json" for name in SHORT}
+    loaded = [normalizers.load(url) for url in updated.urls.values()]
+    assert [sorted(table) for table in loaded] == [["T", "U"], ["T"]]
+    for name, table in zip(SHORT, loaded, strict=True):
+        sets = normalizers.get_definition(name).sets
+        assert equal({"T": table["T"]}, {"T": normalizers.build("T", sets, root=root)})
+    assert equal(normalizers.load_for([("T", "AdamLR_30_R2")], root)[SHORT[1]], loaded[1])
+
+
+def test_an_update_uses_the_default_root(root, monkeypatch):
+    monkeypatch.setenv("LOPT_BASELINE_ARCHIVES_DIR", root)
+    archive_all(None)
+    cells = [(TASK, "AdamLR_30_R2")]
+    assert list(normalizers.update(cells).urls) == SHORT
+    assert list(normalizers.load_for(cells)) == SHORT
+
+
+def test_an_update_replaces_and_keeps_the_rest(root):
+    archive(root, "AdamLR_30_R2")
+    normalizers.write({TASK: EXAMPLE, "Other": EXAMPLE}, f"{root}/{SHORT[0]}.json")
+    updated = normalizers.update([(TASK, "AdamLR_30_R2")], root)
+    loaded = normalizers.load(updated.urls[SHORT[0]])
+    assert loaded[TASK].xs.size == 512
+    assert loaded["Other"].xs.size == 4
+
+
+def test_an_update_reads_each_archive_once_and_no_more_of_it_than_it_needs(root, monkeypatch):
+    archive_all(root)
+    read_npz, reads = storage.read_npz, []
+
+    def record(url, keys=None):
+        reads.append((url.rpartition("/")[2], keys))
+        return read_npz(url, keys)
+
+    monkeypatch.setattr(storage, "read_npz", record)
+    normalizers.update([(TASK, "AdamLR_30_R2"), (TASK, "RAdamLR_30_R2")], root)
+    assert sorted(name for name, _ in reads) == sorted(f"{family}_30_R2.npz" for family in BASELINES)
+    assert all(keys == {"eval/xs", "eval/train/loss", "train/loss"} for _, keys in reads)
+
+
+def test_without_archives_an_update_makes_nothing(root):
+    assert normalizers.update([(TASK, "AdamLR_30_R2")], root) == ({}, [])
+    assert normalizers.update([], root) == ({}, [])
+    assert normalizers.load_for([(TASK, "AdamLR_30_R2")], root) == {}
+
+
+def test_what_cannot_be_made_does_not_cost_the_rest(root):
+    archive(root, "AdamLR_30_R2", task="Good")
+    archive_all(root, task="Torn")
+    put(f"{root}/Torn/RAdamLR_30_R2.npz", b"bad")
+    archive(root, "AdamLR_30_R2", [[[4, np.nan, np.nan, np.nan]]], task="Diverged")
+    cells = [(task, "AdamLR_30_R2") for task in ("Diverged", "Torn", "Good")]
+    updated = normalizers.update(cells, root)
+    torn, diverged = updated.problems
+    assert "Torn/RAdamLR_30_R2.npz" in torn
+    assert "`Diverged`: every config of AdamLR_30_R2 diverged, from step 10 on" in diverged
+    assert list(normalizers.load(updated.urls[SHORT[0]])) == ["Good", "Torn"]
+    assert SHORT[1] not in updated.urls
+
+
+def test_a_torn_file_is_a_problem_and_is_left_for_the_user(root):
+    archive_all(root)
+    put(f"{root}/{SHORT[0]}.json", b"bad")
+    updated = normalizers.update([(TASK, "AdamLR_30_R2")], root)
+    assert len(updated.problems) == 1
+    assert f"{SHORT[0]}.json` is no file of normalizers" in updated.problems[0]
+    assert get(f"{root}/{SHORT[0]}.json") == b"bad"
+    assert list(normalizers.load(updated.urls[SHORT[1]])) == [TASK]
