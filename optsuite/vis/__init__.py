@@ -1,0 +1,32 @@
+"""Plots of archives, in seaborn's style: curves, learning rates, final losses, baseline steps.
+
+Each plot has two faces: `plot_*` takes names and reads the archives, `draw_*` takes what
+`statistics.read_results` gave, so that one reading serves many plots. All return the axes; they show and
+save nothing (`render` gives the bytes of a file) and leave matplotlib's settings alone. Without an `ax` the
+figure comes from pyplot, in the style of this room; close it with `plt.close(ax.figure)`. With one, the rest
+of its figure is left as it is.
+
+What cannot be drawn is said in words: sets without an archive, sets whose configs all diverged, unequal
+horizons or numbers of seeds. Results on stand-in data bear a watermark.
+"""
+
+from optsuite.vis._curves import draw_curves, plot_tasks_and_sets
+from optsuite.vis._final_losses import draw_final_losses, plot_final_losses
+from optsuite.vis._lr_sensitivity import draw_lr_sensitivity, plot_lr_sensitivity
+from optsuite.vis._normalized import draw_normalized, plot_normalized
+from optsuite.vis._render import render
+from optsuite.vis._style import GRID, INK
+
+__all__ = [
+    "GRID",
+    "INK",
+    "draw_curves",
+    "draw_final_losses",
+    "draw_lr_sensitivity",
+    "draw_normalized",
+    "plot_final_losses",
+    "plot_lr_sensitivity",
+    "plot_normalized",
+    "plot_tasks_and_sets",
+    "render",
+]

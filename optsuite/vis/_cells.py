@@ -1,0 +1,85 @@
+"""The cells that a plot is of: reading them, and the words for what cannot be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias, TypeGuard
+
+from optsuite import archives, statistics
+from optsuite.statistics import Absent, Results
+
+Cell: TypeAlias = Results | Absent
+
+LOSS = "eval/train/loss"
+
+
+def read_cells(tasks: str | Sequence[str], opt_sets: str | Sequence[str], root: str | None) -> list[Cell]:
+    """Read archives, at least one.
+
+    Raises:
+        StorageError: None of them is there; says which are.
+        ValueError: No task or no set is named.
+    """
+    cells = statistics.read_results(tasks, opt_sets, root)
+    if not cells:
+        raise ValueError(f"name a task and an hparam set or more to plot (got {tasks!r} and {opt_sets!r})")
+    errors = [cell.error for cell in cells if isinstance(cell, Absent)]
+    if len(errors) == len(cells):
+        archives.load_archive(cells[0].task, cells[0].hparam_set, root)  # says which archives there are
+        raise errors[0]
+    return cells
+
+
+def tasks_of(cells: Iterable[Cell]) -> list[str]:
+    """Names of the tasks, in order."""
+    return list(dict.fromkeys(cell.task for cell in cells))
+
+
+def sets_of(cells: Iterable[Cell]) -> list[str]:
+    """Names of the sets, in order."""
+    return list(dict.fromkeys(cell.hparam_set for cell in cells))
+
+
+def the_task_of(cells: Sequence[Cell]) -> str:
+    """Name of the one task.
+
+    Raises:
+        ValueError: There are none or more.
+    """
+    tasks = tasks_of(cells)
+    if len(tasks) != 1:
+        raise ValueError(
+            f"this plot needs results of one task (got {', '.join(tasks) or 'none'}); "
+            "`plot_tasks_and_sets` makes a grid of a list of tasks"
+        )
+    return tasks[0]
+
+
+def has_best(cell: Cell) -> TypeGuard[Results]:
+    """Whether there is a best config to draw."""
+    return isinstance(cell, Results) and cell.best is not None
+
+
+def why_not_drawn(cell: Cell) -> str:
+    """The words for a cell without a best config."""
+    if isinstance(cell, Results):
+        return "all diverged"
+    return "no archive" if cell.reason == "missing" else cell.reason
+
+
+def say_differences(cells: Iterable[Cell]) -> list[str]:
+    """Horizons and numbers of seeds, where they differ."""
+    there = [cell for cell in cells if isinstance(cell, Results)]
+    horizons = sorted({cell.num_steps for cell in there})
+    seeds = sorted({cell.final[LOSS].shape[1] for cell in there})
+    words = []
+    if len(horizons) > 1:
+        words.append(f"horizons: {', '.join(f'{steps:,}' for steps in horizons)} steps")
+    if len(seeds) > 1:
+        words.append(f"seeds: {seeds[0]} to {seeds[-1]}")
+    return words
+
+
+def any_stand_in(cells: Iterable[Cell]) -> bool:
+    """Whether generated data are among them."""
+    return any(isinstance(cell, Results) and cell.is_stand_in for cell in cells)

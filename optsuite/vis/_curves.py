@@ -1,0 +1,235 @@
+"""Training curves of the best config of each set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from optsuite import statistics
+from optsuite.vis import _cells, _style
+from optsuite.vis._cells import LOSS, Cell
+from optsuite.vis._style import Entry, SetStyle
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.typing import ColorType
+
+    from optsuite._types import Array
+    from optsuite.statistics import Results
+
+__all__ = ["draw_curves", "plot_tasks_and_sets"]
+
+
+def plot_tasks_and_sets(
+    task: str | Sequence[str],
+    opt_sets: str | Sequence[str],
+    ax: Axes | None = None,
+    alpha_on_confidence: float = 0.1,
+    confidence_alpha: float = 1.0,
+    ema: float = 0.9,
+    initial_shift: float = 500,
+    legend: bool = True,
+    labels: Sequence[str] | None = None,
+    colors: Sequence[ColorType] | None = None,
+    always_include_first_opt: bool = False,
+    *,
+    root: str | None = None,
+) -> Axes | Array:
+    """Plot the training loss of the best config of each set, mean over seeds.
+
+    Args:
+        task: A name, or a list of names and globs for a grid of axes with one legend.
+        opt_sets: Names or globs of hparam sets, read as archives.
+        ax: Draws here; `None`: in a new figure. A grid has its own figure.
+        alpha_on_confidence: Opacity of the band from the lowest to the highest seed; 0: no band, no edges.
+        confidence_alpha: Opacity of the thin edges of the band.
+        ema: Decay of the moving average over evaluations, in [0, 1), of mean, lowest and highest alike.
+        initial_shift: The y axis ends at the lowest loss any set has after this step, seeds at their highest.
+        legend: Show which curve is which, right of the axes; what is not drawn is said without, too.
+        labels: Names of the sets in the legend, in their order.
+        colors: Colours of the sets, in their order.
+        always_include_first_opt: End the y axis no lower than the first set asks for.
+        root: Root of the archives; `storage.archives_dir()` if `None`.
+
+    Returns:
+        The axes; for a list of tasks an array of axes, (rows, columns), of which `.flat[i]` is of the i-th
+        task and those left over are blank.
+
+    Raises:
+        StorageError: None of the archives can be read, or the storage cannot be reached.
+        ValueError: Labels or colours do not go with the sets; `ax` with a list of tasks; a glob of several
+            tasks that is not in a list.
+
+    Source: learned_optimization, `baselines/vis.py: plot_tasks_and_sets`, with its choice of config, averages
+        and limits of y. Differs: the legend is in the order of the curves; y is logarithmic where its limits
+        are 1.5 decades apart or more; where the limits are no interval (the original fails), they hold all
+        that is drawn; no curve is drawn for a set all of whose configs diverged.
+    """
+    if ax is not None and not isinstance(task, str):
+        raise ValueError(
+            f"a list of tasks is drawn in a figure of its own: leave `ax` out or name one task (got {task!r})"
+        )
+    cells = _cells.read_cells(task, opt_sets, root)
+    look = _Look(alpha_on_confidence, confidence_alpha, ema, initial_shift, always_include_first_opt)
+    if not isinstance(task, str):
+        return _draw_grid(cells, look, legend, labels, colors)
+    return _draw_one(cells, ax, look, legend, labels, colors)
+
+
+def draw_curves(
+    results: Sequence[Cell],
+    ax: Axes | None = None,
+    *,
+    alpha_on_confidence: float = 0.1,
+    confidence_alpha: float = 1.0,
+    ema: float = 0.9,
+    initial_shift: float = 500,
+    legend: bool = True,
+    labels: Sequence[str] | None = None,
+    colors: Sequence[ColorType] | None = None,
+    always_include_first_opt: bool = False,
+) -> Axes:
+    """Draw what `plot_tasks_and_sets` plots, from results of one task; see there.
+
+    Raises:
+        ValueError: Labels or colours do not go with the sets; results of no task or of several.
+    """
+    look = _Look(alpha_on_confidence, confidence_alpha, ema, initial_shift, always_include_first_opt)
+    return _draw_one(results, ax, look, legend, labels, colors)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The options of `plot_tasks_and_sets` that hold for all its axes."""
+
+    alpha_on_confidence: float
+    confidence_alpha: float
+    ema: float
+    initial_shift: float
+    always_include_first_opt: bool
+
+
+class _Curve(NamedTuple):
+    """Averaged loss, each (E,)."""
+
+    xs: Array
+    mean: Array
+    low: Array
+    high: Array
+
+
+def _draw_one(
+    cells: Sequence[Cell],
+    ax: Axes | None,
+    look: _Look,
+    legend: bool,
+    labels: Sequence[str] | None,
+    colors: Sequence[ColorType] | None,
+) -> Axes:
+    _cells.the_task_of(cells)
+    styles = _style.set_styles(_cells.sets_of(cells), labels, colors)
+    with _style.canvas(ax, 8, max(4.2, 0.19 * len(styles))) as ax:
+        entries = _draw_panel(ax, cells, styles, look, tells_all=not legend)
+        ax.set_ylabel("training loss")
+        if legend:
+            _style.write_legend(ax, entries)
+    return ax
+
+
+def _draw_grid(
+    cells: Sequence[Cell],
+    look: _Look,
+    legend: bool,
+    labels: Sequence[str] | None,
+    colors: Sequence[ColorType] | None,
+) -> Array:
+    tasks = _cells.tasks_of(cells)
+    styles = _style.set_styles(_cells.sets_of(cells), labels, colors)
+    columns = min(3, len(tasks))
+    rows = -(-len(tasks) // columns)
+    width, height = 3.5 * columns + 2.4 * legend, max(2.7 * rows, 0.19 * len(styles))
+    with _style.canvases(rows, columns, width, height) as axes:
+        for i, ax in enumerate(axes.flat):
+            if i >= len(tasks):
+                ax.set_axis_off()
+                continue
+            of_task = [cell for cell in cells if cell.task == tasks[i]]
+            _draw_panel(ax, of_task, styles, look, tells_all=True)
+            if i % columns == 0:
+                ax.set_ylabel("training loss")
+            if i + columns < len(tasks):
+                ax.set_xlabel("")
+        if legend:
+            lines = [_style.legend_line(style.line()) for style in styles.values()]
+            names = [style.label for style in styles.values()]
+            axes[0, 0].figure.legend(lines, names, loc="outside center right")
+    return axes
+
+
+def _draw_panel(
+    ax: Axes, cells: Sequence[Cell], styles: dict[str, SetStyle], look: _Look, tells_all: bool
+) -> list[Entry]:
+    """Draw the curves of one task, with a note of what is no curve if it tells all; lines for a legend."""
+    curves = {cell.hparam_set: _average(cell, look.ema) for cell in cells if _cells.has_best(cell)}
+    for name, curve in curves.items():
+        _draw_curve(ax, curve, styles[name], look)
+    _style.format_steps(ax)
+    if curves:
+        is_first = look.always_include_first_opt and cells[0].hparam_set in curves
+        low, high = _limits(list(curves.values()), look.initial_shift, is_first)
+        _style.choose_log_scale(ax, low, high)
+        ax.set_ylim(low, high)
+    entries = [_entry(cell, styles[cell.hparam_set], curves.get(cell.hparam_set)) for cell in cells]
+    undrawn = [entry.text for entry in entries if np.isnan(entry.height)] if tells_all else []
+    _style.write_title(ax, cells[0].task, [*_cells.say_differences(cells), *undrawn])
+    if _cells.any_stand_in(cells):
+        _style.stamp_stand_in(ax)
+    return entries
+
+
+def _average(cell: Results, decay: float) -> _Curve:
+    loss_SE = cell.best_curves[LOSS]
+    with np.errstate(over="ignore", invalid="ignore"):  # a loss may be infinite for a while
+        mean, low, high = (statistics.ema(f(loss_SE, axis=0), decay) for f in (np.mean, np.min, np.max))
+    return _Curve(cell.eval_xs, mean, low, high)
+
+
+def _draw_curve(ax: Axes, curve: _Curve, style: SetStyle, look: _Look) -> None:
+    if look.alpha_on_confidence:
+        # As an image in an SVG, of which they would be the most.
+        band: dict[str, Any] = {"color": style.color, "rasterized": True, "zorder": 1.5}
+        ax.fill_between(curve.xs, curve.low, curve.high, alpha=look.alpha_on_confidence, linewidth=0, **band)
+        for edge in (curve.low, curve.high):
+            ax.plot(curve.xs, edge, linewidth=0.3, alpha=look.confidence_alpha, **band)
+    marker = "o" if len(curve.xs) == 1 else ""
+    ax.plot(curve.xs, curve.mean, label=style.label, marker=marker, **style.line())
+
+
+def _limits(curves: Sequence[_Curve], initial_shift: float, includes_first: bool) -> tuple[float, float]:
+    """The original's limits of y, or those of all curves where these are no interval."""
+    low = float(np.fmin.reduce([np.fmin.reduce(curve.low) for curve in curves]))
+    # Without a step that late, argmax gives the first.
+    tops = [float(curve.high[np.argmax(curve.xs > initial_shift)]) for curve in curves]
+    high = max(np.fmin.reduce(tops), tops[0] if includes_first else -np.inf)
+    if np.isfinite([low, high]).all() and low < high:
+        return low, high
+    shown = np.concatenate([values for _, *three in curves for values in three])
+    shown = shown[np.isfinite(shown)].astype(np.float64)
+    if not len(shown):
+        return 0, 1
+    low, high = float(shown.min()), float(shown.max())
+    margin = 0.05 * ((high - low) or abs(low) or 1)
+    return low - margin, high + margin
+
+
+def _entry(cell: Cell, style: SetStyle, curve: _Curve | None) -> Entry:
+    if curve is None:
+        return Entry(f"{style.label} ({_cells.why_not_drawn(cell)})", {}, np.nan)
+    finite_E = np.isfinite(curve.mean)
+    if finite_E.all():
+        return Entry(style.label, style.line(), float(curve.mean[-1]))
+    lost = curve.xs[np.argmin(finite_E)]
+    return Entry(f"{style.label} (not finite from step {lost:,})", style.line(), np.nan)

@@ -1,0 +1,160 @@
+"""Final losses of many tasks and sets as a heat map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import seaborn as sns
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgba
+
+from optsuite.errors import UnknownNameError
+from optsuite.statistics import EVAL_SPLITS, Absent
+from optsuite.vis import _cells, _style
+from optsuite.vis._cells import Cell
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from optsuite._types import Array
+
+__all__ = ["draw_final_losses", "plot_final_losses"]
+
+_WORDS = {"train": "training", "outer_valid": "outer validation", "test": "test"}
+_COLORS = sns.blend_palette(["#f5f9fd", "#1f5a9c"], as_cmap=True)
+_SCALE = Normalize(0, np.log(2))
+_EXCESS_TICKS = (0, 0.1, 0.25, 0.5, 1)
+# Written on cells, which keep their colours on any page.
+_DARK, _LIGHT = "#1a1a1a", "#ffffff"
+_EMPTY, _DIVERGED = "#dededf", "#f6cdc4"
+
+
+def plot_final_losses(
+    tasks: str | Sequence[str],
+    opt_sets: str | Sequence[str],
+    ax: Axes | None = None,
+    *,
+    split: str = "train",
+    root: str | None = None,
+) -> Axes:
+    """Plot a heat map of the best config's loss in the last evaluation, mean over seeds: task x set.
+
+    Losses of different tasks do not compare, so a cell is coloured by how far it is above the best of its
+    row, which is bold. Cells without a loss say why.
+
+    Args:
+        tasks: Names or globs, the rows.
+        opt_sets: Likewise, the columns.
+        ax: Draws here; `None`: in a new figure that grows with the rows and columns.
+        split: Of the data: train, outer_valid or test. The best config is by training data in any case.
+        root: Root of the archives; `storage.archives_dir()` if `None`.
+
+    Raises:
+        StorageError: None of the archives can be read, or the storage cannot be reached.
+        UnknownNameError: There is no such split.
+    """
+    return draw_final_losses(_cells.read_cells(tasks, opt_sets, root), ax, split=split)
+
+
+def draw_final_losses(results: Sequence[Cell], ax: Axes | None = None, *, split: str = "train") -> Axes:
+    """Draw what `plot_final_losses` plots; see there.
+
+    Raises:
+        UnknownNameError: There is no such split.
+        ValueError: There are no results.
+    """
+    if split not in EVAL_SPLITS:
+        raise UnknownNameError("split", split, EVAL_SPLITS)
+    if not results:
+        raise ValueError("a heat map needs the results of a cell or more (got none)")
+    tasks, sets = _cells.tasks_of(results), _cells.sets_of(results)
+    by_name = {(cell.task, cell.hparam_set): cell for cell in results}
+    rows = [[by_name.get((task, name)) for name in sets] for task in tasks]
+    are_stand_ins = [_cells.any_stand_in(filter(None, row)) for row in rows]
+    names = [task + " (stand-in)" * is_one for task, is_one in zip(tasks, are_stand_ins, strict=True)]
+    width = 1.6 + 0.075 * max(map(len, names)) + 0.78 * len(sets)
+    height = 1.2 + 0.05 * max(map(len, sets)) + 0.27 * len(tasks)
+    with _style.canvas(ax, width, height) as ax:
+        _draw_cells(ax, rows, split)
+        _add_color_bar(ax, min(1, 9 / len(tasks)))
+        _name_rows_and_columns(ax, names, sets)
+        ax.set_title(f"final {_WORDS[split]} loss")
+        ax.set_xlabel(_style.wrap_notes(ax, _cells.say_differences(results)), fontsize=_style.SMALL)
+        for first, last in _style.runs(np.array(are_stand_ins)):
+            bottom, top = 1 - last / len(rows), 1 - first / len(rows)
+            _style.stamp_stand_in(ax, bottom=bottom, top=top, color=_DARK, zorder=5)
+    return ax
+
+
+def _draw_cells(ax: Axes, rows: list[list[Cell | None]], split: str) -> None:
+    losses = np.array([[_loss(cell, split) for cell in row] for row in rows])
+    best = np.fmin.reduce(losses, axis=1)
+    colors = _colors(losses, best)
+    for place in np.ndindex(losses.shape):
+        row, column = place
+        cell, loss = rows[row][column], losses[place]
+        text = f"{loss:.4g}" if np.isfinite(loss) else _why_no_loss(cell, split)
+        if text == "diverged":
+            colors[place] = to_rgba(_DIVERGED)
+        ax.text(
+            column + 0.5,
+            row + 0.5,
+            text,
+            ha="center",
+            va="center",
+            color=_DARK if colors[place][:3].mean() > 0.55 else _LIGHT,
+            fontsize=8 if np.isfinite(loss) else _style.SMALL,
+            fontweight="bold" if loss == best[row] else "normal",
+        )
+    ax.pcolormesh(colors, edgecolors="white", linewidth=0.8)
+    ax.invert_yaxis()
+
+
+def _loss(cell: Cell | None, split: str) -> float:
+    """NaN if there is none."""
+    key = f"eval/{split}/loss"
+    if cell is None or not _cells.has_best(cell) or key not in cell.final:
+        return np.nan
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(cell.final[key][cell.best].mean())
+
+
+def _why_no_loss(cell: Cell | None, split: str) -> str:
+    if cell is None:
+        return "missing"
+    if isinstance(cell, Absent):
+        return cell.reason
+    return "diverged" if f"eval/{split}/loss" in cell.final else "not recorded"
+
+
+def _colors(losses: Array, best: Array) -> Array:
+    """(tasks, sets, 4): of the share by which a loss is above the best of its row."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = (losses - best[:, None]) / np.abs(best[:, None])
+        colors: Array = _COLORS(_SCALE(np.where(losses == best[:, None], 0, np.log1p(excess))))
+    colors[~np.isfinite(losses)] = to_rgba(_EMPTY)
+    return colors
+
+
+def _add_color_bar(ax: Axes, height: float) -> None:
+    bar = ax.figure.colorbar(
+        ScalarMappable(_SCALE, _COLORS),
+        cax=ax.inset_axes((1.02, 1 - height, 16 / _style.size_pt(ax)[0], height)),
+        extend="max",
+        ticks=np.log1p(_EXCESS_TICKS),
+    )
+    bar.set_ticklabels([f"{excess:.0%}" for excess in _EXCESS_TICKS])
+    bar.set_label("above the best of the row", fontsize=8)
+    bar.ax.tick_params(labelsize=_style.SMALL, length=0, labelcolor=_style.INK)
+    bar.outline.set_visible(False)
+
+
+def _name_rows_and_columns(ax: Axes, rows: list[str], columns: list[str]) -> None:
+    ax.xaxis.tick_top()
+    ax.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=30, ha="left", rotation_mode="anchor")
+    ax.set_yticks(np.arange(len(rows)) + 0.5, rows)
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    sns.despine(ax=ax, left=True, bottom=True)

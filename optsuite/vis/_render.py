@@ -1,0 +1,59 @@
+"""A figure as the bytes of a file."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from optsuite._types import Array
+
+__all__ = ["render"]
+
+_SETTINGS: dict[Any, Any] = {
+    "svg.hashsalt": "optsuite",
+    "svg.fonttype": "none",
+    "path.simplify_threshold": 0.4,  # in pixels
+    # Each text of an SVG lists them all; those after the first are as wide.
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
+}
+_DPI = {"png": 150, "svg": 100}  # of an SVG, its bands only
+_METADATA = {"png": {"Software": None}, "svg": {"Date": None}}
+
+
+def render(drawn: Figure | Axes | Array, format: Literal["png", "svg"]) -> bytes:  # noqa: A002 - matplotlib's word
+    """The bytes of an image file, the same ones whenever the same is drawn.
+
+    Args:
+        drawn: A figure, or what a plot returned.
+        format: `png` is white behind, at 150 dots an inch; `svg` is transparent, its text stays text.
+
+    Raises:
+        ValueError: There is no such format.
+    """
+    if format not in _METADATA:
+        raise ValueError(f"`format` must be png or svg (got {format!r})")
+    file = io.BytesIO()
+    with mpl.rc_context(_SETTINGS):
+        _figure_of(drawn).savefig(
+            file,
+            format=format,
+            dpi=_DPI[format],
+            bbox_inches="tight",
+            transparent=format == "svg",
+            metadata=_METADATA[format],
+        )
+    return file.getvalue()
+
+
+def _figure_of(drawn: Figure | Axes | Array) -> Figure:
+    if isinstance(drawn, Figure):
+        return drawn
+    ax: Axes = drawn.flat[0] if isinstance(drawn, np.ndarray) else drawn
+    return ax.figure.figure  # of a subfigure, too, the whole
