@@ -1,0 +1,6 @@
+"""The HTML report: one page that needs no network, and its figures as files beside it."""
+
+from optsuite.report._contents import SessionFacts
+from optsuite.report._page import Written, write_report
+
+__all__ = ["SessionFacts", "Written", "write_report"]

@@ -1,0 +1,93 @@
+"""Writes the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import jinja2
+
+from optsuite import storage
+from optsuite.report._contents import Contents, SessionFacts, distinct
+from optsuite.report._figures import make_figures
+from optsuite.report._sections import SECTIONS, lede
+from optsuite.report._words import link, moment
+from optsuite.statistics import Absent, Results
+
+if TYPE_CHECKING:
+    from optsuite.normalizers import Normalizer
+
+__all__ = ["Written", "write_report"]
+
+
+class Written(NamedTuple):
+    """A page that lies at its URL."""
+
+    url: str
+    problems: list[str]
+    """What the page lacks, in words."""
+
+
+def write_report(
+    url: str,
+    results: Sequence[Results | Absent],
+    *,
+    figures_url: str | None = None,
+    facts: SessionFacts | None = None,
+    normalizers: Mapping[str, Mapping[str, Normalizer]] | None = None,
+) -> Written:
+    """Write a page that tells of results, and its figures as files.
+
+    Figures whose inputs have not changed are read back rather than drawn again.
+
+    Args:
+        url: Of the page, e.g. `reports/report.html`; one that is there is replaced.
+        results: From `statistics.read_results`, of one root or of several.
+        figures_url: Folder of the figures; `figures` beside the page if `None`.
+        facts: Of the session; `None`: the page was made by hand.
+        normalizers: By name, then by task; each gives a figure of the tasks it has, one more of stand-ins.
+
+    Raises:
+        StorageError: The page cannot be written. A figure that cannot be drawn is a problem only.
+    """
+    url = storage.clean_root(url)
+    folder = storage.clean_root(figures_url or f"{url[: url.rfind('/') + 1]}figures")
+    cells = distinct(results)
+    contents = Contents(
+        made=facts.started if facts else datetime.now().astimezone(),
+        cells=cells,
+        figures=make_figures(cells, normalizers or {}, folder),
+        figures_url=folder,
+        facts=facts,
+    )
+    storage.write_bytes(url, _render(contents, url).encode())
+    problems = [f"figure {one.stem}: {one.problem}" for one in contents.figures if one.problem]
+    return Written(url, problems)
+
+
+def _render(contents: Contents, url: str) -> str:
+    """The page as HTML."""
+    told = [(section, section.tell(contents)) for section in SECTIONS]
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            date=moment(contents.made),
+            lede=lede(contents),
+            sections=[(section, data) for section, data in told if data],
+            link=lambda target: link(target, url),
+        )
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("optsuite.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

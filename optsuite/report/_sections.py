@@ -1,0 +1,181 @@
+"""The sections of the page: each a function that gives plain data, and a template of the same name.
+
+To add one, write both and add a row to `SECTIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from optsuite.report._contents import TRAIN_LOSS, Contents, Figure, Group, final
+from optsuite.report._summary import summary
+from optsuite.report._words import href, moment, number
+from optsuite.statistics import Absent, Results
+from optsuite.words import counted, duration
+
+__all__ = ["SECTIONS", "Section", "lede"]
+
+
+class Section(NamedTuple):
+    """A part of the page."""
+
+    name: str
+    """Of its template, and its anchor."""
+    title: str
+    """Empty: neither headed nor in the table of contents."""
+    tell: Callable[[Contents], Any]
+    """Data of the template; the section is left out if they are empty."""
+
+
+def lede(contents: Contents) -> str:
+    """The whole in a sentence, e.g. `3 cells of 2 tasks; 4 of 90 trials diverged`."""
+    if not contents.cells:
+        return "no cells"
+    tasks = {one.task for one in contents.cells}
+    cells = len(contents.cells)
+    parts = [f"{counted(cells, 'cell')} of {counted(len(tasks), 'task')}"]
+    if contents.absent:
+        parts.append(f"{len(contents.absent)} without a readable archive")
+    if diverged := sum(int(one.diverged.sum()) for one in contents.results):
+        trials = sum(one.diverged.size for one in contents.results)
+        parts.append(f"{diverged} of {counted(trials, 'trial')} diverged")
+    if contents.facts and contents.facts.failures:
+        parts.append(f"{counted(len(contents.facts.failures), 'setting')} failed")
+    return "; ".join(parts)
+
+
+# Notice
+
+
+class _Notice(NamedTuple):
+    is_all: bool
+    """No result is of real data."""
+    datasets: Sequence[tuple[str, str]]
+    tasks: Sequence[str]
+
+
+def _notice(contents: Contents) -> _Notice | None:
+    data = contents.facts.data if contents.facts else {}
+    datasets = [
+        (name, words.removeprefix("STAND-IN").lstrip(" ,:"))
+        for name, words in data.items()
+        if words != "real"
+    ]
+    tasks = list(dict.fromkeys(one.task for one in contents.results if one.is_stand_in))
+    is_all = all(one.is_stand_in for one in contents.results)
+    return _Notice(is_all, datasets, tasks) if datasets or tasks else None
+
+
+# Session
+
+
+class _Fact(NamedTuple):
+    term: str
+    lines: Sequence[str]
+    is_verbatim: bool = False
+    """Something to type or to copy."""
+
+
+def _session(contents: Contents) -> list[_Fact]:
+    facts = contents.facts
+    if facts is None:
+        made = _Fact("Made", [f"by hand, {moment(contents.made)}"])
+        return [made, _Fact("Archives", _archive_roots(contents), is_verbatim=True)]
+    return [
+        _Fact("Trials", [f"{facts.trained:,} trained, {facts.recorded:,} recorded before"]),
+        _Fact("Time", [duration(facts.seconds), f"from {moment(facts.started)}"]),
+        _Fact("Device", [facts.device]),
+        _Fact("Preset", [facts.preset]),
+        _Fact("Data", [f"{name}: {words}" for name, words in facts.data.items()]),
+        _Fact("Versions", [f"{name} {version}" for name, version in facts.versions.items()]),
+        _Fact("Command", [facts.command], is_verbatim=True),
+    ]
+
+
+def _archive_roots(contents: Contents) -> list[str]:
+    """Roots that the archives were read from, or sought in."""
+    urls = (one.url for one in contents.cells)
+    return list(dict.fromkeys(url.rsplit("/", 2)[0] for url in urls))
+
+
+# Missing or diverged
+
+
+class _Gap(NamedTuple):
+    title: str
+    entries: Sequence[tuple[str, str]]
+    """Name and cause; either may be empty."""
+
+
+def _gaps(contents: Contents) -> list[_Gap]:
+    absent, facts = contents.absent, contents.facts
+    lost = [(_cell(one), "") for one in contents.results if one.best is None]
+    gaps = [
+        _Gap("Failed", facts.failures if facts else ()),
+        _Gap("Unreadable", [(_cell(one), str(one.error)) for one in absent if one.reason != "missing"]),
+        _Gap("No archive", [(_cell(one), "") for one in absent if one.reason == "missing"]),
+        _Gap("All settings diverged", lost),
+        _Gap("Left out by the preset", [(name, "") for name in facts.left_out] if facts else ()),
+        _Gap("Warnings", [("", text) for text in facts.warnings] if facts else ()),
+    ]
+    return [gap for gap in gaps if gap.entries]
+
+
+def _cell(one: Results | Absent) -> str:
+    return f"{one.task}-{one.hparam_set}"
+
+
+# Figures
+
+
+class _Task(NamedTuple):
+    group: Group
+    best: str
+    """The best cell in words; empty if all diverged."""
+    figures: Sequence[Figure]
+
+
+def _overview(contents: Contents) -> list[Figure]:
+    return [figure for figure in contents.figures if figure.task is None]
+
+
+def _tasks(contents: Contents) -> list[_Task]:
+    return [
+        _Task(
+            group,
+            _in_words(best) if best else "",
+            [one for one in contents.figures if (one.task, one.is_stand_in) == group],
+        )
+        for group, best in sorted(contents.best.items(), key=lambda item: item[0].is_stand_in)
+    ]
+
+
+def _in_words(best: Results) -> str:
+    loss = number(final(best, TRAIN_LOSS).mean())
+    return f"{best.hparam_set} with {best.best_label}, train loss {loss}"
+
+
+# Files
+
+
+def _files(contents: Contents) -> list[tuple[str, Sequence[tuple[str, str | None]]]]:
+    """Kinds of files, each with its roots: text and where a browser finds it."""
+    facts = contents.facts
+    roots = {
+        "Archives": facts.archives if facts else _archive_roots(contents),
+        "Curves": facts.curves if facts else [],
+        "Figures": [contents.figures_url] if contents.figures else [],
+    }
+    return [(kind, [(root, href(root)) for root in urls]) for kind, urls in roots.items() if urls]
+
+
+SECTIONS = (
+    Section("notice", "", _notice),
+    Section("session", "Session", _session),
+    Section("summary", "Results", summary),
+    Section("gaps", "Missing or diverged", _gaps),
+    Section("overview", "Overview", _overview),
+    Section("tasks", "Tasks", _tasks),
+    Section("files", "Files", _files),
+)

@@ -1,0 +1,30 @@
+"""SVG files as a page can hold them: several beside each other, in the colours of the page."""
+
+from __future__ import annotations
+
+import html
+import re
+
+from optsuite import vis
+
+__all__ = ["inline"]
+
+
+def inline(svg: str, prefix: str, label: str) -> str:
+    """Markup of a figure that shares a page with others.
+
+    Without prolog, metadata and style sheet (it would hold for the whole page); ids begin with
+    `prefix`; text is in the page's colour and the grid in `var(--grid)`.
+
+    Args:
+        svg: A file of `vis.render`.
+        prefix: Differs between the figures of a page; letters, digits and `-`.
+        label: What the figure shows, for those who cannot see it.
+    """
+    svg = svg[svg.index("<svg") :].rstrip()
+    svg = re.sub(r"<(metadata|style)\b.*?</\1>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
+    svg = re.sub(r'(url\(|href=")#', rf"\g<1>#{prefix}-", svg)
+    for colour, ours in ((vis.INK, "currentColor"), (vis.GRID, "var(--grid)")):
+        svg = re.sub(rf"((?:fill|stroke): ?){re.escape(colour)}\b", rf"\g<1>{ours}", svg, flags=re.IGNORECASE)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1)

@@ -1,0 +1,225 @@
+"""The figures: their files, drawn only if their inputs change; a broken one costs itself only."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from optsuite import report, storage, vis
+from optsuite.normalizers import Normalizer
+
+from .conftest import SETS
+from .pages import Page
+
+NORMALIZERS = {"speedup": {task: Normalizer([0, 10, 20], [3, 2, 1]) for task in ("T", "U")}}
+
+
+@pytest.fixture
+def write(tmp_path, read):
+    """Reads the archives, writes the page and gives its problems."""
+
+    def write(results=None, **arguments):
+        url = str(tmp_path / "report.html")
+        return report.write_report(url, read() if results is None else results, **arguments).problems
+
+    return write
+
+
+@pytest.fixture
+def cells(add):
+    """Two tasks by two sets, on real data."""
+    for task in ("T", "U"):
+        for hparam_set in SETS:
+            add(task, hparam_set, data_source="real")
+
+
+def names(drawn):
+    """Which plots were drawn, and forgets them."""
+    listed = [(name, sorted({task for task, _ in cells})) for name, cells in drawn]
+    drawn.clear()
+    return listed
+
+
+EVERYTHING = [
+    ("draw_final_losses", ["T", "U"]),
+    ("draw_normalized", ["T", "U"]),
+    ("draw_curves", ["T"]),
+    ("draw_lr_sensitivity", ["T"]),
+    ("draw_curves", ["U"]),
+    ("draw_lr_sensitivity", ["U"]),
+]
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.usefixtures("cells")
+def test_every_figure_is_an_svg_and_a_png(write, drawn, tmp_path):
+    assert write(normalizers=NORMALIZERS) == []
+    assert names(drawn) == EVERYTHING
+    stems = ["T-curves", "T-lr", "U-curves", "U-lr", "final-losses", "speedup"]
+    expected = [f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")]
+    assert files(tmp_path / "figures") == sorted([*expected, "index.json"])
+    assert plt.get_fignums() == []
+
+
+def test_stand_ins_have_figures_of_their_own(add, write, read, root, drawn, tmp_path):
+    add(data_source="real")
+    add(root=f"{root}_synthetic")
+    assert write([*read(), *read(root=f"{root}_synthetic")]) == []
+    assert len(drawn) == 4
+    svgs = [name for name in files(tmp_path / "figures") if name.endswith(".svg")]
+    assert svgs == ["T-curves-stand-in.svg", "T-curves.svg", "T-lr-stand-in.svg", "T-lr.svg"]
+
+
+def test_figures_are_told_of_missing_cells(add, write, read, drawn):
+    add(data_source="real")
+    assert write(read("T", SETS)) == []
+    assert ("draw_curves", [("T", SETS[0]), ("T", SETS[1])]) in drawn
+    assert ("draw_final_losses", [("T", SETS[0]), ("T", SETS[1])]) in drawn
+
+
+def test_a_task_that_all_diverged_has_no_figures(add, write, drawn):
+    add(loss=np.nan)
+    assert write() == []
+    assert drawn == []
+
+
+def test_a_normalizer_of_other_tasks_has_no_figure(add, write, drawn):
+    add("V")
+    assert write(normalizers=NORMALIZERS) == []
+    assert "draw_normalized" not in dict(drawn)
+
+
+@pytest.mark.usefixtures("cells")
+def test_the_same_results_are_not_drawn_again(write, drawn, tmp_path):
+    write(normalizers=NORMALIZERS)
+    page = (tmp_path / "report.html").read_text()
+    drawn.clear()
+    assert write(normalizers=NORMALIZERS) == []
+    assert drawn == []
+    again = (tmp_path / "report.html").read_text()
+    assert [line for line in again.splitlines() if "<svg" in line] == [
+        line for line in page.splitlines() if "<svg" in line
+    ]
+
+
+@pytest.mark.usefixtures("cells")
+def test_what_changed_is_drawn_again(write, drawn, add):
+    write(normalizers=NORMALIZERS)
+    drawn.clear()
+    add("U", SETS[0], loss=0.5, data_source="real")
+    write(normalizers=NORMALIZERS)
+    assert names(drawn) == [one for one in EVERYTHING if "U" in one[1]]
+    write(normalizers={"speedup": {**NORMALIZERS["speedup"], "T": Normalizer([0, 9, 20], [3, 2, 1])}})
+    assert names(drawn) == [("draw_normalized", ["T", "U"])]
+
+
+@pytest.mark.usefixtures("cells")
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"T-curves": 1}'])
+def test_a_broken_index_is_rebuilt(write, drawn, tmp_path, content):
+    write()
+    index = tmp_path / "figures" / "index.json"
+    before = index.read_bytes()
+    index.write_bytes(content)
+    drawn.clear()
+    assert write() == []
+    assert len(drawn) == 5
+    assert index.read_bytes() == before
+
+
+@pytest.mark.usefixtures("cells")
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_a_lost_file_is_drawn_again(write, drawn, tmp_path, kind):
+    write()
+    drawn.clear()
+    (tmp_path / "figures" / f"T-lr.{kind}").unlink()
+    assert write() == []
+    assert names(drawn) == [("draw_lr_sensitivity", ["T"])]
+
+
+@pytest.mark.usefixtures("cells")
+def test_a_file_of_other_inputs_is_drawn_again(write, drawn, tmp_path):
+    """As a run leaves it that was cut short after it wrote the file."""
+    write()
+    drawn.clear()
+    (tmp_path / "figures" / "T-lr.svg").write_text("<svg></svg>")
+    write()
+    assert names(drawn) == [("draw_lr_sensitivity", ["T"])]
+
+
+def test_the_index_keeps_figures_of_other_pages(add, write, read, drawn, tmp_path):
+    for task in ("T", "U"):
+        add(task)
+        write(read(task))
+    drawn.clear()
+    write(read("T"))
+    assert drawn == []
+    assert set(json.loads((tmp_path / "figures" / "index.json").read_text())) == {
+        f"{stem}-stand-in" for stem in ("T-curves", "T-lr", "U-curves", "U-lr")
+    }
+
+
+@pytest.mark.usefixtures("cells")
+def test_a_broken_figure_is_a_problem_and_costs_itself_only(write, drawn, tmp_path, monkeypatch):
+    def broken(results):
+        plt.figure()
+        raise ZeroDivisionError("<by> zero")
+
+    monkeypatch.setattr(vis, "draw_curves", broken)
+    assert write() == [
+        "figure T-curves: ZeroDivisionError: <by> zero",
+        "figure U-curves: ZeroDivisionError: <by> zero",
+    ]
+    page = Page((tmp_path / "report.html").read_text())
+    assert page.text["tasks"].count("This figure could not be drawn: ZeroDivisionError: <by> zero") == 2
+    assert page.tags.count("svg") == 3
+    assert "figures/T-curves.svg" not in page.hrefs
+    assert "T-curves.svg" not in files(tmp_path / "figures")
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.usefixtures("cells", "drawn")
+def test_figures_that_cannot_be_written_are_problems(write, tmp_path):
+    (tmp_path / "file").touch()
+    problems = write(figures_url=f"{tmp_path}/file/figures")
+    assert len(problems) == 5
+    assert problems[0].startswith("figure final-losses: StorageError: cannot write")
+
+
+@pytest.mark.usefixtures("drawn")
+@pytest.mark.parametrize(
+    ("figures_url", "link"),
+    [
+        ("{folder}/plots/", "plots/T-lr.svg"),
+        ("{folder}/../plots", "../plots/T-lr.svg"),
+        ("memory://links/plots", "memory://links/plots/T-lr.svg"),
+    ],
+)
+def test_a_page_links_to_its_figures(add, write, tmp_path, figures_url, link):
+    add(data_source="real")
+    assert write(figures_url=figures_url.format(folder=tmp_path)) == []
+    assert link in Page((tmp_path / "report.html").read_text()).hrefs
+
+
+@pytest.mark.usefixtures("cells")
+def test_the_real_plots_fit_a_page(write, tmp_path, add):
+    """With `vis` itself: ids that meet nowhere, the colours of the page, text that stays text."""
+    add("U", SETS[1], loss=np.nan, data_source="real")
+    assert write(normalizers=NORMALIZERS) == []
+    page = Page((tmp_path / "report.html").read_text())
+    assert page.tags.count("svg") == 6
+    assert len(page.ids) == len(set(page.ids))
+    assert {href[1:] for href in page.hrefs if href.startswith("#")} <= set(page.ids)
+    assert f"fill: {vis.INK}" not in page.html
+    assert f"stroke: {vis.GRID}" not in page.html
+    assert "fill: currentColor" in page.html
+    assert "stroke: var(--grid)" in page.html
+    assert "training loss" in page.text["tasks"]
+    assert f"fill: {vis.INK}" in storage.read_bytes(f"{tmp_path}/figures/T-lr.svg").decode()
+    assert storage.read_bytes(f"{tmp_path}/figures/T-lr.png").startswith(b"\x89PNG")
+    assert plt.get_fignums() == []
