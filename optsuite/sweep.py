@@ -108,6 +108,11 @@ class Store(NamedTuple):
             *(storage.clean_root(root if source == "real" else _beside(root, source)) for root in roots)
         )
 
+    @classmethod
+    def reports(cls, curves_root: str | None) -> str:
+        """Where reports and their figures lie, of results on any kind of data: `<curves root>_reports`."""
+        return storage.clean_root(_beside(curves_root or storage.baseline_dir(), "reports"))
+
     def check_writable(self) -> None:
         """Raise StorageError if either root cannot be written to."""
         for root in self:
@@ -375,7 +380,8 @@ def _recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> Ite
     by_id = _read_all(folders)
     for trial in trials:
         identity = trial.id(source)
-        yield Outcome(trial, by_id[identity] if identity in by_id else _unreadable(trial, identity, store))
+        found = by_id[identity] if identity in by_id else _unreadable(trial, identity, store)
+        yield Outcome(trial, found, is_new=False)
 
 
 def _unreadable(trial: Trial, identity: str, store: Store) -> StorageError:

@@ -85,7 +85,12 @@ def store(roots):
 
 def run(cell, roots, **options):
     """Outcomes by trial."""
-    return dict(run_cell(cell, cell.hparam_set.configs, roots=roots, mode="synthetic", device=CPU, **options))
+    return by_trial(cell, cell.hparam_set.configs, roots, **options)
+
+
+def by_trial(cell, configs, roots, **options):
+    outcomes = run_cell(cell, configs, roots=roots, mode="synthetic", device=CPU, **options)
+    return {outcome.trial: outcome.result for outcome in outcomes}
 
 
 def damage(store, trial):
@@ -338,13 +343,13 @@ def test_each_trial_has_one_outcome_and_one_file(cell, roots, store):
 
 def test_curves_are_written_as_they_come(cell, roots, store):
     cells = run_cell(cell, cell.hparam_set.configs, roots=roots, mode="synthetic", device=CPU)
-    trial, _ = next(cells)
+    trial = next(cells).trial
     assert trial not in missing_trials(cell.trials(), store, "synthetic")
 
 
 def test_what_is_recorded_is_read_and_only_the_rest_is_trained(cell, roots):
     first, second = cell.hparam_set.configs
-    before = dict(run_cell(cell, [first], roots=roots, mode="synthetic", device=CPU))
+    before = by_trial(cell, [first], roots)
     told = []
     after = run(cell, roots, tell=lambda done, total: told.append((done, total)))
     assert before.items() <= after.items()

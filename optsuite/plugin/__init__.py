@@ -195,10 +195,11 @@ def pytest_runtest_makereport(
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Archive the cells that this session completed."""
-    if _RECORDER in session.config.stash and session.config.stash[_RECORDER].results:
-        _session(session.config).archive(session.config.stash[_RECORDER].results)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Archive the cells that this session completed, and report."""
+    if _RECORDER in session.config.stash and (results := session.config.stash[_RECORDER].results):
+        is_interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        _session(session.config).after_tests(results, is_interrupted=is_interrupted)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -25,6 +25,7 @@ class Options(NamedTuple):
     archives: str | None
     device: str | None
     rerun: str
+    report: str
     plan: bool
 
     @property
@@ -33,9 +34,9 @@ class Options(NamedTuple):
         return self.storage, self.archives
 
 
-_CHOICES = {"preset": sweep.PRESETS, "data": data.MODES, "rerun": sweep.RERUNS}
+_CHOICES = {"preset": sweep.PRESETS, "data": data.MODES, "rerun": sweep.RERUNS, "report": ("on", "off")}
 
-_DEFAULTS = {"preset": "auto", "rerun": "missing"}
+_DEFAULTS = {"preset": "auto", "rerun": "missing", "report": "on"}
 
 _HELP = {
     "preset": "full: the published sets; quick: short sets on cheap tasks; auto: full on CUDA, else quick",
@@ -49,6 +50,7 @@ _HELP = {
     "~/lopt_baselines_archives)",
     "device": "where to train, e.g. cpu or cuda:1 (default: cuda if there is one; with xdist one a worker)",
     "rerun": "missing: train what is not recorded; failed: also what cannot be read; all: everything",
+    "report": "on: draw the plots and write the report after the session, in <storage>_reports; off",
 }
 
 _METAVARS = {"tasks": "GLOB", "sets": "GLOB", "storage": "URL", "archives": "URL"}

@@ -9,7 +9,7 @@ from typing import Self
 
 import pytest
 
-from optsuite.plugin._terminal import duration
+from optsuite.words import duration
 
 __all__ = ["Progress"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from optsuite import sweep, trainer
 from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Config, HParamSet, Trial
-from optsuite.plugin import _options, _terminal
+from optsuite.plugin import _after, _options, _terminal
 from optsuite.plugin._progress import Progress
 from optsuite.plugin._terminal import Result
 
@@ -80,8 +81,8 @@ class Session:
         self.options = _options.read(config)
         self.selected: dict[sweep.Cell, list[Config]] = {}
         self.left_out: list[sweep.Cell] = []
-        self.warnings: list[str] = []
-        self.num_archives = 0
+        self.began = datetime.now(UTC).astimezone()
+        self.built = _after.Built()
         self.device = trainer.resolve_device(self.options.device or _worker_device(config))
 
     @cached_property
@@ -158,10 +159,11 @@ class Session:
             )
         except OptsuiteError as error:
             return [f"optsuite: no plan: {error}"]
-        stores = self._stores(plan.sources.values())
+        stores = self.stores(plan.sources.values())
         return _terminal.plan_lines(plan, stores, self.device, self.matrix.preset, self.left_out)
 
-    def _stores(self, sources: Iterable[str]) -> list[sweep.Store]:
+    def stores(self, sources: Iterable[str]) -> list[sweep.Store]:
+        """Where results on those kinds of data lie."""
         return [sweep.Store.at(*self.options.roots, source) for source in sorted(set(sources) - {""})]
 
     def print_lines(self, lines: Sequence[str]) -> None:
@@ -179,14 +181,14 @@ class Session:
         """
         if self.options.plan:
             return True
-        for store in self._stores(map(self._source, self.selected)):
+        for store in self.stores(map(self.source, self.selected)):
             try:
                 store.check_writable()
             except OptsuiteError as error:
                 raise pytest.UsageError(f"optsuite: {error}") from None
         return None
 
-    def _source(self, cell: sweep.Cell) -> str:
+    def source(self, cell: sweep.Cell) -> str:
         """Kind of data of a cell; empty where it is missing, which its own tests report."""
         try:
             return cell.source(self.options.data)
@@ -200,27 +202,20 @@ class Session:
         except OptsuiteError as error:
             pytest.fail(str(error), pytrace=False)
 
-    def archive(self, results: Sequence[Result]) -> None:
-        """Archive every complete cell; what goes wrong becomes a warning of the summary."""
-        cells = {cell.name: cell for cell in self.matrix.cells}
-        for name, source in {(r.cell_name, r.source): None for r in results if r.source}:
-            if name not in cells:
-                self.warnings.append(f"no archive of {name}: its task or set is registered in workers only")
-                continue
-            try:
-                url = sweep.archive_cell(cells[name], source, self.options.roots)
-            except OptsuiteError as error:
-                self.warnings.append(f"no archive of {name}: {error}")
-            else:
-                self.num_archives += url is not None
+    def after_tests(self, results: Sequence[Result], *, is_interrupted: bool) -> None:
+        """Make archives, normalizers and the report; nothing of it fails the session."""
+        self.built = _after.build(
+            self, results, with_report=self.options.report == "on" and not is_interrupted
+        )
 
     def summary_lines(self, results: Sequence[Result]) -> list[str]:
         """The summary in words."""
-        stores = self._stores(result.source for result in results)
+        stores = self.stores(result.source for result in results)
+        built = self.built
         return [
             *_terminal.table_lines(results),
-            *_terminal.places_lines(stores, self.num_archives),
-            *(f"warning: {text}" for text in self.warnings),
+            *_terminal.places_lines(stores, built.num_archives, built.report),
+            *(f"warning: {text}" for text in built.warnings),
         ]
 
 
@@ -230,6 +225,7 @@ class CurveStore:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._outcomes: dict[sweep.Cell, dict[Trial, Curve | Exception]] = {}
+        self._trained: set[Trial] = set()
         self._tracebacks: dict[Exception, TracebackType | None] = {}
 
     def curves(self, setting: Setting) -> list[Curve]:
@@ -258,6 +254,7 @@ class CurveStore:
             label=setting.config.label,
             source=str(recorded[0]["data_source"]) if recorded else "",
             summary=sweep.summarize(recorded) if len(recorded) == len(setting.trials) else None,
+            num_trained=len(self._trained.intersection(setting.trials)),
         )
         return result.properties()
 
@@ -284,6 +281,8 @@ class CurveStore:
                     tell=progress.tell,
                 ):
                     outcomes[outcome.trial] = outcome.result
+                    if outcome.is_new and isinstance(outcome.result, Curve):
+                        self._trained.add(outcome.trial)
             except Exception as error:  # noqa: BLE001 - it is the outcome of the trials that have none yet
                 return dict.fromkeys(cell.trials(configs), error) | outcomes
         return outcomes

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from optsuite import data, sweep
+from optsuite.words import counted, duration
 
 __all__ = [
     "Result",
     "cell_of",
-    "duration",
     "places_lines",
     "plan_lines",
     "setting_of",
@@ -36,6 +36,10 @@ class Result(NamedTuple):
     """Kind of data; empty if nothing was recorded."""
     summary: sweep.Summary | None
     """None if a repetition is missing."""
+    num_trained: int = 0
+    """Repetitions that this session trained."""
+    cause: str = ""
+    """Why it failed; empty if it did not."""
 
     @property
     def cell_name(self) -> str:
@@ -48,6 +52,7 @@ class Result(NamedTuple):
         if self.summary is not None:
             named |= {f"final_{split}_loss": loss for split, loss in self.summary.final.items()}
             named |= {"diverged": self.summary.num_diverged, "trials": self.summary.num_trials}
+        named["trained"] = self.num_trained
         return [(_PREFIX + name, value) for name, value in named.items()]
 
     @classmethod
@@ -67,7 +72,16 @@ class Result(NamedTuple):
         }
         has_summary = report.passed and "trials" in named
         summary = sweep.Summary(final, named["diverged"], named["trials"]) if has_summary else None
-        return cls(named["task"], named["set"], named["label"], named["data"], summary)
+        cause = _cause(report) if report.failed else ""
+        return cls(
+            named["task"], named["set"], named["label"], named["data"], summary, named["trained"], cause
+        )
+
+
+def _cause(report: pytest.TestReport) -> str:
+    """The message of a failed test, without its traceback."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return crash.message if crash else str(report.longrepr)
 
 
 def setting_of(nodeid: str) -> str | None:
@@ -80,16 +94,6 @@ def cell_of(nodeid: str) -> str | None:
     """`<task>-<set>` in the id of a benchmark, else None."""
     name = setting_of(nodeid)
     return "-".join(name.split("-", 2)[:2]) if name else None
-
-
-def duration(seconds: float) -> str:
-    """A time in words: `12 s`, `3 min 20 s`, `5 h 10 min`."""
-    whole = max(1, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def plan_lines(
@@ -107,13 +111,13 @@ def plan_lines(
         if plan.num_missing:
             size = f"{plan.num_bytes / 1e6:.1f} MB"
             work += f"; about {duration(plan.seconds)} on {device}{threads}, {size} of curves"
-        lines.append(f"optsuite: {_counted(len(plan.missing), 'cell')}, preset {preset}: {work}")
+        lines.append(f"optsuite: {counted(len(plan.missing), 'cell')}, preset {preset}: {work}")
         lines += [f"  {line}" for line in _source_lines(plan.sources)]
         lines += [f"  curves in {s.curves}, archives in {s.archives}" for s in stores]
     if left_out:
         tasks = sorted({cell.task_name for cell in left_out})
         lines.append(
-            f"optsuite: preset {preset} leaves out {_counted(len(left_out), 'cell')} that take too long; "
+            f"optsuite: preset {preset} leaves out {counted(len(left_out), 'cell')} that take too long; "
             "--opt-tasks NAME or --opt-preset full brings them back:"
         )
         lines += textwrap.wrap(", ".join(tasks), 100, initial_indent="  ", subsequent_indent="  ")
@@ -148,7 +152,7 @@ def _row(members: Sequence[Result]) -> tuple[str, ...]:
     first = members[0]
     done = [(m.label, m.summary) for m in members if m.summary is not None]
     failed = len(members) - len(done)
-    note = f", {_counted(failed, 'setting')} failed" if failed else ""
+    note = f", {counted(failed, 'setting')} failed" if failed else ""
     source = {"": "-", "real": "real"}.get(next((m.source for m in members if m.source), ""), "stand-in")
     if not done:
         return (first.task, first.set, source, "-", "-", "-", "-", note.lstrip(", "))
@@ -176,11 +180,10 @@ def _loss(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def places_lines(stores: Sequence[sweep.Store], num_archives: int) -> list[str]:
+def places_lines(stores: Sequence[sweep.Store], num_archives: int, report: str | None = None) -> list[str]:
     """Where everything is."""
     lines = [f"curves in {s.curves}, archives in {s.archives}" for s in stores]
-    return ["", *lines, f"complete cells archived: {num_archives}"] if lines else []
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    if not lines:
+        return []
+    page = [f"report: {report}"] if report else []
+    return ["", *lines, f"complete cells archived: {num_archives}", *page]

@@ -35,6 +35,8 @@ class Outcome(NamedTuple):
 
     trial: Trial
     result: Curve | Exception
+    is_new: bool = True
+    """False of a curve that was recorded before."""
 
 
 def train(

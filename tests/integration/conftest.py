@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import fsspec.implementations.memory  # noqa: F401  # runs in this process forget modules that they imported
+# Runs in this process forget modules that they imported, and some cannot be imported twice.
+import fsspec.implementations.memory  # noqa: F401
+import pandas as pd
 import pytest
 
+import optsuite.report  # noqa: F401
 from optsuite import Config, Schedule, hparam_sets, tasks, train
 from optsuite.data import DATASETS
 from optsuite.storage import read_npz
@@ -63,11 +67,12 @@ def shrink(monkeypatch, *names):
 
 @pytest.fixture(scope="session", autouse=True)
 def warm(tmp_path_factory):
-    """Train once: runs in this process must not be the first to import what torch imports late."""
+    """Train once: runs in this process must not be the first to import what torch and pandas import late."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("OPTSUITE_DATA_DIR", str(tmp_path_factory.mktemp("data")))
         shrink(monkeypatch)
         train(TASK, Config("SGD", "SGD", {"lr": 0.1}), Schedule(1), mode="synthetic")
+    pd.DataFrame().to_parquet(io.BytesIO())
 
 
 @pytest.fixture(scope="session")
@@ -102,8 +107,9 @@ class Bench:
         pytester.makepyfile(test_baselines=BENCHMARKS.read_text())
         pytester.makeconftest(EXTENSIONS)
 
-    def args(self, *args, tasks=TASK, sets=SET, data="synthetic", storage="curves"):
+    def args(self, *args, tasks=TASK, sets=SET, data="synthetic", storage="curves", report="off"):
         named = {"tasks": tasks, "sets": sets, "data": data, "storage": storage and self.path / storage}
+        named["report"] = report
         return [*(f"--opt-{name}={value}" for name, value in named.items() if value), *map(str, args)]
 
     def run(self, *args, **options):

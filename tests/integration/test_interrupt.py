@@ -14,7 +14,7 @@ from .conftest import SET, TASKS, TASKS_GLOB
 @pytest.fixture
 def interrupted(bench):
     """Interrupt a run while its second cell trains; its exit code and output."""
-    args = bench.args("-v", "-p", "no:hypothesispytest", "--opt-steps=1500", tasks=TASKS_GLOB)
+    args = bench.args("-v", "-p", "no:hypothesispytest", "--opt-steps=1500", tasks=TASKS_GLOB, report="on")
     command = [sys.executable, "-u", "-m", "pytest", *args]
     lines = []
     with subprocess.Popen(
@@ -35,6 +35,7 @@ def test_the_cells_that_ended_are_recorded_archived_and_summarised(bench, interr
     name = SET.replace("_10_", "_1500_")
     assert bench.archive_files == [f"curves_archives_synthetic/{TASKS[0]}/{name}.npz"]
     assert "complete cells archived: 1" in output
+    assert not (bench.path / "curves_reports").exists()  # who interrupts does not want to wait for figures
     assert "KeyboardInterrupt" in output
     assert "INTERNALERROR" not in output
     assert bench.run("--opt-steps=1500", "--opt-plan", tasks=TASKS_GLOB).stdout.str().count("4 recorded") == 1

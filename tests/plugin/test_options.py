@@ -24,7 +24,7 @@ class Config:
 
 def test_the_defaults_leave_most_to_others():
     options = _options.read(Config())
-    assert options == (*("auto", None, None, None, None, None, None, None, None), "missing", False)
+    assert options == (*("auto", None, None, None, None, None, None, None, None), "missing", "on", False)
 
 
 def test_the_command_line_beats_the_ini_file():

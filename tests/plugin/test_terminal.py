@@ -13,7 +13,6 @@ from optsuite import get_hparam_set
 from optsuite.plugin._terminal import (
     Result,
     cell_of,
-    duration,
     places_lines,
     plan_lines,
     setting_of,
@@ -119,6 +118,7 @@ def test_properties_are_flat_and_plain():
         "optsuite_final_test_loss": 0.7,
         "optsuite_diverged": 0,
         "optsuite_trials": 2,
+        "optsuite_trained": 0,
     }
 
 
@@ -129,23 +129,6 @@ def test_a_report_of_another_test_has_no_result():
 def test_a_report_that_failed_has_no_summary():
     assert Result.from_report(report(result("a").properties(), "failed")).summary is None
     assert Result.from_report(report(failed("a").properties())).summary is None
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "1 s"),
-        (0.2, "1 s"),
-        (12.4, "12 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 0 s"),
-        (200, "3 min 20 s"),
-        (3599.7, "1 h 0 min"),
-        (18_600, "5 h 10 min"),
-    ],
-)
-def test_durations_are_in_words(seconds, words):
-    assert duration(seconds) == words
 
 
 @pytest.mark.parametrize("label", ["Adam_lr0.001", "SGD_lr1e-07", "a-b-c", "x_R5-y"])

@@ -1,0 +1,111 @@
+"""--opt-report: figures and a page after the session, which they never fail."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import CELL, LABELS, SET, TASK, text
+
+
+def pages(bench):
+    return sorted(bench.path.glob("curves_reports/*/report.html"))
+
+
+def figures(bench):
+    return {path.name: path.stat().st_mtime_ns for path in bench.path.glob("curves_reports/figures/*.*g")}
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "0"], ["-n", "2"]], ids=" ".join)
+def test_a_session_writes_one_page_and_says_where(bench, workers):
+    result = bench.run(*workers, report="on")
+    result.assert_outcomes(passed=len(LABELS))
+    (page,) = pages(bench)
+    assert f"report: {page}" in text(result)
+    words = page.read_text()
+    assert all(word in words for word in (TASK, SET, "SGD_lr0.1", "STAND-IN", "4 trained"))
+    names = {f"{TASK}-{kind}-stand-in.{form}" for kind in ("curves", "lr") for form in ("png", "svg")}
+    assert names <= figures(bench).keys()
+    assert "warning" not in text(result)
+
+
+def test_it_is_written_unless_it_is_switched_off(bench):
+    bench.run(report=None)
+    assert len(pages(bench)) == 1
+
+
+def test_off_writes_archives_only(bench):
+    result = bench.run(report="off")
+    assert len(bench.archive_files) == 1
+    assert not (bench.path / "curves_reports").exists()
+    assert "report:" not in text(result)
+
+
+def test_a_second_session_has_its_own_page_and_draws_nothing_again(bench):
+    bench.run(report="on")
+    before = figures(bench)
+    bench.run(report="on")
+    assert figures(bench) == before
+    assert len(pages(bench)) == 2
+    words = [page.read_text() for page in pages(bench)]
+    assert sorted("0 trained, 4 recorded before" in page for page in words) == [False, True]
+
+
+def test_what_was_trained_again_is_drawn_again(bench):
+    bench.run(report="on")
+    before = figures(bench)
+    curve = bench.curve_files[0]
+    curve.write_bytes(b"damaged")
+    bench.run("--opt-rerun=failed", report="on")
+    assert figures(bench).keys() == before.keys()
+    # The same trial gives the same curve: there is nothing new to draw.
+    assert figures(bench) == before
+    bench.run("--opt-steps=20", sets="TinyLR_20_R2", report="on")
+    assert figures(bench)[f"{TASK}-curves-stand-in.svg"] != before[f"{TASK}-curves-stand-in.svg"]
+
+
+def test_a_figure_that_cannot_be_drawn_is_a_warning(bench, monkeypatch):
+    from optsuite import vis
+
+    def break_down(*args, **kwargs):
+        raise ArithmeticError("no ink")
+
+    monkeypatch.setattr(vis, "draw_lr_sensitivity", break_down)
+    result = bench.run(report="on")
+    assert result.ret == 0
+    assert f"{TASK}-lr-stand-in: ArithmeticError: no ink" in text(result)
+    assert len(pages(bench)) == 1
+
+
+def test_a_page_that_cannot_be_written_is_a_warning(bench):
+    (bench.path / "curves_reports").write_text("in the way")
+    result = bench.run(report="on")
+    assert result.ret == 0
+    assert "warning: no report: cannot write" in text(result)
+    assert len(bench.archive_files) == 1
+
+
+def test_a_cell_that_is_not_complete_is_said_to_be_missing(bench):
+    bench.run("-k", "SGD_lr0.1", report="on")
+    (page,) = pages(bench)
+    words = page.read_text()
+    assert "missing" in words.lower()
+    assert CELL.partition("-")[2] in words
+
+
+def test_a_failure_is_on_the_page_with_its_cause(bench):
+    result = bench.run(tasks="Breaks", report="on")
+    result.assert_outcomes(failed=len(LABELS))
+    (page,) = pages(bench)
+    assert "the loss is broken" in page.read_text()
+
+
+def test_normalizers_are_built_where_their_baselines_are_there(bench):
+    result = bench.run(sets="AdamLR_10_R1", report="on")
+    (file,) = bench.path.glob("curves_archives_synthetic/*.json")
+    assert file.name == "speedup_over_adam_10_R1.json"
+    xs, ys = json.loads(file.read_text())[TASK]
+    assert len(xs) == len(ys) == 512
+    assert f"{file.stem}-stand-in.svg" in figures(bench)
+    assert "warning" not in text(result)
