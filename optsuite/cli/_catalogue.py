@@ -1,41 +1,19 @@
-"""The `optsuite` command: one small function per subcommand."""
+"""Commands that say what there is: tasks, hparam sets, datasets."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
 
 from optsuite import data
-from optsuite.errors import OptsuiteError
+from optsuite.cli._text import Commands, print_table
 from optsuite.hparam_sets import get_hparam_set, list_hparam_sets
 from optsuite.tasks import get_task, list_tasks
 
-__all__ = ["main"]
+__all__ = ["add"]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command.
-
-    Args:
-        argv: Words after `optsuite`; None takes those of this process.
-
-    Returns:
-        The exit status: 0, or 1 after an error that is explained on stderr.
-    """
-    args = _parser().parse_args(argv)
-    try:
-        status: int = args.run(args)
-    except OptsuiteError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return status
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="optsuite", description="Benchmarks for optimizers.")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
+def add(commands: Commands) -> None:
+    """Declare the commands."""
     tasks = commands.add_parser("tasks", help="the fixed tasks")
     tasks.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
     tasks.set_defaults(run=_tasks)
@@ -45,7 +23,6 @@ def _parser() -> argparse.ArgumentParser:
     sets.set_defaults(run=_sets)
 
     _add_data_commands(commands.add_parser("data", help="list, fetch and find datasets"))
-    return parser
 
 
 def _add_data_commands(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +45,7 @@ def _tasks(args: argparse.Namespace) -> int:
     for task in map(get_task, list_tasks(args.pattern)):
         counts = (str(task.batch_size), f"{task.num_params:,}", f"{task.flops_per_step / 1e6:,.0f}")
         rows.append((task.name, task.dataset.dataset, *counts))
-    _print_table(rows)
+    print_table(rows)
     return 0
 
 
@@ -77,7 +54,7 @@ def _sets(args: argparse.Namespace) -> int:
     for one in map(get_hparam_set, list_hparam_sets(args.pattern)):
         counts = (str(len(one.configs)), str(one.repetitions), f"{one.schedule.num_steps:,}")
         rows.append((one.name, *counts, f"{one.configs[0].label} ... {one.configs[-1].label}"))
-    _print_table(rows)
+    print_table(rows)
     return 0
 
 
@@ -89,7 +66,7 @@ def _data_list(_args: argparse.Namespace) -> int:
         shape = f"{info.channels}x{info.size}x{info.size}" if info.size else "any size"
         counts = (str(info.num_train), str(info.num_test))
         rows.append((info.name, *counts, shape, str(info.num_classes), where))
-    _print_table(rows)
+    print_table(rows)
     return 0
 
 
@@ -107,15 +84,3 @@ def _data_path(args: argparse.Namespace) -> int:
         info = data.get_dataset(args.name)
         print(data.find_files(info) or data.dataset_dir(info))
     return 0
-
-
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns: the first row is the head, the last column is as wide as it likes."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,38 @@
+"""The `optsuite` command: one small function per subcommand, none with logic that another would need."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from optsuite.cli import _catalogue, _results
+from optsuite.errors import OptsuiteError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: Words after `optsuite`; None takes those of this process.
+
+    Returns:
+        The exit status: 0, or 1 after an error that is explained on stderr.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        status: int = args.run(args)
+    except OptsuiteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="optsuite", description="Benchmarks for optimizers.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _catalogue.add(commands)
+    _results.add(commands)
+    return parser

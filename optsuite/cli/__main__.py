@@ -1,0 +1,7 @@
+"""`python -m optsuite.cli`."""
+
+import sys
+
+from optsuite.cli import main
+
+sys.exit(main())

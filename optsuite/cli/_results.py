@@ -1,0 +1,233 @@
+"""Commands that read what was recorded: archive, table, plot, report, normalizer."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optsuite import archives, normalizers, statistics, storage, sweep
+from optsuite.cli._text import Commands, print_table
+from optsuite.errors import OptsuiteError
+from optsuite.hparam_sets import get_hparam_set, list_hparam_sets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["add"]
+
+_MOST_NAMED = 3  # of the repetitions that an archive lacks
+
+_SUMMARY = {
+    "task": "task",
+    "set": "hparam set",
+    "best_config": "best setting",
+    "train_loss_mean": "train",
+    "outer_valid_loss_mean": "outer_valid",
+    "test_loss_mean": "test",
+    "test_accuracy_mean": "test accuracy",
+}
+"""Columns of the summary that the terminal shows, and their heads."""
+
+_PLOTS = ("curves", "lr", "final", "normalized")
+
+
+def add(commands: Commands) -> None:
+    """Declare the commands."""
+    archive = commands.add_parser("archive", help="stack the curves of complete cells into archives")
+    archive.add_argument("task", metavar="TASK", help="name, or glob over the tasks that have curves")
+    archive.add_argument("sets", nargs="+", metavar="SET", help="names, or globs over `optsuite sets`")
+    _add_roots(archive)
+    archive.set_defaults(run=_archive)
+
+    table = commands.add_parser("table", help="a table of results: printed, or written as CSV or Parquet")
+    _add_cells(table, is_optional=True)
+    table.add_argument(
+        "--kind",
+        choices=("summary", "archive", "curves"),
+        default="summary",
+        help="summary: a row a cell; archive: every point; curves: every point of curves that no archive "
+        "needs to hold; its SETs are labels of configs, e.g. 'Adam_lr*'",
+    )
+    table.add_argument(
+        "-o", "--output", metavar="URL", help="a .csv or .parquet; else text, or CSV of points"
+    )
+    table.set_defaults(run=_table)
+
+    plot = commands.add_parser("plot", help="draw a figure as PNG or SVG")
+    _add_cells(plot)
+    plot.add_argument("--kind", choices=_PLOTS, default="curves")
+    plot.add_argument("--normalizer", metavar="URL", help="JSON file for --kind normalized")
+    plot.add_argument("-o", "--output", metavar="URL", required=True, help="ends in .png or .svg")
+    plot.set_defaults(run=_plot)
+
+    report = commands.add_parser("report", help="write one page with tables and figures")
+    _add_cells(report, is_optional=True)
+    report.add_argument("-o", "--output", metavar="URL", help="(default: <storage>_reports/report.html)")
+    report.set_defaults(run=_report)
+
+    normalizer = commands.add_parser("normalizer", help="build the scale that makes tasks comparable")
+    normalizer.add_argument("name", metavar="NAME", help="e.g. speedup_over_adam, speedup_over_adam_2000_R5")
+    normalizer.add_argument("tasks", nargs="*", default=["*"], metavar="TASK", help="names or globs")
+    normalizer.add_argument("-o", "--output", metavar="URL", help="(default: <archives>/<NAME>.json)")
+    normalizer.add_argument("--overwrite", action="store_true", help="replace tasks that the file has")
+    _add_roots(normalizer)
+    normalizer.set_defaults(run=_normalizer)
+
+
+def _add_cells(parser: argparse.ArgumentParser, *, is_optional: bool = False) -> None:
+    """Cells that are archived: one task or glob, and any number of sets."""
+    nargs = "?" if is_optional else None
+    parser.add_argument("task", nargs=nargs, default="*", metavar="TASK", help="name or glob")
+    parser.add_argument(
+        "sets",
+        nargs="*",
+        default=["*"],
+        metavar="SET",
+        help="names or globs (default: all that are archived)",
+    )
+    _add_roots(parser)
+
+
+def _add_roots(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--storage", metavar="URL", help="of the curves (default: $LOPT_BASELINE_DIR or ~/lopt_baselines)"
+    )
+    parser.add_argument(
+        "--archives", metavar="URL", help="(default: <storage>_archives or $LOPT_BASELINE_ARCHIVES_DIR)"
+    )
+    parser.add_argument(
+        "--data",
+        choices=("real", "synthetic"),
+        default="real",
+        help="synthetic: results on stand-in data, which lie under <root>_synthetic",
+    )
+
+
+def _store(args: argparse.Namespace) -> sweep.Store:
+    return sweep.Store.at(args.storage, args.archives, args.data)
+
+
+def _archive(args: argparse.Namespace) -> int:
+    store = _store(args)
+    tasks = storage.expand_globs(args.task, lambda: storage.list_folders(store.curves))
+    sets = [get_hparam_set(name) for name in storage.expand_globs(args.sets, list_hparam_sets)]
+    num_incomplete = 0
+    for cell in (sweep.Cell(task, hparam_set) for task in tasks for hparam_set in sets):
+        url = sweep.archive_cell(cell, args.data, (args.storage, args.archives))
+        num_incomplete += url is None
+        print(url or f"{cell.name}: not archived, {_lacks(cell, store)}")
+    return 1 if num_incomplete else 0
+
+
+def _lacks(cell: sweep.Cell, store: sweep.Store) -> str:
+    missing = archives.missing_repetitions(cell.task_name, cell.hparam_set, store.curves)
+    named = ", ".join(f"{label} repetition {s}" for label, s in missing[:_MOST_NAMED])
+    more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+    return f"it lacks {len(missing)} of {len(cell.trials())} curves in {store.curves}: {named}{more}"
+
+
+def _table(args: argparse.Namespace) -> int:
+    from optsuite import tables  # pandas takes a while to import
+
+    store = _store(args)
+    if args.kind == "curves":
+        table = tables.curves_table(args.task, args.sets, store.curves)
+    else:
+        make = tables.summary_table if args.kind == "summary" else tables.archive_table
+        table = make(args.task, args.sets, store.archives)
+    if args.output:
+        tables.write_table(table, args.output)
+        print(args.output)
+    elif args.kind == "summary":
+        _print_summary(table)
+    else:
+        table.to_csv(sys.stdout, index=False)
+    return 0
+
+
+def _print_summary(table: pd.DataFrame) -> None:
+    shown = {column: head for column, head in _SUMMARY.items() if table[column].notna().any()}
+    rows = [(*shown.values(), "diverged")]
+    for row in table.to_dict("records"):
+        words = f"{row['diverged']} of {row['trials']}" if row["status"] == "complete" else row["status"]
+        rows.append((*(_cell(row[column]) for column in shown), words))
+    print_table(rows)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.4g}"
+    return "-" if value is None else str(value)
+
+
+def _plot(args: argparse.Namespace) -> int:
+    from matplotlib import pyplot as plt
+
+    from optsuite import vis  # seaborn takes seconds to import
+
+    plt.switch_backend("Agg")  # no window
+    form = args.output.rpartition(".")[2]
+    if form not in ("png", "svg"):
+        raise OptsuiteError(f"a figure is written as `.png` or `.svg` (got `{args.output}`)")
+    root = _store(args).archives
+    cells = archives.find_cells(args.task, args.sets, root)
+    tasks, sets = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
+    draw: dict[str, Callable[[], Any]] = {
+        "curves": lambda: vis.plot_tasks_and_sets(tasks if len(tasks) > 1 else tasks[0], sets, root=root),
+        "lr": lambda: vis.plot_lr_sensitivity(_only(tasks), sets, root=root),
+        "final": lambda: vis.plot_final_losses(tasks, sets, root=root),
+        "normalized": lambda: vis.plot_normalized(tasks, sets, _normalizers(args), root=root),
+    }
+    drawn = draw[args.kind]()
+    storage.write_bytes(args.output, vis.render(drawn, form))
+    plt.close(np.ravel(drawn)[0].figure)
+    print(args.output)
+    return 0
+
+
+def _only(tasks: Sequence[str]) -> str:
+    if len(tasks) > 1:
+        raise OptsuiteError(f"this plot shows one task (got {len(tasks)}: {', '.join(tasks)})")
+    return tasks[0]
+
+
+def _normalizers(args: argparse.Namespace) -> normalizers.Normalizers:
+    if not args.normalizer:
+        raise OptsuiteError("--kind normalized needs --normalizer URL; `optsuite normalizer` makes one")
+    return normalizers.load(args.normalizer)
+
+
+def _report(args: argparse.Namespace) -> int:
+    from optsuite import report  # seaborn takes seconds to import
+
+    root = _store(args).archives
+    results = statistics.require_any(statistics.read_results(args.task, args.sets, root), root)
+    cells = [(result.task, result.hparam_set) for result in results]
+    url = args.output or storage.join_url(sweep.Store.reports(args.storage), "report.html")
+    written = report.write_report(url, results, normalizers=normalizers.load_for(cells, root))
+    for problem in written.problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    print(written.url)
+    return 0
+
+
+def _normalizer(args: argparse.Namespace) -> int:
+    root = _store(args).archives
+    definition = normalizers.get_definition(args.name)
+    built, status = {}, 0
+    for task, _ in archives.find_cells(args.tasks, definition.sets[0], root):
+        try:
+            built[task] = normalizers.build(task, definition.sets, num_knots=definition.num_knots, root=root)
+        except OptsuiteError as error:  # one task does not cost the others
+            print(f"error: {error}", file=sys.stderr)
+            status = 1
+    if built:
+        url = args.output or definition.url(root)
+        normalizers.write(built, url, overwrite=args.overwrite)
+        print(url)
+    return status
