@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -147,6 +149,14 @@ def test_table_prints_points_as_csv(archived, run):
     status, out, _ = run("table", "--kind", "archive", TASKS[0], SETS[0])
     assert status == 0
     assert out.splitlines()[0].startswith("task,set,config,lr,repetition,seed")
+
+
+def test_a_reader_that_stops_reading_is_no_error(archived):
+    command = [sys.executable, "-m", "optsuite.cli", "table", "--kind", "archive", "--storage", archived]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("task,")
+        process.stdout.close()
+        assert process.stderr.read() == ""
 
 
 @pytest.mark.parametrize("kind", ["curves", "lr", "final"])
