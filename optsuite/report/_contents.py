@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from optsuite.statistics import Absent, Results
 if TYPE_CHECKING:
     from optsuite._types import Array
 
-__all__ = ["TRAIN_LOSS", "Contents", "Figure", "Group", "SessionFacts", "distinct", "final"]
+__all__ = ["TRAIN_LOSS", "Contents", "Figure", "Group", "SessionFacts", "distinct", "final", "why"]
 
 TRAIN_LOSS = "eval/train/loss"
 
@@ -32,7 +33,7 @@ class SessionFacts:
     device: str
     preset: str
     versions: Mapping[str, str]
-    """By package, `python` among them."""
+    """By package, `Python` among them."""
     data: Mapping[str, str]
     """By dataset: `real`, or words that say what stands in for it."""
     trained: int
@@ -54,17 +55,17 @@ class Figure(NamedTuple):
     """A figure as the page shows it, or the reason why it cannot."""
 
     stem: str
-    """Name of its files, without their suffix."""
+    """Its name, with which those of its files begin."""
     caption: str
     task: str | None
     """None: it shows more than one."""
     is_stand_in: bool
-    svg: str
-    """Markup that a page may hold; empty if there is a problem."""
-    links: Mapping[str, str]
-    """URL by kind of file."""
-    problem: str
-    """Empty if there is none."""
+    svg: str = ""
+    """Markup that a page may hold; empty if it could not be drawn."""
+    links: Mapping[str, str] = MappingProxyType({})
+    """URL by kind of file; empty if they could not be written."""
+    problem: str = ""
+    """Why it could not be drawn or written; empty if there is none."""
 
 
 class Group(NamedTuple):
@@ -107,21 +108,33 @@ class Contents:
         return [one for one in self.cells if isinstance(one, Absent)]
 
     @cached_property
-    def best(self) -> dict[Group, Results | None]:
-        """The cell with the smallest training loss of each group; None where all settings diverged."""
-        groups: dict[Group, list[Results]] = {Group.of(one): [] for one in self.results}
-        for one in self.results:
-            if one.best is not None:
-                groups[Group.of(one)].append(one)
+    def best(self) -> dict[Group, dict[int, Results | None]]:
+        """The cell with the smallest training loss of each group and number of steps.
+
+        None where all settings diverged. Numbers of steps rise.
+        """
+        groups: dict[Group, dict[int, list[Results]]] = {Group.of(one): {} for one in self.results}
+        for one in sorted(self.results, key=lambda one: one.num_steps):
+            groups[Group.of(one)].setdefault(one.num_steps, []).append(one)
         return {
-            group: min(cells, key=lambda one: final(one, TRAIN_LOSS).mean(), default=None)
-            for group, cells in groups.items()
+            group: {num_steps: _best(cells) for num_steps, cells in by_steps.items()}
+            for group, by_steps in groups.items()
         }
 
 
 def final(one: Results, metric: str) -> Array:
     """(S,), float64: a metric of the best setting, of which there must be one, in the last evaluation."""
     return one.final[metric][one.best].astype(np.float64)
+
+
+def _best(cells: Sequence[Results]) -> Results | None:
+    with_best = (one for one in cells if one.best is not None)
+    return min(with_best, key=lambda one: final(one, TRAIN_LOSS).mean(), default=None)
+
+
+def why(absent: Absent) -> str:
+    """In words why a cell has no results."""
+    return "no archive" if absent.reason == "missing" else absent.reason
 
 
 def distinct(cells: Iterable[Results | Absent]) -> list[Results | Absent]:

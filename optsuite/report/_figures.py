@@ -1,21 +1,26 @@
-"""The figures of a report: which there are, and files of them that are drawn only if their inputs change."""
+"""The figures of a report: which there are, and their files.
+
+The name of a file tells what it was drawn from, so it is drawn once, by whichever session is the first, and
+never changed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import cache
+from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from optsuite import storage, vis
 from optsuite.curves import package_version
 from optsuite.errors import StorageError
 from optsuite.report._contents import Figure
-from optsuite.report._svg import inline
+from optsuite.report._svg import inline, is_whole
 from optsuite.statistics import Absent, Results
 
 if TYPE_CHECKING:
@@ -59,11 +64,11 @@ def make_figures(cells: Sequence[_Cell], normalizers: Mapping[str, _ByTask], fol
     Args:
         cells: With results and without, which figures may say.
         normalizers: By name, then by task.
-        folder: Holds the files, and an index of the inputs that each was drawn from.
+        folder: Holds the files.
     """
-    index = _read_index(folder)
+    there = _files_in(folder)
     drawings = [*_drawings(cells, normalizers, False), *_drawings(cells, normalizers, True)]
-    return [_figure(drawing, folder, index, f"f{i}") for i, drawing in enumerate(drawings)]
+    return [_figure(drawing, folder, there, f"f{i}") for i, drawing in enumerate(drawings)]
 
 
 def _drawings(
@@ -94,60 +99,81 @@ def _drawings(
         own = [one for one in cells if one.task == task]
         if all(isinstance(one, Absent) or one.best is None for one in own):
             continue  # nothing but diverged trials, which the page says
-        yield drawing(f"{task}-curves", _CURVES, task, vis.draw_curves, own)
+        yield drawing(f"{task}-curves", _CURVES, task, _draw_curves, own)
         yield drawing(f"{task}-lr", _LR, task, vis.draw_lr_sensitivity, own)
 
 
-def _figure(drawing: _Drawing, folder: str, index: dict[str, str], prefix: str) -> Figure:
+def _draw_curves(cells: Sequence[_Cell]) -> Axes:
+    """The curves, from early on also where they are short."""
+    num_steps = min(one.num_steps for one in cells if isinstance(one, Results))
+    return vis.draw_curves(cells, initial_shift=min(500, num_steps / 20))
+
+
+def _figure(drawing: _Drawing, folder: str, there: Container[str], prefix: str) -> Figure:
     """A figure with what the page needs of it; a failure costs this figure only."""
-    svg = problem = ""
+    figure = Figure(drawing.stem, drawing.caption, drawing.task, drawing.is_stand_in)
     try:
-        svg = inline(
-            _current_svg(drawing, folder, index).decode(), prefix, f"{drawing.stem}: {drawing.caption}"
-        )
+        name = f"{drawing.stem}-{_fingerprint(drawing)}"
+        urls = {kind: storage.join_url(folder, f"{name}.{kind}") for kind in _KINDS}
+        svg, problem = _read_back(urls, there), ""
+        if svg is None:
+            files = _draw(drawing)
+            svg, problem = files["svg"], _write(files, urls)
+        markup = inline(svg.decode(), prefix, f"{drawing.stem}: {drawing.caption}")
     except Exception as error:  # noqa: BLE001 - whatever a plot or its data raise is told on the page
-        problem = f"{type(error).__name__}: {error}"
-    return Figure(
-        drawing.stem,
-        drawing.caption,
-        drawing.task,
-        drawing.is_stand_in,
-        svg,
-        {kind.upper(): _file(folder, drawing.stem, kind) for kind in _KINDS},
-        problem,
-    )
+        return figure._replace(problem=f"{type(error).__name__}: {error}")
+    links = {} if problem else {kind.upper(): url for kind, url in urls.items()}
+    return figure._replace(svg=markup, links=links, problem=problem)
 
 
-def _current_svg(drawing: _Drawing, folder: str, index: dict[str, str]) -> bytes:
-    """The SVG, read back if its inputs are those it was drawn from, else drawn and written."""
-    url, inputs = _file(folder, drawing.stem, "svg"), _inputs(drawing)
-    if drawing.stem in index:
-        svg = storage.read_bytes(url)
-        if index[drawing.stem] == _fingerprint(inputs, svg):
-            return svg
-    files = _draw(drawing)
-    for kind, content in files.items():
-        storage.write_bytes(_file(folder, drawing.stem, kind), content)
-    index[drawing.stem] = _fingerprint(inputs, files["svg"])
-    storage.write_bytes(_index_url(folder), json.dumps(index, indent=0, sort_keys=True).encode())
-    return files["svg"]
+def _read_back(urls: Mapping[str, str], there: Container[str]) -> bytes | None:
+    """The SVG, if its files are all there and it is whole."""
+    if not all(url in there for url in urls.values()):
+        return None
+    try:
+        svg = storage.read_bytes(urls["svg"])
+    except StorageError:
+        return None
+    return svg if is_whole(svg) else None
 
 
 def _draw(drawing: _Drawing) -> dict[str, bytes]:
-    """The content of each file; leaves no figure open in pyplot."""
-    open_before = plt.get_fignums()
-    try:
+    """The content of each file."""
+    with vis.without_pyplot():  # whose backend may be missing or open windows
         axes = drawing.draw()
-        return {"svg": vis.render(axes, "svg"), "png": vis.render(axes, "png")}
-    finally:
-        for number in set(plt.get_fignums()).difference(open_before):
-            plt.close(number)
+    return {"svg": vis.render(axes, "svg"), "png": vis.render(axes, "png")}
 
 
-def _inputs(drawing: _Drawing) -> bytes:
-    """All that a figure shows, as text that is equal for equal inputs."""
-    told = [package_version("optsuite"), drawing.inputs]
-    return json.dumps(told, default=_plain, sort_keys=True).encode()
+def _write(files: Mapping[str, bytes], urls: Mapping[str, str]) -> str:
+    """Write the files; in words what went wrong."""
+    try:
+        for kind, content in files.items():
+            storage.write_bytes(urls[kind], content)
+    except StorageError as error:
+        return str(error)
+    return ""
+
+
+def _files_in(folder: str) -> set[str]:
+    """URLs; none if the folder cannot be listed, so that all is drawn and writing says what is wrong."""
+    try:
+        return {url for kind in _KINDS for url in storage.list_files(folder, f".{kind}")}
+    except StorageError:
+        return set()
+
+
+def _fingerprint(drawing: _Drawing) -> str:
+    """8 hexadecimal digits of all that a figure shows and of what draws it; equal for equal ones."""
+    told = [*_artists(), drawing.inputs]
+    return _digest(json.dumps(told, default=_plain, sort_keys=True).encode())[:8]
+
+
+@cache
+def _artists() -> list[str]:
+    """Versions, and a hash of the code of `vis`, which may be newer than its version."""
+    files = (file for file in resources.files(vis).iterdir() if file.name.endswith(".py"))
+    code = b"".join(file.read_bytes() for file in sorted(files, key=lambda file: file.name))
+    return [*map(package_version, ("optsuite", "matplotlib", "seaborn")), _digest(code)]
 
 
 def _plain(value: object) -> object:
@@ -156,31 +182,8 @@ def _plain(value: object) -> object:
     if isinstance(value, Exception):
         return type(value).__name__
     array = np.asarray(value)
-    return [array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
+    return [array.dtype.str, array.shape, _digest(array.tobytes())]
 
 
-def _fingerprint(inputs: bytes, svg: bytes) -> str:
-    # With the drawn file, so that one of other inputs (a run that was cut short) is never taken for it.
-    return hashlib.sha256(inputs + svg).hexdigest()
-
-
-def _read_index(folder: str) -> dict[str, str]:
-    """Fingerprints by stem of the figures whose files are there; none if the index is broken."""
-    try:
-        index = json.loads(storage.read_bytes(_index_url(folder)))
-        there = {url for kind in _KINDS for url in storage.list_files(folder, f".{kind}")}
-        return {
-            stem: fingerprint
-            for stem, fingerprint in index.items()
-            if there.issuperset(_file(folder, stem, kind) for kind in _KINDS)
-        }
-    except (StorageError, ValueError, AttributeError):  # missing, no JSON, no object
-        return {}
-
-
-def _file(folder: str, stem: str, kind: str) -> str:
-    return storage.join_url(folder, f"{stem}.{kind}")
-
-
-def _index_url(folder: str) -> str:
-    return storage.join_url(folder, "index.json")
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

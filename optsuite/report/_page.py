@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import jinja2
 
 from optsuite import storage
-from optsuite.report._contents import Contents, SessionFacts, distinct
+from optsuite.report._contents import Contents, Figure, SessionFacts, distinct
 from optsuite.report._figures import make_figures
 from optsuite.report._sections import SECTIONS, lede
 from optsuite.report._words import link, moment
 from optsuite.statistics import Absent, Results
+from optsuite.words import counted
 
 if TYPE_CHECKING:
     from optsuite.normalizers import Normalizer
@@ -40,7 +41,8 @@ def write_report(
 ) -> Written:
     """Write a page that tells of results, and its figures as files.
 
-    Figures whose inputs have not changed are read back rather than drawn again.
+    Figures whose inputs have not changed are read back rather than drawn again. Files of figures are never
+    changed, so older pages keep theirs.
 
     Args:
         url: Of the page, e.g. `reports/report.html`; one that is there is replaced.
@@ -50,7 +52,7 @@ def write_report(
         normalizers: By name, then by task; each gives a figure of the tasks it has, one more of stand-ins.
 
     Raises:
-        StorageError: The page cannot be written. A figure that cannot be drawn is a problem only.
+        StorageError: The page cannot be written. A figure that cannot be drawn or written is a problem only.
     """
     url = storage.clean_root(url)
     folder = storage.clean_root(figures_url or f"{url[: url.rfind('/') + 1]}figures")
@@ -63,8 +65,15 @@ def write_report(
         facts=facts,
     )
     storage.write_bytes(url, _render(contents, url).encode())
-    problems = [f"figure {one.stem}: {one.problem}" for one in contents.figures if one.problem]
-    return Written(url, problems)
+    return Written(url, _problems(contents.figures))
+
+
+def _problems(figures: Sequence[Figure]) -> list[str]:
+    """What went wrong with figures; one for all that could not be written."""
+    problems = [f"figure {one.stem}: {one.problem}" for one in figures if not one.svg]
+    if unwritten := [one.problem for one in figures if one.svg and one.problem]:
+        problems.append(f"{counted(len(unwritten), 'figure')} on the page only: {unwritten[0]}")
+    return problems
 
 
 def _render(contents: Contents, url: str) -> str:

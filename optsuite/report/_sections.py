@@ -5,10 +5,10 @@ To add one, write both and add a row to `SECTIONS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from optsuite.report._contents import TRAIN_LOSS, Contents, Figure, Group, final
+from optsuite.report._contents import TRAIN_LOSS, Contents, Figure, Group, final, why
 from optsuite.report._summary import summary
 from optsuite.report._words import href, moment, number
 from optsuite.statistics import Absent, Results
@@ -30,13 +30,11 @@ class Section(NamedTuple):
 
 def lede(contents: Contents) -> str:
     """The whole in a sentence, e.g. `3 cells of 2 tasks; 4 of 90 trials diverged`."""
-    if not contents.cells:
-        return "no cells"
     tasks = {one.task for one in contents.cells}
     cells = len(contents.cells)
-    parts = [f"{counted(cells, 'cell')} of {counted(len(tasks), 'task')}"]
+    parts = [f"{counted(cells, 'cell')} of {counted(len(tasks), 'task')}" if cells else "no results"]
     if contents.absent:
-        parts.append(f"{len(contents.absent)} without a readable archive")
+        parts.append(f"{len(contents.absent)} without results")
     if diverged := sum(int(one.diverged.sum()) for one in contents.results):
         trials = sum(one.diverged.size for one in contents.results)
         parts.append(f"{diverged} of {counted(trials, 'trial')} diverged")
@@ -56,6 +54,8 @@ class _Notice(NamedTuple):
 
 
 def _notice(contents: Contents) -> _Notice | None:
+    if not contents.results:
+        return None
     data = contents.facts.data if contents.facts else {}
     datasets = [
         (name, words.removeprefix("STAND-IN").lstrip(" ,:"))
@@ -111,15 +111,21 @@ class _Gap(NamedTuple):
 def _gaps(contents: Contents) -> list[_Gap]:
     absent, facts = contents.absent, contents.facts
     lost = [(_cell(one), "") for one in contents.results if one.best is None]
+    reasons = sorted({why(one) for one in absent}, reverse=True)
     gaps = [
         _Gap("Failed", facts.failures if facts else ()),
-        _Gap("Unreadable", [(_cell(one), str(one.error)) for one in absent if one.reason != "missing"]),
-        _Gap("No archive", [(_cell(one), "") for one in absent if one.reason == "missing"]),
+        *(_Gap(reason.capitalize(), _causes(absent, reason)) for reason in reasons),
         _Gap("All settings diverged", lost),
         _Gap("Left out by the preset", [(name, "") for name in facts.left_out] if facts else ()),
         _Gap("Warnings", [("", text) for text in facts.warnings] if facts else ()),
     ]
     return [gap for gap in gaps if gap.entries]
+
+
+def _causes(absent: Sequence[Absent], reason: str) -> list[tuple[str, str]]:
+    """Name and error of those with that reason; that nothing is there needs no error."""
+    those = [one for one in absent if why(one) == reason]
+    return [(_cell(one), "" if one.reason == "missing" else str(one.error)) for one in those]
 
 
 def _cell(one: Results | Absent) -> str:
@@ -131,8 +137,8 @@ def _cell(one: Results | Absent) -> str:
 
 class _Task(NamedTuple):
     group: Group
-    best: str
-    """The best cell in words; empty if all diverged."""
+    best: Sequence[str]
+    """The best cell in words, of each number of steps."""
     figures: Sequence[Figure]
 
 
@@ -144,16 +150,23 @@ def _tasks(contents: Contents) -> list[_Task]:
     return [
         _Task(
             group,
-            _in_words(best) if best else "",
+            _in_words(best),
             [one for one in contents.figures if (one.task, one.is_stand_in) == group],
         )
         for group, best in sorted(contents.best.items(), key=lambda item: item[0].is_stand_in)
     ]
 
 
-def _in_words(best: Results) -> str:
-    loss = number(final(best, TRAIN_LOSS).mean())
-    return f"{best.hparam_set} with {best.best_label}, train loss {loss}"
+def _in_words(best: Mapping[int, Results | None]) -> list[str]:
+    sentences = []
+    for num_steps, one in best.items():
+        which = f" of {counted(num_steps, 'step')}" if len(best) > 1 else ""
+        if one is None:
+            sentences.append(f"All settings{which} diverged.")
+            continue
+        loss = number(final(one, TRAIN_LOSS).mean())
+        sentences.append(f"Best{which}: {one.hparam_set} with {one.best_label}, train loss {loss}.")
+    return sentences
 
 
 # Files
@@ -165,7 +178,7 @@ def _files(contents: Contents) -> list[tuple[str, Sequence[tuple[str, str | None
     roots = {
         "Archives": facts.archives if facts else _archive_roots(contents),
         "Curves": facts.curves if facts else [],
-        "Figures": [contents.figures_url] if contents.figures else [],
+        "Figures": [contents.figures_url] if any(one.links for one in contents.figures) else [],
     }
     return [(kind, [(root, href(root)) for root in urls]) for kind, urls in roots.items() if urls]
 

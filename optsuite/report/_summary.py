@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from optsuite.report._contents import TRAIN_LOSS, Contents, Group, final
+from optsuite.report._contents import TRAIN_LOSS, Contents, Group, final, why
 from optsuite.report._words import number
 from optsuite.statistics import EVAL_SPLITS, Absent, Results
 
@@ -48,7 +48,7 @@ def summary(contents: Contents) -> _Table | None:
         if isinstance(one, Absent):
             row = _absent_row(one, len(metrics))
         else:
-            row = _row(one, metrics, is_best=one is contents.best[Group.of(one)])
+            row = _row(one, metrics, is_best=one is contents.best[Group.of(one)][one.num_steps])
         groups.setdefault(one.task, []).append(row)
     head = ("task", "hparam set", "data", "best setting", *metrics.values(), *_COUNTS)
     return _Table(head, list(groups.values())) if groups else None
@@ -97,6 +97,5 @@ def _number(value: float, show: Callable[[float], str]) -> _Entry:
 
 
 def _absent_row(absent: Absent, num_metrics: int) -> list[_Entry]:
-    words = "no archive" if absent.reason == "missing" else "unreadable archive"
     span = 2 + num_metrics + len(_COUNTS)
-    return [_Entry(absent.task), _Entry(absent.hparam_set), _Entry(words, kind="words", span=span)]
+    return [_Entry(absent.task), _Entry(absent.hparam_set), _Entry(why(absent), kind="words", span=span)]

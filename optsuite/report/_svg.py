@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import html
 import re
+from xml.etree import ElementTree as ET
 
 from optsuite import vis
 
-__all__ = ["inline"]
+__all__ = ["inline", "is_whole"]
+
+
+def is_whole(svg: bytes) -> bool:
+    """Whether a file is an SVG to its end."""
+    try:
+        return ET.fromstring(svg).tag.endswith("svg")
+    except ET.ParseError:
+        return False
 
 
 def inline(svg: str, prefix: str, label: str) -> str:

@@ -3,8 +3,8 @@
 Each plot has two faces: `plot_*` takes names and reads the archives, `draw_*` takes what
 `statistics.read_results` gave, so that one reading serves many plots. All return the axes; they show and
 save nothing (`render` gives the bytes of a file) and leave matplotlib's settings alone. Without an `ax` the
-figure comes from pyplot, in the style of this room; close it with `plt.close(ax.figure)`. With one, the rest
-of its figure is left as it is.
+figure comes from pyplot, in the style of this room; close it with `plt.close(ax.figure)`, or draw it
+`without_pyplot`. With one, the rest of its figure is left as it is.
 
 What cannot be drawn is said in words: sets without an archive, sets whose configs all diverged, unequal
 horizons or numbers of seeds. Results on stand-in data bear a watermark.
@@ -15,7 +15,7 @@ from optsuite.vis._final_losses import draw_final_losses, plot_final_losses
 from optsuite.vis._lr_sensitivity import draw_lr_sensitivity, plot_lr_sensitivity
 from optsuite.vis._normalized import draw_normalized, plot_normalized
 from optsuite.vis._render import render
-from optsuite.vis._style import GRID, INK
+from optsuite.vis._style import GRID, INK, without_pyplot
 
 __all__ = [
     "GRID",
@@ -29,4 +29,5 @@ __all__ = [
     "plot_normalized",
     "plot_tasks_and_sets",
     "render",
+    "without_pyplot",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from optsuite.statistics import Results
 
 __all__ = ["draw_curves", "plot_tasks_and_sets"]
+
+_FULL_BANDS = 8
+"""Sets whose bands can lie over one another at full opacity."""
 
 
 def plot_tasks_and_sets(
@@ -44,10 +47,12 @@ def plot_tasks_and_sets(
         task: A name, or a list of names and globs for a grid of axes with one legend.
         opt_sets: Names or globs of hparam sets, read as archives.
         ax: Draws here; `None`: in a new figure. A grid has its own figure.
-        alpha_on_confidence: Opacity of the band from the lowest to the highest seed; 0: no band, no edges.
-        confidence_alpha: Opacity of the thin edges of the band.
+        alpha_on_confidence: Opacity of the band from the lowest to the highest seed; 0: no band, no edges. Of
+            more than 8 sets the bands are fainter, so that they do not cover one another.
+        confidence_alpha: Opacity of the thin edges of the band, likewise.
         ema: Decay of the moving average over evaluations, in [0, 1), of mean, lowest and highest alike.
-        initial_shift: The y axis ends at the lowest loss any set has after this step, seeds at their highest.
+        initial_shift: The y axis ends at the lowest loss any set has after this step, seeds at their highest;
+            500 suits runs of 10,000 steps, shorter ones need less.
         legend: Show which curve is which, right of the axes; what is not drawn is said without, too.
         labels: Names of the sets in the legend, in their order.
         colors: Colours of the sets, in their order.
@@ -110,6 +115,11 @@ class _Look:
     ema: float
     initial_shift: float
     always_include_first_opt: bool
+
+    def faded(self, share: float) -> _Look:
+        """With that share of the bands' opacity."""
+        band, edges = share * self.alpha_on_confidence, share * self.confidence_alpha
+        return replace(self, alpha_on_confidence=band, confidence_alpha=edges)
 
 
 class _Curve(NamedTuple):
@@ -174,8 +184,9 @@ def _draw_panel(
 ) -> list[Entry]:
     """Draw the curves of one task, with a note of what is no curve if it tells all; lines for a legend."""
     curves = {cell.hparam_set: _average(cell, look.ema) for cell in cells if _cells.has_best(cell)}
+    faded = look.faded(min(1, _FULL_BANDS / len(styles)))
     for name, curve in curves.items():
-        _draw_curve(ax, curve, styles[name], look)
+        _draw_curve(ax, curve, styles[name], faded)
     _style.format_steps(ax)
     if curves:
         is_first = look.always_include_first_opt and cells[0].hparam_set in curves

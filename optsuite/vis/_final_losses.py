@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba
 
 from optsuite.errors import UnknownNameError
-from optsuite.statistics import EVAL_SPLITS, Absent
+from optsuite.statistics import EVAL_SPLITS, Absent, Results
 from optsuite.vis import _cells, _style
 from optsuite.vis._cells import Cell
 
@@ -41,8 +41,8 @@ def plot_final_losses(
 ) -> Axes:
     """Plot a heat map of the best config's loss in the last evaluation, mean over seeds: task x set.
 
-    Losses of different tasks do not compare, so a cell is coloured by how far it is above the best of its
-    row, which is bold. Cells without a loss say why.
+    Losses of different tasks or horizons do not compare, so a cell is coloured by how far it is above the
+    best of its row with as many steps, which is bold. Cells without a loss say why.
 
     Args:
         tasks: Names or globs, the rows.
@@ -78,7 +78,9 @@ def draw_final_losses(results: Sequence[Cell], ax: Axes | None = None, *, split:
     height = 1.2 + 0.05 * max(map(len, sets)) + 0.27 * len(tasks)
     with _style.canvas(ax, width, height) as ax:
         _draw_cells(ax, rows, split)
-        _add_color_bar(ax, min(1, 9 / len(tasks)))
+        horizons = {cell.num_steps for cell in results if isinstance(cell, Results)}
+        same_steps = "\nwith as many steps" if len(horizons) > 1 else ""
+        _add_color_bar(ax, min(1, 9 / len(tasks)), f"above the best of the row{same_steps}")
         _name_rows_and_columns(ax, names, sets)
         ax.set_title(f"final {_WORDS[split]} loss")
         ax.set_xlabel(_style.wrap_notes(ax, _cells.say_differences(results)), fontsize=_style.SMALL)
@@ -90,7 +92,7 @@ def draw_final_losses(results: Sequence[Cell], ax: Axes | None = None, *, split:
 
 def _draw_cells(ax: Axes, rows: list[list[Cell | None]], split: str) -> None:
     losses = np.array([[_loss(cell, split) for cell in row] for row in rows])
-    best = np.fmin.reduce(losses, axis=1)
+    best = _best(losses, rows)
     colors = _colors(losses, best)
     for place in np.ndindex(losses.shape):
         row, column = place
@@ -106,7 +108,7 @@ def _draw_cells(ax: Axes, rows: list[list[Cell | None]], split: str) -> None:
             va="center",
             color=_DARK if colors[place][:3].mean() > 0.55 else _LIGHT,
             fontsize=8 if np.isfinite(loss) else _style.SMALL,
-            fontweight="bold" if loss == best[row] else "normal",
+            fontweight="bold" if loss == best[place] else "normal",
         )
     ax.pcolormesh(colors, edgecolors="white", linewidth=0.8)
     ax.invert_yaxis()
@@ -121,6 +123,14 @@ def _loss(cell: Cell | None, split: str) -> float:
         return float(cell.final[key][cell.best].mean())
 
 
+def _best(losses: Array, rows: list[list[Cell | None]]) -> Array:
+    """(tasks, sets): the smallest loss of the row among those of as many steps; NaN if there is none."""
+    steps = np.array([[cell.num_steps if isinstance(cell, Results) else 0 for cell in row] for row in rows])
+    same = steps[:, :, None] == steps[:, None, :]
+    best: Array = np.fmin.reduce(np.where(same, losses[:, None, :], np.nan), axis=-1)
+    return best
+
+
 def _why_no_loss(cell: Cell | None, split: str) -> str:
     if cell is None:
         return "missing"
@@ -130,15 +140,15 @@ def _why_no_loss(cell: Cell | None, split: str) -> str:
 
 
 def _colors(losses: Array, best: Array) -> Array:
-    """(tasks, sets, 4): of the share by which a loss is above the best of its row."""
+    """(tasks, sets, 4): of the share by which a loss is above the best."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        excess = (losses - best[:, None]) / np.abs(best[:, None])
-        colors: Array = _COLORS(_SCALE(np.where(losses == best[:, None], 0, np.log1p(excess))))
+        excess = (losses - best) / np.abs(best)
+        colors: Array = _COLORS(_SCALE(np.where(losses == best, 0, np.log1p(excess))))
     colors[~np.isfinite(losses)] = to_rgba(_EMPTY)
     return colors
 
 
-def _add_color_bar(ax: Axes, height: float) -> None:
+def _add_color_bar(ax: Axes, height: float, label: str) -> None:
     bar = ax.figure.colorbar(
         ScalarMappable(_SCALE, _COLORS),
         cax=ax.inset_axes((1.02, 1 - height, 16 / _style.size_pt(ax)[0], height)),
@@ -146,7 +156,7 @@ def _add_color_bar(ax: Axes, height: float) -> None:
         ticks=np.log1p(_EXCESS_TICKS),
     )
     bar.set_ticklabels([f"{excess:.0%}" for excess in _EXCESS_TICKS])
-    bar.set_label("above the best of the row", fontsize=8)
+    bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=_style.SMALL, length=0, labelcolor=_style.INK)
     bar.outline.set_visible(False)
 

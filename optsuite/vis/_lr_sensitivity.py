@@ -40,7 +40,8 @@ def plot_lr_sensitivity(
     A line goes through the means over seeds, bars from the lowest to the highest seed; a star marks the best
     config. Crosses at the top, a row a set, mark the rates at which a seed diverged; the background is grey
     where one did of every set that has the rate. What is above the loss before training is cut off. Of
-    configs that share a rate, the best is drawn.
+    configs that share a rate, the best is drawn. A set is not drawn if none share one and other
+    hyperparameters differ, as in OptList.
 
     Args:
         task: A name.
@@ -74,7 +75,7 @@ def draw_lr_sensitivity(
     """
     task = _cells.the_task_of(results)
     styles = _style.set_styles(_cells.sets_of(results), labels, colors)
-    read = [cell for cell in results if isinstance(cell, Results) and (cell.hparam("lr") > 0).any()]
+    read = [cell for cell in results if isinstance(cell, Results) and not _why_no_line(cell)]
     lines = {cell.hparam_set: _by_rate(cell) for cell in read}
     with _style.canvas(ax, 8, max(4.2, 0.19 * len(styles))) as ax:
         ax.set_xscale("log")
@@ -93,6 +94,16 @@ def draw_lr_sensitivity(
         if legend:
             _style.write_legend(ax, entries)
     return ax
+
+
+def _why_no_line(results: Results) -> str:
+    """Why the loss is no function of the learning rate; empty if it is."""
+    lr_H = results.hparam("lr")
+    if not (lr_H > 0).any():
+        return "no learning rate"
+    others = {repr(sorted({**setting.hparams, "lr": 0}.items())) for setting in results.settings}
+    is_each_alone = len(others) > 1 and len(np.unique(lr_H)) == len(lr_H)
+    return "more than the learning rate differs" if is_each_alone else ""
 
 
 class _Line(NamedTuple):
@@ -179,7 +190,7 @@ def _row_height(num_rows: int) -> float:
 
 def _entry(cell: Cell, style: SetStyle, line: _Line | None) -> Entry:
     if line is None:
-        why = "no learning rate" if isinstance(cell, Results) else _cells.why_not_drawn(cell)
+        why = _why_no_line(cell) if isinstance(cell, Results) else _cells.why_not_drawn(cell)
         return Entry(f"{style.label} ({why})", {}, np.nan)
     if _cells.has_best(cell):
         return Entry(style.label, style.line(), float(cell.final[LOSS][cell.best].mean()))

@@ -47,6 +47,7 @@ def plot_normalized(
     Where all configs of a set diverged, it counts as a NaN loss does, 0 steps.
 
     Where a set's evaluations differ from task to task, its curve is at the steps that all have in common.
+    A normalizer knows no step after its `horizon`, if it has one: there all is cut, at the smallest of them.
 
     Args:
         tasks: Names or globs.
@@ -89,19 +90,22 @@ def draw_normalized(
     styles = _style.set_styles(_cells.sets_of(results), labels, colors)
     used, left_out = _same_tasks(results, normalizers)
     shown = [cell for cells in used.values() for cell in cells]
+    last = max((cell.num_steps for cell in shown), default=0)
+    end = min([last, *(getattr(normalizers[task], "horizon", last) for task in _cells.tasks_of(shown))])
     steps_of = functools.partial(_steps, normalizers=normalizers, decay=ema)
     with _style.canvas(ax, 8, max(4.2, 0.19 * len(styles))) as ax:
-        entries = [_draw_set(ax, styles[name], cells, steps_of) for name, cells in used.items()]
+        entries = [_draw_set(ax, styles[name], cells, steps_of, end) for name, cells in used.items()]
         entries += [_absent_entry(results, styles[name], name) for name in styles if name not in used]
         if shown:
-            entries.append(_draw_baseline(ax, max(cell.num_steps for cell in shown)))
+            entries.append(_draw_baseline(ax, end))
         _style.format_steps(ax)
         ax.set_ylabel("steps of the baseline to the same loss")
         ax.yaxis.set_major_formatter("{x:,.0f}")
         ax.set_ylim(bottom=0)
         num_tasks = len(_cells.tasks_of(shown))
         undrawn = [] if legend else [entry.text for entry in entries if not entry.line]
-        notes = [*_cells.say_differences(shown), *left_out, *undrawn]
+        cut = [f"cut at step {end:,.0f}, the normalizer's last"] if end < last else []
+        notes = [*_cells.say_differences(shown), *cut, *left_out, *undrawn]
         _style.write_title(ax, f"mean over {num_tasks} task{'s' * (num_tasks != 1)}", notes)
         if _cells.any_stand_in(shown):
             _style.stamp_stand_in(ax)
@@ -132,10 +136,13 @@ def _enumerate(names: list[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def _draw_set(ax: Axes, style: SetStyle, cells: list[Results], steps_of: Callable[[Results], Array]) -> Entry:
+def _draw_set(
+    ax: Axes, style: SetStyle, cells: list[Results], steps_of: Callable[[Results], Array], end: float
+) -> Entry:
     if not cells:
         return Entry(f"{style.label} (no task left)", {}, np.nan)
     xs = functools.reduce(np.intersect1d, [cell.eval_xs for cell in cells])
+    xs = xs[xs <= end]
     mean = np.mean([steps_of(cell)[np.isin(cell.eval_xs, xs)] for cell in cells], axis=0)
     ax.plot(xs, mean, label=style.label, **style.line())
     num_diverged = sum(cell.best is None for cell in cells)
@@ -148,9 +155,9 @@ def _absent_entry(results: Sequence[Cell], style: SetStyle, name: str) -> Entry:
     return Entry(f"{style.label} ({_cells.why_not_drawn(first)})", {}, np.nan)
 
 
-def _draw_baseline(ax: Axes, horizon: int) -> Entry:
-    ax.plot([0, horizon], [0, horizon], zorder=1.8, **_BASELINE)
-    return Entry("baseline", _BASELINE, horizon)
+def _draw_baseline(ax: Axes, end: float) -> Entry:
+    ax.plot([0, end], [0, end], zorder=1.8, **_BASELINE)
+    return Entry("baseline", _BASELINE, end)
 
 
 def _steps(cell: Results, normalizers: _Normalizers, decay: float) -> Array:

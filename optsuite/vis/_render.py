@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
@@ -40,7 +41,9 @@ def render(drawn: Figure | Axes | Array, format: Literal["png", "svg"]) -> bytes
     if format not in _METADATA:
         raise ValueError(f"`format` must be png or svg (got {format!r})")
     file = io.BytesIO()
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+        # A viewer of an SVG has fonts of its own.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
         _figure_of(drawn).savefig(
             file,
             format=format,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib import ticker
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": 8,
     "legend.frameon": False,
 }
+
+_new_figure: ContextVar[Callable[..., Figure]] = ContextVar("new_figure", default=plt.figure)
 
 
 class SetStyle(NamedTuple):
@@ -96,6 +100,16 @@ def set_styles(
 
 
 @contextmanager
+def without_pyplot() -> Iterator[None]:
+    """New figures are none of pyplot's: they need no backend, open no window and need not be closed."""
+    token = _new_figure.set(Figure)
+    try:
+        yield
+    finally:
+        _new_figure.reset(token)
+
+
+@contextmanager
 def canvas(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
     """The axes to draw on: those given, else new ones in this room's style.
 
@@ -115,7 +129,8 @@ def canvas(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
 def canvases(rows: int, columns: int, width: float, height: float) -> Iterator[Array]:
     """New axes in one figure in this room's style, (rows, columns)."""
     with plt.rc_context(_STYLE):
-        _, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", squeeze=False)
+        figure = _new_figure.get()(figsize=(width, height), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
         for ax in axes.flat:
             # Ticks are made when the figure is drawn, by the settings of then.
             ax.tick_params(labelsize=8, color=INK, labelcolor=INK, grid_color=GRID, grid_linewidth=0.7)

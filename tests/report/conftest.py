@@ -42,7 +42,7 @@ def drawn(monkeypatch):
     calls = []
 
     def stand_in(name):
-        def draw(results, *others):
+        def draw(results, *others, **options):
             calls.append((name, [(one.task, one.hparam_set) for one in results]))
             return escape(results[0].task)
 

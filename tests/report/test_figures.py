@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import re
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from optsuite import report, storage, vis
+from optsuite import report, vis
 from optsuite.normalizers import Normalizer
+from optsuite.report import _figures
 
 from .conftest import SETS
 from .pages import Page
@@ -54,7 +56,8 @@ EVERYTHING = [
 
 
 def files(folder):
-    return sorted(path.name for path in folder.iterdir())
+    """Names of the files, without the fingerprints that they end in."""
+    return sorted(re.sub(r"-[0-9a-f]{8}(?=\.)", "", path.name) for path in folder.iterdir())
 
 
 @pytest.mark.usefixtures("cells")
@@ -63,8 +66,7 @@ def test_every_figure_is_an_svg_and_a_png(write, drawn, tmp_path):
     assert names(drawn) == EVERYTHING
     stems = ["T-curves", "T-lr", "U-curves", "U-lr", "final-losses", "speedup"]
     expected = [f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")]
-    assert files(tmp_path / "figures") == sorted([*expected, "index.json"])
-    assert plt.get_fignums() == []
+    assert files(tmp_path / "figures") == expected
 
 
 def test_stand_ins_have_figures_of_their_own(add, write, read, root, drawn, tmp_path):
@@ -115,21 +117,58 @@ def test_what_changed_is_drawn_again(write, drawn, add):
     add("U", SETS[0], loss=0.5, data_source="real")
     write(normalizers=NORMALIZERS)
     assert names(drawn) == [one for one in EVERYTHING if "U" in one[1]]
+    write(normalizers=NORMALIZERS)
+    assert names(drawn) == []
     write(normalizers={"speedup": {**NORMALIZERS["speedup"], "T": Normalizer([0, 9, 20], [3, 2, 1])}})
     assert names(drawn) == [("draw_normalized", ["T", "U"])]
 
 
 @pytest.mark.usefixtures("cells")
-@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"T-curves": 1}'])
-def test_a_broken_index_is_rebuilt(write, drawn, tmp_path, content):
+@pytest.mark.parametrize("package", ["optsuite", "matplotlib", "seaborn"])
+def test_other_versions_draw_again(write, drawn, monkeypatch, package):
     write()
-    index = tmp_path / "figures" / "index.json"
-    before = index.read_bytes()
-    index.write_bytes(content)
     drawn.clear()
-    assert write() == []
+    version = _figures.package_version
+    newer = lambda name: "99" if name == package else version(name)  # noqa: E731
+    monkeypatch.setattr(_figures, "package_version", newer)
+    monkeypatch.setattr(_figures, "_artists", _figures._artists.__wrapped__)
+    write()
     assert len(drawn) == 5
-    assert index.read_bytes() == before
+
+
+@pytest.mark.usefixtures("cells")
+def test_edited_code_of_plots_draws_again(write, drawn, monkeypatch, tmp_path):
+    monkeypatch.setattr(_figures, "_artists", _figures._artists.__wrapped__)
+    write()
+    drawn.clear()
+    write()
+    assert drawn == []
+    code = tmp_path / "vis"
+    code.mkdir()
+    (code / "_style.py").write_text("GRID = 0")
+    monkeypatch.setattr(_figures.resources, "files", lambda package: code)
+    write()
+    assert len(drawn) == 5
+    (code / "_style.py").write_text("GRID = 1")
+    write()
+    assert len(drawn) == 10
+
+
+@pytest.mark.usefixtures("cells")
+def test_pages_of_other_selections_have_files_of_their_own(write, read, drawn, tmp_path):
+    """An older page keeps its figures, and going back and forth draws nothing."""
+
+    def links(sets):
+        write(read("T", sets))
+        return {href for href in Page((tmp_path / "report.html").read_text()).hrefs if "T-curves" in href}
+
+    one, both = links(SETS[0]), links(SETS)
+    contents = {href: (tmp_path / href).read_bytes() for href in one | both}
+    assert len(contents) == 4
+    drawn.clear()
+    assert [links(SETS[0]), links(SETS)] == [one, both]
+    assert drawn == []
+    assert contents == {href: (tmp_path / href).read_bytes() for href in one | both}
 
 
 @pytest.mark.usefixtures("cells")
@@ -137,37 +176,28 @@ def test_a_broken_index_is_rebuilt(write, drawn, tmp_path, content):
 def test_a_lost_file_is_drawn_again(write, drawn, tmp_path, kind):
     write()
     drawn.clear()
-    (tmp_path / "figures" / f"T-lr.{kind}").unlink()
+    (file,) = (tmp_path / "figures").glob(f"T-lr-*.{kind}")
+    file.unlink()
     assert write() == []
     assert names(drawn) == [("draw_lr_sensitivity", ["T"])]
 
 
 @pytest.mark.usefixtures("cells")
-def test_a_file_of_other_inputs_is_drawn_again(write, drawn, tmp_path):
-    """As a run leaves it that was cut short after it wrote the file."""
+@pytest.mark.parametrize("content", [b"", b"<svg><g>", b"<svg></svg><", b"\xff", b"<html></html>"])
+def test_a_file_that_is_not_whole_is_drawn_again(write, drawn, tmp_path, content):
     write()
     drawn.clear()
-    (tmp_path / "figures" / "T-lr.svg").write_text("<svg></svg>")
-    write()
+    (file,) = (tmp_path / "figures").glob("T-lr-*.svg")
+    whole = file.read_bytes()
+    file.write_bytes(content)
+    assert write() == []
     assert names(drawn) == [("draw_lr_sensitivity", ["T"])]
-
-
-def test_the_index_keeps_figures_of_other_pages(add, write, read, drawn, tmp_path):
-    for task in ("T", "U"):
-        add(task)
-        write(read(task))
-    drawn.clear()
-    write(read("T"))
-    assert drawn == []
-    assert set(json.loads((tmp_path / "figures" / "index.json").read_text())) == {
-        f"{stem}-stand-in" for stem in ("T-curves", "T-lr", "U-curves", "U-lr")
-    }
+    assert file.read_bytes() == whole
 
 
 @pytest.mark.usefixtures("cells")
 def test_a_broken_figure_is_a_problem_and_costs_itself_only(write, drawn, tmp_path, monkeypatch):
-    def broken(results):
-        plt.figure()
+    def broken(results, **options):
         raise ZeroDivisionError("<by> zero")
 
     monkeypatch.setattr(vis, "draw_curves", broken)
@@ -178,32 +208,38 @@ def test_a_broken_figure_is_a_problem_and_costs_itself_only(write, drawn, tmp_pa
     page = Page((tmp_path / "report.html").read_text())
     assert page.text["tasks"].count("This figure could not be drawn: ZeroDivisionError: <by> zero") == 2
     assert page.tags.count("svg") == 3
-    assert "figures/T-curves.svg" not in page.hrefs
+    assert not any("T-curves" in href for href in page.hrefs)
     assert "T-curves.svg" not in files(tmp_path / "figures")
-    assert plt.get_fignums() == []
 
 
 @pytest.mark.usefixtures("cells", "drawn")
-def test_figures_that_cannot_be_written_are_problems(write, tmp_path):
+def test_figures_that_cannot_be_written_are_on_the_page_all_the_same(write, tmp_path):
     (tmp_path / "file").touch()
-    problems = write(figures_url=f"{tmp_path}/file/figures")
-    assert len(problems) == 5
-    assert problems[0].startswith("figure final-losses: StorageError: cannot write")
+    (problem,) = write(figures_url=f"{tmp_path}/file/figures")
+    assert problem.startswith(
+        f"5 figures on the page only: cannot write `{tmp_path}/file/figures/final-losses-"
+    )
+    page = Page((tmp_path / "report.html").read_text())
+    assert page.tags.count("svg") == 5
+    assert "could not be drawn" not in page.html
+    assert all(href.startswith(("#", "file:///")) for href in page.hrefs)
+    assert "Figures" not in page.text["files"]
 
 
 @pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize(
     ("figures_url", "link"),
     [
-        ("{folder}/plots/", "plots/T-lr.svg"),
-        ("{folder}/../plots", "../plots/T-lr.svg"),
-        ("memory://links/plots", "memory://links/plots/T-lr.svg"),
+        ("{folder}/plots/", "plots/T-lr"),
+        ("{folder}/../plots", "../plots/T-lr"),
+        ("memory://links/plots", "memory://links/plots/T-lr"),
     ],
 )
 def test_a_page_links_to_its_figures(add, write, tmp_path, figures_url, link):
     add(data_source="real")
     assert write(figures_url=figures_url.format(folder=tmp_path)) == []
-    assert link in Page((tmp_path / "report.html").read_text()).hrefs
+    hrefs = Page((tmp_path / "report.html").read_text()).hrefs
+    assert any(re.fullmatch(rf"{re.escape(link)}-[0-9a-f]{{8}}\.svg", href) for href in hrefs)
 
 
 @pytest.mark.usefixtures("cells")
@@ -220,6 +256,16 @@ def test_the_real_plots_fit_a_page(write, tmp_path, add):
     assert "fill: currentColor" in page.html
     assert "stroke: var(--grid)" in page.html
     assert "training loss" in page.text["tasks"]
-    assert f"fill: {vis.INK}" in storage.read_bytes(f"{tmp_path}/figures/T-lr.svg").decode()
-    assert storage.read_bytes(f"{tmp_path}/figures/T-lr.png").startswith(b"\x89PNG")
+    (svg,), (png,) = ((tmp_path / "figures").glob(f"T-lr-*.{kind}") for kind in ("svg", "png"))
+    assert f"fill: {vis.INK}" in svg.read_text()
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert page.html.count(svg.name) == page.html.count(png.name) == 1
+
+
+@pytest.mark.usefixtures("cells")
+def test_the_plots_need_no_backend_and_leave_pyplot_alone(write, monkeypatch):
+    monkeypatch.setitem(mpl.rcParams, "backend", "module://not_installed")
+    monkeypatch.setattr(plt, "_backend_mod", None)  # as before the first figure
+    assert write() == []
+    assert mpl.rcParams["backend"] == "module://not_installed"
     assert plt.get_fignums() == []

@@ -12,6 +12,7 @@ from examples import FIXTURES, TASK
 from optsuite import report, storage
 from optsuite.errors import StorageError
 from optsuite.report._sections import SECTIONS
+from optsuite.statistics import Absent
 
 from .conftest import SETS
 from .pages import Page
@@ -69,6 +70,21 @@ def test_the_smallest_training_loss_of_each_task_and_kind_of_data_is_bold(add, r
     assert bold == ["2.0", "12.0", "4.0", "14.0"]
 
 
+def test_the_best_is_that_of_as_many_steps(add, read, write):
+    for hparam_set, num_steps, loss in (("A_20_R2", 20, 3), ("B_20_R2", 20, 4), ("C_1000_R2", 1000, 1)):
+        add("T", hparam_set, lrs=(0.1,), num_steps=num_steps, loss=loss, data_source="real")
+    add("T", "D_30_R2", num_steps=30, loss=np.nan, data_source="real")
+    page = write(read())
+    assert re.findall(r'class="number best" data-order="([\d.]+)"', page.html) == ["3.0", "1.0"]
+    assert (
+        "Best of 20 steps: A_20_R2 with SGD_lr0.1, train loss 3.000. All settings of 30 steps diverged. "
+        "Best of 1,000 steps: C_1000_R2 with SGD_lr0.1, train loss 1.000. T Training loss"
+        in page.text["tasks"]
+    )
+    text = write(read("T", "*_20_*")).text["tasks"]
+    assert text.startswith("Tasks T Best: A_20_R2 with SGD_lr0.1, train loss 3.000. T Training loss")
+
+
 def test_accuracy_has_a_column_only_if_it_was_recorded(add, read, write):
     add("T", accuracy=False)
     assert "accuracy" not in write(read()).text["summary"]
@@ -85,13 +101,39 @@ def test_words_stand_where_numbers_cannot(add, read, write):
     page = write([*read(), *read("None", SETS[1])])
     table, gaps = page.text["summary"], page.text["gaps"]
     assert "all diverged diverged diverged diverged diverged 4 of 4 not known 2 20" in table
-    assert "Bad AdamLR_20_R2 unreadable archive" in table
+    assert "Bad AdamLR_20_R2 unreadable" in table
     assert "None SGDLR_20_R2 no archive" in table
     assert "Unreadable 1 Bad-AdamLR_20_R2 `" in gaps
     assert "is not a readable npz file" in gaps
     assert "No archive 1 None-SGDLR_20_R2" in gaps
     assert "All settings diverged 1 Lost-AdamLR_20_R2" in gaps
-    assert "3 cells of 3 tasks; 2 without a readable archive; 4 of 4 trials diverged" in page.text[""]
+    assert "3 cells of 3 tasks; 2 without results; 4 of 4 trials diverged" in page.text[""]
+
+
+def test_any_reason_to_be_absent_is_told(add, read, write):
+    class Melted(Absent):
+        reason = "melted"
+
+    add(data_source="real")
+    melted = Melted(task="T", hparam_set="S_1_R1", url="a/T/S_1_R1.npz", error=StorageError("too hot"))
+    page = write([*read(), melted])
+    assert "T S_1_R1 melted" in page.text["summary"]
+    assert page.text["gaps"] == "Missing or diverged Melted 1 T-S_1_R1 too hot"
+    assert "2 cells of 1 task; 1 without results" in page.text[""]
+
+
+def test_a_session_that_recorded_nothing_tells_why(read, write, facts):
+    failed = facts(
+        failures=[("T-S-SGD_lr1", "no memory")], data={"MNIST": "STAND-IN"}, archives=[], curves=[]
+    )
+    page = write([], facts=failed)
+    assert set(page.text) == {"", "session", "gaps"}  # no stand-ins are shown
+    assert "no results; 1 setting failed" in page.text[""]
+    assert page.text["gaps"] == "Missing or diverged Failed 1 T-S-SGD_lr1 no memory"
+    page = write(read("T", SETS), facts=failed)
+    assert set(page.text) == {"", "session", "summary", "gaps"}
+    assert "T AdamLR_20_R2 no archive T SGDLR_20_R2 no archive" in page.text["summary"]
+    assert "2 cells of 1 task; 2 without results; 1 setting failed" in page.text[""]
 
 
 def test_a_loss_that_is_not_finite_beside_a_training_loss_that_is(add, read, write):
@@ -203,15 +245,15 @@ def test_a_page_may_lie_in_any_store(add, read):
     written = report.write_report(f"{root}/reports/report.html", read())
     assert written == (f"{root}/reports/report.html", [])
     page = Page(storage.read_bytes(written.url).decode())
-    assert "figures/T-curves-stand-in.svg" in page.hrefs
-    assert storage.read_bytes(f"{root}/reports/figures/T-curves-stand-in.png") == b"PNG T"
+    (figure,) = [href for href in page.hrefs if re.match(r"figures/T-curves-stand-in-.*\.png", href)]
+    assert storage.read_bytes(f"{root}/reports/{figure}") == b"PNG T"
 
 
 def test_a_page_in_this_folder_has_its_figures_beside_it(add, read, tmp_path, monkeypatch):
     add()
     monkeypatch.chdir(tmp_path)
     assert report.write_report("report.html", read()).problems == []
-    assert (tmp_path / "figures" / "T-lr-stand-in.svg").is_file()
+    assert len(list((tmp_path / "figures").glob("T-lr-stand-in-*.svg"))) == 1
 
 
 def test_a_page_that_cannot_be_written_is_an_error(tmp_path, read):

@@ -9,7 +9,7 @@ from optsuite.archives import write_archive
 SPLITS = ("train", "outer_valid", "test")
 
 
-def write(root, task, name, loss_HSE, *, eval_every=10, hparams=None, data_source=None):
+def write(root, task, name, loss_HSE, *, eval_every=10, hparams=None, data_source=None, train_loss=None):
     """Write an archive.
 
     Args:
@@ -20,6 +20,7 @@ def write(root, task, name, loss_HSE, *, eval_every=10, hparams=None, data_sourc
         eval_every: Steps from one evaluation to the next.
         hparams: Of each config; learning rates 0.001, 0.002, ... by default.
         data_source: Left out if None, as in the original's archives.
+        train_loss: Of the batches; that of the last evaluation by default.
     """
     loss_HSE = np.asarray(loss_HSE, np.float32)
     num_configs, num_seeds, num_evals = loss_HSE.shape
@@ -37,7 +38,9 @@ def write(root, task, name, loss_HSE, *, eval_every=10, hparams=None, data_sourc
     names = [[f"config{h}"] * num_seeds for h in range(num_configs)]
     texts = [[json.dumps({"hparams": hparams[h]})] * num_seeds for h in range(num_configs)]
     losses = {f"eval/{split}/loss": loss_HSE for split in SPLITS}
-    train_loss = np.repeat(loss_HSE, eval_every, axis=-1)[..., : len(steps)]
+    if train_loss is None:
+        train_loss = np.repeat(loss_HSE, eval_every, axis=-1)[..., : len(steps)]
+    train_loss = np.broadcast_to(train_loss, (num_configs, num_seeds, len(steps)))
     write_archive(
         task,
         name,

@@ -157,10 +157,11 @@ def test_axes_without_any_curve_still_say_why(root, write):
 def test_a_curve_that_breaks_off_is_said(root, write, value):
     """The average of the original does not come back either."""
     loss_HSE = falling(2, 1, num_configs=1, num_evals=101)
+    train_loss = np.ones(1001)  # of batches: the trials did not diverge
     loss_HSE[0, 1, 50] = value
-    write("Task", "SetA", loss_HSE)
+    write("Task", "SetA", loss_HSE, train_loss=train_loss)
     loss_HSE[0, :, 0] = value
-    write("Task", "SetB", loss_HSE)
+    write("Task", "SetB", loss_HSE, train_loss=train_loss)
     ax = vis.plot_tasks_and_sets("Task", ["SetA", "SetB"], root=root)
     assert words.legend(ax) == ["SetA (not finite from step 500)", "SetB (not finite from step 0)"]
     vis.render(ax, "png")
@@ -323,3 +324,13 @@ def test_results_are_drawn_as_names_are_plotted(root, write):
     plotted = vis.plot_tasks_and_sets("Task", ["SetA"], root=root)
     drawn = vis.draw_curves(statistics.read_results("Task", "SetA", root))
     assert vis.render(plotted, "png") == vis.render(drawn, "png")
+
+
+def test_bands_of_many_sets_are_fainter(root, write):
+    names = [f"Set{i:02}" for i in range(16)]
+    for name in names:
+        write("Task", name, falling(2, 1))
+    few = vis.plot_tasks_and_sets("Task", names[:8], root=root, alpha_on_confidence=0.2)
+    many = vis.plot_tasks_and_sets("Task", names, root=root, alpha_on_confidence=0.2)
+    assert {band.get_alpha() for band in few.collections} == {0.2}
+    assert {band.get_alpha() for band in many.collections} == {0.1}

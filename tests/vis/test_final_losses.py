@@ -64,6 +64,17 @@ def test_colors_compare_within_rows(root, cells):
     assert bold == ["1", "0.01"]
 
 
+def test_the_best_is_that_of_as_many_steps(root, write):
+    for name, loss, eval_every in (("SetA", 2.0, 10), ("SetB", 4.0, 10), ("SetC", 1.0, 100)):
+        write("Task", name, ending(loss), eval_every=eval_every)
+    ax = vis.plot_final_losses("Task", ["SetA", "SetB", "SetC"], root=root)
+    rgba = colors(ax)
+    np.testing.assert_array_equal(rgba[0, 0], rgba[0, 2])
+    assert rgba[0, 1].sum() < rgba[0, 0].sum()
+    assert [text.get_text() for text in ax.texts if text.get_fontweight() == "bold"] == ["2", "1"]
+    assert "above the best of the row\nwith as many steps" in words.everything(ax.figure)
+
+
 @pytest.mark.parametrize("losses", [(-2.0, -1.0), (0.0, 1.0), (5.0, 1e30)])
 def test_any_finite_losses_have_a_color(root, write, losses):
     for name, loss in zip(NAMES, losses, strict=False):

@@ -150,3 +150,9 @@ def test_errors_are_in_words(root, two_sets):
         vis.plot_lr_sensitivity("Task", ["SetA", "SetB"], labels=["a", "b", "c"], root=root)
     with pytest.raises(ValueError, match="results of one task"):
         vis.draw_lr_sensitivity([])
+
+
+def test_a_set_whose_configs_differ_in_more_is_said(root, write):
+    write("Task", "SetA", final([[1.0], [2.0]]), hparams=[{"lr": 0.1, "eps": 1.0}, {"lr": 0.2, "eps": 2.0}])
+    ax = vis.plot_lr_sensitivity("Task", ["SetA"], root=root)
+    assert words.legend(ax) == ["SetA (more than the learning rate differs)"]

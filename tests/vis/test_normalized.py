@@ -5,6 +5,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from optsuite import statistics, vis
+from optsuite.normalizers import Normalizer
 from optsuite.storage import MissingFileError
 from tests.vis import words
 
@@ -120,6 +121,27 @@ def test_evaluations_that_differ_are_drawn_where_they_agree(root, write):
     ax = vis.plot_normalized("Task*", "SetA", NORMALIZERS, root=root)
     assert list(line_of(ax, "SetA").get_xdata()) == [0, 20, 40, 60, 80]
     assert "horizons: 80, 100 steps" in words.notes(ax)
+
+
+def test_all_is_cut_at_the_last_step_of_the_shortest_normalizer(root, write, cells):
+    def ending(horizon, task):
+        scale = Normalizer([0, horizon], [10, 10 - horizon * {"Task0": 0.01, "Task1": 0.02}[task]])
+        return {**NORMALIZERS, task: scale}
+
+    def draw(normalizers):
+        ax = vis.plot_normalized("Task*", ["SetA", "SetB"], normalizers, ema=0, root=root)
+        return {label: line_of(ax, label).get_xdata()[-1] for label in ("SetA", "SetB")}, ax
+
+    for normalizers in (ending(50, "Task0"), {**ending(50, "Task1"), "Task2": Normalizer([0, 1], [1, 0])}):
+        ends, ax = draw(normalizers)
+        assert ends == {"SetA": 50, "SetB": 50}
+        assert [0, 50] in [list(line.get_xdata()) for line in ax.lines]
+        assert "cut at step 50, the normalizer's last" in words.notes(ax)
+    for normalizers in (NORMALIZERS, ending(100, "Task0"), ending(1000, "Task1")):
+        ends, ax = draw(normalizers)
+        assert ends == {"SetA": 100, "SetB": 100}
+        assert [0, 100] in [list(line.get_xdata()) for line in ax.lines]
+        assert "cut" not in words.notes(ax)
 
 
 def test_stand_in_data_bear_a_watermark(root, write, cells):

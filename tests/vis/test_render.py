@@ -3,6 +3,7 @@
 import io
 import re
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -60,6 +61,28 @@ def test_ink_and_grid_of_an_svg_can_be_replaced(plot):
     # What is left: curves and their bands.
     strokes = set(re.findall(r"stroke: (#\w{6})", svg)) - {vis.INK, vis.GRID}
     assert len(strokes) == 2
+
+
+def test_letters_that_no_font_has_are_no_warning(plot):
+    ax = plot()
+    ax.set_title("\N{GRINNING FACE}")
+    assert vis.render(ax, "png").startswith(b"\x89PNG")  # warnings are errors here
+    assert "\N{GRINNING FACE}" in vis.render(ax, "svg").decode()
+
+
+def test_figures_without_pyplot_are_the_same_and_need_no_backend(plot, monkeypatch):
+    expected = [vis.render(plot(tasks), "png") for tasks in ("Task", ["Task"])]
+    plt.close("all")
+    monkeypatch.setitem(mpl.rcParams, "backend", "module://not_installed")
+    monkeypatch.setattr(plt, "_backend_mod", None)  # as before the first figure
+    with pytest.raises(ModuleNotFoundError):
+        plot()
+    with vis.without_pyplot():
+        assert [vis.render(plot(tasks), "png") for tasks in ("Task", ["Task"])] == expected
+    assert plt.get_fignums() == []
+    assert mpl.rcParams["backend"] == "module://not_installed"
+    with pytest.raises(ModuleNotFoundError):  # only inside
+        plot()
 
 
 def test_other_formats_are_refused(plot):
