@@ -428,10 +428,15 @@ class Summary(NamedTuple):
 
 
 def summarize(recorded: Sequence[Curve]) -> Summary:
-    """Summarise the repetitions of one config."""
+    """Summarise the repetitions of one config, by the rules of `statistics.summarize`."""
+    diverged = [_has_diverged(curve) for curve in recorded]
     final = {
-        split: float(np.mean([np.nan if c.is_diverged else c[f"eval/{split}/loss"][-1] for c in recorded]))
+        split: np.nan if any(diverged) else float(np.mean([c[f"eval/{split}/loss"][-1] for c in recorded]))
         for split in ("train", "outer_valid", "test")
         if all(f"eval/{split}/loss" in curve for curve in recorded)
     }
-    return Summary(final, sum(curve.is_diverged for curve in recorded), len(recorded))
+    return Summary(final, sum(diverged), len(recorded))
+
+
+def _has_diverged(curve: Curve) -> bool:
+    return curve.is_diverged or not all(np.isfinite(curve.get("eval/train/loss", [0.0])[-1:]))

@@ -17,7 +17,6 @@ from optsuite.curves import package_version
 from optsuite.errors import OptsuiteError
 from optsuite.plugin._terminal import Result
 from optsuite.statistics import Absent, Results
-from optsuite.tasks import get_task
 
 if TYPE_CHECKING:
     from optsuite.plugin._session import Session
@@ -50,34 +49,49 @@ class Built:
             return None
 
 
-def build(session: Session, results: Sequence[Result], *, with_report: bool) -> Built:
+def build(session: Session, results: Sequence[Result], built: Built, *, with_report: bool) -> None:
     """Make all that can be made of the curves.
 
     Args:
         session: The session.
         results: Of its settings.
+        built: Is told what was made.
         with_report: Draw figures and write the page too.
     """
-    built, shown, scales = Built(), list[Results | Absent](), _Scales()
-    for source, cells in _cells_by_source(session, results, built).items():
+    shown, scales = list[Results | Absent](), _Scales()
+    for source, cells in (built.attempt("archives", _cells_by_source, session, results, built) or {}).items():
         root = sweep.Store.at(*session.options.roots, source).archives
-        names = [(cell.task_name, cell.hparam_set.name) for cell in cells]
-        for cell in cells:
-            url = built.attempt(
-                f"archive of {cell.name}", sweep.archive_cell, cell, source, session.options.roots
-            )
-            built.num_archives += url is not None
-        updated = built.attempt("normalizers", normalizers.update, names, root)
+        complete = [_names(cell) for cell in cells if _archive(cell, source, session.options.roots, built)]
+        updated = built.attempt("normalizers", normalizers.update, complete, root)
         built.warnings += updated.problems if updated else []
         if with_report:
-            shown += built.attempt("results to report", statistics.read_cells, names, root) or []
-            for name, scale in (
-                built.attempt("scales to show", normalizers.load_for, names, root) or {}
-            ).items():
+            shown += built.attempt("results to report", statistics.read_cells, complete, root) or []
+            shown += [_incomplete(cell, root) for cell in cells if _names(cell) not in complete]
+            scales_here = (
+                built.attempt("scales to show", normalizers.load_for, complete, root, built.warnings) or {}
+            )
+            for name, scale in scales_here.items():
                 scales.setdefault(name, {}).update(scale)
     if with_report:
         built.report = built.attempt("report", _write_report, session, results, shown, scales, built)
-    return built
+
+
+def _names(cell: sweep.Cell) -> tuple[str, str]:
+    return cell.task_name, cell.hparam_set.name
+
+
+def _archive(cell: sweep.Cell, source: str, roots: tuple[str | None, str | None], built: Built) -> bool:
+    """Whether the cell is complete, and so archived."""
+    url = built.attempt(f"archive of {cell.name}", sweep.archive_cell, cell, source, roots)
+    built.num_archives += url is not None
+    return url is not None
+
+
+def _incomplete(cell: sweep.Cell, root: str) -> Absent:
+    """A cell that is not complete; an archive of it that is there is older than its curves."""
+    url = storage.archive_path(*_names(cell), root)
+    error = storage.MissingFileError(f"no archive of {cell.name}: some of its trials are not recorded")
+    return Absent(task=cell.task_name, hparam_set=cell.hparam_set.name, url=url, error=error)
 
 
 def _cells_by_source(
@@ -123,8 +137,6 @@ def _facts(session: Session, results: Sequence[Result], warnings: Sequence[str])
     from optsuite.report import SessionFacts
 
     stores = session.stores(result.source for result in results)
-    trained = sum(result.num_trained for result in results)
-    done = sum(result.summary.num_trials for result in results if result.summary)
     return SessionFacts(
         started=session.began,
         seconds=(datetime.now(UTC) - session.began).total_seconds(),
@@ -135,10 +147,10 @@ def _facts(session: Session, results: Sequence[Result], warnings: Sequence[str])
         | {name: package_version(name) for name in ("torch", "optsuite")},
         data={
             data.get_dataset(name).title: "real" if source == "real" else "STAND-IN"
-            for name, source in _sources(results).items()
+            for name, source in _sources(session, results).items()
         },
-        trained=trained,
-        recorded=done - trained,
+        trained=sum(result.num_trained for result in results),
+        recorded=sum(result.num_recorded for result in results),
         failures=[(f"{r.cell_name}-{r.label}", r.cause) for r in results if r.cause],
         left_out=[cell.name for cell in session.left_out],
         warnings=tuple(warnings),
@@ -147,9 +159,10 @@ def _facts(session: Session, results: Sequence[Result], warnings: Sequence[str])
     )
 
 
-def _sources(results: Sequence[Result]) -> dict[str, str]:
-    """Kind of data by dataset."""
-    return {get_task(result.task).dataset.dataset: result.source for result in results if result.source}
+def _sources(session: Session, results: Sequence[Result]) -> dict[str, str]:
+    """Kind of data by dataset, of the tasks that this process knows."""
+    known = {cell.task_name: cell.task for cell in session.matrix.cells}
+    return {known[r.task].dataset.dataset: r.source for r in results if r.source and r.task in known}
 
 
 def _device_words(device: torch.device) -> str:

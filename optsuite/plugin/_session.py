@@ -204,9 +204,11 @@ class Session:
 
     def after_tests(self, results: Sequence[Result], *, is_interrupted: bool) -> None:
         """Make archives, normalizers and the report; nothing of it fails the session."""
-        self.built = _after.build(
-            self, results, with_report=self.options.report == "on" and not is_interrupted
-        )
+        with_report = self.options.report == "on" and not is_interrupted
+        try:
+            _after.build(self, results, self.built, with_report=with_report)
+        except KeyboardInterrupt:
+            self.built.warnings.append("interrupted: what was left to archive, draw and report is not done")
 
     def summary_lines(self, results: Sequence[Result]) -> list[str]:
         """The summary in words."""
@@ -246,15 +248,17 @@ class CurveStore:
 
     def properties(self, setting: Setting) -> list[tuple[str, Any]]:
         """What a report says about a setting."""
-        outcomes = self._outcomes.get(setting.cell, {})
-        recorded = [c for t in setting.trials if isinstance(c := outcomes.get(t), Curve)]
+        outcomes, trials = self._outcomes.get(setting.cell, {}), setting.trials
+        recorded = [curve for trial in trials if isinstance(curve := outcomes.get(trial), Curve)]
+        num_trained = len(self._trained.intersection(trials))
         result = Result(
             task=setting.task_name,
             set=setting.hparam_set.name,
             label=setting.config.label,
             source=str(recorded[0]["data_source"]) if recorded else "",
-            summary=sweep.summarize(recorded) if len(recorded) == len(setting.trials) else None,
-            num_trained=len(self._trained.intersection(setting.trials)),
+            summary=sweep.summarize(recorded) if len(recorded) == len(trials) else None,
+            num_trained=num_trained,
+            num_recorded=len(recorded) - num_trained,
         )
         return result.properties()
 

@@ -38,6 +38,8 @@ class Result(NamedTuple):
     """None if a repetition is missing."""
     num_trained: int = 0
     """Repetitions that this session trained."""
+    num_recorded: int = 0
+    """Repetitions that were recorded before."""
     cause: str = ""
     """Why it failed; empty if it did not."""
 
@@ -52,7 +54,7 @@ class Result(NamedTuple):
         if self.summary is not None:
             named |= {f"final_{split}_loss": loss for split, loss in self.summary.final.items()}
             named |= {"diverged": self.summary.num_diverged, "trials": self.summary.num_trials}
-        named["trained"] = self.num_trained
+        named |= {"trained": self.num_trained, "recorded": self.num_recorded}
         return [(_PREFIX + name, value) for name, value in named.items()]
 
     @classmethod
@@ -72,9 +74,15 @@ class Result(NamedTuple):
         }
         has_summary = report.passed and "trials" in named
         summary = sweep.Summary(final, named["diverged"], named["trials"]) if has_summary else None
-        cause = _cause(report) if report.failed else ""
         return cls(
-            named["task"], named["set"], named["label"], named["data"], summary, named["trained"], cause
+            named["task"],
+            named["set"],
+            named["label"],
+            named["data"],
+            summary,
+            num_trained=named["trained"],
+            num_recorded=named["recorded"],
+            cause=_cause(report) if report.failed else "",
         )
 
 
@@ -183,7 +191,8 @@ def _loss(value: float | None) -> str:
 def places_lines(stores: Sequence[sweep.Store], num_archives: int, report: str | None = None) -> list[str]:
     """Where everything is."""
     lines = [f"curves in {s.curves}, archives in {s.archives}" for s in stores]
-    if not lines:
-        return []
-    page = [f"report: {report}"] if report else []
-    return ["", *lines, f"complete cells archived: {num_archives}", *page]
+    if lines:
+        lines.append(f"complete cells archived: {num_archives}")
+    if report:
+        lines.append(f"report: {report}")
+    return ["", *lines] if lines else []

@@ -14,7 +14,12 @@ def pages(bench):
 
 
 def figures(bench):
-    return {path.name: path.stat().st_mtime_ns for path in bench.path.glob("curves_reports/figures/*.*g")}
+    return {path.name: path.stat().st_mtime_ns for path in bench.path.glob("curves_reports/figures/*")}
+
+
+def stems(bench):
+    """Names of the figures without the fingerprints that they end in."""
+    return {f"{name[: name.rindex('-')]}.{name.rpartition('.')[2]}" for name in figures(bench)}
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "0"], ["-n", "2"]], ids=" ".join)
@@ -26,7 +31,7 @@ def test_a_session_writes_one_page_and_says_where(bench, workers):
     words = page.read_text()
     assert all(word in words for word in (TASK, SET, "SGD_lr0.1", "STAND-IN", "4 trained"))
     names = {f"{TASK}-{kind}-stand-in.{form}" for kind in ("curves", "lr") for form in ("png", "svg")}
-    assert names <= figures(bench).keys()
+    assert names <= stems(bench)
     assert "warning" not in text(result)
 
 
@@ -58,11 +63,12 @@ def test_what_was_trained_again_is_drawn_again(bench):
     curve = bench.curve_files[0]
     curve.write_bytes(b"damaged")
     bench.run("--opt-rerun=failed", report="on")
-    assert figures(bench).keys() == before.keys()
     # The same trial gives the same curve: there is nothing new to draw.
     assert figures(bench) == before
     bench.run("--opt-steps=20", sets="TinyLR_20_R2", report="on")
-    assert figures(bench)[f"{TASK}-curves-stand-in.svg"] != before[f"{TASK}-curves-stand-in.svg"]
+    after = figures(bench)
+    assert before.items() < after.items()
+    assert sum(name.startswith(f"{TASK}-curves-stand-in-") for name in after) == 4
 
 
 def test_a_figure_that_cannot_be_drawn_is_a_warning(bench, monkeypatch):
@@ -94,11 +100,49 @@ def test_a_cell_that_is_not_complete_is_said_to_be_missing(bench):
     assert CELL.partition("-")[2] in words
 
 
+def test_an_older_archive_is_not_shown_for_a_cell_that_is_not_complete_now(bench):
+    bench.run()
+    bench.curve_files[0].unlink()
+    bench.run("-k", "SGD_lr0.1", report="on")
+    (page,) = pages(bench)
+    assert len(bench.archive_files) == 1
+    assert "missing" in page.read_text().lower()
+    assert not figures(bench)
+
+
 def test_a_failure_is_on_the_page_with_its_cause(bench):
     result = bench.run(tasks="Breaks", report="on")
     result.assert_outcomes(failed=len(LABELS))
     (page,) = pages(bench)
     assert "the loss is broken" in page.read_text()
+    assert f"report: {page}" in text(result)
+
+
+def test_curves_of_a_test_that_failed_are_counted(bench):
+    bench.pytester.makepyfile(
+        test_mine="""
+        def test_mine(setting, curve_store):
+            assert not curve_store.curves(setting)
+        """
+    )
+    bench.run("test_mine.py", report="on").assert_outcomes(failed=len(LABELS))
+    bench.run("test_mine.py", report="on").assert_outcomes(failed=len(LABELS))
+    words = [page.read_text() for page in pages(bench)]
+    assert sum("4 trained, 0 recorded before" in page for page in words) == 1
+    assert sum("0 trained, 4 recorded before" in page for page in words) == 1
+
+
+def test_ctrl_c_while_reporting_keeps_the_summary(bench, monkeypatch):
+    from optsuite import report
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "write_report", interrupt)
+    result = bench.run(report="on")
+    assert result.ret == 0
+    assert "complete cells archived: 1" in text(result)
+    assert "warning: interrupted" in text(result)
 
 
 def test_normalizers_are_built_where_their_baselines_are_there(bench):
@@ -107,5 +151,5 @@ def test_normalizers_are_built_where_their_baselines_are_there(bench):
     assert file.name == "speedup_over_adam_10_R1.json"
     xs, ys = json.loads(file.read_text())[TASK]
     assert len(xs) == len(ys) == 512
-    assert f"{file.stem}-stand-in.svg" in figures(bench)
+    assert f"{file.stem}-stand-in.svg" in stems(bench)
     assert "warning" not in text(result)

@@ -119,6 +119,7 @@ def test_properties_are_flat_and_plain():
         "optsuite_diverged": 0,
         "optsuite_trials": 2,
         "optsuite_trained": 0,
+        "optsuite_recorded": 0,
     }
 
 
