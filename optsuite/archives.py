@@ -110,7 +110,8 @@ def build_archive(
 ) -> str | None:
     """Archive a cell if it is complete; leave an archive that holds the same already untouched.
 
-    With `trial_ids`, an archive of the very files that are there is found by their names, unread.
+    With `trial_ids`, an archive of the very files that are there is found by their names: it is read whole,
+    so that a damaged one is made anew, but no curve is.
 
     Repetition s is the newest curve with seed s. In folders written by the original, whose curves
     keep no seed, it is the s-th file by name.
@@ -134,12 +135,7 @@ def build_archive(
     dirs = _curve_dirs(task_name, hparam_set, root)
     if trial_ids is not None and _is_current(url, dirs, set(trial_ids), threads):
         return url
-    folders: list[_Files] = read_folders(dirs, threads=threads, clear_bad_files=clear_bad_files)
-    if trial_ids is not None:
-        folders = [
-            {file: arrays for file, arrays in files.items() if _is_one_of(arrays, trial_ids)}
-            for files in folders
-        ]
+    folders = _of_trials(read_folders(dirs, threads=threads, clear_bad_files=clear_bad_files), trial_ids)
     picked, missing = _pick(folders, hparam_set.repetitions)
     if any(missing):
         return None
@@ -154,7 +150,11 @@ def build_archive(
 
 
 def missing_repetitions(
-    task_name: str, hparam_set: _HParamSet, root: str | None = None, threads: int = _THREADS
+    task_name: str,
+    hparam_set: _HParamSet,
+    root: str | None = None,
+    threads: int = _THREADS,
+    trial_ids: Collection[str] | None = None,
 ) -> list[tuple[str, int]]:
     """What `build_archive` waits for: (config label, repetition), in the order of the set.
 
@@ -163,12 +163,13 @@ def missing_repetitions(
         hparam_set: The set.
         root: Root of the curves; `storage.baseline_dir()` if `None`.
         threads: Files read at a time; 0: one after the other.
+        trial_ids: The trials of the cell, as for `build_archive`. `None`: any.
 
     Raises:
         StorageError: The storage cannot be reached.
     """
     folders = read_folders(_curve_dirs(task_name, hparam_set, root), threads=threads)
-    _, missing = _pick(folders, hparam_set.repetitions)
+    _, missing = _pick(_of_trials(folders, trial_ids), hparam_set.repetitions)
     labels = [config.label for config in hparam_set.configs]
     return [(label, s) for label, lacks in zip(labels, missing, strict=True) for s in lacks]
 
@@ -241,8 +242,8 @@ def find_cells(
     """Names of tasks crossed with names of sets, where either may be globs over what is archived.
 
     A name that is no glob stays whether or not there is an archive, and so does a glob that matches nothing:
-    reading them says what is missing. But where globs of sets match nothing in a task that a glob found,
-    they are left out, unless nothing else is found.
+    reading them says what is missing. But a glob of sets that matches in some tasks is left out of those
+    others that a glob found.
 
     Args:
         tasks: One or more names or globs.
@@ -263,8 +264,12 @@ def find_cells(
     )
     cells = [(task, name) for task, names in zip(task_names, set_names, strict=True) for name in names]
     named = [tasks] if isinstance(tasks, str) else tasks
-    found = [(task, name) for task, name in cells if task in named or not storage.is_glob(name)]
-    return found or cells
+    everywhere = set.intersection(*map(set, set_names)) if set_names else set[str]()  # also idle globs
+    return [
+        (task, name)
+        for task, name in cells
+        if task in named or name in everywhere or not storage.is_glob(name)
+    ]
 
 
 def delete_archive(archive_name: str, task_name: str, root: str | None = None) -> None:
@@ -304,9 +309,9 @@ def _curve_dirs(task_name: str, hparam_set: _HParamSet, root: str | None) -> lis
 
 
 def _is_current(url: str, dirs: Sequence[str], trial_ids: Collection[str], threads: int) -> bool:
-    """Whether an archive was made of the newest file of each trial."""
+    """Whether an archive is whole and was made of the newest file of each trial."""
     try:
-        archived = storage.read_npz(url, {"curve_file"})["curve_file"]
+        archived = storage.read_npz(url)["curve_file"]  # all of it, so that every checksum is verified
     except (StorageError, KeyError):
         return False
     listings = storage.thread_map(lambda url: storage.list_files(url, ".curves"), dirs, threads)
@@ -334,8 +339,13 @@ def _pick(folders: Sequence[_Files], repetitions: int) -> tuple[list[dict[int, s
     return min(options, key=lambda option: sum(map(len, option[1])))  # ours, if they are equal
 
 
-def _is_one_of(arrays: Mapping[str, Array], trial_ids: Collection[str]) -> bool:
-    return "trial_id" not in arrays or str(arrays["trial_id"]) in trial_ids
+def _of_trials(folders: list[_Files], trial_ids: Collection[str] | None) -> list[_Files]:
+    """Leave out curves of ours that are of other trials."""
+
+    def is_one(arrays: Mapping[str, Array]) -> bool:
+        return trial_ids is None or "trial_id" not in arrays or str(arrays["trial_id"]) in trial_ids
+
+    return [{url: arrays for url, arrays in files.items() if is_one(arrays)} for files in folders]
 
 
 def _by_seed(files: _Files) -> dict[int, str]:

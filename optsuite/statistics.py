@@ -1,8 +1,9 @@
 """What an archive says about its cell: final losses, the best config, what diverged.
 
 The best config has the smallest loss in the last evaluation on training data, mean over seeds, as in
-learned_optimization (`baselines/vis.py`). A mean that is not finite ranks behind every finite one; where
-none is finite there is no best config.
+learned_optimization (`baselines/vis.py`). A seed that diverged makes the mean NaN, also if it did so after
+the last evaluation. A mean that is not finite ranks behind every finite one; where none is finite there is
+no best config.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from optsuite import storage
 from optsuite.archives import find_cells
-from optsuite.errors import OptsuiteError
+from optsuite.errors import OptsuiteError, StorageError
 from optsuite.hparam_sets import HparamValue, get_hparam_set
 from optsuite.storage import CorruptFileError, MissingFileError
 
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 __all__ = [
     "EVAL_SPLITS",
     "Absent",
+    "NotEvaluatedError",
     "Results",
     "Setting",
     "best_config",
     "check_curves",
     "ema",
+    "has_evaluations",
     "read_cells",
     "read_results",
     "require_any",
@@ -42,9 +45,18 @@ __all__ = [
 
 EVAL_SPLITS = ("train", "outer_valid", "test")
 
-_FACTS = frozenset({"opt_name", "gin_operative_config", "seed", "data_source", "seconds_per_step"})
+# What is used of an archive besides its curves, and the kinds of dtype that it may have.
+_FACTS = {
+    **dict.fromkeys(("opt_name", "gin_operative_config", "data_source"), "U"),
+    **dict.fromkeys(("seed", "eval_batches"), "iu"),
+    "seconds_per_step": "iuf",
+}
 _METRICS = tuple(f"eval/{split}/{metric}" for split in EVAL_SPLITS for metric in ("loss", "accuracy"))
 _KEYS = frozenset({"train/loss", "eval/xs", *_METRICS, *_FACTS})
+
+
+class NotEvaluatedError(StorageError):
+    """An archive whose trials were trained without evaluations, so that nothing tells how good they are."""
 
 
 def ema(values: Array, decay: float) -> Array:
@@ -104,7 +116,7 @@ class Results:
     eval_xs: Array
     """(E,), int64, the steps of the evaluations."""
     final: Mapping[str, Array]
-    """(H, S), each metric in the last evaluation."""
+    """(H, S), each metric in the last evaluation; NaN of trials that diverged."""
     best: int | None
     """Index of the best config; None if all configs diverged."""
     best_curves: Mapping[str, Array]
@@ -133,17 +145,19 @@ class Results:
 
 @dataclass(frozen=True, kw_only=True)
 class Absent:
-    """A cell without a readable archive."""
+    """A cell without an archive that can be summarised."""
 
     task: str
     hparam_set: str
     url: str
-    error: CorruptFileError | MissingFileError
+    error: StorageError
 
     @property
     def reason(self) -> str:
-        """One word: `missing` or `unreadable`."""
-        return "missing" if isinstance(self.error, MissingFileError) else "unreadable"
+        """In words: `missing`, `not evaluated` or `unreadable`."""
+        if isinstance(self.error, MissingFileError):
+            return "missing"
+        return "not evaluated" if isinstance(self.error, NotEvaluatedError) else "unreadable"
 
 
 def read_results(
@@ -161,10 +175,7 @@ def read_cells(cells: Iterable[tuple[str, str]], root: str | None = None) -> lis
         root: Root of the archives; `storage.archives_dir()` if `None`.
 
     Returns:
-        One a cell, in their order; a bad file does not cost the others.
-
-    Raises:
-        StorageError: The storage cannot be reached.
+        One a cell, in their order; one that cannot be read does not cost the others.
     """
     return storage.thread_map(lambda cell: _read(*cell, root), cells)
 
@@ -182,9 +193,10 @@ def require_any(results: list[Results | Absent], root: str | None = None) -> lis
     if not all(isinstance(result, Absent) and result.reason == "missing" for result in results):
         return results
     root = storage.archives_dir() if root is None else storage.clean_root(root)
-    named = ", ".join(f"`{result.hparam_set}` of `{result.task}`" for result in results[:3])
-    cells = f" of {named}" if results else ""
-    more = f" and {len(results) - 3} more" if len(results) > 3 else ""
+    asked = [(result.task, result.hparam_set) for result in results]
+    named = ", ".join(f"`{hparam_set}` of `{task}`" for task, hparam_set in asked[:3])
+    cells = "" if asked in ([], [("*", "*")]) else f" of {named}"
+    more = f" and {len(asked) - 3} more" if len(asked) > 3 else ""
     there = storage.list_folders(f"{root}_synthetic")
     hint = f"; there are archives of results on stand-in data in `{root}_synthetic`" if there else ""
     raise MissingFileError(f"no archives{cells}{more} in `{root}`{hint}")
@@ -197,7 +209,7 @@ def _read(task: str, hparam_set: str, root: str | None) -> Results | Absent:
     except MissingFileError:
         error = MissingFileError(f"no archive of `{hparam_set}` for task `{task}` at `{url}`")
         return Absent(task=task, hparam_set=hparam_set, url=url, error=error)
-    except CorruptFileError as error:
+    except StorageError as error:  # also of this file alone: no permission, a folder in its place
         return Absent(task=task, hparam_set=hparam_set, url=url, error=error)
 
 
@@ -211,34 +223,55 @@ def summarize(archive: Mapping[str, Array], task: str, hparam_set: str, url: str
         url: Where the archive lies, for errors.
 
     Raises:
-        CorruptFileError: A key is missing or of a wrong shape.
+        CorruptFileError: A key is missing, of a wrong shape or no numbers.
+        NotEvaluatedError: There are no evaluations.
     """
     check_curves(archive, url, ("eval/xs", "eval/train/loss"))
     metrics = {key: archive[key] for key in _METRICS if key in archive}
     check_curves(archive, url, metrics)
-    final = {key: values[..., -1] for key, values in metrics.items()}
+    diverged = ~(
+        np.isfinite(archive["train/loss"]).all(-1) & np.isfinite(archive["eval/train/loss"][..., -1])
+    )
+    final = {key: np.where(diverged, np.nan, values[..., -1]) for key, values in metrics.items()}
     best = best_config(final["eval/train/loss"])
     seconds = archive.get("seconds_per_step")
     return Results(
         task=task,
         hparam_set=hparam_set,
         url=url,
-        data_source=str(archive["data_source"].flat[0]) if "data_source" in archive else None,
+        data_source=_data_source(archive),
         settings=settings(archive, hparam_set),
         num_steps=archive["train/loss"].shape[-1] - 1,
         eval_xs=archive["eval/xs"][0, 0],
         final=final,
         best=best,
         best_curves={} if best is None else {key: values[best] for key, values in metrics.items()},
-        diverged=~(np.isfinite(archive["train/loss"]).all(-1) & np.isfinite(final["eval/train/loss"])),
+        diverged=diverged,
         seconds_per_step=None if seconds is None or np.isnan(seconds).all() else float(np.nanmean(seconds)),
     )
+
+
+def _data_source(archive: Mapping[str, Array]) -> str | None:
+    """One trial on stand-in data makes all of it a stand-in."""
+    kinds = [str(kind) for kind in archive["data_source"].flat] if "data_source" in archive else []
+    return next((kind for kind in kinds if kind != "real"), kinds[0] if kinds else None)
+
+
+def has_evaluations(archive: Mapping[str, Array]) -> bool:
+    """Whether an archive has evaluations, or should: not if it was made with `eval_batches=0`.
+
+    Args:
+        archive: Its arrays; `eval_batches` must be among them if it is there.
+    """
+    has_some = any(key.startswith("eval/") for key in archive)
+    return has_some or "eval_batches" not in archive or not np.all(archive["eval_batches"] == 0)
 
 
 def check_curves(archive: Mapping[str, Array], url: str, keys: Iterable[str]) -> None:
     """Check that curves are there and stacked: (H, S, points), equally long ones under `train/` and `eval/`.
 
-    Of what else is used of an archive, that it is stacked likewise, (H, S).
+    Of what else is used of an archive, that it is stacked likewise, (H, S). Of all, that it is numbers or
+    text as it should be.
 
     Args:
         archive: Its arrays.
@@ -247,9 +280,14 @@ def check_curves(archive: Mapping[str, Array], url: str, keys: Iterable[str]) ->
 
     Raises:
         CorruptFileError: Names the file and the key.
+        NotEvaluatedError: The curves that are not there are evaluations, and nothing was evaluated.
     """
     keys = ("train/loss", *keys)
     if lacking := [key for key in keys if key not in archive]:
+        if all(key.startswith("eval/") for key in lacking) and not has_evaluations(archive):
+            raise NotEvaluatedError(
+                f"`{url}` was not evaluated (eval_batches=0): it lacks {', '.join(lacking)}"
+            )
         raise CorruptFileError(
             f"`{url}` is no complete archive: it lacks {', '.join(lacking)} (it has {', '.join(archive)})"
         )
@@ -264,12 +302,20 @@ def check_curves(archive: Mapping[str, Array], url: str, keys: Iterable[str]) ->
                 f"`{url}` is no archive: `{key}` needs shape (configs, repetitions, points), "
                 f"here {needed}, got {shape}"
             )
-    for key in sorted(_FACTS & archive.keys()):
+        _check_kind(archive[key], "iuf", key, url)
+    for key in sorted(_FACTS.keys() & archive.keys()):
         if archive[key].shape != leading:
             raise CorruptFileError(
                 f"`{url}` is no archive: `{key}` needs shape (configs, repetitions), "
                 f"here {leading}, got {archive[key].shape}"
             )
+        _check_kind(archive[key], _FACTS[key], key, url)
+
+
+def _check_kind(values: Array, kinds: str, key: str, url: str) -> None:
+    if values.dtype.kind not in kinds:
+        needed = {"U": "text", "iu": "integers"}.get(kinds, "numbers")
+        raise CorruptFileError(f"`{url}` is no archive: `{key}` needs {needed}, got {values.dtype}")
 
 
 def settings(archive: Mapping[str, Array], hparam_set: str) -> tuple[Setting, ...]:
@@ -302,7 +348,8 @@ def setting_of(opt_name: str, config_text: str) -> Setting:
         config_text: Ours is JSON; the original's is Gin, with the label and the learning rate in it.
     """
     try:
-        return Setting(opt_name, json.loads(config_text)["hparams"])
+        hparams = {**json.loads(config_text)["hparams"]}
+        return Setting(opt_name, {k: v for k, v in hparams.items() if isinstance(v, float | int | str)})
     except (ValueError, LookupError, TypeError):
         label = re.search(r"^inner_train_task\.opt_name = '([^']+)'", config_text, re.MULTILINE)
         lr = re.search(r"^\w+\.learning_rate = ([-+.\de]+)$", config_text, re.MULTILINE)

@@ -5,21 +5,23 @@ Names are categoricals, so that millions of rows fit and group fast; losses are 
 
 from __future__ import annotations
 
+import fnmatch
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from optsuite import archives, curves, storage
-from optsuite.errors import StorageError
+from optsuite.errors import StorageError, UnknownNameError
 from optsuite.statistics import (
     EVAL_SPLITS,
     Absent,
     Results,
     Setting,
     check_curves,
+    has_evaluations,
     read_results,
     require_any,
     setting_of,
@@ -51,7 +53,8 @@ def archive_table(
         tasks: Names or globs of tasks.
         sets: Names or globs of hparam sets.
         root: Root of the archives; `storage.archives_dir()` if `None`.
-        splits: Some of `SPLITS`. Without `batch` there are far fewer rows.
+        splits: Some of `SPLITS`. Without `batch` there are far fewer rows; archives without evaluations have
+            no others.
 
     Returns:
         Columns `task`, `set`, `config`, one a hyperparameter (`lr`, ...; NaN where a config has none),
@@ -62,6 +65,7 @@ def archive_table(
     Raises:
         MissingFileError: An archive that was named is not there; the message names all.
         CorruptFileError: An archive is damaged or lacks a key; names file and key.
+        NotEvaluatedError: `splits` has no `batch`, and an archive no evaluations; names file and key.
         StorageError: The storage cannot be reached.
         ValueError: An unknown split, or none.
     """
@@ -101,13 +105,15 @@ def curves_table(
         CorruptFileWarning: Names the files that could not be read.
 
     Raises:
-        MissingFileError: There are no curves.
+        MissingFileError: There are no curves, or a name or glob of `tasks`, or of `configs` in all of these
+            tasks, matches no folder; says what there is.
         StorageError: The storage cannot be reached.
         ValueError: An unknown split, or none.
     """
     check_splits(splits)
     root = storage.baseline_dir() if root is None else storage.clean_root(root)
     folders = curves.find_folders(tasks, configs, root)
+    _check_matches(tasks, configs, folders, root)
     read = curves.read_folders([storage.join_url(root, *names) for names in folders], threads=32)
     parts = [
         _of_curve(arrays, names, repetition, url)
@@ -143,8 +149,8 @@ def summarize_results(results: Sequence[Results | Absent]) -> pd.DataFrame:
     """One row per cell, also of those without a readable archive.
 
     Returns:
-        Columns `task`, `set`, `data_source`; `status`: `complete`, `all diverged`, `missing` or
-        `unreadable:` and why; `best_config`; `<split>_<metric>_{mean,min,max}` over seeds of the best
+        Columns `task`, `set`, `data_source`; `status`: `complete`, `all diverged`, `not evaluated`, `missing`
+        or `unreadable:` and why; `best_config`; `<split>_<metric>_{mean,min,max}` over seeds of the best
         config's last evaluation, for the splits `train`, `outer_valid` and `test` and the metrics `loss` and
         `accuracy`; counts `diverged`, `trials`, `configs`, `repetitions`, `num_steps`; `steps_per_s`,
         steps of one trial a second of wall-clock time. What is not known is missing.
@@ -189,6 +195,37 @@ def check_splits(splits: Sequence[str]) -> None:
         )
 
 
+def _check_matches(
+    tasks: str | Sequence[str],
+    configs: str | Sequence[str],
+    folders: Sequence[tuple[str, str, str]],
+    root: str,
+) -> None:
+    """Raise MissingFileError for names and globs that match no folder at all."""
+    tasks, configs = ([names] if isinstance(names, str) else names for names in (tasks, configs))
+    found_tasks, found_configs = ([names[i] for names in folders] for i in (0, 1))
+    if not (_idle(tasks, found_tasks) or _idle(configs, found_configs)):
+        return
+    there = storage.list_folders(root)
+    if not there:
+        raise MissingFileError(f"there are no curves in `{root}`")
+    asked = storage.expand_globs(tasks, lambda: there)
+    listings = storage.thread_map(lambda task: storage.list_folders(storage.join_url(root, task)), asked)
+    labels = {label for listing in listings for label in listing}
+    # Where no task is there, its configs are not to blame.
+    unknown = [UnknownNameError(f"task (in `{root}`)", name, there) for name in _idle(tasks, there)]
+    if labels:
+        unknown += [
+            UnknownNameError("config of these tasks", name, labels) for name in _idle(configs, labels)
+        ]
+    if unknown:
+        raise MissingFileError("\n".join(map(str, unknown)))
+
+
+def _idle(names: Sequence[str], there: Collection[str]) -> list[str]:
+    return [name for name in names if not fnmatch.filter(there, name)]
+
+
 class _Trials(NamedTuple):
     """Trials that were recorded alike."""
 
@@ -199,7 +236,7 @@ class _Trials(NamedTuple):
 
 def _keys_of(splits: Sequence[str]) -> frozenset[str]:
     evaluated = (f"eval/{split}/{metric}" for split in splits for metric in _METRICS)
-    about = ("opt_name", "gin_operative_config", "seed", "data_source")
+    about = ("opt_name", "gin_operative_config", "seed", "data_source", "eval_batches")
     return frozenset((*_needed(splits), "train/loss", *evaluated, *about))
 
 
@@ -218,7 +255,8 @@ def _load(
     except MissingFileError:
         return MissingFileError(f"no archive of `{hparam_set}` for task `{task}` at `{url}`")
     more = (key for key in archive if key.startswith("eval/"))
-    check_curves(archive, url, dict.fromkeys([*_needed(splits), *more]))
+    has_batches_alone = "batch" in splits and not has_evaluations(archive)
+    check_curves(archive, url, dict.fromkeys([*_needed(["batch"] if has_batches_alone else splits), *more]))
     num_configs, repetitions = archive["train/loss"].shape[:2]
     known = settings(archive, hparam_set)
     facts: list[dict[str, object]] = [
@@ -330,8 +368,8 @@ def _summary_columns() -> list[str]:
 def _summary_row(result: Results | Absent) -> dict[str, object]:
     row: dict[str, object] = {"task": result.task, "set": result.hparam_set}
     if isinstance(result, Absent):
-        is_missing = result.reason == "missing"
-        return {**row, "status": "missing" if is_missing else f"unreadable: {result.error}"}
+        why = f": {result.error}" if result.reason == "unreadable" else ""
+        return {**row, "status": f"{result.reason}{why}"}
     num_configs, repetitions = result.diverged.shape
     finals = {} if result.best is None else {k: values[result.best] for k, values in result.final.items()}
     return {

@@ -175,6 +175,13 @@ def test_seeds_beyond_the_sets_do_not_stand_in(root):
     assert archives.missing_repetitions(TASK, hparam_set(labels=LABELS[:1]), root) == [(LABELS[0], 1)]
 
 
+def test_curves_of_other_trials_are_missing_if_the_trials_are_told(root):
+    fill(root)
+    others = IDS - {str(example(LABELS[1], 0)["trial_id"])}
+    assert archives.missing_repetitions(TASK, hparam_set(), root, trial_ids=others) == [(LABELS[1], 0)]
+    assert archives.build_archive(TASK, hparam_set(), root, root, trial_ids=others) is None
+
+
 def test_the_newest_curve_of_a_seed_is_archived(root):
     folder = fill(root)[LABELS[0], 0].rpartition("/")[0]
     newer = example(value=77)
@@ -313,13 +320,17 @@ def test_other_trials_of_the_same_seed_are_left_alone(root, clock):
     assert storage.read_npz(build(root, trial_ids=None))["train/loss"][0, 0, 0] == 9999
 
 
-@pytest.mark.parametrize("damage", ["truncated", "foreign", "older"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "older"])
 def test_a_damaged_archive_is_rebuilt(root, damage):
     fill(root)
     url = build(root)
     whole = storage.read_npz(url)
     if damage == "truncated":
         storage.write_bytes(url, storage.read_bytes(url)[:-200])
+    elif damage == "flipped":  # a bit of an array that says nothing about files
+        content = bytearray(storage.read_bytes(url))
+        content[content.index(b"eval/train/loss.npy") + 60] ^= 1
+        storage.write_bytes(url, bytes(content))
     elif damage == "foreign":
         storage.write_npz(url, {"a": 1})
     else:  # written before archives held the names of files
@@ -428,6 +439,7 @@ def fill_archives(root):
         (["[CM]*", "MLP"], "S*", ["Conv/SGDLR_20_R2", "MLP/S*"], ["", "Conv", "MLP"]),
         ("[CM]*", "Q*", ["Conv/Q*", "MLP/Q*"], ["", "Conv", "MLP"]),
         ("[CM]*", ["S*", "Q"], ["Conv/SGDLR_20_R2", "Conv/Q", "MLP/Q"], ["", "Conv", "MLP"]),
+        ("[CM]*", ["SGD*", "Q*"], ["Conv/SGDLR_20_R2", "Conv/Q*", "MLP/Q*"], ["", "Conv", "MLP"]),
         ([], "S", [], []),
         ("MLP", [], [], []),
     ],

@@ -435,6 +435,8 @@ def test_an_update_replaces_and_keeps_the_rest(root):
     loaded = normalizers.load(updated.urls[SHORT[0]])
     assert loaded[TASK].xs.size == 512
     assert loaded["Other"].xs.size == 4
+    assert updated.problems == [f"replaced the normalizers of {TASK} in `{updated.urls[SHORT[0]]}`"]
+    assert normalizers.update([(TASK, "AdamLR_30_R2")], root).problems == []
 
 
 def test_an_update_reads_each_archive_once_and_no_more_of_it_than_it_needs(root, monkeypatch):
@@ -448,7 +450,7 @@ def test_an_update_reads_each_archive_once_and_no_more_of_it_than_it_needs(root,
     monkeypatch.setattr(storage, "read_npz", record)
     normalizers.update([(TASK, "AdamLR_30_R2"), (TASK, "RAdamLR_30_R2")], root)
     assert sorted(name for name, _ in reads) == sorted(f"{family}_30_R2.npz" for family in BASELINES)
-    assert all(keys == {"eval/xs", "eval/train/loss", "train/loss"} for _, keys in reads)
+    assert all(keys == {"eval/xs", "eval/train/loss", "train/loss", "eval_batches"} for _, keys in reads)
 
 
 def test_without_archives_an_update_makes_nothing(root):
@@ -479,3 +481,21 @@ def test_a_torn_file_is_a_problem_and_is_left_for_the_user(root):
     assert f"{SHORT[0]}.json` is no file of normalizers" in updated.problems[0]
     assert get(f"{root}/{SHORT[0]}.json") == b"bad"
     assert list(normalizers.load(updated.urls[SHORT[1]])) == [TASK]
+
+
+def test_a_torn_file_does_not_cost_the_others(root):
+    normalizers.write({TASK: EXAMPLE}, f"{root}/{SHORT[0]}.json")
+    put(f"{root}/{SHORT[1]}.json", b"bad")
+    problems = []
+    loaded = normalizers.load_for([(TASK, "AdamLR_30_R2")], root, problems)
+    assert list(loaded) == SHORT[:1]
+    assert len(problems) == 1
+    assert f"{SHORT[1]}.json is no file of normalizers" in problems[0].replace("`", "")
+    with pytest.raises(storage.CorruptFileError, match=SHORT[1]):
+        normalizers.load_for([(TASK, "AdamLR_30_R2")], root)
+
+
+def test_an_empty_file_says_that_it_is_empty(root):
+    put(f"{root}/{SHORT[0]}.json", b"{}")
+    with pytest.raises(UnknownNameError, match=r"`T`: valid names are none: the file is empty$"):
+        normalizers.load(f"{root}/{SHORT[0]}.json")["T"]

@@ -149,6 +149,9 @@ def test_results_of_ours_know_accuracy_data_source_and_time():
     assert result.best_curves["eval/outer_valid/accuracy"].shape == (3, 3)
     assert summarize(make_archive(sgd(0.1))).seconds_per_step is None
     assert not summarize(make_archive(sgd(0.1), data_source="real")).is_stand_in
+    archive["data_source"][...] = "real"
+    archive["data_source"][1, 2] = "synthetic"  # one trial is enough
+    assert summarize(archive).data_source == "synthetic"
 
 
 def test_trials_diverge_in_training_or_in_the_last_evaluation():
@@ -158,7 +161,7 @@ def test_trials_diverge_in_training_or_in_the_last_evaluation():
     archive["eval/test/loss"][3, 0, -1] = NAN
     result = summarize(archive)
     assert result.diverged.tolist() == [[False, True], [False, True], [True, False], [False, False]]
-    assert result.best == 0
+    assert result.best == 3
 
 
 def test_where_all_diverged_there_is_no_best_config():
@@ -187,6 +190,10 @@ def test_our_configs_are_told_by_their_json():
     )
 
 
+def test_a_hyperparameter_that_is_no_number_or_word_is_left_out():
+    assert statistics.setting_of("a", '{"hparams": {"lr": [1], "b": null, "c": "x"}}').hparams == {"c": "x"}
+
+
 GIN = """
 # Parameters for Adam:
 Adam.beta1 = 0.9
@@ -205,7 +212,18 @@ def test_the_originals_configs_are_told_by_their_gin(lr):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "SGD_lr1", "3", "null", '"hparams"', '{"lr": 1}', "[1]", "Adam.learning_rate = @Decay()"]
+    "text",
+    [
+        "",
+        "SGD_lr1",
+        "3",
+        "null",
+        '"hparams"',
+        '{"lr": 1}',
+        "[1]",
+        '{"hparams": [1]}',
+        "Adam.learning_rate = @Decay()",
+    ],
 )
 def test_a_config_of_unknown_text_has_its_recorded_name(text):
     assert statistics.setting_of("Mine", text) == Setting("Mine", {})
@@ -251,6 +269,28 @@ def test_a_bad_archive_does_not_cost_the_others(root):
     assert statistics.require_any(results, root) is results
 
 
+def test_an_archive_without_evaluations_is_told_from_a_damaged_one(root):
+    archive = make_archive(sgd(1), eval_batches=0, eval_metrics={})
+    archives.write_archive(TASK, "None", archive, root)
+    archives.write_archive(TASK, "Some", {**archive, "eval/xs": np.zeros((1, 2, 3), int)}, root)
+    no_plan = {key: array for key, array in archive.items() if key != "eval_batches"}
+    archives.write_archive(TASK, "Planless", no_plan, root)
+    results = statistics.read_results(TASK, ["None", "Some", "Planless"], root)
+    assert [result.reason for result in results] == ["not evaluated", "unreadable", "unreadable"]
+    assert "None.npz` was not evaluated (eval_batches=0): it lacks eval/xs" in str(results[0].error)
+    assert "Some.npz` is no complete archive: it lacks eval/train/loss" in str(results[1].error)
+
+
+def test_a_folder_in_place_of_an_archive_does_not_cost_the_others(tmp_path):
+    root = str(tmp_path)
+    archives.write_archive(TASK, "Good", make_archive(sgd(1)), root)
+    (tmp_path / TASK / "Bad.npz").mkdir()
+    bad, good = statistics.read_results(TASK, "*", root)
+    assert isinstance(good, Results)
+    assert bad.reason == "unreadable"
+    assert "Bad.npz" in str(bad.error)
+
+
 def test_cells_are_read_in_their_order_as_often_as_asked():
     root = f"memory://{uuid.uuid4().hex}"
     for name in ("A", "B"):
@@ -269,6 +309,8 @@ def test_no_archive_at_all_is_an_error_that_names_what_was_asked(root):
         statistics.require_any(statistics.read_results("T", list("ABCDE"), root), f"{root}/")
     with pytest.raises(MissingFileError, match=rf"^no archives in `{root}`$"):
         statistics.require_any([], root)
+    with pytest.raises(MissingFileError, match=rf"^no archives in `{root}`$"):
+        statistics.require_any(statistics.read_results("*", "*", root), root)
 
 
 def test_no_archive_at_all_points_to_those_on_stand_ins(root, monkeypatch):
@@ -298,6 +340,10 @@ def test_no_archive_at_all_points_to_those_on_stand_ins(root, monkeypatch):
         ({"opt_name": np.array(["a", "b"])}, r"`opt_name` needs .*here \(2, 2\), got \(2,\)"),
         ({"data_source": "real"}, r"`data_source` needs .*got \(\)"),
         ({"seconds_per_step": np.zeros((0,))}, r"`seconds_per_step` needs .*got \(0,\)"),
+        ({"train/loss": np.full((2, 2, 21), "x")}, r"`train/loss` needs numbers, got <U1"),
+        ({"eval/train/loss": np.full((2, 2, 3), "x")}, r"`eval/train/loss` needs numbers, got <U1"),
+        ({"seed": np.full((2, 2), np.nan)}, r"`seed` needs integers, got float64"),
+        ({"opt_name": np.zeros((2, 2))}, r"`opt_name` needs text, got float64"),
     ],
 )
 def test_an_error_about_an_archive_names_file_and_key(changes, message):

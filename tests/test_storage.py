@@ -539,6 +539,7 @@ def test_an_unknown_protocol_is_named():
 def test_a_missing_package_prints_its_install_line(protocol, extra, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.setitem(sys.modules, "gcsfs", None)
+    monkeypatch.delitem(fsspec.registry._registry, protocol, raising=False)  # other tests may have the package
     for use in (storage.read_npz, storage.check_writable):
         with pytest.raises(StorageError, match=rf"pip install 'optsuite\[{extra}\]'"):
             use(f"{protocol}://bucket/a.npz")

@@ -18,6 +18,7 @@ from examples import (
 
 from optsuite import archives, curves, storage, tables
 from optsuite.errors import StorageError
+from optsuite.statistics import NotEvaluatedError
 from optsuite.storage import CorruptFileError, MissingFileError
 
 NAN = np.nan
@@ -177,6 +178,8 @@ def test_a_corrupt_archive_is_an_error_that_names_it(root):
         ({"eval/test/accuracy": np.zeros((2, 2, 4))}, ["test"], r"`eval/test/accuracy` needs .*2, 4\)"),
         ({"eval/test/loss_normalized": np.zeros((2, 2))}, ["test"], r"`eval/test/loss_normalized` needs"),
         ({"seed": np.zeros(2)}, ["test"], r"`seed` needs shape .*got \(2,\)"),
+        ({"seed": np.full((2, 2), "x")}, ["test"], r"`seed` needs integers, got <U1"),
+        ({"train/loss": np.full((2, 2, 21), "x")}, ["batch"], r"`train/loss` needs numbers, got <U1"),
     ],
 )
 def test_an_archive_without_a_fitting_key_is_an_error_that_names_both(folder, changes, splits, message):
@@ -197,11 +200,10 @@ def test_an_archive_without_evaluations_has_its_batches_alone(folder):
     archive = make_archive(ADAM, eval_batches=0, eval_metrics={})
     archives.write_archive(TASK, "S", archive, folder)
     assert_equals_archive(tables.archive_table(TASK, "S", folder, splits=["batch"]), archive, ["batch"])
-    with pytest.raises(CorruptFileError, match=r"S\.npz` .* lacks eval/xs, eval/train/loss"):
-        tables.archive_table(TASK, "S", folder)
-    (status,) = tables.summary_table(TASK, "S", folder)["status"]
-    assert status.startswith("unreadable: ")
-    assert "lacks eval/xs, eval/train/loss" in status
+    assert_equals_archive(tables.archive_table(TASK, "S", folder), archive, ["batch"])
+    with pytest.raises(NotEvaluatedError, match=r"S\.npz` .* lacks eval/xs, eval/test/loss"):
+        tables.archive_table(TASK, "S", folder, splits=["test"])
+    assert tables.summary_table(TASK, "S", folder)["status"].tolist() == ["not evaluated"]
 
 
 # Cells of different kinds in one table
@@ -345,7 +347,7 @@ def test_curves_are_chosen_by_names_and_globs(root, monkeypatch):
     monkeypatch.setenv("LOPT_BASELINE_DIR", root)
     for task in ("T", "U"):
         write_cell(root, {**ADAM, **sgd(1)}, task_name=task)
-    table = tables.curves_table("T", ["Adam_*", "Lion"], splits=["test"])
+    table = tables.curves_table("T", ["Adam_*", "*_lr0.1"], splits=["test"])
     assert set(table["task"]) == {"T"}
     assert set(table["config"]) == set(ADAM)
     assert set(table["split"]) == {"test"}
@@ -360,12 +362,31 @@ def test_corrupt_curves_are_left_out_and_told(root):
 
 
 def test_no_curves_at_all_are_an_error_that_names_what_was_asked(root):
-    message = rf"no curves of tasks '\*' and configs \['Adam\*'\] under `{root}`"
-    with pytest.raises(MissingFileError, match=message):
+    with pytest.raises(MissingFileError, match=rf"^there are no curves in `{root}`$"):
         tables.curves_table("*", ["Adam*"], root)
-    write_cell(root, sgd(1))
+    storage.write_bytes(write_cell(root, sgd(1), seeds=[0])[0], b"bad")
+    message = rf"no curves of tasks '\*' and configs \['SGD\*'\] under `{root}`"
+    with pytest.raises(MissingFileError, match=message), pytest.warns(curves.CorruptFileWarning):
+        tables.curves_table("*", ["SGD*"], root)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "configs", "message"),
+    [
+        ("*", ["Adam_lr*", "SDG_lr1"], r"^unknown config of these tasks `SDG_lr1`: did you mean SGD_lr1, "),
+        ("U", ["*", "Adam_lr*"], r"^unknown config of these tasks `Adam_lr\*`: did you mean SGD_lr1$"),
+        (["T", "Typo"], "*", r"^unknown task \(in `.*`\) `Typo`: valid names are T, U$"),
+        (["Q*", "Typo"], "x", r"^unknown task .* `Q\*`: .*\nunknown task .* `Typo`: .*$"),
+    ],
+)
+def test_a_name_or_glob_that_matches_nothing_is_an_error_that_says_what_there_is(
+    root, tasks, configs, message
+):
+    write_cell(root, ADAM, task_name="T")
+    write_cell(root, sgd(1), task_name="U")
     with pytest.raises(MissingFileError, match=message):
-        tables.curves_table("*", ["Adam*"], root)
+        tables.curves_table(tasks, configs, root)
+    assert tables.curves_table(["T", "U"], "SGD*", root)["task"].unique().tolist() == ["U"]
 
 
 def test_curves_without_evaluations_have_their_batches_alone(root):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import fnmatch
+import functools
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +15,7 @@ import numpy as np
 from optsuite import archives, normalizers, statistics, storage, sweep
 from optsuite.cli._text import Commands, print_table
 from optsuite.errors import OptsuiteError
-from optsuite.hparam_sets import get_hparam_set, list_hparam_sets
+from optsuite.hparam_sets import Schedule, get_family, get_hparam_set, list_families, list_hparam_sets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +27,7 @@ _MOST_NAMED = 3  # of the repetitions that an archive lacks
 _SUMMARY = {
     "task": "task",
     "set": "hparam set",
+    "data_source": "data",
     "best_config": "best setting",
     "train_loss_mean": "train",
     "outer_valid_loss_mean": "outer_valid",
@@ -33,6 +36,8 @@ _SUMMARY = {
 }
 """Columns of the summary that the terminal shows, and their heads."""
 
+_PAGES = {"real": "report.html", "synthetic": "report-stand-in.html"}
+
 _PLOTS = ("curves", "lr", "final", "normalized")
 
 
@@ -40,7 +45,7 @@ def add(commands: Commands) -> None:
     """Declare the commands."""
     archive = commands.add_parser("archive", help="stack the curves of complete cells into archives")
     archive.add_argument("task", metavar="TASK", help="name, or glob over the tasks that have curves")
-    archive.add_argument("sets", nargs="+", metavar="SET", help="names, or globs over `optsuite sets`")
+    archive.add_argument("sets", nargs="+", metavar="SET", help="names, or globs over what is recorded")
     _add_roots(archive)
     archive.set_defaults(run=_archive)
 
@@ -61,13 +66,22 @@ def add(commands: Commands) -> None:
     plot = commands.add_parser("plot", help="draw a figure as PNG or SVG")
     _add_cells(plot)
     plot.add_argument("--kind", choices=_PLOTS, default="curves")
+    plot.add_argument(
+        "--initial-shift",
+        type=float,
+        default=500,
+        metavar="STEP",
+        help="the y axis of curves ends at the lowest loss after this step (default: 500)",
+    )
     plot.add_argument("--normalizer", metavar="URL", help="JSON file for --kind normalized")
     plot.add_argument("-o", "--output", metavar="URL", required=True, help="ends in .png or .svg")
     plot.set_defaults(run=_plot)
 
     report = commands.add_parser("report", help="write one page with tables and figures")
     _add_cells(report, is_optional=True)
-    report.add_argument("-o", "--output", metavar="URL", help="(default: <storage>_reports/report.html)")
+    report.add_argument(
+        "-o", "--output", metavar="URL", help=f"(default: <storage>_reports/{_PAGES['real']})"
+    )
     report.set_defaults(run=_report)
 
     normalizer = commands.add_parser("normalizer", help="build the scale that makes tasks comparable")
@@ -114,21 +128,56 @@ def _store(args: argparse.Namespace) -> sweep.Store:
 
 def _archive(args: argparse.Namespace) -> int:
     store = _store(args)
-    tasks = storage.expand_globs(args.task, lambda: storage.list_folders(store.curves))
-    sets = [get_hparam_set(name) for name in storage.expand_globs(args.sets, list_hparam_sets)]
-    num_incomplete = 0
-    for cell in (sweep.Cell(task, hparam_set) for task in tasks for hparam_set in sets):
-        url = sweep.archive_cell(cell, args.data, (args.storage, args.archives))
-        num_incomplete += url is None
-        print(url or f"{cell.name}: not archived, {_lacks(cell, store)}")
-    return 1 if num_incomplete else 0
+    tasks = fnmatch.filter(storage.list_folders(store.curves), args.task)
+    if not tasks:
+        of = "" if args.task == "*" else f" of task `{args.task}`"
+        raise storage.MissingFileError(f"there are no curves{of} in `{store.curves}`")
+    for name in args.sets:
+        if not storage.is_glob(name):
+            get_hparam_set(name)  # a misspelt name archives nothing
+    complete = []
+    for task in tasks:
+        for name in storage.expand_globs(args.sets, functools.partial(_recorded_sets, task, store.curves)):
+            if storage.is_glob(name):
+                print(f"{task}: nothing recorded of `{name}`")
+                continue
+            cell = sweep.Cell(task, get_hparam_set(name))
+            url = sweep.archive_cell(cell, args.data, (args.storage, args.archives))
+            complete.append(url is not None)
+            print(url or f"{cell.name}: not archived, {_lacks(cell, store, args.data)}")
+    return 0 if complete and all(complete) else 1
 
 
-def _lacks(cell: sweep.Cell, store: sweep.Store) -> str:
-    missing = archives.missing_repetitions(cell.task_name, cell.hparam_set, store.curves)
+def _recorded_sets(task: str, root: str) -> list[str]:
+    """Names of the sets that a glob may stand for: those of each family and length that has curves.
+
+    They are the published ones of that length. Where there are none, it is the one of as many repetitions as
+    the first config of the family has curves.
+    """
+    labels = storage.list_folders(storage.join_url(root, task))
+    names = []
+    for family in map(get_family, list_families()):
+        there = [config.label for config in family.configs if config.label in labels][:1]
+        for label in there:
+            folders = storage.list_folders(storage.join_url(root, task, label))
+            lengths = (folder.partition("_")[0] for folder in folders)
+            for steps in sorted({int(length) for length in lengths if length.isdecimal()} - {0}):
+                folder = storage.curve_dir(task, label, **vars(Schedule(steps)), root=root)
+                if files := storage.list_files(folder, ".curves"):
+                    published = list_hparam_sets(f"{family.name}_{steps}_R*")
+                    names += published or [family.set_name(steps, len(files))]
+    return names
+
+
+def _lacks(cell: sweep.Cell, store: sweep.Store, source: str) -> str:
+    ids = {trial.id(source) for trial in cell.trials()}
+    find = functools.partial(archives.missing_repetitions, cell.task_name, cell.hparam_set, store.curves)
+    missing, without_any = find(trial_ids=ids), find()
     named = ", ".join(f"{label} repetition {s}" for label, s in missing[:_MOST_NAMED])
     more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
-    return f"it lacks {len(missing)} of {len(cell.trials())} curves in {store.curves}: {named}{more}"
+    others = len(missing) - len(without_any)
+    why = f"; {others} curves there are of other trials (other data or hyperparameters)" if others else ""
+    return f"it lacks {len(missing)} of {len(ids)} curves in {store.curves}: {named}{more}{why}"
 
 
 def _table(args: argparse.Namespace) -> int:
@@ -151,6 +200,9 @@ def _table(args: argparse.Namespace) -> int:
 
 
 def _print_summary(table: pd.DataFrame) -> None:
+    kinds = {kind: "real" if kind == "real" else "stand-in" for kind in table["data_source"].dropna()}
+    sources = table["data_source"].astype(object).map(kinds) if "stand-in" in kinds.values() else None
+    table = table.assign(data_source=sources)
     shown = {column: head for column, head in _SUMMARY.items() if table[column].notna().any()}
     rows = [(*shown.values(), "diverged")]
     for row in table.to_dict("records"):
@@ -178,7 +230,9 @@ def _plot(args: argparse.Namespace) -> int:
     cells = archives.find_cells(args.task, args.sets, root)
     tasks, sets = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
     draw: dict[str, Callable[[], Any]] = {
-        "curves": lambda: vis.plot_tasks_and_sets(tasks if len(tasks) > 1 else tasks[0], sets, root=root),
+        "curves": lambda: vis.plot_tasks_and_sets(
+            tasks if len(tasks) > 1 else tasks[0], sets, initial_shift=args.initial_shift, root=root
+        ),
         "lr": lambda: vis.plot_lr_sensitivity(_only(tasks), sets, root=root),
         "final": lambda: vis.plot_final_losses(tasks, sets, root=root),
         "normalized": lambda: vis.plot_normalized(tasks, sets, _normalizers(args), root=root),
@@ -208,9 +262,11 @@ def _report(args: argparse.Namespace) -> int:
     root = _store(args).archives
     results = statistics.require_any(statistics.read_results(args.task, args.sets, root), root)
     cells = [(result.task, result.hparam_set) for result in results]
-    url = args.output or storage.join_url(sweep.Store.reports(args.storage), "report.html")
-    written = report.write_report(url, results, normalizers=normalizers.load_for(cells, root))
-    for problem in written.problems:
+    url = args.output or storage.join_url(sweep.Store.reports(args.storage), _PAGES[args.data])
+    problems: list[str] = []
+    scales = normalizers.load_for(cells, root, problems)
+    written = report.write_report(url, results, normalizers=scales)
+    for problem in [*problems, *written.problems]:
         print(f"warning: {problem}", file=sys.stderr)
     print(written.url)
     return 0
@@ -220,7 +276,7 @@ def _normalizer(args: argparse.Namespace) -> int:
     root = _store(args).archives
     definition = normalizers.get_definition(args.name)
     built, status = {}, 0
-    for task, _ in archives.find_cells(args.tasks, definition.sets[0], root):
+    for task in _tasks_with(definition.sets, args.tasks, root):
         try:
             built[task] = normalizers.build(task, definition.sets, num_knots=definition.num_knots, root=root)
         except OptsuiteError as error:  # one task does not cost the others
@@ -231,3 +287,17 @@ def _normalizer(args: argparse.Namespace) -> int:
         normalizers.write(built, url, overwrite=args.overwrite)
         print(url)
     return status
+
+
+def _tasks_with(sets: Sequence[str], patterns: Sequence[str], root: str) -> list[str]:
+    """The tasks that are named, and of those that globs find the ones with an archive of each set."""
+    tasks = storage.expand_globs(patterns, lambda: storage.list_folders(root))
+    listings = storage.thread_map(lambda task: archives.list_hparam_sets_for_task(task, root), tasks)
+    found = zip(tasks, listings, strict=True)
+    named = [pattern for pattern in patterns if not storage.is_glob(pattern)]
+    kept = [task for task, there in found if task in named or {*sets} <= {*there}]
+    if not kept:
+        raise storage.MissingFileError(f"no task in `{root}` has archives of {', '.join(sets)}")
+    if len(kept) < len(tasks):
+        print(f"tasks without its archives: {len(tasks) - len(kept)}", file=sys.stderr)
+    return kept

@@ -25,7 +25,7 @@ class Normalizers(dict[str, Normalizer]):
         self.url = url
 
     def __missing__(self, task: str) -> Normalizer:
-        raise UnknownNameError(f"task (in `{self.url}`)", task, self)
+        raise UnknownNameError(f"task (in `{self.url}`)", task, self or ["none: the file is empty"])
 
 
 def load(url: str) -> Normalizers:
@@ -42,7 +42,7 @@ def load(url: str) -> Normalizers:
     return parse(storage.read_bytes(url), url)
 
 
-def write(normalizers: Mapping[str, Normalizer], url: str, *, overwrite: bool = False) -> None:
+def write(normalizers: Mapping[str, Normalizer], url: str, *, overwrite: bool = False) -> list[str]:
     """Add normalizers to a file, atomically; one that holds the same already is left untouched.
 
     Of two writers at the same time, the later may drop what the other added.
@@ -51,6 +51,9 @@ def write(normalizers: Mapping[str, Normalizer], url: str, *, overwrite: bool = 
         normalizers: By task.
         url: The file; made if it is not there.
         overwrite: Replace normalizers of the same tasks.
+
+    Returns:
+        The tasks whose normalizers were replaced by other ones, sorted.
 
     Raises:
         StorageError: The file has other normalizers of these tasks, or it cannot be read or written.
@@ -69,6 +72,7 @@ def write(normalizers: Mapping[str, Normalizer], url: str, *, overwrite: bool = 
     if merged != old:
         lines = ",\n".join(merged[task] for task in sorted(merged))
         storage.write_bytes(url, f"{{\n{lines}\n}}".encode())
+    return taken
 
 
 def _line(task: str, normalizer: Normalizer) -> str:

@@ -57,7 +57,7 @@ def read_envelope(task: str, hparam_set: str, root: str | None) -> Envelope:
     Raises:
         StorageError: It is missing or cannot be read.
     """
-    archive = load_archive(task, hparam_set, root, {"train/loss", *_KEYS})
+    archive = load_archive(task, hparam_set, root, {"train/loss", "eval_batches", *_KEYS})
     check_curves(archive, storage.archive_path(task, hparam_set, root), _KEYS)
     with np.errstate(over="ignore", invalid="ignore"):
         loss_HE = ema(archive["eval/train/loss"].mean(axis=1), _DECAY)

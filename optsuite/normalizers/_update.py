@@ -27,7 +27,7 @@ class Updated(NamedTuple):
     urls: dict[str, str]
     """The files that are there now, by name of the definition."""
     problems: list[str]
-    """Why normalizers whose archives are all there could not be made."""
+    """Why normalizers whose archives are all there could not be made, and which ones took another's place."""
 
 
 def update(cells: _Cells, root: str | None = None) -> Updated:
@@ -54,24 +54,33 @@ def update(cells: _Cells, root: str | None = None) -> Updated:
                 made.setdefault(definition, {})[task] = fit(task, read, definition.num_knots)
     for definition, normalizers in made.items():
         with _collected(problems):
-            write(normalizers, definition.url(root), overwrite=True)
+            url = definition.url(root)
+            if replaced := write(normalizers, url, overwrite=True):
+                problems.append(f"replaced the normalizers of {', '.join(replaced)} in `{url}`")
     return Updated(_urls(wanted, root), problems)
 
 
-def load_for(cells: _Cells, root: str | None = None) -> dict[str, Normalizers]:
+def load_for(
+    cells: _Cells, root: str | None = None, problems: list[str] | None = None
+) -> dict[str, Normalizers]:
     """Load the normalizers of the lengths of cells.
 
     Args:
         cells: (task, hparam set) of each.
         root: Root of the files; `storage.archives_dir()` if `None`.
+        problems: Is told of files that cannot be read, which are left out. `None`: the first raises.
 
     Returns:
         By name of the definition, those that there is a file of.
 
     Raises:
-        StorageError: A file cannot be read.
+        StorageError: The files cannot be listed, or one not be read.
     """
-    return {name: load(url) for name, url in _urls(_wanted(cells), root).items()}
+    loaded = {}
+    for name, url in _urls(_wanted(cells), root).items():
+        with _collected(problems):
+            loaded[name] = load(url)
+    return loaded
 
 
 def _wanted(cells: _Cells) -> _Wanted:
@@ -112,8 +121,10 @@ def _urls(wanted: _Wanted, root: str | None) -> dict[str, str]:
 
 
 @contextmanager
-def _collected(problems: list[str]) -> Iterator[None]:
+def _collected(problems: list[str] | None) -> Iterator[None]:
     try:
         yield
     except OptsuiteError as problem:
+        if problems is None:
+            raise
         problems.append(str(problem))

@@ -36,7 +36,7 @@ def run(root, capsys):
     return run
 
 
-def make(trial, level):
+def make(trial, level, source="real"):
     steps, evals = np.arange(21), np.arange(0, 21, 10)
     falling = {split: level * np.exp(-evals / 20) for split in ("train", "outer_valid", "test")}
     return make_curve(
@@ -46,12 +46,12 @@ def make(trial, level):
         seed=trial.seed,
         train_loss=level * np.exp(-steps / 20),
         eval_metrics={f"{s}/{m}": v for s, v in falling.items() for m in ("loss", "loss_normalized")},
-        data_source="real",
+        data_source=source,
         config_text=json.dumps({"hparams": dict(trial.config.hparams)}),
         accelerator_platform="cpu",
         accelerator_kind="cpu",
         accelerator_devs=1,
-        trial_id=trial.id("real"),
+        trial_id=trial.id(source),
     )
 
 
@@ -94,9 +94,49 @@ def test_archive_says_what_an_incomplete_cell_lacks(recorded, run):
     assert second.endswith(f"{SETS[1]}.npz")
 
 
-def test_archive_of_an_unknown_set_suggests_others(recorded, run):
-    status, _, err = run("archive", TASKS[0], "AdmLR_20_R2")
+def test_archive_says_if_curves_are_of_other_trials(root, run):
+    for trial in get_hparam_set(SETS[0]).trials(TASKS[0]):
+        curves.write_curve(make(trial, 1, "synthetic"), root)
+    status, out, _ = run("archive", TASKS[0], SETS[0])
     assert status == 1
+    assert f"it lacks 30 of 30 curves in {root}: " in out
+    assert out.endswith("; 30 curves there are of other trials (other data or hyperparameters)")
+
+
+def test_archive_globs_over_what_is_recorded(recorded, run):
+    status, out, _ = run("archive", TASKS[0], "SGDLR*")
+    assert (status, out) == (0, f"{recorded}_archives/{TASKS[0]}/SGDLR_20_R2.npz")
+    status, out, _ = run("archive", TASKS[0], "*")
+    assert (status, len(out.splitlines())) == (0, 2)
+
+
+def test_archive_globs_over_published_sets_of_a_recorded_length(root, run):
+    trial = get_hparam_set("SGDLR_2000_R5").trials(TASKS[0])[0]
+    schedule = "_".join(str(count) for count in vars(trial.schedule).values())
+    url = f"{root}/{TASKS[0]}/{trial.config.label}/{schedule}/x.curves"
+    storage.write_npz(url, {"train/xs": np.arange(2001), "train/loss": np.ones(2001)})
+    status, out, _ = run("archive", "*", "SGD*")
+    assert status == 1
+    assert out.startswith(f"{TASKS[0]}-SGDLR_2000_R5: not archived, it lacks 74 of 75")
+
+
+def test_a_task_without_what_a_glob_asks_for_is_one_line_and_no_error(recorded, run):
+    trial = get_hparam_set("AdamWLR_20_R1").trials(TASKS[1])[0]
+    curves.write_curve(make(trial, 1), recorded)
+    status, out, _ = run("archive", "*", "SGDLR_20_R2", "RAdam*")
+    assert status == 0
+    assert out.splitlines()[1::2] == [f"{task}: nothing recorded of `RAdam*`" for task in sorted(TASKS)]
+    assert run("archive", "*", "RAdam*")[0] == 1  # nothing at all: likely a typo
+
+
+def test_archive_of_nothing_names_the_root(root, run):
+    assert run("archive", "*", SETS[0]) == (1, "", f"error: there are no curves in `{root}`")
+    assert run("archive", "T", "*") == (1, "", f"error: there are no curves of task `T` in `{root}`")
+
+
+def test_archive_of_an_unknown_set_suggests_others(recorded, run):
+    status, out, err = run("archive", TASKS[0], SETS[0], "AdmLR_20_R2")
+    assert (status, out) == (1, "")
     assert "unknown hparam set `AdmLR_20_R2`: did you mean" in err
 
 
@@ -127,6 +167,19 @@ def test_table_of_nothing_names_the_root(run, root):
     status, out, err = run("table")
     assert (status, out) == (1, "")
     assert f"{root}_archives" in err
+
+
+def test_table_tells_stand_ins_where_there_are_some(archived, run):
+    assert " data " not in run("table")[1].splitlines()[0]
+    for name, change in {"SGDLR_20_R2": "synthetic", "AdamLR_20_R2": None}.items():
+        archive = archives.load_archive(TASKS[1], name, f"{archived}_archives")
+        sources = archive.pop("data_source")
+        if change:
+            archive["data_source"] = np.full_like(sources, change, dtype="U9")
+        archives.write_archive(TASKS[1], name, archive, f"{archived}_archives")
+    head, *rows = run("table", TASKS[1], "*")[1].splitlines()
+    assert head.split("  ")[0] == "task"
+    assert [row.split()[2] for row in rows] == ["-", "stand-in"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -221,6 +274,20 @@ def test_a_task_that_cannot_be_normalized_does_not_cost_the_others(archived, run
     assert TASKS[1] in err
 
 
+def test_a_normalizer_leaves_out_tasks_that_lack_archives_unless_they_are_named(archived, run):
+    archives.delete_archive("AdamLR_20_R2", TASKS[1], f"{archived}_archives")
+    name = "speedup_over_adam_20_R2"
+    status, out, err = run("normalizer", name)
+    assert (status, err) == (0, "tasks without its archives: 1")
+    assert list(json.loads(storage.read_bytes(out))) == [TASKS[0]]
+    status, _, err = run("normalizer", name, TASKS[1])
+    assert status == 1
+    assert f"no archive of `AdamLR_20_R2` for task `{TASKS[1]}`" in err
+    status, out, err = run("normalizer", "speedup_over_adam_40_R2")
+    assert (status, out) == (1, "")
+    assert f"no task in `{archived}_archives` has archives of AdamLR_40_R2" in err
+
+
 def test_a_normalized_plot_without_a_normalizer_says_how_to_make_one(archived, run, tmp_path):
     status, _, err = run("plot", "*", "--kind", "normalized", "-o", str(tmp_path / "x.png"))
     assert status == 1
@@ -232,6 +299,23 @@ def test_report_writes_a_page(archived, run):
     assert (status, out, err) == (0, f"{archived}_reports/report.html", "")
     page = storage.read_bytes(out).decode()
     assert all(name in page for name in (*TASKS, *SETS))
+
+
+def test_a_report_on_stand_ins_does_not_replace_the_real_one(archived, run):
+    storage.write_npz(
+        f"{archived}_archives_synthetic/{TASKS[0]}/{SETS[0]}.npz",
+        archives.load_archive(TASKS[0], SETS[0], f"{archived}_archives"),
+    )
+    status, out, _ = run("report", "--data", "synthetic")
+    assert (status, out) == (0, f"{archived}_reports/report-stand-in.html")
+
+
+def test_a_report_warns_of_a_torn_normalizer_and_goes_on(archived, run):
+    storage.write_bytes(f"{archived}_archives/speedup_over_adam_20_R2.json", b"bad")
+    status, out, err = run("report")
+    assert (status, out) == (0, f"{archived}_reports/report.html")
+    assert "warning: `" in err
+    assert "speedup_over_adam_20_R2.json` is no file of normalizers" in err
 
 
 def test_report_of_nothing_is_an_error(run, root):
