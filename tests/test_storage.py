@@ -13,6 +13,7 @@ import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -539,7 +540,7 @@ def test_an_unknown_protocol_is_named():
 def test_a_missing_package_prints_its_install_line(protocol, extra, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.setitem(sys.modules, "gcsfs", None)
-    monkeypatch.delitem(fsspec.registry._registry, protocol, raising=False)  # other tests may have the package
+    monkeypatch.delitem(_registry, protocol, raising=False)  # another test may use it
     for use in (storage.read_npz, storage.check_writable):
         with pytest.raises(StorageError, match=rf"pip install 'optsuite\[{extra}\]'"):
             use(f"{protocol}://bucket/a.npz")
