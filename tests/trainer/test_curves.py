@@ -156,7 +156,7 @@ def test_ragged_trials_are_covered_exactly_once():
     outcomes = list(trainer.run(TINY, trials, mode="synthetic", device="cpu"))
     assert len(outcomes) == len(trials)
     assert {outcome.trial for outcome in outcomes} == set(trials)
-    for trial, curve in outcomes:
+    for trial, curve, _ in outcomes:
         assert (curve.opt_name, curve.seed) == (trial.config.label, trial.seed)
 
 
