@@ -21,6 +21,7 @@ from optsuite.errors import (
     OutOfMemoryError,
     StorageError,
     UnknownNameError,
+    UnsupportedError,
 )
 from optsuite.hparam_sets import (
     Config,
@@ -55,6 +56,7 @@ __all__ = [
     "Task",
     "Trial",
     "UnknownNameError",
+    "UnsupportedError",
     "archive_table",
     "curves_table",
     "delete_archive",

@@ -5,7 +5,8 @@ OptsuiteError
 ├── HparamError        a hyperparameter that is unknown, of the wrong type or out of range
 ├── DataError          a dataset that is missing, truncated or not in its published format
 ├── StorageError       a file that cannot be written, read or understood
-└── OutOfMemoryError   one trial alone needs more memory than the device has
+├── OutOfMemoryError   one trial alone needs more memory than the device has
+└── UnsupportedError   what learned_optimization has and optsuite has not
 
 A trial that diverges is a result, not an error.
 """
@@ -22,6 +23,7 @@ __all__ = [
     "OutOfMemoryError",
     "StorageError",
     "UnknownNameError",
+    "UnsupportedError",
 ]
 
 
@@ -67,3 +69,7 @@ class StorageError(OptsuiteError):
 
 class OutOfMemoryError(OptsuiteError, MemoryError):
     """One trial alone needs more memory than the device has."""
+
+
+class UnsupportedError(OptsuiteError):
+    """Something that learned_optimization has and optsuite has not; says what is missing."""

@@ -18,10 +18,11 @@ from functools import cached_property
 from typing import TypeAlias
 
 from optsuite.curves import trial_id
-from optsuite.errors import HparamError, OptsuiteError, UnknownNameError
-from optsuite.optimizers import check_hparams
+from optsuite.errors import HparamError, OptsuiteError, UnknownNameError, UnsupportedError
+from optsuite.optimizers import check_hparams, read_opt_list
 
 __all__ = [
+    "ACCUMULATIONS",
     "LEARNING_RATES",
     "Config",
     "Family",
@@ -55,6 +56,9 @@ LEARNING_RATES = (
     0.3,
     1.0,
 )
+
+ACCUMULATIONS = tuple(2**power for power in range(12))
+"""Numbers of gradients that make one step of the families `..._GradAccum`."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +158,18 @@ class HParamSet:
     family: str
     opt: str
     """The optimizer as its users call it, e.g. `RMSPropMom`."""
-    configs: tuple[Config, ...]
     repetitions: int
     schedule: Schedule
+
+    @property
+    def configs(self) -> tuple[Config, ...]:
+        """The family's configs; those of OptList are read from a file."""
+        return get_family(self.family).configs
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the configs, for which no file is read."""
+        return get_family(self.family).labels
 
     def trials(self, task_name: str) -> list[Trial]:
         """Every trial of the set on a task, configs outermost."""
@@ -175,9 +188,16 @@ class Family:
     opt: str
     """The optimizer as its users call it."""
     make_configs: Callable[[], Sequence[Config]]
-    """Called when a set of the family is first asked for."""
+    """Called when the configs of a set of the family are first asked for."""
     published: tuple[tuple[int, int], ...] = ()
     """(steps, repetitions) of the sets that the reference published."""
+    known_labels: tuple[str, ...] | None = None
+    """The labels of the configs, where these are read from a file that listing them must not ask for."""
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the configs, in their order."""
+        return self.known_labels or tuple(config.label for config in self.configs)
 
     @cached_property
     def configs(self) -> tuple[Config, ...]:
@@ -202,18 +222,47 @@ def lr_grid(opt: str, optimizer: str, **hparams: HparamValue) -> Callable[[], Se
     ]
 
 
+def _accumulation_grid(opt: str, optimizer: str) -> Callable[[], Sequence[Config]]:
+    """Every learning rate at every number of gradients, numbers outermost."""
+    return lambda: [
+        config
+        for num_average in ACCUMULATIONS
+        for config in lr_grid(f"GradAccum{num_average}_{opt}", optimizer, num_average=num_average)()
+    ]
+
+
+def _shampoo(graft_type: str) -> Family:
+    words = "".join(word.capitalize() for word in graft_type.split("_"))
+    opt = f"Shampoo128{words}"
+    return Family(f"{opt}LR", opt, lr_grid(opt, "Shampoo", graft_type=graft_type, block_size=128), _10K)
+
+
 def _number(value: float) -> str:
     # The reference's grid ends in the integer 1, so its folder is `Adam_lr1`.
     return repr(int(value)) if value == int(value) else repr(value)
 
 
+_OPT_LIST_LABELS = tuple(f"OptList{idx}" for idx in range(1000))
+
+
+def _opt_list() -> Sequence[Config]:
+    """The settings of OptList, by their numbers, so that many of them train as one program."""
+    return [
+        Config(label, "NAdamWCosineLR", setting)
+        for label, setting in zip(_OPT_LIST_LABELS, read_opt_list(), strict=True)
+    ]
+
+
 _10K = ((10_000, 5),)
+_16K = ((16_384, 5),)
 _LONG = ((100_000, 5), (300_000, 5))
 
 _FAMILIES = {
     family.name: family
     for family in (
+        Family("AdaBeliefLR", "AdaBelief", lr_grid("AdaBelief", "AdaBelief"), _10K),
         Family("AdaGradLR", "AdaGrad", lr_grid("AdaGrad", "AdaGrad"), _10K),
+        Family("AdafactorLR", "Adafactor", lr_grid("Adafactor", "Adafactor"), _10K),
         Family("AdamExpDecayLR", "AdamExpDecayLR", lr_grid("AdamExpDecayLR", "AdamExpDecayLR"), _LONG),
         Family(
             "AdamLR",
@@ -222,20 +271,46 @@ _FAMILIES = {
             ((1000, 5), (2000, 5), (10_000, 1), *_10K, *_LONG),
         ),
         Family(
+            "AdamLR_GradAccum",
+            "AdamGradAccum",
+            _accumulation_grid("Adam", "AdamGradAccum"),
+            ((16_384, 3), *_16K, (16_384, 32)),
+        ),
+        Family(
             "AdamSqrtDecayLR",
             "AdamSqrtDecayLR",
             lr_grid("AdamSqrtDecayLR", "AdamSqrtDecayLR"),
             _LONG,
         ),
         Family("AdamWLR", "AdamW", lr_grid("AdamW", "AdamW"), _10K),
+        Family("FromageLR", "Fromage", lr_grid("Fromage", "Fromage"), _10K),
+        Family(
+            "Grad10AdamLR",
+            "Grad10Adam",
+            lr_grid("Grad10Adam", "AdamGradAccum", num_average=10),
+            ((100_000, 5),),
+        ),
+        Family("LambLR", "Lamb", lr_grid("Lamb", "Lamb"), _10K),
+        Family("LarsLR", "Lars", lr_grid("Lars", "Lars"), _10K),
+        Family("OptList1k", "OptList", _opt_list, _10K, _OPT_LIST_LABELS),
         Family("RAdamLR", "RAdam", lr_grid("RAdam", "RAdam"), (*_10K, *_LONG)),
         Family("RMSPropLR", "RMSProp", lr_grid("RMSProp", "RMSProp"), _10K),
         # The reference writes both RMSProp families into the folders `RMSProp_lr...`.
         Family("RMSPropMomLR", "RMSPropMom", lr_grid("RMSPropMom", "RMSProp", momentum=0.9), _10K),
         Family("SGDLR", "SGD", lr_grid("SGD", "SGD"), ((2000, 5), *_10K)),
+        Family("SGDLR_GradAccum", "SGDGradAccum", _accumulation_grid("SGD", "SGDGradAccum"), _16K),
         Family("SGDMLR", "SGDM", lr_grid("SGDM", "SGDM"), ((2000, 5), *_10K)),
+        Family("SGDMLR_GradAccum", "SGDMGradAccum", _accumulation_grid("SGDM", "SGDMGradAccum"), _16K),
+        *map(_shampoo, ("ADAGRAD", "ADAGRAD_NORMALIZED", "RMSPROP", "RMSPROP_NORMALIZED", "SGD", "SQRT_N")),
+        Family("SM3LR", "SM3", lr_grid("SM3", "SM3"), _10K),
+        Family("SM3beta2_999_LR", "SM3beta2_999", lr_grid("SM3beta2_999", "SM3", beta2=0.999), _10K),
+        Family("YogiLR", "Yogi", lr_grid("Yogi", "Yogi"), _10K),
     )
 }
+
+
+# Families of learned_optimization that have no configs without a learned optimizer.
+_LEARNED = ("GradAccum_LOpt", "GraftedShampoo_LOpt", "LOpt", "LOptGradAccum10")
 
 
 def list_families() -> list[str]:
@@ -262,16 +337,18 @@ def get_hparam_set(name: str) -> HParamSet:
     Raises:
         UnknownNameError: The name is not of the form `<family>_<steps>_R<repetitions>`, or there is no such
             family; the message has the nearest names.
+        UnsupportedError: The set needs a learned optimizer.
     """
     match = re.fullmatch(r"(\w+?)_([1-9][0-9]*)_R([1-9][0-9]*)", name)
     if match is None:
         raise UnknownNameError("hparam set", name, list_hparam_sets())
     family_name, num_steps, repetitions = match[1], int(match[2]), int(match[3])
     if family_name not in _FAMILIES:
+        _check_not_learned(family_name)
         known = (f"{family}_{match[2]}_R{match[3]}" for family in _FAMILIES)
         raise UnknownNameError("hparam set", name, known)
     family = _FAMILIES[family_name]
-    return HParamSet(name, family.name, family.opt, family.configs, repetitions, Schedule(num_steps))
+    return HParamSet(name, family.name, family.opt, repetitions, Schedule(num_steps))
 
 
 def get_family(name: str) -> Family:
@@ -279,11 +356,20 @@ def get_family(name: str) -> Family:
 
     Raises:
         UnknownNameError: There is none.
+        UnsupportedError: It needs a learned optimizer.
     """
-    try:
-        return _FAMILIES[name]
-    except KeyError:
-        raise UnknownNameError("hparam set family", name, _FAMILIES) from None
+    if name not in _FAMILIES:
+        _check_not_learned(name)
+        raise UnknownNameError("hparam set family", name, _FAMILIES)
+    return _FAMILIES[name]
+
+
+def _check_not_learned(family: str) -> None:
+    if family in _LEARNED:
+        raise UnsupportedError(
+            f"the hparam sets `{family}_...` train with a learned optimizer from a checkpoint: "
+            "optsuite has no learned optimizers yet, and reads none of their checkpoints"
+        )
 
 
 def register_family(family: Family) -> None:

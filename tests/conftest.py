@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -22,3 +24,37 @@ def small_data(small_data_folder, monkeypatch):
     monkeypatch.delenv("OPTSUITE_DATA", raising=False)
     for name, info in list(DATASETS.items()):
         monkeypatch.setitem(DATASETS, name, replace(info, num_train=2000, num_test=500))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def opt_list_file(tmp_path_factory):
+    """A list of made-up settings, in place of the one that would be downloaded."""
+    path = tmp_path_factory.mktemp("opt_list") / "opt_list.json"
+    path.write_text(json.dumps([made_up_setting(idx) for idx in range(1000)]))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("OPTSUITE_OPT_LIST", str(path))
+        yield path
+
+
+def made_up_setting(idx):
+    return {
+        "learning_rate": 1e-3 * (1 + idx),
+        "beta1": 0.9,
+        "beta2": 0.999 - 1e-4 * (idx % 3),
+        "epsilon": 1e-8 * 10 ** (idx % 5),
+        "use_nesterov": idx % 2 == 0,
+        "adamw_weight_decay": 1e-3 * (idx % 4),
+        "l2_weight_decay": 0.0,
+        "warmup_fraction": 0.01 * (idx % 2),
+        "min_learning_rate_mult": 0.1,
+        "constant_fraction": 0.5,
+    }
+
+
+@pytest.fixture
+def published_opt_list(monkeypatch):
+    """The published list, where there is a copy of it."""
+    path = Path(__file__).parents[2] / "shared" / "reference" / "opt_list.json"
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    monkeypatch.setenv("OPTSUITE_OPT_LIST", str(path))

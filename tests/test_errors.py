@@ -15,6 +15,7 @@ from optsuite.errors import (
     OutOfMemoryError,
     StorageError,
     UnknownNameError,
+    UnsupportedError,
 )
 
 EXAMPLES = [
@@ -23,6 +24,7 @@ EXAMPLES = [
     DataError("no files"),
     StorageError("no disk"),
     OutOfMemoryError("no memory"),
+    UnsupportedError("no such thing yet"),
 ]
 
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optsuite.errors import HparamError, OptsuiteError, UnknownNameError
+from optsuite.errors import HparamError, OptsuiteError, UnknownNameError, UnsupportedError
 from optsuite.hparam_sets import (
+    ACCUMULATIONS,
     LEARNING_RATES,
     Config,
     Family,
@@ -25,12 +26,14 @@ from optsuite.hparam_sets import (
     lr_grid,
     register_family,
 )
+from optsuite.optimizers import read_opt_list
 
 GOLDEN = json.loads((Path(__file__).parent / "goldens" / "hparam_sets.json").read_text())
 TASK = "Conv_Cifar10_8_16x32"
 
+RATE_FAMILIES = [name for name in list_families() if len(get_family(name).labels) == len(LEARNING_RATES)]
+
 every_set = pytest.mark.parametrize("name", sorted(GOLDEN["sets"]))
-every_family = pytest.mark.parametrize("family", list_families())
 lengths = st.integers(1, 10**7)
 
 
@@ -47,32 +50,48 @@ def test_learning_rates_are_those_of_the_reference():
     assert list(LEARNING_RATES) == GOLDEN["learning_rates"]
 
 
+def test_numbers_of_gradients_are_those_of_the_reference():
+    assert list(ACCUMULATIONS) == GOLDEN["grad_accum_amounts"]
+
+
 @every_set
 def test_schedule_matches_the_reference(name):
     golden, ours = GOLDEN["sets"][name], get_hparam_set(name)
     assert ours.repetitions == golden["repetitions"]
-    assert len(ours.configs) == golden["num_configs"]
+    assert len(ours.configs) == len(ours.labels) == golden["num_configs"]
     for key in ("num_steps", "eval_every", "eval_batches", "last_eval_batches"):
         assert getattr(ours.schedule, key) == golden[key]
 
 
-@every_set
+@pytest.mark.parametrize("name", sorted(name for name in GOLDEN["sets"] if not name.startswith("OptList")))
 def test_configs_match_the_reference(name):
     """The golden has the first two and the last; labels of momentum alone are ours."""
     first, second, _, last = GOLDEN["sets"][name]["configs"]
     configs = get_hparam_set(name).configs
-    words = {"learning_rate": "lr"}
+    words = {"learning_rate": "lr", "b2": "beta2"}
     for golden, ours in [(first, configs[0]), (second, configs[1]), (last, configs[-1])]:
         hparams = {key.split(".")[1]: value for key, value in golden["hparams"].items()}
+        inner = hparams.pop("opt", None)  # of the reference's gradient accumulator
+        assert ours.optimizer == (f"{inner.strip('@()')}GradAccum" if inner else golden["optimizer"])
         assert ours.hparams == {words.get(key, key): value for key, value in hparams.items()}
-        assert ours.optimizer == golden["optimizer"]
         if name.startswith("RMSPropMom"):
             assert ours.label == golden["opt_name"].replace("RMSProp_", "RMSPropMom_")
         else:
             assert ours.label == golden["opt_name"]
 
 
-@every_family
+@pytest.mark.usefixtures("published_opt_list")
+def test_settings_of_opt_list_have_its_labels_and_numbers():
+    """Ours are by their numbers where the reference's are by their place, so that they train together."""
+    first, second, _, last = GOLDEN["sets"]["OptList1k_10000_R5"]["configs"]
+    configs = replace(get_family("OptList1k")).configs
+    for golden, ours in [(first, configs[0]), (second, configs[1]), (last, configs[999])]:
+        idx = golden["hparams"]["OptList.idx"]
+        assert ours == Config(golden["opt_name"], "NAdamWCosineLR", read_opt_list()[idx])
+    assert tuple(config.label for config in configs) == get_family("OptList1k").labels
+
+
+@pytest.mark.parametrize("family", RATE_FAMILIES)
 def test_labels_name_the_learning_rates_as_the_reference_writes_them(family):
     opt = get_family(family).opt
     rates = ["1e-07", "3e-07", "1e-06", "3e-06", "1e-05", "3e-05", "0.0001", "0.0003"]
@@ -82,7 +101,7 @@ def test_labels_name_the_learning_rates_as_the_reference_writes_them(family):
 
 def test_labels_of_all_families_differ():
     """Two configs with one label would share a folder."""
-    labels = [config.label for family in list_families() for config in get_family(family).configs]
+    labels = [label for family in list_families() for label in get_family(family).labels]
     assert len(set(labels)) == len(labels)
 
 
@@ -96,7 +115,7 @@ def test_name_to_set_to_name_is_the_identity(family, num_steps, repetitions):
     assert get_hparam_set(name) == ours
 
 
-@given(family=st.sampled_from(list_families()), repetitions=st.integers(1, 20))
+@given(family=st.sampled_from(RATE_FAMILIES), repetitions=st.integers(1, 20))
 def test_trials_are_configs_times_repetitions_with_configs_outermost(family, repetitions):
     ours = get_hparam_set(f"{family}_70_R{repetitions}")
     trials = ours.trials(TASK)
@@ -122,7 +141,7 @@ def test_trials_are_configs_times_repetitions_with_configs_outermost(family, rep
         ("AdamLr_500_R2", "AdamLR_500_R2"),
         ("AdanLR_500_R2", "AdamLR_500_R2"),
         ("Adam_500_R2", "AdamLR_500_R2"),
-        ("AdamLR_GradAccum_16384_R5", "AdamLR_16384_R5"),
+        ("AdamLR_GradAcum_16384_R5", "AdamLR_GradAccum_16384_R5"),
         ("", "AdaGradLR_10000_R5"),
     ],
 )
@@ -140,6 +159,23 @@ def test_digits_of_other_scripts_are_outside_the_grammar():
 def test_unknown_family_names_the_nearest():
     with pytest.raises(UnknownNameError, match="unknown hparam set family `AdamLr`: did you mean AdamLR"):
         get_family("AdamLr")
+
+
+@pytest.mark.parametrize("opt", ["Adam", "SGD", "SGDM"])
+def test_accumulation_crosses_numbers_of_gradients_with_learning_rates(opt):
+    configs = get_family(f"{opt}LR_GradAccum").configs
+    pairs = [(config.hparams["num_average"], config.hparams["lr"]) for config in configs]
+    assert pairs == list(itertools.product(ACCUMULATIONS, LEARNING_RATES))
+    assert configs[5 * 15 + 8].label == f"GradAccum32_{opt}_lr0.001"
+
+
+@pytest.mark.parametrize("name", GOLDEN["learned_sets"])
+def test_sets_of_learned_optimizers_are_known_to_be_missing(name):
+    with pytest.raises(UnsupportedError, match="optsuite has no learned optimizers yet"):
+        get_hparam_set(name)
+    with pytest.raises(UnsupportedError, match="optsuite has no learned optimizers yet"):
+        get_family(name.rsplit("_", 2)[0])
+    assert list_hparam_sets(name) == []
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import optsuite
 PUBLIC = {
     *("Config", "Curve", "Family", "HParamSet", "Schedule", "Task", "Trial"),
     *("DataError", "HparamError", "OptsuiteError", "OutOfMemoryError", "StorageError", "UnknownNameError"),
+    "UnsupportedError",
     *("get_task", "list_tasks", "register_task"),
     *("get_hparam_set", "list_hparam_sets", "lr_grid", "register_family"),
     *("get_optimizer", "list_optimizers", "optimizers"),

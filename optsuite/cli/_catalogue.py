@@ -52,8 +52,8 @@ def _tasks(args: argparse.Namespace) -> int:
 def _sets(args: argparse.Namespace) -> int:
     rows = [("name", "configs", "repetitions", "steps", "first and last config")]
     for one in map(get_hparam_set, list_hparam_sets(args.pattern)):
-        counts = (str(len(one.configs)), str(one.repetitions), f"{one.schedule.num_steps:,}")
-        rows.append((one.name, *counts, f"{one.configs[0].label} ... {one.configs[-1].label}"))
+        counts = (str(len(one.labels)), str(one.repetitions), f"{one.schedule.num_steps:,}")
+        rows.append((one.name, *counts, f"{one.labels[0]} ... {one.labels[-1]}"))
     print_table(rows)
     return 0
 

@@ -4,20 +4,44 @@ The rules are those of `learned_optimization`'s baselines, which take most of th
 one is a file with a factory in this folder, and a row in `_table.py`.
 """
 
+from optsuite.optimizers._accumulate import accumulate
+from optsuite.optimizers._adabelief import adabelief, scale_by_belief
+from optsuite.optimizers._adafactor import (
+    adafactor,
+    clip_by_block_rms,
+    scale_by_factored_rms,
+    scale_by_param_block_rms,
+)
 from optsuite.optimizers._adagrad import adagrad, scale_by_adagrad
 from optsuite.optimizers._adam import adam, scale_by_adam
 from optsuite.optimizers._adam_exp_decay_lr import adam_exp_decay_lr
 from optsuite.optimizers._adam_sqrt_decay_lr import adam_sqrt_decay_lr
 from optsuite.optimizers._adamw import adamw
-from optsuite.optimizers._base import Optimizer, OptState, Schedule, chain
+from optsuite.optimizers._base import HorizonSchedule, Optimizer, OptState, Schedule, chain
+from optsuite.optimizers._clip import clip
 from optsuite.optimizers._decay import add_decayed_weights
+from optsuite.optimizers._fromage import fromage
+from optsuite.optimizers._graft import graft
+from optsuite.optimizers._lamb import lamb
+from optsuite.optimizers._lars import lars
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.optimizers._momentum import trace
+from optsuite.optimizers._nadamw import nadamw, scale_by_nadamw
+from optsuite.optimizers._nadamw_cosine_lr import nadamw_cosine_lr
+from optsuite.optimizers._opt_list import opt_list, read_opt_list
+from optsuite.optimizers._piecewise_linear_adam import piecewise_linear_adam
 from optsuite.optimizers._radam import radam, scale_by_radam
 from optsuite.optimizers._rmsprop import rmsprop, scale_by_rms
-from optsuite.optimizers._schedules import exponential_decay, linear_rampup_sqrt_decay
+from optsuite.optimizers._schedules import (
+    cosine_decay,
+    exponential_decay,
+    linear_rampup_sqrt_decay,
+    piecewise_linear,
+)
 from optsuite.optimizers._sgd import sgd
 from optsuite.optimizers._sgdm import sgdm
+from optsuite.optimizers._shampoo import scale_by_shampoo, shampoo
+from optsuite.optimizers._sm3 import scale_by_sm3, sm3
 from optsuite.optimizers._table import (
     OPTIMIZERS,
     OptimizerRow,
@@ -25,13 +49,19 @@ from optsuite.optimizers._table import (
     get_optimizer,
     list_optimizers,
 )
+from optsuite.optimizers._trust_ratio import scale_by_trust_ratio
+from optsuite.optimizers._yogi import scale_by_yogi, yogi
 
 __all__ = [
     "OPTIMIZERS",
+    "HorizonSchedule",
     "OptState",
     "Optimizer",
     "OptimizerRow",
     "Schedule",
+    "accumulate",
+    "adabelief",
+    "adafactor",
     "adagrad",
     "adam",
     "adam_exp_decay_lr",
@@ -40,18 +70,42 @@ __all__ = [
     "add_decayed_weights",
     "chain",
     "check_hparams",
+    "clip",
+    "clip_by_block_rms",
+    "cosine_decay",
     "exponential_decay",
+    "fromage",
     "get_optimizer",
+    "graft",
+    "lamb",
+    "lars",
     "linear_rampup_sqrt_decay",
     "list_optimizers",
+    "nadamw",
+    "nadamw_cosine_lr",
+    "opt_list",
+    "piecewise_linear",
+    "piecewise_linear_adam",
     "radam",
+    "read_opt_list",
     "rmsprop",
     "scale_by_adagrad",
     "scale_by_adam",
+    "scale_by_belief",
+    "scale_by_factored_rms",
     "scale_by_lr",
+    "scale_by_nadamw",
+    "scale_by_param_block_rms",
     "scale_by_radam",
     "scale_by_rms",
+    "scale_by_shampoo",
+    "scale_by_sm3",
+    "scale_by_trust_ratio",
+    "scale_by_yogi",
     "sgd",
     "sgdm",
+    "shampoo",
+    "sm3",
     "trace",
+    "yogi",
 ]

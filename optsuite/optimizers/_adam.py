@@ -68,20 +68,27 @@ def scale_by_adam(
         step = state.step + 1
         mu = average(state.mu, grads, beta1)
         nu = average_square(state.nu, grads, beta2)
-
-        # The correction of m multiplies the divisor instead, inside the terms that are scalars.
-        correction = 1 - decay_power(beta1, step)
-        nu_factor = correction * correction / (1 - decay_power(beta2, step))
-        root_term = eps_root * correction * correction
-        term = eps * correction
-
-        def direction(m: Tensor, v: Tensor) -> Tensor:
-            root = torch.sqrt(v * cast(nu_factor, v) + cast(root_term, v))
-            return m / (root + cast(term, v))
-
-        return tree_map(direction, mu, nu), AdamState(step, mu, nu)
+        new = AdamState(step, mu, nu)
+        return moment_ratio(new, beta1, beta2, eps, eps_root), new
 
     return piece(init_moments, update)
+
+
+def moment_ratio(
+    state: AdamState, beta1: Scalar, beta2: Scalar, eps: Scalar, eps_root: Scalar = 0.0
+) -> Params:
+    """Give mu / (sqrt(nu + eps_root) + eps), both averages corrected for where they started."""
+    # The correction of mu multiplies the divisor instead, inside the terms that are scalars.
+    correction = 1 - decay_power(beta1, state.step)
+    nu_factor = correction * correction / (1 - decay_power(beta2, state.step))
+    root_term = eps_root * correction * correction
+    term = eps * correction
+
+    def direction(m: Tensor, v: Tensor) -> Tensor:
+        root = torch.sqrt(v * cast(nu_factor, v) + cast(root_term, v))
+        return m / (root + cast(term, v))
+
+    return tree_map(direction, state.mu, state.nu)
 
 
 def adam(

@@ -19,19 +19,30 @@ Scalar: TypeAlias = float | Tensor
 OptState: TypeAlias = Any
 """What an optimizer remembers: a pytree of tensors, of a type that only its own functions know."""
 
-Schedule: TypeAlias = Callable[[Tensor], Tensor]
+StepSchedule: TypeAlias = Callable[[Tensor], Tensor]
 """Gives the learning rate, a 0-d tensor, from the number of updates already made, a 0-d float32."""
+
+
+class HorizonSchedule(NamedTuple):
+    """A learning rate that follows the progress of the run, so that `init` needs `num_steps`."""
+
+    rate: Callable[[Tensor], Tensor]  # of the progress: (), 0 at the first update, 1 from num_steps on
+
+
+Schedule: TypeAlias = StepSchedule | HorizonSchedule
+"""A learning rate that changes during the run."""
 
 
 class Init(Protocol):
     """Makes the state from which the first update starts."""
 
-    def __call__(self, params: Params, *, num_steps: int | None = None) -> OptState:
+    def __call__(self, params: Params, *, num_steps: Scalar | None = None) -> OptState:
         """Make the state.
 
         Args:
             params: The initial parameters; the state lives on their device.
-            num_steps: How many updates will be made, for rules that depend on the horizon.
+            num_steps: How many updates will be made, for rules that depend on the horizon; a 0-d tensor
+                where it differs per trial.
         """
 
 
@@ -77,7 +88,7 @@ def piece(
 ) -> Optimizer:
     """Make an optimizer of a rule that needs neither the number of steps nor the loss."""
 
-    def init_piece(params: Params, *, num_steps: int | None = None) -> OptState:
+    def init_piece(params: Params, *, num_steps: Scalar | None = None) -> OptState:
         del num_steps
         return init(params)
 
@@ -109,7 +120,7 @@ def chain(*pieces: Optimizer) -> Optimizer:
         >>> opt = chain(scale_by_adam(eps_root=0.0), scale_by_lr(1e-3))
     """
 
-    def init(params: Params, *, num_steps: int | None = None) -> tuple[OptState, ...]:
+    def init(params: Params, *, num_steps: Scalar | None = None) -> tuple[OptState, ...]:
         return tuple(one.init(params, num_steps=num_steps) for one in pieces)
 
     def update(

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
+from torch import Tensor
+
+from optsuite.errors import HparamError
 from optsuite.optimizers._base import (
+    HorizonSchedule,
     Optimizer,
     Scalar,
     Schedule,
+    StepSchedule,
     cast,
     first_step,
     piece,
@@ -16,8 +22,6 @@ from optsuite.optimizers._base import (
 from optsuite.tree import tree_map
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from optsuite._types import Params
 
 
@@ -27,6 +31,13 @@ class ScheduleState(NamedTuple):
     step: Tensor  # (), updates made
 
 
+class HorizonState(NamedTuple):
+    """State of `scale_by_lr` with a schedule of the progress."""
+
+    step: Tensor  # (), updates made
+    num_steps: Tensor  # (), updates that will be made
+
+
 def scale_by_lr(lr: Scalar | Schedule) -> Optimizer:
     """Multiply by minus the learning rate.
 
@@ -34,18 +45,23 @@ def scale_by_lr(lr: Scalar | Schedule) -> Optimizer:
         lr: >= 0, or a schedule. A schedule is called with the number of updates made *before* this
             one: 0, 1, 2, ...
 
+    Raises:
+        HparamError: By `init`, if the schedule follows the progress of the run and there is no `num_steps`.
+
     Example:
         >>> opt = scale_by_lr(0.1)
         >>> opt.update({"weight": torch.ones(2)}, opt.init({}), {})[0]["weight"]
         tensor([-0.1000, -0.1000])
     """
+    if isinstance(lr, HorizonSchedule):
+        return _scale_by_progress(lr)
     if callable(lr):
         return _scale_by_schedule(lr)
     factor = -lr
     return stateless(lambda grads, _: _scale(grads, factor))
 
 
-def _scale_by_schedule(schedule: Schedule) -> Optimizer:
+def _scale_by_schedule(schedule: StepSchedule) -> Optimizer:
     def init(params: Params) -> ScheduleState:
         return ScheduleState(first_step(params))
 
@@ -53,6 +69,27 @@ def _scale_by_schedule(schedule: Schedule) -> Optimizer:
         return _scale(grads, -schedule(state.step)), ScheduleState(state.step + 1)
 
     return piece(init, update)
+
+
+def _scale_by_progress(schedule: HorizonSchedule) -> Optimizer:
+    def init(params: Params, *, num_steps: Scalar | None = None) -> HorizonState:
+        if num_steps is None:
+            raise HparamError(
+                "the learning rate follows the progress of the run: `init` needs `num_steps`, the number of "
+                "updates that will be made (got None)"
+            )
+        step = first_step(params)
+        return HorizonState(step, step + num_steps)
+
+    def update(
+        grads: Params, state: HorizonState, params: Params, *, loss: Tensor | None = None
+    ) -> tuple[Params, HorizonState]:
+        del params, loss
+        # A run of num_steps 0 makes one update all the same.
+        progress = torch.clamp(state.step / torch.clamp(state.num_steps, min=1), max=1)
+        return _scale(grads, -schedule.rate(progress)), state._replace(step=state.step + 1)
+
+    return Optimizer(init, update)
 
 
 def _scale(grads: Params, factor: Scalar) -> Params:

@@ -1,20 +1,26 @@
-"""Learning rates that depend on how many updates were made.
+"""Learning rates that depend on how many updates were made, or on which share of them.
 
 A schedule is called with the 0-based counter: 0 at the first update.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from optsuite.errors import HparamError
+from optsuite.optimizers._base import HorizonSchedule
+
 if TYPE_CHECKING:
-    from optsuite.optimizers._base import Scalar, Schedule
+    from optsuite.optimizers._base import Scalar, StepSchedule
 
 
-def linear_rampup_sqrt_decay(peak_lr: Scalar, *, warmup_steps: Scalar = 1000) -> Schedule:
+def linear_rampup_sqrt_decay(peak_lr: Scalar, *, warmup_steps: Scalar = 1000) -> StepSchedule:
     """Rise linearly, then fall with the inverse square root of the counter t.
 
     peak_lr min(s / warmup_steps, sqrt(warmup_steps / s)) with s = max(t, 1), so the first two
@@ -38,7 +44,7 @@ def linear_rampup_sqrt_decay(peak_lr: Scalar, *, warmup_steps: Scalar = 1000) ->
     return schedule
 
 
-def exponential_decay(lr: Scalar, *, decay: Scalar = 7e-5) -> Schedule:
+def exponential_decay(lr: Scalar, *, decay: Scalar = 7e-5) -> StepSchedule:
     """Lose the same fraction at every update: lr (1 - decay)^t.
 
     Args:
@@ -58,3 +64,69 @@ def exponential_decay(lr: Scalar, *, decay: Scalar = 7e-5) -> Schedule:
         return torch.exp(step * rate) * lr
 
     return schedule
+
+
+def piecewise_linear(times: Sequence[Scalar], lrs: Sequence[Scalar]) -> StepSchedule:
+    """Join points by straight lines; constant before the first and after the last.
+
+    Args:
+        times: Rising counters, one for each of `lrs`.
+        lrs: >= 0, the values at `times`.
+
+    Raises:
+        HparamError: There are no points, or not as many `times` as `lrs`.
+
+    Source: `learned_optimization/optimizers/optax_opts.py: piecewise_linear`, which recent jax turns
+    into NaN after the last time.
+
+    Example:
+        >>> piecewise_linear((0, 10, 20), (0.0, 1.0, 0.5))(torch.tensor(15.0))
+        tensor(0.7500)
+    """
+    if not times or len(times) != len(lrs):
+        raise HparamError(f"`times` needs one number for each of `lrs`, got {len(times)} for {len(lrs)}")
+
+    def schedule(step: Tensor) -> Tensor:
+        lr = torch.zeros_like(step) + lrs[0]
+        for (start, low), (stop, high) in itertools.pairwise(zip(times, lrs, strict=True)):
+            lr = lr + torch.clamp((step - start) / (stop - start), 0, 1) * (high - low)
+        return lr
+
+    return schedule
+
+
+def cosine_decay(
+    lr: Scalar,
+    *,
+    min_lr_mult: Scalar = 0.0,
+    constant_fraction: Scalar = 0.5,
+    warmup_fraction: Scalar = 0.01,
+) -> HorizonSchedule:
+    """Stay constant, then fall along half a cosine to the end of the run; or rise first, then fall.
+
+    With s the progress: lr before s = constant_fraction, min_lr_mult lr at s = 1. But with a warm-up,
+    lr s / w before w = max(warmup_fraction, constant_fraction): the rise takes the place of the whole
+    constant part, however short the warm-up was meant to be, and the first update is by 0.
+
+    Args:
+        lr: >= 0, the highest value.
+        min_lr_mult: In [0, 1], the share of it that is left at the end.
+        constant_fraction: In [0, 1), the share of the run before the fall.
+        warmup_fraction: In [0, 1); 0 is no warm-up.
+
+    Source: `learned_optimization/optimizers/learning_rate_schedules.py: CosineLearningRateSchedule`.
+
+    Example:
+        >>> cosine_decay(1.0, constant_fraction=0.0, warmup_fraction=0.0).rate(torch.tensor(0.5))
+        tensor(0.5000)
+    """
+
+    def rate(progress: Tensor) -> Tensor:
+        start = torch.zeros_like(progress) + constant_fraction
+        fallen = (torch.maximum(progress, start) - start) / (1 - constant_fraction)
+        share = min_lr_mult + (1 - min_lr_mult) * (torch.cos(math.pi * fallen) + 1) / 2
+        end_of_rise = torch.clamp(start, min=warmup_fraction)
+        is_rising = (warmup_fraction > 0) & (progress < end_of_rise)
+        return torch.where(is_rising, progress / end_of_rise, share) * lr
+
+    return HorizonSchedule(rate)

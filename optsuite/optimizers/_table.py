@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from torch import Tensor
 
 from optsuite.errors import HparamError, UnknownNameError
+from optsuite.optimizers._accumulate import accumulate
+from optsuite.optimizers._adabelief import adabelief
+from optsuite.optimizers._adafactor import adafactor
 from optsuite.optimizers._adagrad import adagrad
 from optsuite.optimizers._adam import adam
 from optsuite.optimizers._adam_exp_decay_lr import adam_exp_decay_lr
 from optsuite.optimizers._adam_sqrt_decay_lr import adam_sqrt_decay_lr
 from optsuite.optimizers._adamw import adamw
+from optsuite.optimizers._fromage import fromage
+from optsuite.optimizers._lamb import lamb
+from optsuite.optimizers._lars import lars
+from optsuite.optimizers._nadamw import nadamw
+from optsuite.optimizers._nadamw_cosine_lr import nadamw_cosine_lr
+from optsuite.optimizers._opt_list import NUM_SETTINGS, opt_list
+from optsuite.optimizers._piecewise_linear_adam import piecewise_linear_adam
 from optsuite.optimizers._radam import radam
 from optsuite.optimizers._rmsprop import rmsprop
 from optsuite.optimizers._sgd import sgd
 from optsuite.optimizers._sgdm import sgdm
+from optsuite.optimizers._shampoo import GraftType, shampoo, shampoo_flops
+from optsuite.optimizers._sm3 import sm3
+from optsuite.optimizers._yogi import yogi
 
 if TYPE_CHECKING:
-    from optsuite.optimizers._base import Optimizer
+    from optsuite.optimizers._base import Optimizer, Scalar
 
-HparamValue = float | bool | str | Tensor
+HparamValue = float | bool | str | Tensor | Sequence[float | Tensor]
 
 
 class Domain(NamedTuple):
@@ -43,23 +57,66 @@ def _number(words: str, holds: Callable[[float], bool]) -> Domain:
     return Domain(words, is_valid, may_be_tensor=True)
 
 
+def _integer(words: str, holds: Callable[[int], bool]) -> Domain:
+    def is_valid(value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and holds(value)
+
+    return Domain(words, is_valid, may_be_tensor=False)
+
+
+def _tuple(words: str, holds: Callable[[Sequence[object]], bool]) -> Domain:
+    def is_valid(value: object) -> bool:
+        return isinstance(value, tuple | list) and len(value) > 0 and holds(value)
+
+    return Domain(words, is_valid, may_be_tensor=False)
+
+
+def _choice(*words: str) -> Domain:
+    return Domain(f"one of {', '.join(words)}", lambda value: value in words, may_be_tensor=False)
+
+
 _NON_NEGATIVE = _number("a finite number >= 0", lambda value: value >= 0)
 _POSITIVE = _number("a finite number > 0", lambda value: value > 0)
 _FRACTION = _number("a number in [0, 1)", lambda value: 0 <= value < 1)
+_SHARE = _number("a number in [0, 1]", lambda value: 0 <= value <= 1)
 _BOOL = Domain("True or False", lambda value: isinstance(value, bool), may_be_tensor=False)
 
-# A name means the same in every optimizer.
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, Tensor) or _NON_NEGATIVE.holds(value)
+
+
+def _is_rising(values: Sequence[Any]) -> bool:
+    return all(map(_NON_NEGATIVE.holds, values)) and all(a < b for a, b in itertools.pairwise(values))
+
+
+# A name means the same in every optimizer, up to its ends.
 _DOMAINS = {
     "alpha": _FRACTION,
     "beta1": _FRACTION,
     "beta2": _FRACTION,
+    "block_size": _integer("an integer >= 1", lambda value: value >= 1),
+    "clipping_threshold": _POSITIVE,
+    "constant_fraction": _FRACTION,
     "decay": _FRACTION,
+    "decay_rate": _POSITIVE,
     "eps": _POSITIVE,
     "eps_root": _NON_NEGATIVE,
+    "graft_type": _choice(*get_args(GraftType)),
+    "idx": _integer(f"an integer from 0 to {NUM_SETTINGS - 1}", lambda value: 0 <= value < NUM_SETTINGS),
     "initial_accumulator_value": _NON_NEGATIVE,
+    "l2_weight_decay": _NON_NEGATIVE,
     "lr": _NON_NEGATIVE,
+    "lrs": _tuple("a tuple of finite numbers >= 0", lambda values: all(map(_is_rate, values))),
+    "min_dim_size_to_factor": _integer("an integer >= 1", lambda value: value >= 1),
+    "min_lr_mult": _SHARE,
+    "min_norm": _POSITIVE,
     "momentum": _FRACTION,
     "nesterov": _BOOL,
+    "num_average": _number("a whole number >= 1", lambda value: value >= 1 and value == int(value)),
+    "times": _tuple("a tuple of rising numbers >= 0", _is_rising),
+    "trust_coefficient": _NON_NEGATIVE,
+    "warmup_fraction": _FRACTION,
     "warmup_steps": _POSITIVE,
     "weight_decay": _NON_NEGATIVE,
 }
@@ -68,8 +125,12 @@ _DOMAINS = {
 class Hparam(NamedTuple):
     """A hyperparameter that can be set by name."""
 
-    default: float | bool | None  # None: it must be given
+    default: float | bool | str | Sequence[float] | None  # None: it must be given
     domain: Domain
+
+
+def _no_flops(*_: object, **__: object) -> int:
+    return 0
 
 
 class OptimizerRow(NamedTuple):
@@ -77,27 +138,54 @@ class OptimizerRow(NamedTuple):
 
     factory: Callable[..., Optimizer]
     hparams: Mapping[str, Hparam]
+    # Of an update, beyond some passes over the parameters, from their shapes and the hyperparameters.
+    flops: Callable[..., int] = _no_flops
 
 
-def _row(factory: Callable[..., Optimizer]) -> OptimizerRow:
+def _row(factory: Callable[..., Optimizer], **own_domains: Domain) -> OptimizerRow:
     """Read the names and defaults off the factory's signature."""
+    domains = _DOMAINS | own_domains
     parameters = inspect.signature(factory).parameters.values()
     return OptimizerRow(
         factory,
-        {p.name: Hparam(None if p.default is p.empty else p.default, _DOMAINS[p.name]) for p in parameters},
+        {p.name: Hparam(None if p.default is p.empty else p.default, domains[p.name]) for p in parameters},
     )
 
 
+def _accumulated(row: OptimizerRow) -> OptimizerRow:
+    """The optimizer of another row, run on the means of `num_average` gradients."""
+
+    def factory(*, num_average: Scalar = 1, **hparams: HparamValue) -> Optimizer:
+        return accumulate(row.factory(**hparams), num_average)
+
+    return OptimizerRow(factory, {**row.hparams, "num_average": Hparam(1, _DOMAINS["num_average"])})
+
+
 OPTIMIZERS: dict[str, OptimizerRow] = {
+    "AdaBelief": _row(adabelief),
     "AdaGrad": _row(adagrad),
+    "Adafactor": _row(adafactor),
     "Adam": _row(adam),
     "AdamExpDecayLR": _row(adam_exp_decay_lr),
+    "AdamGradAccum": _accumulated(_row(adam)),
     "AdamSqrtDecayLR": _row(adam_sqrt_decay_lr),
     "AdamW": _row(adamw),
+    "Fromage": _row(fromage),
+    "Lamb": _row(lamb),
+    "Lars": _row(lars),
+    "NAdamW": _row(nadamw),
+    "NAdamWCosineLR": _row(nadamw_cosine_lr),
+    "OptList": _row(opt_list),
+    "PiecewiseLinearAdam": _row(piecewise_linear_adam),
     "RAdam": _row(radam),
     "RMSProp": _row(rmsprop),
     "SGD": _row(sgd),
+    "SGDGradAccum": _accumulated(_row(sgd)),
     "SGDM": _row(sgdm),
+    "SGDMGradAccum": _accumulated(_row(sgdm)),
+    "SM3": _row(sm3, beta2=_SHARE),
+    "Shampoo": _row(shampoo)._replace(flops=shampoo_flops),
+    "Yogi": _row(yogi),
 }
 """Every optimizer that can be asked for by name."""
 

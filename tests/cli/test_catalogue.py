@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from optsuite import hparam_sets
 from optsuite.cli import main
 from optsuite.data import DATASETS
 
@@ -98,3 +99,11 @@ def test_sets_lists_what_matches(capsys):
     assert main(["sets", "AdamW*"]) == 0
     _, *rows = capsys.readouterr().out.splitlines()
     assert [row.split()[:4] for row in rows] == [["AdamWLR_10000_R5", "15", "5", "10,000"]]
+
+
+def test_sets_lists_opt_list_without_its_settings(capsys, monkeypatch):
+    monkeypatch.setitem(hparam_sets._FAMILIES, "OptList1k", replace(hparam_sets.get_family("OptList1k")))
+    monkeypatch.setenv("OPTSUITE_OPT_LIST", "memory://nowhere")
+    assert main(["sets", "OptList*"]) == 0
+    _, row = capsys.readouterr().out.splitlines()
+    assert row.split() == ["OptList1k_10000_R5", "1000", "5", "10,000", "OptList0", "...", "OptList999"]

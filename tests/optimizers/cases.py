@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from optsuite.optimizers import Optimizer, get_optimizer
 
 
 class Case(NamedTuple):
     name: str
-    golden: str  # prefix of the tags in goldens/optimizers.npz
-    hparams: dict[str, float | bool] = {}  # besides lr  # noqa: RUF012 - nobody writes to it
+    golden: str | None  # begins its tags in goldens/optimizers.npz
+    hparams: dict[str, Any] = {}  # besides lr  # noqa: RUF012 - nobody writes to it
     golden_rtol: float = 3e-5
     descent_lr: float = 0.1  # a rate that takes a quadratic to its minimum
     descent_steps: int = 300
+    drift: float = 2e-5  # relative change by ten updates at the rate 0.01 with zero gradients
+    at_lr: Callable[[Any], dict[str, Any]] = lambda lr: {"lr": lr}  # what a learning rate is called
 
     def __str__(self) -> str:
-        return self.golden
+        return self.golden or "-".join([self.name, *self.hparams])
 
     def make(self, lr) -> Optimizer:
-        return get_optimizer(self.name, lr=lr, **self.hparams)
+        return get_optimizer(self.name, **self.at_lr(lr), **self.hparams)
 
 
 CASES = [
@@ -42,4 +45,50 @@ CASES = [
     Case("AdamSqrtDecayLR", "Adam_LinearRampupSqrtDecay_w5", {"warmup_steps": 5}),
     Case("AdamExpDecayLR", "AdamExpDecayLR"),
     Case("AdamExpDecayLR", "Adam_ExponentialDecay_d0.1", {"decay": 0.1}, descent_lr=0.5),
+    Case(
+        "PiecewiseLinearAdam",
+        "PiecewiseLinearAdam_t5_15",
+        {"times": (5, 15)},
+        at_lr=lambda lr: {"lrs": (lr, lr / 10)},
+    ),
+    Case("AdaBelief", "AdaBelief"),
+    Case("Yogi", "Yogi", drift=1e-3),
+    Case("Lamb", "Lamb", descent_lr=0.01, descent_steps=600),
+    Case("Lamb", "Lamb_wd0.01", {"weight_decay": 0.01}, descent_lr=0.01, descent_steps=600, drift=0.1),
+    Case("Lars", "Lars", descent_lr=1.0, descent_steps=600),
+    Case("Lars", "Lars_wd0.01", {"weight_decay": 0.01}, descent_lr=1.0, descent_steps=600, drift=1e-3),
+    Case("Fromage", "Fromage", golden_rtol=2e-4, descent_lr=0.01, descent_steps=600, drift=1e-3),
+    Case("SM3", "SM3", descent_lr=1.0),
+    Case("SM3", "SM3_b2_0.999", {"beta2": 0.999}),
+    Case("Adafactor", "Adafactor"),
+    Case("Adafactor", None, {"min_dim_size_to_factor": 2}),
+    Case("NAdamW", "NAdamW"),
+    Case("NAdamW", "NAdamW_nonesterov", {"nesterov": False}),
+    Case("NAdamW", "NAdamW_wd", {"weight_decay": 0.01, "l2_weight_decay": 0.01}, drift=1.1),
+    Case(
+        "NAdamWCosineLR",
+        "NAdamW_cosine",
+        {"min_lr_mult": 0.1, "constant_fraction": 0.5, "warmup_fraction": 0.1},
+    ),
+    Case("AdamGradAccum", "GradAccum4_Adam", {"num_average": 4}, descent_steps=1200),
+    Case("SGDGradAccum", None, {"num_average": 2}, descent_steps=600),
+    Case("SGDMGradAccum", None, {"num_average": 2}, descent_steps=600),
+    Case("Shampoo", "Shampoo128_SGD", {"graft_type": "SGD"}, golden_rtol=5e-3),
+    Case("Shampoo", "Shampoo128_SQRT_N", {"graft_type": "SQRT_N"}, golden_rtol=5e-3, descent_lr=0.002),
+    Case("Shampoo", "Shampoo128_ADAGRAD", {"graft_type": "ADAGRAD"}, golden_rtol=5e-3),
+    Case(
+        "Shampoo",
+        "Shampoo128_ADAGRAD_NORMALIZED",
+        {"graft_type": "ADAGRAD_NORMALIZED"},
+        golden_rtol=5e-3,
+    ),
+    Case("Shampoo", "Shampoo128_RMSPROP", {"graft_type": "RMSPROP"}, golden_rtol=5e-3),
+    Case(
+        "Shampoo",
+        "Shampoo128_RMSPROP_NORMALIZED",
+        {"graft_type": "RMSPROP_NORMALIZED"},
+        golden_rtol=5e-3,
+        descent_lr=0.002,
+    ),
+    Case("OptList", None, {"idx": 99}, at_lr=lambda _: {}, drift=1e-3),
 ]

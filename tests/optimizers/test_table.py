@@ -17,10 +17,14 @@ from optsuite.optimizers import OPTIMIZERS, check_hparams, get_optimizer, list_o
 
 PUBLIC = [
     "OPTIMIZERS",
+    "HorizonSchedule",
     "OptState",
     "Optimizer",
     "OptimizerRow",
     "Schedule",
+    "accumulate",
+    "adabelief",
+    "adafactor",
     "adagrad",
     "adam",
     "adam_exp_decay_lr",
@@ -29,20 +33,44 @@ PUBLIC = [
     "add_decayed_weights",
     "chain",
     "check_hparams",
+    "clip",
+    "clip_by_block_rms",
+    "cosine_decay",
     "exponential_decay",
+    "fromage",
     "get_optimizer",
+    "graft",
+    "lamb",
+    "lars",
     "linear_rampup_sqrt_decay",
     "list_optimizers",
+    "nadamw",
+    "nadamw_cosine_lr",
+    "opt_list",
+    "piecewise_linear",
+    "piecewise_linear_adam",
     "radam",
+    "read_opt_list",
     "rmsprop",
     "scale_by_adagrad",
     "scale_by_adam",
+    "scale_by_belief",
+    "scale_by_factored_rms",
     "scale_by_lr",
+    "scale_by_nadamw",
+    "scale_by_param_block_rms",
     "scale_by_radam",
     "scale_by_rms",
+    "scale_by_shampoo",
+    "scale_by_sm3",
+    "scale_by_trust_ratio",
+    "scale_by_yogi",
     "sgd",
     "sgdm",
+    "shampoo",
+    "sm3",
     "trace",
+    "yogi",
 ]
 
 BAD = [
@@ -98,6 +126,51 @@ def test_a_switch_is_true_or_false(value):
         get_optimizer("RMSProp", lr=0.1, nesterov=value)
 
 
+OTHER_BAD = [
+    ("SM3", {"lr": 0.1, "beta2": 1.1}, "`beta2` of `SM3` must be a number in [0, 1], got 1.1 (float)"),
+    ("Fromage", {"lr": 0.1, "min_norm": 0}, "`min_norm` of `Fromage` must be a finite number > 0, got 0"),
+    ("Adafactor", {"lr": 0.1, "min_dim_size_to_factor": 2.0}, "must be an integer >= 1, got 2.0 (float)"),
+    ("Adafactor", {"lr": 0.1, "min_dim_size_to_factor": 0}, "must be an integer >= 1, got 0 (int)"),
+    ("NAdamWCosineLR", {"lr": 0.1, "constant_fraction": 1.0}, "must be a number in [0, 1), got 1.0 (float)"),
+    ("OptList", {}, "`OptList` needs `idx`: an integer from 0 to 999"),
+    ("OptList", {"idx": 1000}, "`idx` of `OptList` must be an integer from 0 to 999, got 1000 (int)"),
+    ("OptList", {"idx": -1}, "must be an integer from 0 to 999, got -1 (int)"),
+    ("OptList", {"idx": 7.0}, "must be an integer from 0 to 999, got 7.0 (float)"),
+    ("OptList", {"idx": True}, "must be an integer from 0 to 999, got True (bool)"),
+    (
+        "PiecewiseLinearAdam",
+        {"times": (15, 5)},
+        "must be a tuple of rising numbers >= 0, got (15, 5) (tuple)",
+    ),
+    ("PiecewiseLinearAdam", {"times": ()}, "must be a tuple of rising numbers >= 0, got () (tuple)"),
+    ("PiecewiseLinearAdam", {"times": 5}, "must be a tuple of rising numbers >= 0, got 5 (int)"),
+    ("Shampoo", {"lr": 0.1, "graft_type": "sgd"}, "must be one of SGD, SQRT_N, ADAGRAD, ADAGRAD_NORMALIZED"),
+    ("Shampoo", {"lr": 0.1, "graft_type": 1}, "must be one of SGD, SQRT_N, ADAGRAD, ADAGRAD_NORMALIZED"),
+    ("Shampoo", {"lr": 0.1, "block_size": 0}, "`block_size` of `Shampoo` must be an integer >= 1, got 0"),
+    (
+        "Shampoo",
+        {"lr": 0.1, "block_size": torch.tensor(8)},
+        "must be an integer >= 1, got tensor(8) (Tensor)",
+    ),
+    ("AdamGradAccum", {"lr": 0.1, "num_average": 0}, "must be a whole number >= 1, got 0 (int)"),
+    ("AdamGradAccum", {"lr": 0.1, "num_average": 1.5}, "must be a whole number >= 1, got 1.5 (float)"),
+    ("AdamGradAccum", {"num_average": 2}, "`AdamGradAccum` needs `lr`: a finite number >= 0"),
+    ("AdamGradAccum", {"lr": 0.1, "beta3": 2}, "it has lr, beta1, beta2, eps, eps_root, num_average"),
+    ("PiecewiseLinearAdam", {"lrs": (0.1, -0.1)}, "must be a tuple of finite numbers >= 0, got (0.1, -0.1)"),
+]
+
+
+@pytest.mark.parametrize(("name", "hparams", "words"), OTHER_BAD)
+def test_every_kind_of_hyperparameter_is_checked(name, hparams, words):
+    with pytest.raises(HparamError, match=re.escape(words)):
+        check_hparams(name, hparams)
+
+
+def test_piecewise_linear_adam_needs_a_time_for_each_rate():
+    with pytest.raises(HparamError, match="`times` needs one number for each of `lrs`, got 3 for 2"):
+        get_optimizer("PiecewiseLinearAdam", times=(1, 2, 3))
+
+
 @pytest.mark.parametrize("lr", [0, 0.0, 1, np.float64(0.1), torch.tensor(-1.0)])
 def test_numbers_of_every_kind_are_good_and_tensors_unchecked(lr):
     params = {"p": torch.ones(2)}
@@ -108,8 +181,8 @@ def test_numbers_of_every_kind_are_good_and_tensors_unchecked(lr):
 
 @pytest.mark.parametrize("name", list_optimizers())
 def test_defaults_are_in_range(name):
-    defaults = {key: hparam.default for key, hparam in OPTIMIZERS[name].hparams.items()}
-    check_hparams(name, defaults | {"lr": 0.1})
+    needed = {"lr": 0.1, "idx": 0}
+    check_hparams(name, {k: needed.get(k, hparam.default) for k, hparam in OPTIMIZERS[name].hparams.items()})
 
 
 @pytest.mark.parametrize("module", [found.name for found in pkgutil.iter_modules(room.__path__)])

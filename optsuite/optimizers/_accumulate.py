@@ -1,0 +1,82 @@
+"""Accumulation of gradients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map as pytree_map
+
+from optsuite.optimizers._base import Optimizer, OptState, Scalar, cast, first_step
+from optsuite.tree import tree_map
+
+if TYPE_CHECKING:
+    from optsuite._types import Params
+
+
+class AccumulateState(NamedTuple):
+    """State of `accumulate`."""
+
+    num_summed: Tensor  # (), gradients in the sums
+    grad_sum: Params  # shaped like params
+    loss_sum: Tensor  # ()
+    inner: OptState  # of the wrapped optimizer
+
+
+def accumulate(inner: Optimizer, num_average: Scalar) -> Optimizer:
+    """Run an optimizer on the mean of so many gradients in a row; in between nothing moves.
+
+    Every call costs a call of `inner`, whose result is thrown away but once in `num_average` times: when that
+    is may differ from trial to trial, so no call can be left out.
+
+    Args:
+        inner: It sees the mean gradient and the mean loss, and is told of `num_steps // num_average` updates.
+        num_average: An integer >= 1. Gradients left over at the end of a run are never used.
+
+    Source: `learned_optimization/optimizers/gradient_accumulator.py`.
+
+    Example:
+        >>> params, grads = {"weight": torch.zeros(1)}, {"weight": torch.ones(1)}
+        >>> opt = accumulate(sgd(lr=0.1), num_average=3)
+        >>> state = opt.init(params)
+        >>> for _ in range(3):
+        ...     updates, state = opt.update(grads, state, params)
+        ...     print(updates["weight"].item())
+        0.0
+        0.0
+        -0.10000000149011612
+    """
+
+    def init(params: Params, *, num_steps: Scalar | None = None) -> AccumulateState:
+        num_updates = None if num_steps is None else num_steps // num_average
+        return AccumulateState(
+            first_step(params),
+            tree_map(torch.zeros_like, params),
+            first_step(params),
+            inner.init(params, num_steps=num_updates),
+        )
+
+    def update(
+        grads: Params, state: AccumulateState, params: Params, *, loss: Tensor | None = None
+    ) -> tuple[Params, AccumulateState]:
+        num_summed = state.num_summed + 1
+        grad_sum = tree_map(torch.add, state.grad_sum, grads)
+        loss_sum = state.loss_sum if loss is None else state.loss_sum + loss
+        is_due = num_summed >= num_average
+
+        mean = tree_map(lambda total: total / cast(num_average, total), grad_sum)
+        mean_loss = None if loss is None else loss_sum / num_average
+        updates, inner_state = inner.update(mean, state.inner, params, loss=mean_loss)
+
+        def cleared(total: Tensor) -> Tensor:
+            return torch.where(is_due, 0.0, total)
+
+        return tree_map(lambda u: torch.where(is_due, u, 0.0), updates), AccumulateState(
+            cleared(num_summed),
+            tree_map(cleared, grad_sum),
+            cleared(loss_sum),
+            pytree_map(lambda new, old: torch.where(is_due, new, old), inner_state, state.inner),
+        )
+
+    return Optimizer(init, update)

@@ -1,0 +1,74 @@
+"""Grafting: the size of one optimizer's steps in the direction of another's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from optsuite.optimizers._base import Optimizer, OptState, Scalar, cast
+from optsuite.tree import tree_map
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from optsuite._types import Params
+
+# Added to the norm of the direction, so that no step has no direction instead of NaN.
+_EPS = 1e-16
+
+
+class GraftState(NamedTuple):
+    """State of `graft`."""
+
+    magnitude: OptState
+    direction: OptState
+
+
+def graft(magnitude: Optimizer, direction: Optimizer) -> Optimizer:
+    """Step in the direction of one optimizer, as far as another would: |m| d / |d|.
+
+    The norms are over all tensors together. Both optimizers see every gradient, at the parameters that the
+    grafted steps lead to.
+
+    Args:
+        magnitude: Gives m.
+        direction: Gives d; its learning rate does not matter.
+
+    Source: Agarwal et al., https://openreview.net/forum?id=FpKgG31Z_i9;
+    `learned_optimization/optimizers/base.py: GraftedOptimizer`, which gives NaN where d is 0.
+
+    Example:
+        >>> params, grads = {"weight": torch.zeros(2)}, {"weight": torch.tensor([3.0, 4.0])}
+        >>> opt = graft(sgd(lr=0.1), adam(lr=1.0))
+        >>> opt.update(grads, opt.init(params), params)[0]["weight"]
+        tensor([-0.3536, -0.3536])
+    """
+
+    def init(params: Params, *, num_steps: Scalar | None = None) -> GraftState:
+        return GraftState(
+            magnitude.init(params, num_steps=num_steps), direction.init(params, num_steps=num_steps)
+        )
+
+    def update(
+        grads: Params, state: GraftState, params: Params, *, loss: Tensor | None = None
+    ) -> tuple[Params, GraftState]:
+        sizes, magnitude_state = magnitude.update(grads, state.magnitude, params, loss=loss)
+        directions, direction_state = direction.update(grads, state.direction, params, loss=loss)
+        factor = _norm(sizes) / (_norm(directions) + _EPS)
+        updates = tree_map(lambda d: d * cast(factor, d), directions)
+        return updates, GraftState(magnitude_state, direction_state)
+
+    return Optimizer(init, update)
+
+
+def resize(direction: Tensor, like: Tensor) -> Tensor:
+    """Give one tensor the norm of another."""
+    norm = torch.linalg.vector_norm
+    factor: Tensor = norm(like) / (norm(direction) + _EPS)
+    return direction * factor
+
+
+def _norm(tree: Params) -> Tensor:
+    squares = (torch.linalg.vector_norm(leaf, dtype=torch.float32).square() for leaf in tree.values())
+    return torch.sqrt(sum(squares, start=torch.zeros(())))

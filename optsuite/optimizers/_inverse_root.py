@@ -1,0 +1,90 @@
+"""Inverse roots of symmetric matrices.
+
+On a CPU by their eigenvalues, in float64. Elsewhere by Newton's iteration, which is made of products alone:
+`torch.linalg.eigh` would make the host wait for the device at every step. On one core of a CPU the iteration
+takes 2.4 ms for 128 x 128, and some 6 s to compile for each size; the eigenvalues take 1.0 ms, and 2 s.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+# Of the largest eigenvalue; what is added to all of them, so that their quotients stay below 1e6.
+_RIDGE = 1e-6
+
+# Newton's step takes an eigenvalue x in (0, 1] to x ((order + 1 - x) / order)^order, which is nearer to 1.
+# Doubling the matrix before it makes small ones grow twice as fast, and leaves large ones above 1/2; by a
+# larger factor they would come out near 0, as differences that have lost their digits. These 13 steps bring
+# all of [1e-6, 1] to within 1e-6 of 1, for every even order; without doubling it takes up to 21.
+_FACTORS = (2.0,) * 9 + (1.0,) * 4
+
+# Of the largest deviation of root^order A from I, for the root to count.
+_TOLERANCE = 0.1
+
+_SQUARINGS = 6
+
+
+def inverse_root(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
+    """Give (A + ridge I)^(-1 / order), with ridge = 1e-6 max(largest eigenvalue of A, 1e-6).
+
+    Nothing raises: a matrix that is not finite has no root, and leaves the roots of the others as they are.
+
+    Args:
+        matrices: A, float32 or float64 (..., n, n), symmetric and positive semidefinite.
+        order: Even: 2 gives the inverse square root.
+
+    Returns:
+        The roots, shaped like `matrices`, and whether each is good, bool (..., 1, 1); what is not good has no
+        meaning.
+
+    Source: optax-shampoo 0.0.6, which iterates in float32 as well, and gives up roots by the same tolerance.
+    """
+    return (_by_eigenvalues if matrices.device.type == "cpu" else _by_newton)(matrices, order)
+
+
+def _by_eigenvalues(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
+    is_finite = matrices.sum((-2, -1), keepdim=True).isfinite()
+    # One matrix that is not finite would be an error of the whole batch.
+    values, vectors = torch.linalg.eigh(torch.where(is_finite, matrices, 0.0).double())
+    values = values.clamp(min=0.0)
+    ridge = _RIDGE * values[..., -1:].clamp(min=_RIDGE)
+    scale = (values + ridge) ** (-1 / order)
+    scaled = (vectors * scale.unsqueeze(-2)).to(matrices.dtype)
+    return scaled @ vectors.to(matrices.dtype).mT, is_finite
+
+
+def _by_newton(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
+    """Source: Higham, Functions of Matrices, 2008, equation 7.18."""
+    identity = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
+    largest = _largest_eigenvalue(matrices + _RIDGE**2 * identity)
+    ridge = _RIDGE * largest.clamp(min=_RIDGE)
+    bound = largest + ridge
+
+    root, residual = identity, (matrices + ridge * identity) / bound
+    for factor in _FACTORS:
+        step = (1 + 1 / order) * identity - (factor / order) * residual
+        square = step @ step
+        root = root @ step
+        residual = factor * residual
+        for _ in range(order // 2):
+            residual = square @ residual
+    error = (residual - identity).abs().amax((-2, -1), keepdim=True)
+    return root * (math.prod(_FACTORS) / bound) ** (1 / order), error < _TOLERANCE
+
+
+def _largest_eigenvalue(matrices: Tensor) -> Tensor:
+    """Give it from above, (..., 1, 1): the 128th root of the trace of the 128th power.
+
+    At most 4 % above for 128 x 128, if all eigenvalues are equal; but then the ridge hardly matters.
+    """
+    norm = torch.linalg.matrix_norm(matrices, keepdim=True)
+    log = torch.log(norm)
+    for doublings in range(1, _SQUARINGS + 1):
+        matrices = matrices / norm
+        matrices = matrices @ matrices
+        norm = torch.linalg.matrix_norm(matrices, keepdim=True)
+        log = log + torch.log(norm) / 2**doublings
+    return torch.exp(log)

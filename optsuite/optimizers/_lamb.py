@@ -1,0 +1,40 @@
+"""LAMB."""
+
+from __future__ import annotations
+
+from optsuite.optimizers._adam import scale_by_adam
+from optsuite.optimizers._base import Optimizer, Scalar, Schedule, chain
+from optsuite.optimizers._decay import add_decayed_weights
+from optsuite.optimizers._lr import scale_by_lr
+from optsuite.optimizers._trust_ratio import scale_by_trust_ratio
+
+
+def lamb(
+    lr: Scalar | Schedule,
+    *,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.999,
+    eps: Scalar = 1e-6,
+    weight_decay: Scalar = 0.0,
+) -> Optimizer:
+    """LAMB: u = Adam direction + weight_decay p; p -= lr |p| / |u| u, for each tensor.
+
+    Args:
+        lr: Learning rate, >= 0, or a schedule: the relative size of a step.
+        beta1: In [0, 1), of the moving average of the gradient.
+        beta2: In [0, 1), of the moving average of its square.
+        eps: > 0, added to the root. There is none under the root.
+        weight_decay: >= 0, of every tensor, before the norms are taken.
+
+    Source: You et al., https://arxiv.org/abs/1904.00962;
+    `learned_optimization/optimizers/optax_opts.py: Lamb`. Where a norm is 0, p -= lr u.
+
+    Example:
+        >>> opt = lamb(lr=1e-2)
+    """
+    return chain(
+        scale_by_adam(beta1=beta1, beta2=beta2, eps=eps, eps_root=0.0),
+        add_decayed_weights(weight_decay),
+        scale_by_trust_ratio(),
+        scale_by_lr(lr),
+    )

@@ -1,0 +1,110 @@
+"""NAdamW."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from optsuite.optimizers._adam import AdamState, init_moments
+from optsuite.optimizers._base import (
+    Optimizer,
+    Scalar,
+    Schedule,
+    add_scaled,
+    average,
+    average_square,
+    cast,
+    chain,
+    decay_power,
+    piece,
+)
+from optsuite.optimizers._decay import add_decayed_weights
+from optsuite.optimizers._lr import scale_by_lr
+from optsuite.tree import tree_map
+
+if TYPE_CHECKING:
+    from optsuite._types import Params
+
+
+def scale_by_nadamw(
+    *,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 0.0,
+    nesterov: Scalar = True,
+) -> Optimizer:
+    """Adam's direction with a look ahead and a decay, both scaled by the correction of the averages.
+
+    m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; n = beta1 m + (1 - beta1) g, or m without
+    `nesterov`; at the t-th update it gives c (n / (sqrt(v) + eps) + weight_decay p) with
+    c = sqrt(1 - beta2^t) / (1 - beta1^t).
+
+    Args:
+        beta1: In [0, 1).
+        beta2: In [0, 1).
+        eps: > 0, added to the root of v, which is not corrected.
+        weight_decay: >= 0.
+        nesterov: Whether to look ahead. Only numbers depend on it, so it may be a 0-d tensor, 0 or 1.
+
+    Source: `learned_optimization/optimizers/nadamw.py: _nadamw_update`.
+
+    Example:
+        >>> opt = chain(scale_by_nadamw(), scale_by_lr(1e-3))
+    """
+    look_ahead = (1 - beta1) * nesterov
+
+    def update(grads: Params, state: AdamState, params: Params) -> tuple[Params, AdamState]:
+        step = state.step + 1
+        mu = average(state.mu, grads, beta1)
+        nu = average_square(state.nu, grads, beta2)
+        correction = torch.sqrt(1 - decay_power(beta2, step)) / (1 - decay_power(beta1, step))
+
+        def direction(g: Tensor, m: Tensor, v: Tensor, p: Tensor) -> Tensor:
+            n = torch.lerp(m, g, cast(look_ahead, m))
+            ratio = n / (torch.sqrt(v) + cast(eps, v)) * cast(correction, v)
+            return add_scaled(ratio, p, correction * weight_decay)
+
+        return tree_map(direction, grads, mu, nu, params), AdamState(step, mu, nu)
+
+    return piece(init_moments, update)
+
+
+def nadamw(
+    lr: Scalar | Schedule,
+    *,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 0.0,
+    l2_weight_decay: Scalar = 0.0,
+    nesterov: Scalar = True,
+) -> Optimizer:
+    """NAdamW: Adam with Nesterov momentum and two kinds of weight decay.
+
+    With g = gradient - l2_weight_decay p and L = lr sqrt(1 - beta2^t) / (1 - beta1^t):
+    p -= L (n / (sqrt(v) + eps) + weight_decay p), where n = beta1 m + (1 - beta1) g.
+
+    Args:
+        lr: Learning rate, >= 0, or a schedule.
+        beta1: In [0, 1), of the moving average m of g.
+        beta2: In [0, 1), of the moving average v of its square.
+        eps: > 0, added to the root of v, which is not corrected: it counts for more at first.
+        weight_decay: >= 0, of every tensor; multiplied by L, so not by lr alone.
+        l2_weight_decay: >= 0, of every tensor, inside the averages. Its sign is the reference's, which
+            makes parameters grow.
+        nesterov: Whether to step by n; by m otherwise. May be a 0-d tensor, 0 or 1.
+
+    Source: Metz et al., https://arxiv.org/abs/2002.11887;
+    `learned_optimization/optimizers/nadamw.py: NAdamW`.
+
+    Example:
+        >>> opt = nadamw(lr=1e-3, weight_decay=1e-2)
+    """
+    return chain(
+        add_decayed_weights(-l2_weight_decay),
+        scale_by_nadamw(beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, nesterov=nesterov),
+        scale_by_lr(lr),
+    )

@@ -1,0 +1,149 @@
+"""OptList: a list of settings of NAdamW, sorted so that its first ones are the ones to try first."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+from optsuite import storage
+from optsuite.data import data_dir
+from optsuite.errors import StorageError
+from optsuite.optimizers._base import Optimizer
+from optsuite.optimizers._nadamw_cosine_lr import nadamw_cosine_lr
+
+NUM_SETTINGS = 1000
+
+Setting: TypeAlias = Mapping[str, float | bool]
+"""Hyperparameters of `nadamw_cosine_lr`, all of them."""
+
+_URL = (
+    "https://raw.githubusercontent.com/google/learned_optimization/main/"
+    "learned_optimization/optimizers/data/opt_list.json"
+)
+_SHA256 = "774c4c189a6f75301c16c59dd9433c62f9a5d199c407de9a8df929d4c7702766"
+
+_NAMES = {  # in the file, and ours
+    "learning_rate": "lr",
+    "beta1": "beta1",
+    "beta2": "beta2",
+    "epsilon": "eps",
+    "adamw_weight_decay": "weight_decay",
+    "l2_weight_decay": "l2_weight_decay",
+    "use_nesterov": "nesterov",
+    "min_learning_rate_mult": "min_lr_mult",
+    "constant_fraction": "constant_fraction",
+    "warmup_fraction": "warmup_fraction",
+}
+
+
+def opt_list(idx: int) -> Optimizer:
+    """NAdamW with one of a thousand settings, of which the first ten are worth trying first.
+
+    `init` needs `num_steps`.
+
+    Args:
+        idx: In [0, 1000), the place in the list.
+
+    Raises:
+        StorageError: The list cannot be read.
+
+    Source: Metz et al., https://arxiv.org/abs/2002.11887;
+    `learned_optimization/optimizers/opt_list.py: OptList`, whose file is read as `read_opt_list` says.
+
+    Example:
+        >>> opt = opt_list(idx=7)
+    """
+    return nadamw_cosine_lr(**dict(zip(_NAMES.values(), _values(idx), strict=True)))
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _values(idx: int) -> tuple[float | bool, ...]:
+    """Give the values of a setting; compiled code holds them, and does not try to read a file."""
+    return tuple(read_opt_list()[idx].values())
+
+
+def read_opt_list() -> tuple[Setting, ...]:
+    """The thousand settings of OptList, read once per process.
+
+    From the path or URL in `OPTSUITE_OPT_LIST`; otherwise the published file, which is downloaded to
+    the folder of the datasets when it is first needed.
+
+    Numbers are rounded to float32, as in the reference: at a beta2 near 1 that changes 1 - beta2 by 1e-3,
+    and a setting would not do the same as a Python number and as a float32 tensor.
+
+    Raises:
+        StorageError: The file cannot be read, or is not what it should be.
+
+    Example:
+        >>> len(read_opt_list())
+        1000
+    """
+    return _settings(os.environ.get("OPTSUITE_OPT_LIST", ""))
+
+
+@functools.cache
+def _settings(url: str) -> tuple[Setting, ...]:
+    return _parse(storage.read_bytes(url), url) if url else _parse(_published(), _URL)
+
+
+def _published() -> bytes:
+    copy = str(data_dir() / "opt_list.json")
+    with contextlib.suppress(storage.MissingFileError):
+        return _verified(storage.read_bytes(copy), copy)
+    try:
+        content = storage.read_bytes(_URL)
+    except StorageError as cause:
+        raise StorageError(
+            f"the settings of OptList are not on this machine ({cause}): check the network, or get the "
+            "file elsewhere and say with OPTSUITE_OPT_LIST where it lies"
+        ) from cause
+    _verified(content, _URL)
+    with contextlib.suppress(StorageError):  # in a folder that is read-only nothing is kept
+        storage.write_bytes(copy, content)
+    return content
+
+
+def _verified(content: bytes, url: str) -> bytes:
+    found = hashlib.sha256(content).hexdigest()
+    if found != _SHA256:
+        raise storage.CorruptFileError(
+            f"`{url}` is not the published list of OptList (its sha256 is {found}, needed {_SHA256}): "
+            "delete it, if it is a file of yours, to have it downloaded again"
+        )
+    return content
+
+
+def _parse(content: bytes, url: str) -> tuple[Setting, ...]:
+    try:
+        entries = json.loads(content)
+    except ValueError as cause:
+        raise storage.CorruptFileError(f"`{url}` is not JSON: {cause}") from cause
+    if not isinstance(entries, list) or len(entries) != NUM_SETTINGS:
+        found = f"{len(entries)} of them" if isinstance(entries, list) else type(entries).__name__
+        raise storage.CorruptFileError(f"`{url}` needs a list of {NUM_SETTINGS} settings, got {found}")
+    return tuple(_setting(entry, f"setting {i} of `{url}`") for i, entry in enumerate(entries))
+
+
+def _setting(entry: object, where: str) -> Setting:
+    if not isinstance(entry, dict) or entry.keys() != _NAMES.keys():
+        found = ", ".join(entry) if isinstance(entry, dict) else type(entry).__name__
+        raise storage.CorruptFileError(f"{where} needs the keys {', '.join(_NAMES)}; got {found}")
+    return {name: _value(key, entry[key], where) for key, name in _NAMES.items()}
+
+
+def _value(key: str, value: object, where: str) -> float | bool:
+    if key == "use_nesterov":
+        if isinstance(value, bool):
+            return value
+    elif isinstance(value, float | int) and not isinstance(value, bool):
+        return float(np.float32(value))
+    needed = "true or false" if key == "use_nesterov" else "a number"
+    raise storage.CorruptFileError(f"`{key}` in {where} must be {needed}, got {value!r}")
