@@ -28,6 +28,7 @@ from optsuite.hparam_sets import (
     list_families,
     list_hparam_sets,
 )
+from optsuite.optimizers import OPTIMIZERS
 from optsuite.tasks import Task, get_task, list_tasks
 from optsuite.trainer import Outcome
 
@@ -52,7 +53,7 @@ RERUNS = ("missing", "failed", "all")
 _QUICK_STEPS, _QUICK_REPETITIONS = 200, 2
 _QUICK_SECONDS = 12.0
 
-# Sets of more settings join a matrix only by name.
+# Sets of more settings do not join a matrix beside smaller ones.
 _MOST_CONFIGS = 15
 
 _LISTING_THREADS = 32
@@ -165,7 +166,8 @@ def make_matrix(
         preset: `full`: the published sets; `quick`: one short set a family, on the tasks that fit a time
             budget; `auto`: full on CUDA, quick elsewhere.
         tasks: Glob or name; None for all. A task given by name joins whatever it costs.
-        sets: Glob over the preset's sets, or the name of any set; None for all of at most 15 settings.
+        sets: Glob over the preset's sets, or the name of any set; None for all. Sets of more than 15 settings
+            join only if no smaller one matches.
         num_steps: Replaces the steps of every set.
         repetitions: Replaces the repetitions of every set.
         device: Decides `auto` and the budget.
@@ -178,8 +180,7 @@ def make_matrix(
     task_names = _matching(tasks, list_tasks(), lambda name: get_task(name).name)
     set_names = _matching(sets, _preset_sets(preset), lambda name: get_hparam_set(name).name)
     hparam_sets = _resized(map(get_hparam_set, set_names), num_steps, repetitions)
-    if sets is None:
-        hparam_sets = [s for s in hparam_sets if len(s.configs) <= _MOST_CONFIGS]
+    hparam_sets = [s for s in hparam_sets if len(s.labels) <= _MOST_CONFIGS] or hparam_sets
     cells = [Cell(task, hparam_set) for task in task_names for hparam_set in hparam_sets]
     is_limited = preset == "quick" and tasks not in task_names
     return Matrix(preset, cells, device, _QUICK_SECONDS if is_limited else math.inf)
@@ -223,17 +224,19 @@ def estimated_seconds(task: Task, trials: Sequence[Trial], device: torch.device)
     """
     rate = _CUDA_FLOPS if device.type == "cuda" else _CPU_FLOPS * torch.get_num_threads()
     try:
-        width, flops = trainer.width_limit(task, device), task.flops_per_step
+        width, flops, shapes = trainer.width_limit(task, device), task.flops_per_step, task.param_shapes
     except Exception:  # noqa: BLE001 - a task of the user's may raise anything
         return 0.0
     seconds = 0.0
-    for schedule in {trial.schedule for trial in trials}:
-        count = sum(trial.schedule == schedule for trial in trials)
+    for rule, members in trainer.group_by_rule(trials):
+        count, schedule = len(members), rule.schedule
         # A forward pass is a third of a step; three splits are evaluated.
         evals_per_step = 3 * schedule.eval_batches / schedule.eval_every
         passes = (schedule.num_steps + 1) * (1 + evals_per_step / 3)
         call = _SINGLE_CALL_SECONDS if width == 1 else _CALL_SECONDS
         seconds += passes * (count * flops / rate + math.ceil(count / width) * call)
+        update_flops = OPTIMIZERS[rule.optimizer].flops(shapes, **rule.shared)
+        seconds += (schedule.num_steps + 1) * count * update_flops / rate
     return seconds
 
 

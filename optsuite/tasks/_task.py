@@ -58,6 +58,11 @@ class Task:
         """Number of trainable scalars."""
         return sum(p.numel() for p in self.meta_module().parameters())
 
+    @cached_property
+    def param_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the parameters."""
+        return tuple(tuple(p.shape) for p in self.meta_module().parameters())
+
     @property
     def flops_per_step(self) -> int:
         """Floating-point operations of the products and convolutions in one loss and its gradient."""

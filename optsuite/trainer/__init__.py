@@ -24,7 +24,7 @@ from optsuite.trainer._loop import Record, train_grid
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes, width_limit
 from optsuite.trainer._program import Program
 
-__all__ = ["Outcome", "resolve_device", "run", "train", "train_many", "width_limit"]
+__all__ = ["Outcome", "group_by_rule", "resolve_device", "run", "train", "train_many", "width_limit"]
 
 Tell = Callable[[int], None]
 """Is told now and then how many more trial-steps are done."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from optsuite.hparam_sets import Config, HparamValue, Schedule, Trial
+from optsuite.optimizers import OPTIMIZERS
 
 __all__ = ["Grid", "Rule", "group_by_rule", "split_into_grids"]
 
@@ -54,14 +55,17 @@ class Grid:
 def group_by_rule(trials: Sequence[Trial]) -> Iterator[tuple[Rule, list[Trial]]]:
     """Sort trials of one task by what can share a program.
 
-    Numbers that differ are lifted to tensors; a number that is the same in all trials stays a Python float,
-    which keeps terms such as 1 - 0.999 exact.
+    Numbers that differ are lifted to tensors; a number that is the same in all trials stays a Python number,
+    which keeps terms such as 1 - 0.999 exact. Words, switches and sizes decide which operations run: trials
+    share them.
     """
     groups: dict[object, list[Trial]] = {}
     for trial in trials:
-        fixed = {k: v for k, v in trial.config.hparams.items() if not isinstance(v, float)}
-        names = tuple(sorted(trial.config.hparams))
-        key = (trial.config.optimizer, names, tuple(sorted(fixed.items())), trial.schedule)
+        config = trial.config
+        known = OPTIMIZERS[config.optimizer].hparams
+        fixed = {k: v for k, v in config.hparams.items() if not known[k].domain.may_be_tensor}
+        names = tuple(sorted(config.hparams))
+        key = (config.optimizer, names, tuple(sorted(fixed.items())), trial.schedule)
         groups.setdefault(key, []).append(trial)
     for group in groups.values():
         first = group[0].config.hparams

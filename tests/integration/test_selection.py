@@ -48,7 +48,7 @@ def test_the_marker_is_declared(bench):
 
 def test_a_keyword_selects_all_that_hold_it(bench):
     ids = bench.ids("--opt-preset=quick", "-k", "Adam", sets=None)
-    families = ("AdamLR", "AdamWLR", "RAdamLR", "AdamExpDecayLR", "AdamSqrtDecayLR")
+    families = ("AdamLR", "AdamWLR", "RAdamLR", "AdamExpDecayLR", "AdamSqrtDecayLR", "Grad10AdamLR")
     assert sets_of(ids) == {f"{family}_200_R2" for family in families}
 
 

@@ -97,6 +97,40 @@ def test_a_trial_alone_in_a_pair_and_in_a_crowd_has_the_same_curve(kind, limit, 
         assert_close(in_crowd[trial], alone, rtol=3e-4)
 
 
+def test_settings_of_opt_list_train_together_as_they_do_alone(monkeypatch):
+    """Where all numbers differ: as float32 tensors they do what they do as Python numbers."""
+    monkeypatch.setattr("optsuite.trainer.width_limit", lambda *_: 1000)
+    trials = trials_of(get_hparam_set("OptList1k_60_R1").configs[:6])
+    together = train(trials)
+    assert {str(curve["trained_as"]) for curve in together.values()} == {"1 seeds x 3 configs, eager"}
+    for trial in trials:
+        assert_close(together[trial], train([trial])[trial], rtol=3e-4)
+
+
+def test_trials_that_accumulate_train_together_as_they_do_alone():
+    settings = [(1e-3, 1), (1e-2, 1), (1e-2, 4), (1e-2, 32), (0.1, 100)]
+    configs = [Config(f"{n}_{lr}", "AdamGradAccum", {"lr": lr, "num_average": n}) for lr, n in settings]
+    together = train(trials_of(configs))
+    assert {str(curve["trained_as"]) for curve in together.values()} == {"1 seeds x 5 configs, eager"}
+    for trial, curve in together.items():
+        assert_close(curve, train([trial])[trial])
+    every_step, never = together[trials_of(configs)[1]], together[trials_of(configs)[4]]
+    assert_close(every_step, train(trials_of([adam(1e-2)]))[trials_of([adam(1e-2)])[0]])
+    assert never["eval/train/loss"][0] == pytest.approx(never["eval/train/loss"][-1], rel=0.05)
+
+
+def test_trials_of_shampoo_train_together_as_they_do_alone():
+    """One of them has diverged when the statistics begin to be used."""
+    schedule = Schedule(15, eval_every=5, eval_batches=1, last_eval_batches=1)
+    hparams = {"graft_type": "RMSPROP", "block_size": 32}
+    configs = [Config(f"lr{lr}", "Shampoo", {"lr": lr, **hparams}) for lr in (1e-4, 1e-3, 1e30)]
+    together = train(trials_of(configs, seeds=[0, 1], schedule=schedule))
+    assert {str(curve["trained_as"]) for curve in together.values()} == {"2 seeds x 3 configs, eager"}
+    for trial, curve in together.items():
+        assert curve.is_diverged == (trial.config.label == "lr1e+30")
+        assert_close(curve, train([trial])[trial], rtol=3e-4)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_rerun_is_bit_identical(kind, monkeypatch):
     monkeypatch.setattr("optsuite.trainer.width_limit", lambda *_: 1000)

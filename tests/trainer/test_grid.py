@@ -120,6 +120,20 @@ def test_different_optimizers_schedules_and_structures_never_share_a_program():
             assert set(trial.config.hparams) == {*rule.shared, *rule.varying}
 
 
+def test_whole_numbers_are_lifted_and_words_part_programs():
+    numbers = [Config(f"n{n}", "AdamGradAccum", {"lr": 0.1, "num_average": n}) for n in (1, 2, 4)]
+    ((rule, _),) = group_by_rule(trials_of(numbers))
+    assert (rule.shared, rule.varying) == ({"lr": 0.1}, ("num_average",))
+    words = [
+        Config(f"{w}{lr}", "Shampoo", {"lr": lr, "graft_type": w})
+        for w in ("SGD", "ADAGRAD")
+        for lr in (1, 2)
+    ]
+    rules = [rule for rule, _ in group_by_rule(trials_of(words))]
+    assert [rule.shared for rule in rules] == [{"graft_type": "SGD"}, {"graft_type": "ADAGRAD"}]
+    assert {rule.varying for rule in rules} == {("lr",)}
+
+
 def test_groups_keep_every_trial():
     sets = [get_hparam_set(f"{family}_{n}_R2") for family in list_families() for n in (10, 20)]
     trials = list(itertools.chain.from_iterable(s.trials(TINY.name) for s in sets))
