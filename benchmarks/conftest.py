@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import pytest
 
+from optsuite.optimizers import OPTIMIZERS
+
 # `pytest benchmarks` is the matrix; `pytest benchmarks/test_step_time.py` measures.
-collect_ignore = ["test_step_time.py", "test_table_speed.py", "test_trainer_speed.py"]
+collect_ignore = [
+    "test_optimizer_cost.py",
+    "test_step_time.py",
+    "test_table_speed.py",
+    "test_trainer_speed.py",
+]
 
 _LINES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def required_hparams():
+    """Gives values for the hyperparameters of an optimizer that have no default."""
+    values = {"lr": 1e-3, "idx": 0, "num_average": 4}
+
+    def of(name):
+        hparams = OPTIMIZERS[name].hparams
+        return {key: values[key] for key, hparam in hparams.items() if hparam.default is None}
+
+    return of
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from optsuite.trainer._program import Program
 
 @pytest.mark.parametrize("optimizer", list_optimizers())
 @torch.no_grad()
-def test_step_time(task, optimizer, benchmark):
+def test_step_time(task, optimizer, required_hparams, benchmark):
     """One step: batch at hand, forward, backward and update, uncompiled, waiting for the device."""
     benchmark.group = task.name
     device = resolve_device(None)
-    config = Config(optimizer, optimizer, {"lr": 1e-3})
+    config = Config(optimizer, optimizer, required_hparams(optimizer))
     ((rule, _),) = group_by_rule([Trial(task.name, config, Schedule(100), 0)])
     grid = Grid((0,), (config,))
     program = Program(task, rule, grid.shape, device, compile=False)
