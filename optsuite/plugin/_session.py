@@ -287,6 +287,9 @@ class CurveStore:
                     outcomes[outcome.trial] = outcome.result
                     if outcome.is_new and isinstance(outcome.result, Curve):
                         self._trained.add(outcome.trial)
+            except KeyboardInterrupt:
+                # Compiled code has frames without line numbers, which pytest fails to print.
+                raise KeyboardInterrupt from None
             except Exception as error:  # noqa: BLE001 - it is the outcome of the trials that have none yet
                 return dict.fromkeys(cell.trials(configs), error) | outcomes
         return outcomes

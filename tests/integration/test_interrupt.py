@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from .conftest import SET, TASKS, TASKS_GLOB
+from .conftest import EXTENSIONS, SET, TASKS, TASKS_GLOB
 
 
 @pytest.fixture
@@ -39,3 +39,25 @@ def test_the_cells_that_ended_are_recorded_archived_and_summarised(bench, interr
     assert "KeyboardInterrupt" in output
     assert "INTERNALERROR" not in output
     assert bench.run("--opt-steps=1500", "--opt-plan", tasks=TASKS_GLOB).stdout.str().count("4 recorded") == 1
+
+
+# Frames of compiled code may have no line numbers.
+INTERRUPTED_THERE = """
+from optsuite import sweep
+
+
+def stop(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+stop.__code__ = stop.__code__.replace(co_linetable=b"")
+sweep.run_cell = stop
+"""
+
+
+def test_an_interrupt_of_compiled_code_is_told_as_any_other(bench):
+    bench.pytester.makeconftest(EXTENSIONS + INTERRUPTED_THERE)
+    command = [sys.executable, "-m", "pytest", *bench.args("-p", "no:hypothesispytest")]
+    done = subprocess.run(command, cwd=bench.path, capture_output=True, text=True, check=False)
+    assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout
+    assert "INTERNALERROR" not in done.stdout + done.stderr
