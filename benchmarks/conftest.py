@@ -24,7 +24,7 @@ def required_hparams():
 
     def of(name):
         hparams = OPTIMIZERS[name].hparams
-        return {key: values[key] for key, hparam in hparams.items() if hparam.default is None}
+        return {key: values[key] for key, hparam in hparams.items() if hparam.is_required}
 
     return of
 

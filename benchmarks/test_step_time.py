@@ -11,7 +11,7 @@ import torch
 from optsuite import Config, Schedule, Trial, data, list_optimizers
 from optsuite.trainer import resolve_device
 from optsuite.trainer._grid import Grid, group_by_rule
-from optsuite.trainer._program import Program
+from optsuite.trainer._program import PureProgram
 
 
 @pytest.mark.parametrize("optimizer", list_optimizers())
@@ -23,7 +23,7 @@ def test_step_time(task, optimizer, required_hparams, benchmark):
     config = Config(optimizer, optimizer, required_hparams(optimizer))
     ((rule, _),) = group_by_rule([Trial(task.name, config, Schedule(100), 0)])
     grid = Grid((0,), (config,))
-    program = Program(task, rule, grid.shape, device, compile=False)
+    program = PureProgram(task, rule, grid.shape, device, compile=False)
     params, opt_state = program.start(grid)
     source = data.resolve_source(task.dataset.dataset, "synthetic")
     images = data.load_images(task.dataset, "train", source=source, device=device)

@@ -1,6 +1,6 @@
 """Trial-steps per second of the trainer against a plain loop over the same trials, in one run.
 
-The plain loop is what one writes by hand: one trial at a time, `torch.nn` layers, `torch.optim.Adam`, batches
+The plain loop is what one writes by hand: one trial at a time, `torch.nn` layers, `torch.optim`, batches
 already on the device, and the same evaluations. It is timed for some steps of one trial, since all take the
 same time.
 """
@@ -14,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from optsuite import get_hparam_set, get_task
+from optsuite import Config, Schedule, Trial, get_hparam_set, get_task, train_many
+from optsuite.hparam_sets import LEARNING_RATES
 from optsuite.modules import MLP
 from optsuite.trainer import resolve_device, run, width_limit
 from optsuite.trainer._grid import group_by_rule, split_into_grids
 from optsuite.trainer._loop import train_grid
-from optsuite.trainer._program import Program
+from optsuite.trainer._program import PureProgram
 
 CELL = "ImageMLP_FashionMnist8_Relu32"
 TASKS = [
@@ -73,13 +74,41 @@ def test_steady_rate(name, report_line):
     assert rate > 0
 
 
+@pytest.mark.parametrize("path", ["torch.optim:NAdam", "torch.optim:SGD", "torch.optim:Adafactor"])
+def test_optimizer_class(path, report_line):
+    """75 trials of a class, uncompiled, evaluations included, beside a plain loop and pure functions."""
+    task, schedule = get_task(CELL), Schedule(200)
+    cls = getattr(torch.optim, path.partition(":")[2])
+    times = [
+        (
+            seconds(task, path, schedule),
+            seconds(task, "RAdam", schedule),
+            1 / plain_rate(task, schedule, 200, cls),
+        )
+        for _ in range(3)
+    ]
+    ours, pure, plain = map(min, zip(*times, strict=True))
+    report_line(
+        f"{path:22s} {1e6 * ours:6.1f} us a trial-step, plain loop {1e6 * plain:6.1f} us, ratio "
+        f"{plain / ours:.2f}; RAdam of pure functions {1e6 * pure:6.1f} us, ratio {pure / ours:.2f}"
+    )
+    assert ours > 0
+
+
+def seconds(task, optimizer, schedule):
+    """Seconds a trial-step of 15 rates x 5 seeds."""
+    configs = [Config(f"lr{lr}", optimizer, {"lr": lr}) for lr in LEARNING_RATES]
+    trials = [Trial(task.name, config, schedule, seed) for config in configs for seed in range(5)]
+    return float(train_many(task, trials, mode=SOURCE)[0]["seconds_per_step"])
+
+
 def steady_rates(task, hparam_set, num_steps):
     """The shape of the cell's first grid, then its trial-steps a second, once compiled, as often as asked."""
     device = resolve_device(None)
     short = get_hparam_set(f"{hparam_set.family}_{num_steps + 49}_R{hparam_set.repetitions}")
     ((rule, trials),) = group_by_rule(short.trials(task.name))
     grid = split_into_grids(trials, width_limit(task, device))[0]
-    program = Program(task, rule, grid.shape, device, compile=True)
+    program = PureProgram(task, rule, grid.shape, device, compile=True)
     yield grid.shape
     while True:
         told = []
@@ -88,11 +117,11 @@ def steady_rates(task, hparam_set, num_steps):
         yield grid.num_trials * steps / (told[-1][0] - told[0][0])
 
 
-def plain_rate(task, schedule, num_steps):
+def plain_rate(task, schedule, num_steps, optimizer_class=torch.optim.Adam):
     """Steps a second of the plain loop."""
     device = resolve_device(None)
     net = plain_network(task.module(0)).to(device)
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    optimizer = optimizer_class(net.parameters(), lr=1e-3)
     train = task.dataloader("train", device=device, mode=SOURCE)
     evals = {
         split: task.dataloader(split, seed=1, device=device, mode=SOURCE)

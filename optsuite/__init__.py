@@ -34,7 +34,7 @@ from optsuite.hparam_sets import (
     lr_grid,
     register_family,
 )
-from optsuite.optimizers import get_optimizer, list_optimizers
+from optsuite.optimizers import get_optimizer, list_optimizers, register_optimizer
 from optsuite.tasks import Task, get_task, list_tasks, register_task
 from optsuite.trainer import train, train_many
 
@@ -74,6 +74,7 @@ __all__ = [
     "normalizers",
     "optimizers",
     "register_family",
+    "register_optimizer",
     "register_task",
     "summary_table",
     "train",

@@ -245,19 +245,22 @@ def make_curve(
     return Curve({**arrays, **extra, **measured})
 
 
-def trial_id(identity: Mapping[str, str | int | float]) -> str:
+def trial_id(identity: Mapping[str, object]) -> str:
     """Ten hexadecimal characters that stand for a trial, the same in every process.
 
     Args:
         identity: All that the trial's curve depends on: task, label, optimizer, hyperparameters,
             schedule, seed, data source. The order of keys does not matter, nor 1 against 1.0.
     """
-    plain = {
-        key: int(value) if isinstance(value, float) and value.is_integer() else value
-        for key, value in identity.items()
-    }
+    plain = {key: _without_point(value) for key, value in identity.items()}
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _without_point(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_without_point(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def curve_filename(trial_id: str, time: datetime | None = None) -> str:

@@ -27,8 +27,31 @@ __all__ = [
 ]
 
 
+def in_words(error: BaseException) -> str:
+    """Type and first line of an error of someone else's.
+
+    >>> in_words(ValueError("no"))
+    'ValueError: no'
+    """
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
+
+
 class OptsuiteError(Exception):
     """Base of all errors that optsuite raises on purpose."""
+
+
+def hint(name: str, valid: Iterable[str]) -> str:
+    """Which names come closest to one that is not valid, else some that are.
+
+    >>> hint("Adm", ["Adam", "SGD"])
+    'did you mean Adam'
+    """
+    valid = sorted(valid)
+    by_folded = {v.casefold(): v for v in valid}
+    near = difflib.get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.5)
+    listed = [by_folded[n] for n in near] or valid[:8]
+    more = ", ..." if not near and len(valid) > len(listed) else ""
+    return f"{'did you mean' if near else 'valid names are'} {', '.join(listed)}{more}"
 
 
 class UnknownNameError(OptsuiteError, LookupError):
@@ -44,12 +67,7 @@ class UnknownNameError(OptsuiteError, LookupError):
         """
         valid = sorted(valid)
         self._made_of = (kind, name, valid)
-        by_folded = {v.casefold(): v for v in valid}
-        near = difflib.get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.5)
-        listed = [by_folded[n] for n in near] or valid[:8]
-        more = ", ..." if not near and len(valid) > len(listed) else ""
-        hint = "did you mean" if near else "valid names are"
-        super().__init__(f"unknown {kind} `{name}`: {hint} {', '.join(listed)}{more}")
+        super().__init__(f"unknown {kind} `{name}`: {hint(name, valid)}")
 
     def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:
         return type(self), self._made_of  # so that it crosses process boundaries

@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from optsuite.curves import trial_id
 from optsuite.errors import HparamError, OptsuiteError, UnknownNameError, UnsupportedError
-from optsuite.optimizers import check_hparams, read_opt_list
+from optsuite.optimizers import check_hparams, parse_call, read_opt_list
 
 __all__ = [
     "ACCUMULATIONS",
@@ -35,9 +35,10 @@ __all__ = [
     "list_hparam_sets",
     "lr_grid",
     "register_family",
+    "register_lr_family",
 ]
 
-HparamValue: TypeAlias = float | int | bool | str
+HparamValue: TypeAlias = float | int | bool | str | tuple[float | int | bool | str, ...]
 
 LEARNING_RATES = (
     1e-7,
@@ -112,13 +113,17 @@ class Config:
     label: str
     """Names the folder of its curves."""
     optimizer: str
-    """A name that `get_optimizer` knows."""
+    """A name that `get_optimizer` knows; or `MODULE:CLASS`, the import path of a `torch.optim.Optimizer`.
+
+    The module may be a .py file. The path is part of a trial's identity as it is written here, and the text
+    of the file is not: give it relative to the folder in which pytest runs, and rerun what an edit changed.
+    """
     hparams: Mapping[str, HparamValue] = field(hash=False)
 
     def __post_init__(self) -> None:
         check_hparams(self.optimizer, self.hparams)
         for name, value in self.hparams.items():
-            if not isinstance(value, float | int | str):
+            if not isinstance(value, float | int | str | tuple):
                 raise HparamError(f"`{name}` of a config must be a number, a bool or a word (got {value!r})")
 
 
@@ -209,12 +214,12 @@ class Family:
         return f"{self.name}_{num_steps}_R{repetitions}"
 
 
-def lr_grid(opt: str, optimizer: str, **hparams: HparamValue) -> Callable[[], Sequence[Config]]:
+def lr_grid(opt: str, optimizer: str, /, **hparams: HparamValue) -> Callable[[], Sequence[Config]]:
     """One config a learning rate, in rising order.
 
     Args:
         opt: Begins the labels, e.g. `Adam` for `Adam_lr0.001`.
-        optimizer: A name that `get_optimizer` knows.
+        optimizer: As in a `Config`.
         hparams: Hyperparameters that all configs share.
     """
     return lambda: [
@@ -382,3 +387,37 @@ def register_family(family: Family) -> None:
         raise OptsuiteError(f"a family's name is made of letters, digits and `_` (got `{family.name}`)")
     if _FAMILIES.setdefault(family.name, family) is not family:
         raise OptsuiteError(f"an hparam set family `{family.name}` exists already: choose another name")
+
+
+def register_lr_family(text: str) -> None:
+    """Add the learning-rate grid of an optimizer class, as `--opt-optimizer` does.
+
+    `torch.optim:NAdam` makes the family `NAdamLR` with labels such as `NAdam_lr0.001`,
+    `torch.optim:SGD(momentum=0.9)` makes `SGD_momentum0_9LR`, and `Heavy=torch.optim:SGD(momentum=0.9)`
+    makes `HeavyLR`.
+
+    Args:
+        text: `[NAME=]MODULE:CLASS[(ARGUMENT=VALUE, ...)]`.
+
+    Raises:
+        HparamError: It has not that form, or names a class or arguments that cannot be used.
+        OptsuiteError: Another family has its name, but for upper and lower case, which some file systems
+            do not tell apart.
+    """
+    name = re.match(r"(\w+)=", text)
+    call = text[name.end() :] if name else text
+    path, hparams = parse_call(call)
+    if "lr" in hparams:
+        raise HparamError(f"`{text}` sets `lr`, which is what the configs of its family differ in")
+    words = [path.rpartition(":")[2], *(f"{key}{value}" for key, value in hparams.items())]
+    opt = name[1] if name else re.sub(r"[\W_]+", "_", "_".join(words)).strip("_")
+    family = Family(f"{opt}LR", opt, lr_grid(opt, path, **hparams), _10K)
+    configs = family.configs
+    taken = next((f for f in _FAMILIES.values() if f.name.casefold() == family.name.casefold()), None)
+    if taken is None:
+        register_family(family)
+    elif taken.configs != configs:
+        raise OptsuiteError(
+            f"`{text}` would make the family `{family.name}`, but `{taken.name}` is another optimizer's: "
+            f"give it a name of its own, e.g. `My{opt}={call}`"
+        )

@@ -349,7 +349,8 @@ def setting_of(opt_name: str, config_text: str) -> Setting:
     """
     try:
         hparams = {**json.loads(config_text)["hparams"]}
-        return Setting(opt_name, {k: v for k, v in hparams.items() if isinstance(v, float | int | str)})
+        told = {k: tuple(v) if isinstance(v, list) else v for k, v in hparams.items()}
+        return Setting(opt_name, {k: v for k, v in told.items() if isinstance(v, float | int | str | tuple)})
     except (ValueError, LookupError, TypeError):
         label = re.search(r"^inner_train_task\.opt_name = '([^']+)'", config_text, re.MULTILINE)
         lr = re.search(r"^\w+\.learning_rate = ([-+.\de]+)$", config_text, re.MULTILINE)

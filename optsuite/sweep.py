@@ -235,8 +235,9 @@ def estimated_seconds(task: Task, trials: Sequence[Trial], device: torch.device)
         passes = (schedule.num_steps + 1) * (1 + evals_per_step / 3)
         call = _SINGLE_CALL_SECONDS if width == 1 else _CALL_SECONDS
         seconds += passes * (count * flops / rate + math.ceil(count / width) * call)
-        update_flops = OPTIMIZERS[rule.optimizer].flops(shapes, **rule.shared)
-        seconds += (schedule.num_steps + 1) * count * update_flops / rate
+        if rule.optimizer in OPTIMIZERS:  # no class by its import path
+            update_flops = OPTIMIZERS[rule.optimizer].flops(shapes, **rule.shared)
+            seconds += (schedule.num_steps + 1) * count * update_flops / rate
     return seconds
 
 

@@ -346,9 +346,10 @@ def _typed(values: pd.Series) -> pd.Series | pd.Categorical:
     known = list(values.dropna())
     if all(isinstance(value, float | int) and not isinstance(value, bool) for value in known):
         return values.astype("float64")
-    # Parquet has no column of several types.
-    is_mixed = len({type(value) for value in known}) > 1
-    return _categorical(values.map(str, na_action="ignore") if is_mixed else values)
+    # Parquet has no column of several types, and a column of tuples is no category.
+    types = {type(value) for value in known}
+    is_written_out = len(types) > 1 or tuple in types
+    return _categorical(values.map(str, na_action="ignore") if is_written_out else values)
 
 
 def _categorical(values: pd.Series) -> pd.Categorical:

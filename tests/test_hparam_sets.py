@@ -25,6 +25,7 @@ from optsuite.hparam_sets import (
     list_hparam_sets,
     lr_grid,
     register_family,
+    register_lr_family,
 )
 from optsuite.optimizers import read_opt_list
 
@@ -201,6 +202,59 @@ def test_registering_a_taken_family_is_an_error():
         register_family(Family("AdamLR", "Adam", lr_grid("Adam", "Adam")))
 
 
+@pytest.mark.usefixtures("own_families")
+@pytest.mark.parametrize(
+    ("text", "opt", "optimizer", "hparams"),
+    [
+        ("torch.optim:NAdam", "NAdam", "torch.optim:NAdam", {}),
+        ("torch.optim:SGD(momentum=0.9)", "SGD_momentum0_9", "torch.optim:SGD", {"momentum": 0.9}),
+        ("Heavy=torch.optim:SGD(momentum=0.9)", "Heavy", "torch.optim:SGD", {"momentum": 0.9}),
+        (
+            "torch.optim:AdamW(betas=(0.9, 0.95), eps=1e-6)",
+            "AdamW_betas_0_9_0_95_eps1e_06",
+            "torch.optim:AdamW",
+            {"betas": (0.9, 0.95), "eps": 1e-6},
+        ),
+    ],
+)
+def test_an_optimizer_class_has_a_family_of_learning_rates(text, opt, optimizer, hparams):
+    register_lr_family(text)
+    register_lr_family(text)  # the option given twice does it
+    ours = get_hparam_set(f"{opt}LR_20_R3")
+    assert (ours.opt, len(ours.configs)) == (opt, 15)
+    assert ours.configs[8] == Config(f"{opt}_lr0.001", optimizer, {"lr": 1e-3, **hparams})
+    assert list_hparam_sets(f"{opt}LR*") == [f"{opt}LR_10000_R5"]
+
+
+@pytest.mark.usefixtures("own_families")
+@pytest.mark.parametrize("text", ["torch.optim:Adam", "adam=torch.optim:NAdam", "RMSPROP=torch.optim:NAdam"])
+def test_an_optimizer_class_takes_no_name_of_another_family(text):
+    """Whatever the case of its letters: some file systems would mix their folders."""
+    before = list_families()
+    words = r"would make the family `\w+LR`, but `\w+LR` is another optimizer's: .* e.g. `My\w+=torch.optim:"
+    with pytest.raises(OptsuiteError, match=words):
+        register_lr_family(text)
+    assert list_families() == before
+
+
+@pytest.mark.usefixtures("own_families")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("torch.optim:NAdam(lr=0.1)", r"`torch.optim:NAdam\(lr=0.1\)` sets `lr`, which is what"),
+        ("torch.optim:NAdam(rho=0.1)", "`torch.optim:NAdam` has no argument `rho`"),
+        ("torch.optim:LBFGS", "cannot step without a closure"),
+        ("My-Adam=torch.optim:Adam", "cannot import `My-Adam=torch.optim`"),
+        ("Adam", r"an optimizer is MODULE:CLASS or MODULE:CLASS\(ARGUMENT=VALUE, ...\) \(got `Adam`\)"),
+    ],
+)
+def test_a_class_that_cannot_be_used_makes_no_family(text, words):
+    before = list_families()
+    with pytest.raises(HparamError, match=words):
+        register_lr_family(text)
+    assert list_families() == before
+
+
 @pytest.mark.parametrize(
     ("optimizer", "hparams", "message"),
     [
@@ -290,6 +344,16 @@ def test_id_changes_with_the_data_and_with_nothing_else():
     one, also_one = with_config(hparams={"lr": 1}), with_config(hparams={"lr": 1.0})
     assert one.id("real") == also_one.id("real")
     assert one == also_one
+
+
+def test_id_knows_tuples_and_where_a_class_is_from():
+    """As it is written, not as it is found on this machine."""
+
+    def id_of(optimizer="torch.optim:Rprop", sizes=(1e-6, 50)):
+        return replace(TRIAL, config=Config("label", optimizer, {"step_sizes": sizes})).id("real")
+
+    assert id_of() == id_of(sizes=(1e-6, 50.0)) == "23edf79925"
+    assert len({id_of(), id_of(sizes=(1e-6, 60)), id_of("torch.optim.rprop:Rprop")}) == 3
 
 
 def test_id_is_the_same_on_every_machine():

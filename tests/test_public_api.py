@@ -18,7 +18,7 @@ PUBLIC = {
     "UnsupportedError",
     *("get_task", "list_tasks", "register_task"),
     *("get_hparam_set", "list_hparam_sets", "lr_grid", "register_family"),
-    *("get_optimizer", "list_optimizers", "optimizers"),
+    *("get_optimizer", "list_optimizers", "optimizers", "register_optimizer"),
     *("train", "train_many"),
     *("load_baseline_results", "load_baseline_results_from_dir"),
     *("delete_archive", "list_hparam_sets_for_task", "load_archive", "write_archive"),

@@ -191,7 +191,8 @@ def test_our_configs_are_told_by_their_json():
 
 
 def test_a_hyperparameter_that_is_no_number_or_word_is_left_out():
-    assert statistics.setting_of("a", '{"hparams": {"lr": [1], "b": null, "c": "x"}}').hparams == {"c": "x"}
+    text = '{"hparams": {"lr": {"x": 1}, "b": null, "c": "x"}}'
+    assert statistics.setting_of("a", text).hparams == {"c": "x"}
 
 
 GIN = """
@@ -209,6 +210,12 @@ inner_train_task.task_name = 'T'
 def test_the_originals_configs_are_told_by_their_gin(lr):
     text = GIN.format(lr=lr, label=f"Adam_lr{lr}")
     assert statistics.setting_of("UnnamedOptimizer", text) == Setting(f"Adam_lr{lr}", {"lr": float(lr)})
+
+
+def test_tuples_are_lists_in_our_json_and_tuples_again_when_read():
+    text = '{"hparams": {"lr": 0.1, "betas": [0.9, 0.99], "fused": true}}'
+    expected = {"lr": 0.1, "betas": (0.9, 0.99), "fused": True}
+    assert statistics.setting_of("Mine", text) == Setting("Mine", expected)
 
 
 @pytest.mark.parametrize(

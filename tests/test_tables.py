@@ -260,6 +260,15 @@ def test_hyperparameters_that_a_config_has_not_are_nan_and_words_are_categories(
     assert rows["mode"].isna().tolist() == [False, True, True]
 
 
+def test_hyperparameters_that_are_tuples_are_written_out(folder):
+    """As `betas` of an optimizer class; a column of tuples is no category, nor one of Parquet."""
+    hparams = {"a": {"betas": (0.9, 0.99)}, "b": {"betas": (0.9, 0.95)}, "c": {}}
+    archives.write_archive(TASK, "S", make_archive(hparams), folder)
+    table = tables.archive_table(TASK, "S", root=folder)
+    assert listed(table.drop_duplicates("config")["betas"]) == ["(0.9, 0.99)", "(0.9, 0.95)", None]
+    tables.write_table(table, f"{folder}/table.parquet")
+
+
 def test_a_hyperparameter_of_several_types_becomes_words(folder):
     hparams = {"a": {"clip": 0.5}, "b": {"clip": "auto"}, "c": {"clip": True}, "d": {}}
     archives.write_archive(TASK, "S", make_archive(hparams), folder)

@@ -22,6 +22,12 @@ from optsuite.optimizers._clip import clip
 from optsuite.optimizers._decay import add_decayed_weights
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
+from optsuite.optimizers._import_path import (
+    import_optimizer,
+    is_import_path,
+    parse_call,
+    set_training,
+)
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._lr import scale_by_lr
@@ -48,6 +54,7 @@ from optsuite.optimizers._table import (
     check_hparams,
     get_optimizer,
     list_optimizers,
+    register_optimizer,
 )
 from optsuite.optimizers._trust_ratio import scale_by_trust_ratio
 from optsuite.optimizers._yogi import scale_by_yogi, yogi
@@ -77,6 +84,8 @@ __all__ = [
     "fromage",
     "get_optimizer",
     "graft",
+    "import_optimizer",
+    "is_import_path",
     "lamb",
     "lars",
     "linear_rampup_sqrt_decay",
@@ -84,10 +93,12 @@ __all__ = [
     "nadamw",
     "nadamw_cosine_lr",
     "opt_list",
+    "parse_call",
     "piecewise_linear",
     "piecewise_linear_adam",
     "radam",
     "read_opt_list",
+    "register_optimizer",
     "rmsprop",
     "scale_by_adagrad",
     "scale_by_adam",
@@ -102,6 +113,7 @@ __all__ = [
     "scale_by_sm3",
     "scale_by_trust_ratio",
     "scale_by_yogi",
+    "set_training",
     "sgd",
     "sgdm",
     "shampoo",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from torch import Tensor
 
-from optsuite.errors import HparamError, UnknownNameError
+from optsuite.errors import HparamError, OptsuiteError, UnknownNameError
 from optsuite.optimizers._accumulate import accumulate
 from optsuite.optimizers._adabelief import adabelief
 from optsuite.optimizers._adafactor import adafactor
@@ -20,6 +21,7 @@ from optsuite.optimizers._adam_exp_decay_lr import adam_exp_decay_lr
 from optsuite.optimizers._adam_sqrt_decay_lr import adam_sqrt_decay_lr
 from optsuite.optimizers._adamw import adamw
 from optsuite.optimizers._fromage import fromage
+from optsuite.optimizers._import_path import check_arguments, is_import_path
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._nadamw import nadamw
@@ -37,7 +39,7 @@ from optsuite.optimizers._yogi import yogi
 if TYPE_CHECKING:
     from optsuite.optimizers._base import Optimizer, Scalar
 
-HparamValue = float | bool | str | Tensor | Sequence[float | Tensor]
+HparamValue = float | bool | str | Tensor | Sequence[float | bool | str | Tensor]
 
 
 class Domain(NamedTuple):
@@ -90,6 +92,20 @@ def _is_rising(values: Sequence[Any]) -> bool:
     return all(map(_NON_NEGATIVE.holds, values)) and all(a < b for a, b in itertools.pairwise(values))
 
 
+def _is_plain(value: object) -> bool:
+    if isinstance(value, float | int):
+        return math.isfinite(value)
+    return isinstance(value, str)
+
+
+def _is_argument(value: object) -> bool:
+    return all(map(_is_plain, value)) if isinstance(value, tuple) else _is_plain(value)
+
+
+# Of names that no optimizer of this package has, and of the arguments of classes.
+_PLAIN = Domain("a finite number, True, False or a word", _is_plain, may_be_tensor=True)
+_ARGUMENT = Domain(f"{_PLAIN.words}, or a tuple of these", _is_argument, may_be_tensor=False)
+
 # A name means the same in every optimizer, up to its ends.
 _DOMAINS = {
     "alpha": _FRACTION,
@@ -125,8 +141,13 @@ _DOMAINS = {
 class Hparam(NamedTuple):
     """A hyperparameter that can be set by name."""
 
-    default: float | bool | str | Sequence[float] | None  # None: it must be given
+    default: object  # `inspect.Parameter.empty`: it must be given
     domain: Domain
+
+    @property
+    def is_required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is inspect.Parameter.empty
 
 
 def _no_flops(*_: object, **__: object) -> int:
@@ -146,10 +167,13 @@ def _row(factory: Callable[..., Optimizer], **own_domains: Domain) -> OptimizerR
     """Read the names and defaults off the factory's signature."""
     domains = _DOMAINS | own_domains
     parameters = inspect.signature(factory).parameters.values()
-    return OptimizerRow(
-        factory,
-        {p.name: Hparam(None if p.default is p.empty else p.default, domains[p.name]) for p in parameters},
-    )
+    return OptimizerRow(factory, {p.name: Hparam(p.default, _domain(p, domains)) for p in parameters})
+
+
+def _domain(parameter: inspect.Parameter, known: Mapping[str, Domain]) -> Domain:
+    # A default that is a switch, a word or a size says that its values decide which operations run.
+    may_be_tensor = parameter.default is parameter.empty or isinstance(parameter.default, float)
+    return known.get(parameter.name, _PLAIN._replace(may_be_tensor=may_be_tensor))
 
 
 def _accumulated(row: OptimizerRow) -> OptimizerRow:
@@ -187,7 +211,7 @@ OPTIMIZERS: dict[str, OptimizerRow] = {
     "Shampoo": _row(shampoo)._replace(flops=shampoo_flops),
     "Yogi": _row(yogi),
 }
-"""Every optimizer that can be asked for by name."""
+"""Every optimizer of pure functions that can be asked for by name."""
 
 
 def list_optimizers() -> list[str]:
@@ -198,6 +222,36 @@ def list_optimizers() -> list[str]:
         True
     """
     return sorted(OPTIMIZERS)
+
+
+def register_optimizer(name: str, factory: Callable[..., Optimizer]) -> None:
+    """Add an optimizer of your own to the table, as fast as those of this package.
+
+    Args:
+        name: Letters, digits and `_`.
+        factory: Gives an `Optimizer` for its hyperparameters, which are its arguments, by name. Numbers
+            that differ between trials come as 0-d tensors. A hyperparameter that is called as one of
+            this package, such as `beta1`, may take the same values; any other is a finite number, a
+            bool or a word.
+
+    Raises:
+        OptsuiteError: The name is no word, another optimizer has it, or the factory takes arguments
+            without names.
+
+    Example:
+        >>> from optsuite.optimizers import chain, scale_by_lr, trace
+        >>> def heavy_ball(lr, *, inertia=0.9):
+        ...     return chain(trace(inertia), scale_by_lr(lr))
+        >>> register_optimizer("HeavyBall", heavy_ball)
+        >>> opt = get_optimizer("HeavyBall", lr=0.1, inertia=0.5)
+    """
+    if not re.fullmatch(r"\w+", name):
+        raise OptsuiteError(f"an optimizer's name is made of letters, digits and `_` (got `{name}`)")
+    for parameter in inspect.signature(factory).parameters.values():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise OptsuiteError(f"the factory of `{name}` must name its hyperparameters (got `{parameter}`)")
+    if OPTIMIZERS.setdefault(name, _row(factory)).factory is not factory:
+        raise OptsuiteError(f"an optimizer `{name}` exists already: choose another name")
 
 
 def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
@@ -212,28 +266,43 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
     Raises:
         UnknownNameError: There is no such optimizer.
         HparamError: A hyperparameter is unknown, missing, of the wrong type or out of range.
+        OptsuiteError: It is the import path of a class, which is no pair of pure functions.
 
     Example:
         >>> opt = get_optimizer("Adam", lr=1e-3)
     """
     check_hparams(name, hparams)
+    if is_import_path(name):
+        raise OptsuiteError(
+            f"`{name}` is a class, whose objects change parameters in place; here are pairs of pure "
+            "functions only: name it in a `Config` to train it, or call it yourself"
+        )
     return OPTIMIZERS[name].factory(**hparams)
 
 
 def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:
-    """Check hyperparameters without making the optimizer.
+    """Check hyperparameters before anything is trained.
 
     Args:
-        name: One of `list_optimizers()`.
-        hparams: As for `get_optimizer`.
+        name: One of `list_optimizers()`, or the import path of a `torch.optim.Optimizer` class, e.g.
+            `torch.optim:NAdam` or `path/to/my.py:Mine`.
+        hparams: As for `get_optimizer`; of a class, arguments of its constructor.
 
     Raises:
         UnknownNameError: There is no such optimizer.
-        HparamError: A hyperparameter is unknown, missing, of the wrong type or out of range.
+        HparamError: A hyperparameter is unknown, missing, of the wrong type or out of range; or the
+            import path leads nowhere, or to a class that cannot be used.
 
     Example:
         >>> check_hparams("Adam", {"lr": 1e-3})
+        >>> check_hparams("torch.optim:NAdam", {"lr": 1e-3, "betas": (0.9, 0.99)})
     """
+    if is_import_path(name):
+        for key, value in hparams.items():
+            domain = _NON_NEGATIVE._replace(may_be_tensor=False) if key == "lr" else _ARGUMENT
+            _check_value(name, key, value, domain)
+        check_arguments(name, hparams)
+        return
     if name not in OPTIMIZERS:
         raise UnknownNameError("optimizer", name, OPTIMIZERS)
     known = OPTIMIZERS[name].hparams
@@ -242,7 +311,7 @@ def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:
             raise HparamError(f"`{name}` has no hyperparameter `{key}`: it has {', '.join(known)}")
         _check_value(name, key, value, known[key].domain)
     for key, hparam in known.items():
-        if hparam.default is None and key not in hparams:
+        if hparam.is_required and key not in hparams:
             raise HparamError(f"`{name}` needs `{key}`: {hparam.domain.words}")
 
 

@@ -124,6 +124,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:  # noqa: ANN401 - xdist is optional
     """Print the plan once, from the first worker's choice; find out now whether results can be written."""
+    if not any(map(_terminal.setting_of, ids)):  # none asked for, or a bad option that the worker reports
+        return
     session = _session(node.config)
     if session.select_ids(ids):
         session.print_lines(session.plan_lines())

@@ -26,6 +26,7 @@ class Options(NamedTuple):
     device: str | None
     rerun: str
     report: str
+    optimizers: tuple[str, ...]
     plan: bool
 
     @property
@@ -53,6 +54,11 @@ _HELP = {
     "report": "on: draw the plots and write the report after the session, in <storage>_reports; off",
 }
 
+_OPTIMIZER_HELP = (
+    "add the learning-rate grid of a torch.optim.Optimizer: torch.optim:NAdam, path/to/my.py:Mine, "
+    "'torch.optim:SGD(momentum=0.9)', or NAME=MODULE:CLASS; may be repeated"
+)
+
 _METAVARS = {"tasks": "GLOB", "sets": "GLOB", "storage": "URL", "archives": "URL"}
 
 
@@ -69,6 +75,8 @@ def add(parser: pytest.Parser) -> None:
             help=words,
         )
         parser.addini(f"optsuite_{name}", f"default of --opt-{name}")
+    group.addoption("--opt-optimizer", action="append", metavar="MODULE:CLASS", help=_OPTIMIZER_HELP)
+    parser.addini("optsuite_optimizer", "defaults of --opt-optimizer, separated by spaces", type="args")
     group.addoption("--opt-plan", action="store_true", help="print the plan and train nothing")
 
 
@@ -79,7 +87,12 @@ def read(config: pytest.Config) -> Options:
         pytest.UsageError: An ini value is not a valid one.
     """
     values = {name: _value(config, name) for name in _HELP}
-    return Options(plan=config.getoption("opt_plan"), **values)  # type: ignore[arg-type]
+    optimizers = config.getoption("opt_optimizer") or config.getini("optsuite_optimizer")
+    return Options(
+        optimizers=tuple(optimizers),
+        plan=config.getoption("opt_plan"),
+        **values,  # type: ignore[arg-type]
+    )
 
 
 def _value(config: pytest.Config, name: str) -> str | int | None:

@@ -17,7 +17,7 @@ from _pytest.mark import ParameterSet
 from optsuite import sweep, trainer
 from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError
-from optsuite.hparam_sets import Config, HParamSet, Trial
+from optsuite.hparam_sets import Config, HParamSet, Trial, register_lr_family
 from optsuite.plugin import _after, _options, _terminal
 from optsuite.plugin._progress import Progress
 from optsuite.plugin._terminal import Result
@@ -79,6 +79,8 @@ class Session:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.options = _options.read(config)
+        for optimizer in self.options.optimizers:
+            register_lr_family(optimizer)
         self.selected: dict[sweep.Cell, list[Config]] = {}
         self.left_out: list[sweep.Cell] = []
         self.began = datetime.now(UTC).astimezone()

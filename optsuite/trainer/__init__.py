@@ -15,14 +15,16 @@ import torch
 
 from optsuite import data
 from optsuite.curves import Curve, make_curve
-from optsuite.errors import OptsuiteError, OutOfMemoryError
+from optsuite.errors import OptsuiteError, OutOfMemoryError, in_words
 from optsuite.hparam_sets import Config, Schedule, Trial
+from optsuite.optimizers import is_import_path
 from optsuite.tasks import Task, get_task
+from optsuite.trainer._adapter import TorchProgram
 from optsuite.trainer._compile import compiling_pays
 from optsuite.trainer._grid import Grid, Rule, group_by_rule, split_into_grids
 from optsuite.trainer._loop import Record, train_grid
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes, width_limit
-from optsuite.trainer._program import Program
+from optsuite.trainer._program import Program, PureProgram
 
 __all__ = ["Outcome", "group_by_rule", "resolve_device", "run", "train", "train_many", "width_limit"]
 
@@ -172,7 +174,8 @@ def _run_grids(
             if is_too_large:  # ask for it and the system may end this process instead of refusing
                 raise _too_large(task, device)
             if grid.shape not in programs:
-                programs[grid.shape] = Program(task, rule, grid.shape, device, compile=compile_)
+                kind = TorchProgram if is_import_path(rule.optimizer) else PureProgram
+                programs[grid.shape] = kind(task, rule, grid.shape, device, compile=compile_)
             yield grid, _run_grid(programs[grid.shape], grid, source, tell)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is these trials' outcome
             if is_out_of_memory(error):
@@ -189,10 +192,7 @@ def _run_grids(
 
 
 def _uncompilable(task: Task, error: Exception) -> str:
-    reason = next(iter(str(error).strip().splitlines()), "")
-    return (
-        f"`{task.name}` failed compiled ({type(error).__name__}: {reason}); it is trained uncompiled instead"
-    )
+    return f"`{task.name}` failed compiled ({in_words(error)}); it is trained uncompiled instead"
 
 
 def _run_grid(program: Program, grid: Grid, source: data.Source, tell: Tell) -> _Setup:
@@ -200,7 +200,9 @@ def _run_grid(program: Program, grid: Grid, source: data.Source, tell: Tell) -> 
     if is_cuda:
         torch.cuda.reset_peak_memory_stats(program.device)
     # Without these, convolutions round to 10 bits and a rerun on a GPU may differ from the first run.
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    # Optimizer classes may draw from torch's generators.
+    with exact, torch.random.fork_rng(devices=[program.device] if is_cuda else []):
         record = train_grid(program, grid, source, lambda steps: tell(steps * grid.num_trials))
     peak = torch.cuda.max_memory_allocated(program.device) if is_cuda else -1
     how = "compiled" if program.is_compiled else "eager"
@@ -227,6 +229,8 @@ def _outcomes(
             trial = Trial(task.name, config, rule.schedule, seed)
             if isinstance(result, Exception):
                 yield Outcome(trial, result)
+            elif failure := result.record.failures.get((s, h)):
+                yield Outcome(trial, failure)
             else:
                 yield Outcome(trial, _curve(task, trial, grid, (s, h), result, source, device))
 

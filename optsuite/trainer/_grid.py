@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from optsuite.hparam_sets import Config, HparamValue, Schedule, Trial
-from optsuite.optimizers import OPTIMIZERS
+from optsuite.optimizers import OPTIMIZERS, is_import_path
 
 __all__ = ["Grid", "Rule", "group_by_rule", "split_into_grids"]
 
@@ -57,21 +57,29 @@ def group_by_rule(trials: Sequence[Trial]) -> Iterator[tuple[Rule, list[Trial]]]
 
     Numbers that differ are lifted to tensors; a number that is the same in all trials stays a Python number,
     which keeps terms such as 1 - 0.999 exact. Words, switches and sizes decide which operations run: trials
-    share them.
+    share them. Optimizer classes and their arguments are no part of a program.
     """
     groups: dict[object, list[Trial]] = {}
     for trial in trials:
         config = trial.config
-        known = OPTIMIZERS[config.optimizer].hparams
-        fixed = {k: v for k, v in config.hparams.items() if not known[k].domain.may_be_tensor}
-        names = tuple(sorted(config.hparams))
-        key = (config.optimizer, names, tuple(sorted(fixed.items())), trial.schedule)
+        hparams = _lifted_hparams(config)
+        fixed = {
+            k: v
+            for k, v in hparams.items()
+            if not OPTIMIZERS[config.optimizer].hparams[k].domain.may_be_tensor
+        }
+        key = (config.optimizer, tuple(sorted(hparams)), tuple(sorted(fixed.items())), trial.schedule)
         groups.setdefault(key, []).append(trial)
     for group in groups.values():
-        first = group[0].config.hparams
+        first = _lifted_hparams(group[0].config)
         varying = tuple(k for k in first if any(t.config.hparams[k] != first[k] for t in group))
         shared = {k: v for k, v in first.items() if k not in varying}
         yield Rule(group[0].config.optimizer, shared, varying, group[0].schedule), group
+
+
+def _lifted_hparams(config: Config) -> Mapping[str, HparamValue]:
+    """The hyperparameters that are part of a program."""
+    return {} if is_import_path(config.optimizer) else config.hparams
 
 
 def split_into_grids(trials: Sequence[Trial], width: int) -> list[Grid]:

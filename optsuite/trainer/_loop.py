@@ -33,6 +33,8 @@ class Record(NamedTuple):
     """(E, S, H) by `<split>/<metric>`; empty without evaluations."""
     num_steps: int
     """Steps that were trained: fewer than asked for if every trial diverged."""
+    failures: dict[tuple[int, int], Exception]
+    """What kept single trials (s, h) from being trained, while the others were."""
     seconds: float
     """Wall-clock time of these steps and their evaluations, compilation included, loading of data not."""
 
@@ -92,7 +94,8 @@ def train_grid(program: Program, grid: Grid, source: data.Source, tell: Callable
         with torch.compiler.set_stance(skip_guard_eval_unsafe=start > 0):
             for step, (batch, key) in enumerate(train.block(start, stop), start):
                 if step in schedule.eval_steps():
-                    metrics.append(_evaluate(program, evals, params, step))
+                    evaluated = program.params_to_evaluate(params, opt_state)
+                    metrics.append(_evaluate(program, evals, evaluated, step))
                 params, opt_state, loss_SH = program.step(params, opt_state, hparams, batch, key)
                 block_losses.append(loss_SH)
         losses.append(torch.stack(block_losses).cpu().numpy())
@@ -104,6 +107,7 @@ def train_grid(program: Program, grid: Grid, source: data.Source, tell: Callable
         _padded(np.concatenate(losses), schedule.num_steps + 1),
         _by_name(program, metrics, len(schedule.eval_steps())),
         sum(map(len, losses)),
+        program.failures(opt_state),
         time.perf_counter() - began,
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeAlias, final
 
 import torch
 from torch import Tensor
@@ -17,13 +19,16 @@ from optsuite.trainer._compile import compiled
 from optsuite.trainer._grid import Grid, Rule
 from optsuite.tree import tree_map
 
-__all__ = ["Program"]
+__all__ = ["Program", "PureProgram"]
 
 # Parameters, states and losses carry the axes (S, H); batches and keys (S,); hyperparameters (H,).
 _Lift = Callable[..., Any]
 
+Step: TypeAlias = Callable[[Params, OptState, Params, Batch, Tensor], tuple[Params, OptState, Tensor]]
+"""(params, opt_state, hparams, batch, key) to the next params and opt_state, and the loss before them."""
 
-class Program:
+
+class Program(ABC):
     """Init, step and evaluation of one task and rule for grids of one shape.
 
     Args:
@@ -31,7 +36,7 @@ class Program:
         rule: The optimizer, with the hyperparameters that trials share.
         shape: (S, H).
         device: Where everything lives.
-        compile: Whether to compile the step and the evaluation.
+        compile: Whether to compile what is lifted over the grid.
     """
 
     def __init__(
@@ -48,16 +53,38 @@ class Program:
         self.device = device
         self.is_compiled = compile
         self._module = task.meta_module()
-        lift = _lift_none if shape == (1, 1) else _lift_grid
-        maybe_compiled: _Lift = compiled if compile else lambda fn: fn
-        self.step = maybe_compiled(lift(self._step, (0, 0, "H", "S", "S")))
-        self.evaluate = maybe_compiled(lift(self._evaluate, (0, "S", "S")))
-        self._init_state = lift(self._init, (0, "H"))
+        self._lifted = _lift_none if shape == (1, 1) else _lift_grid
+        self.evaluate = self._maybe_compiled(self._lifted(self._evaluate, (0, "S", "S")))
 
+    @abstractmethod
     def start(self, grid: Grid) -> tuple[Params, OptState]:
-        """Initial parameters and optimizer state of every trial, each leaf (S, H, ...)."""
+        """Initial parameters, (S, H, ...), and optimizer state of every trial."""
+
+    @property
+    @abstractmethod
+    def step(self) -> Step:
+        """Takes one step of every trial."""
+
+    @abstractmethod
+    def params_to_evaluate(self, params: Params, opt_state: OptState) -> Params:
+        """What `evaluate` is to be given at this point of the training."""
+
+    @abstractmethod
+    def failures(self, opt_state: OptState) -> dict[tuple[int, int], Exception]:
+        """What kept single trials (s, h) from being trained, while the others of the grid were."""
+
+    def hparams(self, grid: Grid) -> Params:
+        """The hyperparameters that differ between configs, float32 (H,) each."""
+        dtype = torch.float32
+        return {
+            name: torch.tensor([c.hparams[name] for c in grid.configs], dtype=dtype, device=self.device)
+            for name in self.rule.varying
+        }
+
+    def _initial_params(self, grid: Grid) -> Params:
+        """Those of every trial, (S, H, ...), each with storage of its own."""
         inits = [dict(self.task.module(seed).named_parameters()) for seed in grid.seeds]
-        params = {
+        return {
             name: torch.stack([init[name].detach() for init in inits])
             .to(self.device)
             .unsqueeze(1)
@@ -65,21 +92,53 @@ class Program:
             .contiguous()
             for name in inits[0]
         }
-        # Leaves that vmap broadcast get storage of their own: strides must not change after the first step.
-        return params, pytree_map(torch.Tensor.contiguous, self._init_state(params, self.hparams(grid)))
 
-    def hparams(self, grid: Grid) -> Params:
-        """The hyperparameters that differ between configs, float32 (H,) each."""
-        return {
-            name: torch.tensor([float(c.hparams[name]) for c in grid.configs], device=self.device)
-            for name in self.rule.varying
-        }
-
-    def _optimizer(self, hparams: Mapping[str, Tensor]) -> Optimizer:
-        return OPTIMIZERS[self.rule.optimizer].factory(**self.rule.shared, **hparams)
+    def _maybe_compiled(self, fn: _Lift) -> _Lift:
+        return compiled(fn) if self.is_compiled else fn
 
     def _model(self, params: Params) -> Callable[..., Any]:
         return lambda *inputs: functional_call(self._module, params, inputs)
+
+    def _grads_and_loss(self, params: Params, batch: Batch, key: Tensor) -> tuple[Params, Tensor]:
+        grads_and_loss: Callable[[Params], tuple[Params, Tensor]] = grad_and_value(
+            lambda params: self.task.loss(self._model(params), batch, key)
+        )
+        return grads_and_loss(params)
+
+    def _evaluate(self, params: Params, batch: Batch, key: Tensor) -> Tensor:
+        """(metrics,): the task's `metric_names` in order."""
+        metrics = self.task.metrics(self._model(params), batch, key)
+        return torch.stack([metrics[name] for name in self.task.metric_names])
+
+
+@final
+class PureProgram(Program):
+    """The program of an optimizer of pure functions: all of a step is one function, lifted over the grid."""
+
+    def start(self, grid: Grid) -> tuple[Params, OptState]:
+        """Initial parameters and optimizer state of every trial, each leaf (S, H, ...)."""
+        params = self._initial_params(grid)
+        init = self._lifted(self._init, (0, "H"))
+        # Leaves that vmap broadcast get storage of their own: strides must not change after the first step.
+        return params, pytree_map(torch.Tensor.contiguous, init(params, self.hparams(grid)))
+
+    @cached_property
+    def step(self) -> Step:
+        """Takes one step of every trial; modifies nothing in place."""
+        return self._maybe_compiled(self._lifted(self._step, (0, 0, "H", "S", "S")))
+
+    def params_to_evaluate(self, params: Params, opt_state: OptState) -> Params:
+        """Those that are trained."""
+        del opt_state
+        return params
+
+    def failures(self, opt_state: OptState) -> dict[tuple[int, int], Exception]:
+        """None: what fails is the outcome of the whole grid."""
+        del opt_state
+        return {}
+
+    def _optimizer(self, hparams: Mapping[str, Tensor]) -> Optimizer:
+        return OPTIMIZERS[self.rule.optimizer].factory(**self.rule.shared, **hparams)
 
     def _init(self, params: Params, hparams: Params) -> OptState:
         return self._optimizer(hparams).init(params, num_steps=self.rule.schedule.num_steps)
@@ -92,17 +151,9 @@ class Program:
         batch: Batch,
         key: Tensor,
     ) -> tuple[Params, OptState, Tensor]:
-        def loss_of(params: Params) -> Tensor:
-            return self.task.loss(self._model(params), batch, key)
-
-        grads, loss = grad_and_value(loss_of)(params)
+        grads, loss = self._grads_and_loss(params, batch, key)
         updates, opt_state = self._optimizer(hparams).update(grads, opt_state, params, loss=loss)
         return tree_map(torch.add, params, updates), opt_state, loss
-
-    def _evaluate(self, params: Params, batch: Batch, key: Tensor) -> Tensor:
-        """(metrics,): the task's `metric_names` in order."""
-        metrics = self.task.metrics(self._model(params), batch, key)
-        return torch.stack([metrics[name] for name in self.task.metric_names])
 
 
 def _lift_grid(fn: _Lift, axes: Sequence[int | str]) -> _Lift:

@@ -6,6 +6,7 @@ import io
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 # Runs in this process forget modules that they imported, and some cannot be imported twice.
 import fsspec.implementations.memory  # noqa: F401
@@ -15,6 +16,7 @@ import pytest
 import optsuite.report  # noqa: F401
 from optsuite import Config, Schedule, hparam_sets, tasks, train
 from optsuite.data import DATASETS
+from optsuite.optimizers import OPTIMIZERS
 from optsuite.storage import read_npz
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks" / "test_baselines.py"
@@ -114,7 +116,7 @@ class Bench:
 
     def run(self, *args, **options):
         """Run in this process; what the folder's conftest registers is forgotten afterwards."""
-        with warnings.catch_warnings(), pytest.MonkeyPatch.context() as monkeypatch:
+        with warnings.catch_warnings(), pytest.MonkeyPatch.context() as monkeypatch, patch.dict(OPTIMIZERS):
             warnings.simplefilter("default")  # they are errors in our own settings
             monkeypatch.setattr(tasks, "_TASKS", dict(tasks._TASKS))
             monkeypatch.setattr(hparam_sets, "_FAMILIES", dict(hparam_sets._FAMILIES))

@@ -111,6 +111,13 @@ def test_a_place_that_cannot_be_written_ends_the_session(bench):
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
+def test_a_device_that_is_not_there_ends_the_session(bench):
+    result = bench.run("-n1", "--opt-device=toaster")
+    assert "INTERNALERROR" not in text(result)
+    assert "cannot train on device `toaster`" in text(result)
+    assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR)
+
+
 def test_an_unknown_task_ends_the_session(bench):
     result = bench.run("-n1", tasks="ImageMLP_FashionMnist8_Relu3")
     assert "INTERNALERROR" not in text(result)

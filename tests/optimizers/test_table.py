@@ -6,6 +6,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -40,6 +41,8 @@ PUBLIC = [
     "fromage",
     "get_optimizer",
     "graft",
+    "import_optimizer",
+    "is_import_path",
     "lamb",
     "lars",
     "linear_rampup_sqrt_decay",
@@ -47,10 +50,12 @@ PUBLIC = [
     "nadamw",
     "nadamw_cosine_lr",
     "opt_list",
+    "parse_call",
     "piecewise_linear",
     "piecewise_linear_adam",
     "radam",
     "read_opt_list",
+    "register_optimizer",
     "rmsprop",
     "scale_by_adagrad",
     "scale_by_adam",
@@ -65,6 +70,7 @@ PUBLIC = [
     "scale_by_sm3",
     "scale_by_trust_ratio",
     "scale_by_yogi",
+    "set_training",
     "sgd",
     "sgdm",
     "shampoo",
@@ -186,6 +192,7 @@ def test_defaults_are_in_range(name):
 
 
 @pytest.mark.parametrize("module", [found.name for found in pkgutil.iter_modules(room.__path__)])
+@patch.dict(OPTIMIZERS)  # what they register is forgotten
 def test_examples_run(module):
     found = importlib.import_module(f"{room.__name__}.{module}")
     names = {name: getattr(room, name) for name in room.__all__} | {"torch": torch}

@@ -24,12 +24,21 @@ class Config:
 
 def test_the_defaults_leave_most_to_others():
     options = _options.read(Config())
-    assert options == (*("auto", None, None, None, None, None, None, None, None), "missing", "on", False)
+    unsaid = dict.fromkeys(("tasks", "sets", "data", "steps", "reps", "storage", "archives", "device"))
+    said = {"preset": "auto", "rerun": "missing", "report": "on", "optimizers": (), "plan": False}
+    assert options._asdict() == unsaid | said
 
 
 def test_the_command_line_beats_the_ini_file():
     options = _options.read(Config({"steps": "5", "reps": "7", "preset": "full"}, steps=3))
     assert (options.steps, options.reps, options.preset) == (3, 7, "full")
+
+
+def test_optimizers_of_the_command_line_replace_those_of_the_ini_file():
+    ini = {"optimizer": ["torch.optim:ASGD"]}
+    assert _options.read(Config(ini)).optimizers == ("torch.optim:ASGD",)
+    given = ["torch.optim:NAdam", "torch.optim:Rprop"]
+    assert _options.read(Config(ini, optimizer=given)).optimizers == tuple(given)
 
 
 def test_roots_are_storage_and_archives():

@@ -43,6 +43,11 @@ def sgd(lr):
     return Config(f"SGD_lr{lr}", "SGD", {"lr": lr})
 
 
+def nadam(lr):
+    """A class in place of pure functions."""
+    return Config(f"NAdam_lr{lr}", "torch.optim:NAdam", {"lr": lr})
+
+
 def trials_of(configs, seeds=(0,), schedule=SHORT, task=TINY):
     """Configs outermost, as those of a set."""
     return [Trial(task.name, config, schedule, seed) for config in configs for seed in seeds]

@@ -8,11 +8,11 @@ import pytest
 from optsuite import trainer
 from optsuite.hparam_sets import Config, Schedule
 
-from .runs import TINY, adam, assert_identical, sgd, train, trials_of
+from .runs import TINY, adam, assert_identical, nadam, sgd, train, trials_of
 
 SCHEDULE = Schedule(120, eval_every=10, eval_batches=1, last_eval_batches=2)
-MAKERS = pytest.mark.parametrize("make", [sgd, adam], ids=["SGD", "Adam"])
-RATES = {sgd: 0.1, adam: 1e-3}
+MAKERS = pytest.mark.parametrize("make", [sgd, adam, nadam], ids=["SGD", "Adam", "NAdam"])
+RATES = {sgd: 0.1, adam: 1e-3, nadam: 1e-3}
 
 
 def assert_diverged(curve):

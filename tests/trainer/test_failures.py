@@ -91,9 +91,8 @@ def test_an_error_in_one_grid_is_that_grids_outcome(break_grids):
     mistake = ValueError("no such luck")
     break_grids(lambda program, _: mistake if program.rule.optimizer == "SGD" else None)
     trials = trials_of([adam(1e-3), sgd(0.1), sgd(0.2), adam(1e-2)], seeds=[0, 1], schedule=SCHEDULE)
-    outcomes = {
-        trial: result for trial, result, _ in trainer.run(TINY, trials, mode="synthetic", device="cpu")
-    }
+    run = trainer.run(TINY, trials, mode="synthetic", device="cpu")
+    outcomes = {outcome.trial: outcome.result for outcome in run}
     assert outcomes.keys() == set(trials)
     for trial, result in outcomes.items():
         if trial.config.optimizer == "SGD":

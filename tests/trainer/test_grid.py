@@ -72,6 +72,21 @@ def test_a_repeated_trial_is_trained_once():
     assert cover(split_into_grids(trials, 10)) == [(adam(1e-3), 0)]
 
 
+def test_trials_of_an_optimizer_class_share_a_program_whatever_its_arguments():
+    """They are no part of it; another class or schedule is another program."""
+    nesterov = Config("nesterov", "torch.optim:SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True})
+    plain = Config("plain", "torch.optim:SGD", {"lr": 1})
+    other = Config("other", "torch.optim:NAdam", {"betas": (0.9, 0.99)})
+    trials = [*trials_of([plain, other, nesterov], [0, 1]), *trials_of([plain], schedule=Schedule(7))]
+    groups = list(group_by_rule(trials))
+    assert [(rule.optimizer, rule.schedule.num_steps, len(group)) for rule, group in groups] == [
+        ("torch.optim:SGD", SHORT.num_steps, 4),
+        ("torch.optim:NAdam", SHORT.num_steps, 2),
+        ("torch.optim:SGD", 7, 1),
+    ]
+    assert {(*rule.shared, *rule.varying) for rule, _ in groups} == {()}
+
+
 @given(num_configs=st.integers(1, 20), num_seeds=st.integers(1, 10))
 def test_halves_are_a_grid_in_two_parts(num_configs, num_seeds):
     grid = Grid(tuple(range(num_seeds)), tuple(CONFIGS[:num_configs]))

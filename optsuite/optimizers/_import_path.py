@@ -1,0 +1,175 @@
+"""Classes of `torch.optim.Optimizer` by import path: `torch.optim:NAdam`, `path/to/my.py:Mine`."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeGuard
+
+import torch
+
+from optsuite.errors import HparamError, hint, in_words
+
+
+def is_import_path(name: str) -> bool:
+    """Whether an optimizer's name is an import path and no row of the table.
+
+    Example:
+        >>> is_import_path("torch.optim:NAdam"), is_import_path("Adam")
+        (True, False)
+    """
+    return ":" in name
+
+
+def import_optimizer(path: str) -> type[torch.optim.Optimizer]:
+    """Import an optimizer class.
+
+    Args:
+        path: `MODULE:CLASS`; the module is a dotted name, or a .py file, relative to the current folder.
+
+    Raises:
+        HparamError: It does not import, or is no subclass of `torch.optim.Optimizer`.
+
+    Example:
+        >>> import_optimizer("torch.optim:NAdam") is torch.optim.NAdam
+        True
+    """
+    source, _, name = path.rpartition(":")
+    try:
+        module = _import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
+    except Exception as error:
+        raise HparamError(f"`{path}`: cannot import `{source}` ({in_words(error)})") from error
+    found = getattr(module, name, None)
+    if _is_optimizer(found):
+        return found
+    valid = [key for key, value in vars(module).items() if _is_optimizer(value)]
+    what = "is no subclass of torch.optim.Optimizer" if hasattr(module, name) else "does not exist"
+    where = hint(name, valid) if valid else f"there is none in `{source}`"
+    raise HparamError(f"`{path}` {what}: {where}")
+
+
+def _is_optimizer(value: object) -> TypeGuard[type[torch.optim.Optimizer]]:
+    base = torch.optim.Optimizer
+    return isinstance(value, type) and issubclass(value, base) and value is not base
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file once per process, under a name that no other file has."""
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:10]
+    name = f"{path.stem}_{digest}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(sys.modules[name])
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
+    """Check that a class can be made with some arguments, and steps without a closure.
+
+    Args:
+        path: As for `import_optimizer`.
+        hparams: Arguments of the constructor, besides the parameters.
+
+    Raises:
+        HparamError: It cannot.
+    """
+    cls = import_optimizer(path)
+    known = _arguments(cls)
+    for key in hparams:
+        if key not in known:
+            raise HparamError(f"`{path}` has no argument `{key}`: it takes {', '.join(known)}")
+    _try_out(path, cls, hparams)
+
+
+def _arguments(cls: type[torch.optim.Optimizer]) -> list[str]:
+    """Names that a constructor takes after the parameters, those that it hands on to its bases included."""
+    names: dict[str, None] = {}
+    for base in cls.__mro__:
+        if base is torch.optim.Optimizer:
+            break
+        if "__init__" in vars(base):
+            _self, _params, *others = inspect.signature(vars(base)["__init__"]).parameters.values()
+            kinds = {parameter.kind for parameter in others}
+            named = (p.name for p in others if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+            names.update(dict.fromkeys(named))
+            if inspect.Parameter.VAR_KEYWORD not in kinds:
+                break
+    names.pop("defaults", None)  # what a class passes to torch's own constructor
+    return list(names)
+
+
+@torch.no_grad()
+def _try_out(path: str, cls: type[torch.optim.Optimizer], hparams: Mapping[str, Any]) -> None:
+    """Make one for a matrix of 2 x 2, and let it take a step."""
+    param = torch.nn.Parameter(torch.tensor([[1.0, -2.0], [0.5, 3.0]]))
+    param.grad = torch.tensor([[0.1, 0.3], [-0.2, 0.4]])
+    given = ", ".join(f"{key}={value!r}" for key, value in hparams.items()) or "its defaults"
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # they belong to the training
+        try:
+            optimizer = cls([param], **hparams)
+        except Exception as error:
+            raise HparamError(f"`{path}` cannot be made with {given} ({in_words(error)})") from error
+        try:
+            set_training(optimizer, is_training=True)
+            optimizer.step()
+        except Exception as error:
+            # What else it may not like of so small a matrix is no reason to refuse it.
+            if isinstance(error, TypeError) or "closure" in str(error):
+                raise HparamError(
+                    f"`{path}` cannot step without a closure that computes the loss ({in_words(error)}): "
+                    "such optimizers cannot be used here"
+                ) from error
+
+
+def set_training(optimizer: torch.optim.Optimizer, *, is_training: bool) -> None:
+    """Switch between training and evaluation, where an optimizer has parameters of its own for either.
+
+    Example:
+        >>> sgd = torch.optim.SGD([torch.zeros(2)])
+        >>> set_training(sgd, is_training=False)  # nothing: those are optimizers such as ScheduleFreeAdamW
+    """
+    switch = getattr(optimizer, "train" if is_training else "eval", None)
+    if switch is not None:
+        switch()
+
+
+def parse_call(text: str) -> tuple[str, dict[str, Any]]:
+    """Split an import path from the arguments after it.
+
+    Args:
+        text: `MODULE:CLASS` or `MODULE:CLASS(ARGUMENT=VALUE, ...)`, with numbers, bools, words in quotes,
+            and tuples of these as values.
+
+    Raises:
+        HparamError: It has not that form.
+
+    Example:
+        >>> parse_call("torch.optim:SGD(momentum=0.9)")
+        ('torch.optim:SGD', {'momentum': 0.9})
+    """
+    path, bracket, arguments = text.partition("(")
+    try:
+        match ast.parse(f"call{bracket or '()'}{arguments}", mode="eval").body:
+            case ast.Call(func=ast.Name(), args=[], keywords=keywords) if is_import_path(path):
+                return path, {str(k.arg): ast.literal_eval(k.value) for k in keywords}
+        raise ValueError("no path, or no call with named arguments")
+    except (SyntaxError, ValueError) as error:
+        raise HparamError(
+            f"an optimizer is MODULE:CLASS or MODULE:CLASS(ARGUMENT=VALUE, ...) (got `{text}`)"
+        ) from error

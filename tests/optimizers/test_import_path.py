@@ -1,0 +1,218 @@
+"""Optimizer classes by import path: what can be used, and what is said of the rest."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+import torch
+
+from optsuite.errors import HparamError, OptsuiteError
+from optsuite.optimizers import (
+    check_hparams,
+    get_optimizer,
+    import_optimizer,
+    is_import_path,
+    list_optimizers,
+    parse_call,
+)
+
+FILE = """
+from torch.optim import SGD, Adam, Optimizer
+
+class Inheriting(Adam):
+    def __init__(self, params, *args, scale=1.0, **kwargs):
+        super().__init__(params, *args, **kwargs)
+
+class Demanding(SGD):
+    def __init__(self, params, rho):
+        super().__init__(params)
+
+class Calling(SGD):
+    def step(self, closure=None):
+        return closure()
+
+class Particular(SGD):
+    def step(self, closure=None):
+        assert len(self.param_groups[0]["params"]) == 4
+
+class Silent(SGD):
+    def __init__(self, params, **options):
+        super().__init__(params, lr=options.pop("lr", 0.1))
+
+no_class = SGD.step
+"""
+
+
+@pytest.fixture
+def own_file(tmp_path, monkeypatch):
+    """`lib/own.py` in the current folder."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "own.py").write_text(FILE)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_name_with_a_colon_is_an_import_path():
+    assert is_import_path("torch.optim:NAdam")
+    assert not any(map(is_import_path, list_optimizers()))
+
+
+def test_a_class_is_found_in_a_module():
+    assert import_optimizer("torch.optim:NAdam") is torch.optim.NAdam
+    assert import_optimizer("torch.optim.adam:Adam") is torch.optim.Adam
+
+
+@pytest.mark.usefixtures("own_file")
+def test_a_class_is_found_in_a_file_which_runs_once():
+    path = "lib/own.py:Inheriting"
+    assert import_optimizer(path) is import_optimizer(f"./{path}")
+    assert import_optimizer(path).__name__ == "Inheriting"
+
+
+def test_files_of_one_name_are_different_modules(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.py").write_text(FILE)
+    first, second = (import_optimizer(f"{tmp_path / folder}/own.py:Demanding") for folder in ("a", "b"))
+    assert first is not second
+
+
+def test_a_file_that_fails_is_tried_again(tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text("import torch\nraise ValueError('not yet')\n")
+    before = set(sys.modules)
+    with pytest.raises(HparamError, match=r"cannot import `.*own.py` \(ValueError: not yet\)"):
+        import_optimizer(f"{file}:Inheriting")
+    assert set(sys.modules) == before
+    file.write_text(FILE)
+    assert import_optimizer(f"{file}:Inheriting")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (
+            "no.such:Mine",
+            "`no.such:Mine`: cannot import `no.such` (ModuleNotFoundError: No module named 'no'",
+        ),
+        ("lib/other.py:Mine", "cannot import `lib/other.py` (FileNotFoundError: [Errno 2] No such file"),
+        (":Mine", "`:Mine`: cannot import `` (ValueError: Empty module name)"),
+        ("..lib:Mine", "`..lib:Mine`: cannot import `..lib` (TypeError: "),
+        ("torch.optim:Nadam", "`torch.optim:Nadam` does not exist: did you mean NAdam, Adam"),
+        ("torch.optim:", "`torch.optim:` does not exist: valid names are ASGD, Adadelta, "),
+        ("torch.optim:Optimizer", "`torch.optim:Optimizer` is no subclass of torch.optim.Optimizer: "),
+        ("lib/own.py:no_class", "is no subclass of torch.optim.Optimizer: valid names are Adam, Calling"),
+        ("lib/own.py:Optimiser", "`lib/own.py:Optimiser` does not exist: valid names are Adam, Calling"),
+        ("json:loads", "`json:loads` is no subclass of torch.optim.Optimizer: there is none in `json`"),
+    ],
+)
+@pytest.mark.usefixtures("own_file")
+def test_a_path_that_leads_nowhere_says_how_far_it_led(path, words):
+    with pytest.raises(HparamError, match=re.escape(words)):
+        check_hparams(path, {"lr": 0.1})
+
+
+NADAM = "torch.optim:NAdam"
+
+
+@pytest.mark.parametrize(
+    ("path", "hparams", "words"),
+    [
+        (
+            NADAM,
+            {"momentum": 0.9},
+            "`torch.optim:NAdam` has no argument `momentum`: it takes lr, betas, eps, ",
+        ),
+        (NADAM, {"params": 1}, "`torch.optim:NAdam` has no argument `params`"),
+        (NADAM, {"defaults": 1}, "`torch.optim:NAdam` has no argument `defaults`"),
+        (NADAM, {"lr": -0.1}, "`lr` of `torch.optim:NAdam` must be a finite number >= 0, got -0.1 (float)"),
+        (NADAM, {"lr": float("nan")}, "must be a finite number >= 0, got nan (float)"),
+        (NADAM, {"lr": float("inf")}, "must be a finite number >= 0, got inf (float)"),
+        (NADAM, {"lr": torch.tensor(0.1)}, "must be a finite number >= 0, got tensor(0.1000) (Tensor)"),
+        (NADAM, {"lr": "0.1"}, "must be a finite number >= 0, got '0.1' (str)"),
+        (
+            NADAM,
+            {"eps": float("inf")},
+            "`eps` of `torch.optim:NAdam` must be a finite number, True, False or a",
+        ),
+        (NADAM, {"betas": (0.9, float("nan"))}, "a word, or a tuple of these, got (0.9, nan) (tuple)"),
+        (NADAM, {"betas": [0.9, 0.99]}, "or a tuple of these, got [0.9, 0.99] (list)"),
+        (NADAM, {"eps": -1}, "cannot be made with eps=-1 (ValueError: Invalid epsilon value: -1)"),
+        (NADAM, {"betas": (2, 0.9)}, "cannot be made with betas=(2, 0.9) (ValueError: Invalid beta"),
+        ("torch.optim:SGD", {"nesterov": True}, "(ValueError: Nesterov momentum requires a momentum"),
+        ("lib/own.py:Demanding", {}, "`lib/own.py:Demanding` cannot be made with its defaults (TypeError: "),
+        ("lib/own.py:Inheriting", {"rho": 1}, "has no argument `rho`: it takes scale, lr, betas, eps, "),
+        ("lib/own.py:Demanding", {"rho": 1, "lr": 0.1}, "has no argument `lr`: it takes rho"),
+    ],
+)
+@pytest.mark.usefixtures("own_file")
+def test_bad_arguments_say_what_is_needed_and_what_came(path, hparams, words):
+    with pytest.raises(HparamError, match=re.escape(words)):
+        check_hparams(path, hparams)
+
+
+@pytest.mark.parametrize(
+    ("path", "hparams"),
+    [
+        (NADAM, {}),
+        (NADAM, {"lr": 0, "betas": (0, 0.99), "decoupled_weight_decay": True}),
+        ("torch.optim:Muon", {"adjust_lr_fn": "match_rms_adamw"}),
+        ("lib/own.py:Inheriting", {"scale": 2.0, "lr": 0.1, "amsgrad": True}),
+        ("lib/own.py:Demanding", {"rho": 0.1}),
+        ("lib/own.py:Particular", {}),
+    ],
+)
+@pytest.mark.usefixtures("own_file")
+def test_good_arguments_are_those_of_the_constructor(path, hparams):
+    """Those that it hands on to its bases too; what a step of four parameters needs is not tried on one."""
+    check_hparams(path, hparams)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("torch.optim:LBFGS", r"TypeError: .* missing 1 required positional argument: 'closure'"),
+        ("lib/own.py:Calling", "TypeError: 'NoneType' object is not callable"),
+    ],
+)
+@pytest.mark.usefixtures("own_file")
+def test_what_needs_a_closure_is_refused(path, reason):
+    words = rf"`{path}` cannot step without a closure that computes the loss \({reason}\): such optimizers"
+    with pytest.raises(HparamError, match=words):
+        check_hparams(path, {})
+
+
+def test_trying_out_leaves_the_generator_alone():
+    before = torch.get_rng_state()
+    check_hparams(NADAM, {})
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_class_is_no_pair_of_pure_functions():
+    with pytest.raises(OptsuiteError, match=r"`torch\.optim:NAdam` is a class, .* name it in a `Config`"):
+        get_optimizer(NADAM, lr=0.1)
+    with pytest.raises(HparamError, match="has no argument `momentum`"):
+        get_optimizer(NADAM, momentum=0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("torch.optim:NAdam", ("torch.optim:NAdam", {})),
+        ("torch.optim:NAdam()", ("torch.optim:NAdam", {})),
+        ("a/b.py:C(d=-1e-3, e=(0.9, 0.99))", ("a/b.py:C", {"d": -1e-3, "e": (0.9, 0.99)})),
+        ("a:C(d='word',e=True)", ("a:C", {"d": "word", "e": True})),
+    ],
+)
+def test_a_call_is_a_path_and_its_arguments(text, expected):
+    assert parse_call(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["NAdam", "", "a:C(0.1)", "a:C(d=)", "a:C(d=e)", "a:C(**d)", "a:C(d=1", "a:C(d=1)+1", "a:C(d=1).e()"],
+)
+def test_what_is_no_call_is_an_error_that_shows_one(text):
+    with pytest.raises(HparamError, match=r"is MODULE:CLASS or MODULE:CLASS\(ARGUMENT=VALUE, ...\) \(got `"):
+        parse_call(text)

@@ -1,0 +1,386 @@
+"""Classes of `torch.optim.Optimizer` train as in a plain loop, alone and beside others."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from optsuite import trainer
+from optsuite.errors import HparamError
+from optsuite.hparam_sets import Config, Schedule
+from optsuite.tasks import get_task
+from optsuite.trainer._compile import can_compile
+
+from .runs import KINDS, SHORT, TINY, assert_close, assert_identical, train, trials_of
+from .test_against_plain_loop import SEED, batches_of, plain_torch
+
+CASES = {
+    "ASGD": ("torch.optim:ASGD", {"lambd": 1e-3, "t0": 10.0}, 0.03),
+    "Adadelta": ("torch.optim:Adadelta", {}, 0.3),
+    "Adafactor": ("torch.optim:Adafactor", {}, 1e-3),
+    "Adagrad": ("torch.optim:Adagrad", {"lr_decay": 0.01}, 3e-3),
+    "Adam": ("torch.optim:Adam", {"amsgrad": True, "betas": (0.8, 0.99)}, 1e-3),
+    "Adam-fused": ("torch.optim:Adam", {"fused": True}, 1e-3),
+    "AdamW": ("torch.optim:AdamW", {"weight_decay": 0.1}, 1e-3),
+    "Adamax": ("torch.optim:Adamax", {}, 1e-3),
+    "NAdam": ("torch.optim:NAdam", {}, 1e-3),
+    "NAdam-not-foreach": ("torch.optim:NAdam", {"foreach": False}, 1e-3),
+    "RAdam": ("torch.optim:RAdam", {}, 1e-3),
+    "RMSprop": ("torch.optim:RMSprop", {"momentum": 0.5, "centered": True}, 3e-4),
+    "Rprop": ("torch.optim:Rprop", {}, 1e-4),
+    "SGD": ("torch.optim:SGD", {"momentum": 0.9, "nesterov": True, "weight_decay": 1e-3}, 0.01),
+}
+"""Import path, arguments and a rate that learns without amplifying rounding errors."""
+
+every_case = pytest.mark.parametrize("name", CASES)
+
+
+def configs_of(path, hparams, *lrs):
+    return [Config(f"x_lr{lr}", path, {"lr": lr, **hparams}) for lr in lrs]
+
+
+def class_of(path):
+    return getattr(torch.optim, path.partition(":")[2])
+
+
+@every_case
+@pytest.mark.parametrize("kind", ["mlp", "batchnorm"])
+def test_steps_are_those_of_a_plain_loop(name, kind):
+    """Of every trial of a group; with the class's own defaults, whatever kernels they choose."""
+    (path, hparams, lr), task = CASES[name], KINDS[kind]
+    schedule = Schedule(20, eval_batches=0)
+    trials = trials_of(configs_of(path, hparams, lr, lr / 2), [1, SEED], schedule, task)
+    curves = train(trials, task)
+    for trial in trials[1::2]:
+        cls, arguments = class_of(path), trial.config.hparams
+        expected = plain_torch(task, partial(cls, **arguments), 20)
+        np.testing.assert_allclose(curves[trial]["train/loss"], expected, rtol=2e-5)
+
+
+@every_case
+def test_a_trial_alone_and_in_a_crowd_has_the_same_curve(name):
+    path, hparams, lr = CASES[name]
+    crowd = trials_of(configs_of(path, hparams, lr, lr / 3, lr / 10), [0, 1, 2])
+    curves = train(crowd)
+    assert {str(curve["trained_as"]) for curve in curves.values()} == {"3 seeds x 3 configs, eager"}
+    for trial in (crowd[0], crowd[-1]):
+        assert_close(curves[trial], train([trial])[trial], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["NAdam", "Adafactor"])
+@pytest.mark.parametrize("kind", ["conv", "dropout"])
+def test_every_kind_of_task_trains(name, kind, monkeypatch):
+    """Dropout draws from the trial's own stream, which no optimizer disturbs."""
+    monkeypatch.setattr("optsuite.trainer.width_limit", lambda *_: 1000)
+    (path, hparams, lr), task = CASES[name], KINDS[kind]
+    trials = trials_of(configs_of(path, hparams, lr, lr / 3), [0, 1], Schedule(20, 10, 1, 1), task)
+    first, second = train(trials, task), train(trials, task)
+    for trial in trials:
+        assert_identical(second[trial], first[trial])
+    assert_close(first[trials[1]], train(trials[1:2], task)[trials[1]], rtol=1e-4)
+
+
+def test_trials_of_a_class_train_together_whatever_their_arguments():
+    """Each object is made of its own, so nothing need be lifted."""
+    configs = [
+        Config("plain", "torch.optim:SGD", {"lr": 0.1}),
+        Config("nesterov", "torch.optim:SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+        Config("fused", "torch.optim:SGD", {"lr": 0.1, "fused": True}),
+    ]
+    trials = trials_of(configs)
+    curves = train(trials)
+    assert {str(curve["trained_as"]) for curve in curves.values()} == {"1 seeds x 3 configs, eager"}
+    assert_close(curves[trials[2]], curves[trials[0]])
+    assert curves[trials[1]]["train/loss"][-1] < curves[trials[0]]["train/loss"][-1]
+
+
+WEIGHTS = replace(
+    TINY,
+    build=lambda: nn.Sequential(nn.Linear(64, 16, bias=False), nn.Tanh(), nn.Linear(16, 10, bias=False)),
+    forward=lambda model, batch, _: model(batch["image"].flatten(1)),
+)
+"""A task of matrices alone."""
+
+
+def test_a_class_that_looks_at_shapes_sees_those_of_one_trial():
+    """Muon takes matrices, whose singular values it changes."""
+    (config,) = configs_of("torch.optim:Muon", {}, 0.01)
+    trials = trials_of([config, *configs_of("torch.optim:Muon", {}, 0.003)], [0, SEED], task=WEIGHTS)
+    expected = plain_torch(WEIGHTS, partial(torch.optim.Muon, lr=0.01), SHORT.num_steps)
+    np.testing.assert_allclose(train(trials, WEIGHTS)[trials[1]]["train/loss"], expected, rtol=1e-4)
+
+
+def test_a_class_that_refuses_the_parameters_is_an_error_of_its_trials_in_words():
+    trials = trials_of(configs_of("torch.optim:Muon", {}, 0.01, 0.1))
+    for outcome in trainer.run(TINY, trials, mode="synthetic", device="cpu"):
+        assert isinstance(outcome.result, HparamError)
+    words = rf"`torch.optim:Muon` cannot be made for the parameters of `{TINY.name}` \(ValueError: Muon only"
+    with pytest.raises(HparamError, match=words):
+        train(trials)
+
+
+OWN = '''
+import torch
+from torch.optim import Optimizer
+
+
+class Rebinding(Optimizer):
+    """Gradient descent that does not write into its parameters."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+
+    def step(self):
+        for group in self.param_groups:
+            for param in group["params"]:
+                self.update(param, group["lr"])
+
+    def update(self, param, lr):
+        param.data = param.data - lr * param.grad
+
+
+class Global(Rebinding):
+    """Divides by a norm over all parameters, remembered by the object."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, lr)
+        self.sum = 0.0
+
+    def step(self):
+        grads = [param.grad for param in self.param_groups[0]["params"]]
+        self.sum = self.sum + torch.stack([grad.square().sum() for grad in grads]).sum()
+        super().step()
+
+    def update(self, param, lr):
+        param.data.add_(param.grad / self.sum.sqrt(), alpha=-lr)
+
+
+class Own(torch.optim.Adam):
+    """Not of torch, though it looks like it."""
+
+    def step(self, closure=None):
+        assert {param.ndim for param in self.param_groups[0]["params"]} == {1, 2}
+        return super().step(closure)
+
+
+class Scribbling(Rebinding):
+    """Decays the weights in the gradient itself."""
+
+    def update(self, param, lr):
+        param.grad.add_(param.detach(), alpha=0.1)
+        param.data.add_(param.grad, alpha=-lr)
+
+
+class Noisy(Rebinding):
+    def update(self, param, lr):
+        param.data.add_(param.grad + 0.1 * torch.randn_like(param), alpha=-lr)
+
+
+class Averaging(Rebinding):
+    """Evaluates the average of all parameters so far."""
+
+    is_training = False
+
+    def step(self):
+        assert self.is_training
+        super().step()
+
+    def update(self, param, lr):
+        param.add_(param.grad, alpha=-lr)
+        average, count = self.state[param].get("average", (torch.zeros_like(param), 0))
+        self.state[param]["average"] = average + (param - average) / (count + 1), count + 1
+
+    def eval(self):
+        self.is_training = False
+        self.swap()
+
+    def train(self):
+        if self.is_training:
+            return
+        self.is_training = True
+        self.swap()
+
+    def swap(self):
+        for param in self.param_groups[0]["params"]:
+            if "average" in self.state[param]:
+                average, count = self.state[param]["average"]
+                self.state[param]["average"] = param.clone(), count
+                param.data = average
+
+
+class Fragile(Rebinding):
+    """Raises for some rates, in its third step; and for numbers that are not finite."""
+
+    steps = 0
+
+    def step(self):
+        self.steps += 1
+        lr = self.param_groups[0]["lr"]
+        for param in self.param_groups[0]["params"]:
+            if not param.grad.isfinite().all():
+                raise ArithmeticError("what is this")
+        if lr == 0.25 and self.steps == 3:
+            raise ArithmeticError("not a quarter")
+        super().step()
+
+
+class Hungry(Rebinding):
+    """Finds no memory once."""
+
+    was_hungry = False
+
+    def step(self):
+        if not Hungry.was_hungry and len(self.param_groups[0]["params"]) > 1:
+            Hungry.was_hungry = True
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        super().step()
+'''
+
+
+@pytest.fixture(autouse=True)
+def own_file(tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+
+
+def own(name, *lrs):
+    return configs_of(f"own.py:{name}", {}, *lrs)
+
+
+def assert_alone_as_in_a_crowd(trials):
+    curves = train(trials)
+    for trial in trials:
+        assert_close(curves[trial], train([trial])[trial])
+
+
+def test_parameters_that_a_class_replaces_are_followed():
+    rebinding = trials_of(own("Rebinding", 0.05, 0.1), [0, 1])
+    sgd = trials_of(configs_of("torch.optim:SGD", {}, 0.05, 0.1), [0, 1])
+    ours, theirs = train(rebinding), train(sgd)
+    for trial, other in zip(rebinding, sgd, strict=True):
+        assert_close(ours[trial], theirs[other])
+
+
+class TwoBiases(nn.Module):
+    """Whose gradients are one and the same tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(64, 10, bias=False)
+        self.bias, self.more = nn.Parameter(torch.zeros(10)), nn.Parameter(torch.ones(10))
+
+    def forward(self, inputs):
+        return self.linear(inputs) + (self.bias + self.more)
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1]], ids=["one", "two"])
+def test_what_a_class_writes_into_a_gradient_stays_there(seeds):
+    task = replace(WEIGHTS, build=TwoBiases)
+    trials = trials_of(own("Scribbling", 0.3), seeds, task=task)
+    decaying = trials_of(configs_of("torch.optim:SGD", {"weight_decay": 0.1}, 0.3), seeds, task=task)
+    ours, theirs = train(trials, task), train(decaying, task)
+    for trial, other in zip(trials, decaying, strict=True):
+        assert_close(ours[trial], theirs[other])
+
+
+def test_what_an_object_remembers_is_of_one_trial():
+    assert_alone_as_in_a_crowd(trials_of(own("Global", 0.1, 1.0), [0, 1]))
+
+
+def test_a_class_of_ones_own_is_never_given_stacked_trials():
+    assert_alone_as_in_a_crowd(trials_of(own("Own", 1e-3, 1e-2), [0, 1], Schedule(5)))
+
+
+def test_noise_is_that_of_the_trials_seed():
+    trials = trials_of(own("Noisy", 0.1, 0.1 / 3), [0, 1])
+    before = torch.get_rng_state()
+    curves = train(trials)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(before[0].item() + 1)
+    again = train(trials)
+    for trial in trials:
+        assert_identical(again[trial], curves[trial])
+        assert_close(train([trial])[trial], curves[trial])
+    quiet = trials_of(own("Rebinding", 0.1), [0])
+    assert not np.allclose(train(quiet)[quiet[0]]["train/loss"], curves[trials[0]]["train/loss"])
+
+
+def test_evaluations_see_the_parameters_of_the_mode_for_it():
+    schedule = Schedule(30, eval_every=10, eval_batches=1, last_eval_batches=1)
+    trials = trials_of(own("Averaging", 0.3, 0.1), [0, SEED], schedule)
+    curves = train(trials)
+    sgd = trials_of(configs_of("torch.optim:SGD", {}, 0.3), [SEED], schedule)
+    np.testing.assert_allclose(
+        curves[trials[1]]["train/loss"], train(sgd)[sgd[0]]["train/loss"], rtol=1e-4, err_msg="trained"
+    )
+    module = TINY.module(SEED)
+    sums = [torch.zeros_like(param) for param in module.parameters()]
+    expected = []
+    evals = batches_of(TINY, "test", "eval/test")
+    for step, batch in enumerate(itertools.islice(batches_of(TINY, "train", "train"), 31)):
+        if step % 10 == 0:
+            average = TINY.module(SEED)
+            if step:
+                for param, total in zip(average.parameters(), sums, strict=True):
+                    param.data = total / step
+            with torch.no_grad():
+                expected.append(TINY.loss(average, next(evals)).item())
+        grads = torch.autograd.grad(TINY.loss(module, batch), list(module.parameters()))
+        for param, grad, total in zip(module.parameters(), grads, sums, strict=True):
+            param.data -= 0.3 * grad
+            total += param.data
+    np.testing.assert_allclose(curves[trials[1]]["eval/test/loss"], expected, rtol=1e-4)
+
+
+def test_an_object_that_raises_fails_its_own_trial_alone():
+    trials = trials_of(own("Fragile", 0.1, 0.25), [0, 1])
+    results = {o.trial: o.result for o in trainer.run(TINY, trials, mode="synthetic", device="cpu")}
+    for trial in trials[2:]:
+        assert isinstance(results[trial], ArithmeticError)
+        assert str(results[trial]) == "not a quarter"
+    for trial in trials[:2]:
+        assert_close(results[trial], train([trial])[trial])
+
+
+def test_an_object_that_raises_for_what_is_not_finite_has_diverged():
+    trials = trials_of(own("Fragile", 1e30, 0.1), [0, 1])
+    curves = train(trials)
+    for trial in trials[:2]:
+        assert curves[trial].is_diverged
+        assert np.isfinite(curves[trial]["train/loss"][0])
+    for trial in trials[2:]:
+        assert_close(curves[trial], train([trial])[trial])
+
+
+def test_memory_that_runs_out_in_a_step_halves_the_grid():
+    trials = trials_of(own("Hungry", 0.1, 0.2), [0, 1])
+    curves = train(trials)
+    assert {str(curve["trained_as"]) for curve in curves.values()} == {"1 seeds x 2 configs, eager"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["torch.optim:NAdam", "own.py:Global"])
+@pytest.mark.parametrize("lrs", [[1e-3], [1e-3, 3e-3]], ids=["one", "two"])
+def test_a_compiled_run_agrees_with_an_eager_one(path, lrs, monkeypatch):
+    trials = trials_of(configs_of(path, {}, *lrs), [0, 1], Schedule(120, eval_every=20))
+    eager = train(trials)
+    if not can_compile("cpu"):
+        pytest.skip("no C++ compiler here")
+    monkeypatch.setattr("optsuite.trainer.compiling_pays", lambda *_, **__: True)
+    compiled, again = train(trials), train(trials)
+    for trial in trials:
+        assert str(compiled[trial]["trained_as"]).endswith("compiled")
+        assert_close(compiled[trial], eager[trial])
+        assert_identical(again[trial], compiled[trial])
+
+
+def test_a_published_task_trains():
+    task = get_task("ImageMLPAE_FashionMnist_128x32x128_bs128")
+    trials = trials_of(configs_of("torch.optim:NAdam", {}, 1e-3), [0], Schedule(2, eval_batches=0), task)
+    assert np.isfinite(train(trials, task)[trials[0]]["train/loss"]).all()
