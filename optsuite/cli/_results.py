@@ -157,7 +157,7 @@ def _recorded_sets(task: str, root: str) -> list[str]:
     labels = storage.list_folders(storage.join_url(root, task))
     names = []
     for family in map(get_family, list_families()):
-        there = [config.label for config in family.configs if config.label in labels][:1]
+        there = [label for label in family.labels if label in labels][:1]
         for label in there:
             folders = storage.list_folders(storage.join_url(root, task, label))
             lengths = (folder.partition("_")[0] for folder in folders)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from optsuite import archives, curves, get_hparam_set, storage
+from optsuite import archives, curves, get_hparam_set, hparam_sets, storage
 from optsuite.cli import main
 from optsuite.curves import make_curve
 
@@ -132,6 +133,14 @@ def test_a_task_without_what_a_glob_asks_for_is_one_line_and_no_error(recorded, 
 def test_archive_of_nothing_names_the_root(root, run):
     assert run("archive", "*", SETS[0]) == (1, "", f"error: there are no curves in `{root}`")
     assert run("archive", "T", "*") == (1, "", f"error: there are no curves of task `T` in `{root}`")
+
+
+def test_archive_reads_no_list_of_settings_for_a_glob(recorded, run, monkeypatch):
+    monkeypatch.setitem(hparam_sets._FAMILIES, "OptList1k", replace(hparam_sets.get_family("OptList1k")))
+    monkeypatch.setenv("OPTSUITE_OPT_LIST", "memory://nowhere")
+    status, out, err = run("archive", TASKS[0], "SGDLR_*")
+    assert (status, err) == (0, "")
+    assert out == f"{recorded}_archives/{TASKS[0]}/{SETS[1]}.npz"
 
 
 def test_archive_of_an_unknown_set_suggests_others(recorded, run):
