@@ -35,8 +35,6 @@ __all__ = [
     "write_archive",
 ]
 
-_THREADS = 32
-
 
 class _Config(Protocol):
     @property
@@ -104,7 +102,7 @@ def build_archive(
     hparam_set: _HParamSet,
     root: str | None = None,
     archives_root: str | None = None,
-    threads: int = _THREADS,
+    threads: int = storage.THREADS,
     clear_bad_files: bool = False,
     trial_ids: Collection[str] | None = None,
 ) -> str | None:
@@ -153,7 +151,7 @@ def missing_repetitions(
     task_name: str,
     hparam_set: _HParamSet,
     root: str | None = None,
-    threads: int = _THREADS,
+    threads: int = storage.THREADS,
     trial_ids: Collection[str] | None = None,
 ) -> list[tuple[str, int]]:
     """What `build_archive` waits for: (config label, repetition), in the order of the set.

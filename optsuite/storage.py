@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from optsuite._types import Array
 
 __all__ = [
+    "THREADS",
     "CorruptFileError",
     "MissingFileError",
     "archive_path",
@@ -57,7 +58,8 @@ __all__ = [
 # Protocol: our extra that serves it.
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
 
-_THREADS = 32  # as many as the original: reading is waiting, on an object store
+THREADS = 32
+"""Files read at a time, as many as the original does: reading is waiting, on an object store."""
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
@@ -275,7 +277,7 @@ def expand_globs(patterns: str | Sequence[str], list_names: Callable[[], list[st
     return list(dict.fromkeys(name for pattern in patterns for name in matched.get(pattern) or [pattern]))
 
 
-def thread_map(fn: Callable[[_S], _T], items: Iterable[_S], threads: int = _THREADS) -> list[_T]:
+def thread_map(fn: Callable[[_S], _T], items: Iterable[_S], threads: int = THREADS) -> list[_T]:
     """Apply a function that waits for storage to many items at a time, and keep their order.
 
     Args:

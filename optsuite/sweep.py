@@ -56,8 +56,6 @@ _QUICK_SECONDS = 12.0
 # Sets of more settings do not join a matrix beside smaller ones.
 _MOST_CONFIGS = 15
 
-_LISTING_THREADS = 32
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -323,7 +321,7 @@ def missing_trials(
         readable = _read_all(folders)
         return [trial for trial in trials if trial.id(source) not in readable]
     if rerun == "failed":
-        curves.read_folders(folders, threads=_LISTING_THREADS, clear_bad_files=True)
+        curves.read_folders(folders, threads=storage.THREADS, clear_bad_files=True)
     recorded = set().union(*storage.thread_map(curves.recorded_trial_ids, folders))
     return [trial for trial in trials if trial.id(source) not in recorded]
 
@@ -404,7 +402,7 @@ def _read_all(folders: Sequence[str]) -> dict[str, Curve]:
     """Every readable curve, by trial id."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", curves.CorruptFileWarning)  # it is the outcome of its trial
-        read = curves.read_folders(folders, threads=_LISTING_THREADS)
+        read = curves.read_folders(folders, threads=storage.THREADS)
     return {str(arrays.get("trial_id", "")): Curve(arrays) for files in read for arrays in files.values()}
 
 

@@ -114,7 +114,7 @@ def curves_table(
     root = storage.baseline_dir() if root is None else storage.clean_root(root)
     folders = curves.find_folders(tasks, configs, root)
     _check_matches(tasks, configs, folders, root)
-    read = curves.read_folders([storage.join_url(root, *names) for names in folders], threads=32)
+    read = curves.read_folders([storage.join_url(root, *names) for names in folders], threads=storage.THREADS)
     parts = [
         _of_curve(arrays, names, repetition, url)
         for names, files in zip(folders, read, strict=True)
