@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["fold_in", "key_from", "uniform"]
+__all__ = ["draw_key", "fold_in", "key_from", "normal", "uniform"]
 
 _MASK = 0xFFFFFFFF
 
@@ -30,7 +30,8 @@ def key_from(*parts: int | str) -> int:
 
 def fold_in(key: Tensor, data: Tensor | int) -> Tensor:
     """A new key for element `data` of the stream `key` (shapes broadcast)."""
-    return _mix(_mix(_mix(key) + data) + 0x9E3779B9)
+    word = _mix(_mix(_mix(_word(key)) + data) + (0x9E3779B9 - 2**32))
+    return word.to(torch.int64) & _MASK
 
 
 def uniform(key: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
@@ -38,16 +39,41 @@ def uniform(key: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
 
     Args:
         key: (), int64.
-        shape: The shape to fill; its number of elements must be below 2**32.
+        shape: The shape to fill; its number of elements must be below 2**31.
     """
-    counter = torch.arange(math.prod(shape), device=key.device)
-    bits = _mix(_mix(counter + key) ^ key)
-    return ((bits >> 8) * 2.0**-24).to(torch.float32).view(shape)
+    word = _word(key)
+    counter = torch.arange(math.prod(shape), dtype=torch.int32, device=key.device)
+    bits = _mix(_mix(counter + word) ^ word)
+    return (((bits >> 8) & 0xFFFFFF) * 2.0**-24).view(shape)
+
+
+def normal(key: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
+    """Numbers from the standard normal distribution, float32, on the key's device.
+
+    Args:
+        key: (), int64.
+        shape: As for `uniform`.
+
+    Source: Box and Muller, 1958.
+    """
+    count = math.prod(shape)
+    pairs = uniform(key, (2, (count + 1) // 2))
+    radius, angle = (-2 * (1 - pairs[0]).log()).sqrt(), 2 * math.pi * pairs[1]
+    return torch.cat([radius * angle.cos(), radius * angle.sin()])[:count].view(shape)
+
+
+def draw_key(device: torch.device) -> Tensor:
+    """A key drawn from torch's generator: (), int64."""
+    return torch.randint(2**32, (), device=device)
+
+
+def _word(key: Tensor) -> Tensor:
+    """The low 32 bits as int32, whose products wrap by themselves and fill twice the lanes of int64."""
+    return (((key + 2**31) & _MASK) - 2**31).to(torch.int32)
 
 
 def _mix(bits: Tensor) -> Tensor:
-    # int64 holds a 32-bit word without a sign, at the price of masking each product.
-    bits = bits & _MASK
-    bits = ((bits ^ (bits >> 16)) * 0x7FEB352D) & _MASK
-    bits = ((bits ^ (bits >> 15)) * 0x846CA68B) & _MASK
-    return bits ^ (bits >> 16)
+    """Of int32 words; a shift to the right copies the sign, hence the masks."""
+    bits = (bits ^ ((bits >> 16) & 0xFFFF)) * 0x7FEB352D
+    bits = (bits ^ ((bits >> 15) & 0x1FFFF)) * (0x846CA68B - 2**32)
+    return bits ^ ((bits >> 16) & 0xFFFF)

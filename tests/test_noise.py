@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optsuite.noise import fold_in, key_from, uniform
+from optsuite.noise import draw_key, fold_in, key_from, normal, uniform
 
 keys = st.integers(0, 2**32 - 1)
 
@@ -22,6 +22,41 @@ def test_uniform_fills_the_unit_interval_evenly():
     counts = numbers.flatten().histc(100, 0, 1)
     chi_squared = ((counts - 10_000).square() / 10_000).sum().item()
     assert 50 < chi_squared < 160  # of 99 degrees of freedom: mean 99, deviation 14
+
+
+def test_normal_numbers_have_the_moments_of_a_normal():
+    numbers = normal(torch.tensor(1), (1001, 999))
+    assert numbers.dtype == torch.float32
+    assert numbers.shape == (1001, 999)
+    moments = [numbers.pow(n).mean().item() for n in range(1, 5)]
+    assert moments == pytest.approx([0, 1, 0, 3], abs=0.02)
+    assert abs((numbers[:500] * numbers[501:]).mean().item()) < 5 / 500_000**0.5  # halves of one draw
+    assert numbers.isfinite().all()
+
+
+def test_a_key_is_drawn_from_torch():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        first, second = draw_key(torch.device("cpu")), draw_key(torch.device("cpu"))
+        torch.manual_seed(0)
+        assert draw_key(torch.device("cpu")) == first
+    assert first != second
+    assert first.shape == ()
+
+
+@given(key=keys, count=st.integers(0, 9))
+def test_an_integer_hash_in_plain_arithmetic_gives_the_same_numbers(key, count):
+    """`lowbias32` of a counter, without wrapping."""
+
+    def mix(bits):
+        bits = ((bits ^ bits >> 16) * 0x7FEB352D) % 2**32
+        bits = ((bits ^ bits >> 15) * 0x846CA68B) % 2**32
+        return bits ^ bits >> 16
+
+    expected = [(mix(mix((i + key) % 2**32) ^ key) >> 8) / 2**24 for i in range(count)]
+    assert uniform(torch.tensor(key), (count,)).tolist() == expected
+    folded = mix((mix((mix(key) + 7) % 2**32) + 0x9E3779B9) % 2**32)
+    assert fold_in(torch.tensor(key), 7).item() == folded
 
 
 def test_neighbours_are_uncorrelated():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from optsuite.modules._layers import Dropout, Linear
-from optsuite.noise import fold_in
+from optsuite.noise import draw_key, fold_in
 
 
 class MLP(nn.Module):
@@ -51,7 +51,7 @@ class MLP(nn.Module):
         """
         hidden = images.flatten(1).mT  # (features, B) up to the end
         if self.dropout is not None and key is None:
-            key = torch.randint(2**32, (), device=images.device)
+            key = draw_key(images.device)
         for layer, (linear, norm) in enumerate(zip(self.linears, self.norms, strict=False)):
             hidden = norm(linear(hidden).mT).mT
             if self.dropout is not None and key is not None:
