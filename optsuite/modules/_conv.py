@@ -14,30 +14,33 @@ from optsuite.modules._layers import Linear
 
 
 class Conv2d(nn.Module):
-    """Convolution with bias and SAME padding, the smaller half of it first.
+    """Convolution with SAME padding, the smaller half of it first.
 
     torch's symmetric `padding=` gives other numbers wherever the total is odd (even size, stride 2).
 
     Source: dm-haiku, `hk.Conv2D`: weights truncated normal with deviation 0.88 / sqrt(fan in), biases 0.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int, *, bias: bool = True
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.stride = stride
         truncated_normal_(self.weight, 1 / math.sqrt(in_channels * kernel * kernel))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in, Y, X) to (B, out, ceil(Y / stride), ceil(X / stride))."""
         kernel = self.weight.shape[-1]
-        pad_y, pad_x = (_same_padding(n, kernel, self.stride) for n in images.shape[-2:])
+        pad_y, pad_x = (same_padding(n, kernel, self.stride) for n in images.shape[-2:])
         if pad_y[0] == pad_y[1] and pad_x[0] == pad_x[1]:
             return F.conv2d(images, self.weight, self.bias, self.stride, (pad_y[0], pad_x[0]))
         return F.conv2d(F.pad(images, (*pad_x, *pad_y)), self.weight, self.bias, self.stride)
 
 
-def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Padding before and after an axis of `size`, such that `ceil(size / stride)` windows fit."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 

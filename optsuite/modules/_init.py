@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
-__all__ = ["truncated_normal_"]
+__all__ = ["truncated_normal_", "variance_scaling_", "xavier_uniform_"]
+
+# Deviation of a standard normal cut to [-2, 2].
+_CUT_STD = 0.87962566103423978
 
 
 def truncated_normal_(weight: Tensor, std: float) -> Tensor:
@@ -13,3 +18,20 @@ def truncated_normal_(weight: Tensor, std: float) -> Tensor:
     Source: dm-haiku, `hk.initializers.TruncatedNormal`.
     """
     return nn.init.trunc_normal_(weight, 0.0, std, -2 * std, 2 * std)
+
+
+def variance_scaling_(weight: Tensor, fan_in: int, scale: float = 1.0) -> Tensor:
+    """Fill with a normal cut at two deviations and rescaled, so that the variance is `scale / fan_in`.
+
+    Source: dm-haiku, `hk.initializers.VarianceScaling`; flax's `lecun_normal` is that of scale 1.
+    """
+    return truncated_normal_(weight, math.sqrt(scale / fan_in) / _CUT_STD)
+
+
+def xavier_uniform_(weight: Tensor, fan_in: int, fan_out: int) -> Tensor:
+    """Fill uniformly up to `sqrt(6 / (fan_in + fan_out))`.
+
+    Source: Glorot and Bengio, 2010; flax's `xavier_uniform` on the flattened matrix.
+    """
+    limit = math.sqrt(6 / (fan_in + fan_out))
+    return nn.init.uniform_(weight, -limit, limit)

@@ -46,24 +46,30 @@ class BatchNorm(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, C) or (B, C, Y, X) to the same shape."""
         dims = [d for d in range(inputs.ndim) if d != 1]
-        return _affine(_normalize(inputs, dims, self.eps), self.weight, self.bias)
+        return _affine(_normalize(inputs, dims, self.eps), self.weight, self.bias, 1)
 
 
 class LayerNorm(nn.Module):
-    """Normalise the features of each example, or the channels of each pixel.
+    """Normalise the features of each example, the channels of each pixel, or the features of each token.
+
+    Args:
+        num_features: Size of the axis.
+        dim: The axis that holds them.
+        eps: Added to the variance.
 
     Source: dm-haiku, `hk.LayerNorm` over the last axis of its channels-last layout (eps 1e-5).
     """
 
-    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+    def __init__(self, num_features: int, *, dim: int = 1, eps: float = 1e-5) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(num_features))
         self.bias = nn.Parameter(torch.zeros(num_features))
+        self.dim = dim
         self.eps = eps
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(B, C) or (B, C, Y, X) to the same shape."""
-        return _affine(_normalize(inputs, [1], self.eps), self.weight, self.bias)
+        """Any shape to the same shape."""
+        return _affine(_normalize(inputs, [self.dim], self.eps), self.weight, self.bias, self.dim)
 
 
 class Dropout(nn.Module):
@@ -84,6 +90,6 @@ def _normalize(inputs: Tensor, dims: list[int], eps: float) -> Tensor:
     return (inputs - mean) * torch.rsqrt(var + eps)
 
 
-def _affine(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    shape = (-1,) + (1,) * (inputs.ndim - 2)
+def _affine(inputs: Tensor, weight: Tensor, bias: Tensor, dim: int) -> Tensor:
+    shape = (-1,) + (1,) * (inputs.ndim - 1 - dim % inputs.ndim)
     return inputs * weight.view(shape) + bias.view(shape)

@@ -7,13 +7,27 @@ import re
 
 from optsuite.errors import OptsuiteError, UnknownNameError
 from optsuite.tasks._conv import CONV_TASKS
+from optsuite.tasks._es_wrapped import ES_WRAPPED_TASKS
 from optsuite.tasks._image_mlp import IMAGE_MLP_TASKS
 from optsuite.tasks._image_mlp_ae import IMAGE_MLP_AE_TASKS
-from optsuite.tasks._task import Task
+from optsuite.tasks._patches import MLP_MIXER_TASKS, VIT_TASKS
+from optsuite.tasks._resnet import RESNET_TASKS
+from optsuite.tasks._task import Bound, Task
 
-__all__ = ["Task", "get_task", "list_tasks", "register_task"]
+__all__ = ["Bound", "Task", "get_task", "list_tasks", "register_task"]
 
-_TASKS = {task.name: task for task in (*IMAGE_MLP_TASKS, *CONV_TASKS, *IMAGE_MLP_AE_TASKS)}
+_TASKS = {
+    task.name: task
+    for task in (
+        *IMAGE_MLP_TASKS,
+        *CONV_TASKS,
+        *IMAGE_MLP_AE_TASKS,
+        *RESNET_TASKS,
+        *VIT_TASKS,
+        *MLP_MIXER_TASKS,
+        *ES_WRAPPED_TASKS,
+    )
+}
 
 
 def list_tasks(pattern: str = "*") -> list[str]:

@@ -6,18 +6,34 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from optsuite import data
-from optsuite._types import Array, Batch
+from optsuite._types import Array, Batch, Params
 
-Model: TypeAlias = Callable[..., Any]
-"""A network, as a module or as a function over given parameters."""
+
+class Bound(NamedTuple):
+    """A network at given parameters, to be called as the module itself."""
+
+    module: nn.Module
+    params: Params
+
+    def __call__(self, *inputs: Tensor | None) -> Any:  # noqa: ANN401 - whatever the network gives
+        """The network's outputs at `params`."""
+        return functional_call(self.module, self.params, inputs)
+
+
+Model: TypeAlias = nn.Module | Bound
+"""A network at its own parameters or at given ones."""
+
+LossFn: TypeAlias = Callable[[Model, Batch, Tensor | None], Tensor]
+"""(model, batch, key) to a 0-d loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +57,8 @@ class Task:
     """Element-wise, the reference's clipped or rescaled loss."""
     metric_fns: Mapping[str, Callable[[Tensor, Batch], Tensor]] = field(default_factory=dict)
     """Further quantities recorded in evaluation, by name."""
+    wrap_loss: Callable[[LossFn], LossFn] = lambda loss: loss
+    """Applied to the training loss, e.g. to give it another gradient; its value stays."""
 
     def module(self, seed: int = 0) -> nn.Module:
         """The network, freshly initialised on the CPU; the same seed gives the same parameters."""
@@ -124,13 +142,16 @@ class Task:
         """The training loss.
 
         Args:
-            module: From `module()`, or any function with the same inputs and outputs.
+            module: From `module()`, or `Bound` to given parameters.
             batch: From `dataloader()`.
             key: (), int64, fixes noise inside the loss; None draws it from torch's generator.
 
         Returns:
             (), differentiable.
         """
+        return self.wrap_loss(self._plain_loss)(module, batch, key)
+
+    def _plain_loss(self, module: Model, batch: Batch, key: Tensor | None) -> Tensor:
         return self.loss_fn(self.forward(module, batch, key), batch)
 
     def metrics(self, module: Model, batch: Batch, key: Tensor | None = None) -> dict[str, Tensor]:
@@ -186,6 +207,11 @@ def _is_label(scores: Tensor, batch: Batch) -> Tensor:
 def accuracy(logits: Tensor, batch: Batch) -> Tensor:
     """Fraction of the batch whose largest logit is the label's."""
     return (logits.argmax(-1) == batch["label"]).float().mean()
+
+
+def unchanged(loss: Tensor) -> Tensor:
+    """The normaliser of families that have none."""
+    return loss
 
 
 def clip_loss(num_classes: int, *, nan_is_worst: bool) -> Callable[[Tensor], Tensor]:

@@ -9,12 +9,12 @@ from typing import Any, TypeAlias, final
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import grad_and_value, vmap
 from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite._types import Batch, Params
 from optsuite.optimizers import OPTIMIZERS, Optimizer, OptState
-from optsuite.tasks import Task
+from optsuite.tasks import Bound, Task
 from optsuite.trainer._compile import compiled
 from optsuite.trainer._grid import Grid, Rule
 from optsuite.tree import tree_map
@@ -96,18 +96,15 @@ class Program(ABC):
     def _maybe_compiled(self, fn: _Lift) -> _Lift:
         return compiled(fn) if self.is_compiled else fn
 
-    def _model(self, params: Params) -> Callable[..., Any]:
-        return lambda *inputs: functional_call(self._module, params, inputs)
-
     def _grads_and_loss(self, params: Params, batch: Batch, key: Tensor) -> tuple[Params, Tensor]:
         grads_and_loss: Callable[[Params], tuple[Params, Tensor]] = grad_and_value(
-            lambda params: self.task.loss(self._model(params), batch, key)
+            lambda params: self.task.loss(Bound(self._module, params), batch, key)
         )
         return grads_and_loss(params)
 
     def _evaluate(self, params: Params, batch: Batch, key: Tensor) -> Tensor:
         """(metrics,): the task's `metric_names` in order."""
-        metrics = self.task.metrics(self._model(params), batch, key)
+        metrics = self.task.metrics(Bound(self._module, params), batch, key)
         return torch.stack([metrics[name] for name in self.task.metric_names])
 
 

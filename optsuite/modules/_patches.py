@@ -1,0 +1,213 @@
+"""Networks on patches of images: vision transformers and MLP-Mixers.
+
+Source: google-research, `vision_transformer/vit_jax/models_vit.py` and `models_mixer.py`; flax's layers.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from optsuite.modules._init import variance_scaling_, xavier_uniform_
+from optsuite.modules._layers import LayerNorm
+from optsuite.modules._sequence import Dense, FeedForward, attend
+
+_PATCH = 16  # pixels
+_EPS = 1e-6  # flax's LayerNorm
+
+
+class VisionTransformer(nn.Module):
+    """Patches and a class token, learned positions, pre-norm blocks, norm, zero head on the class token.
+
+    Source: Dosovitskiy et al., "An image is worth 16x16 words", 2021.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        num_classes: int,
+        *,
+        num_features: int,
+        num_layers: int,
+        num_heads: int,
+        mlp_features: int,
+    ) -> None:
+        """Build and initialise.
+
+        Args:
+            image_size: Rows (= columns) of the images, a multiple of 16.
+            num_classes: Outputs.
+            num_features: Width of the residual stream.
+            num_layers: Blocks.
+            num_heads: Heads of each attention.
+            mlp_features: Hidden features of each MLP.
+        """
+        super().__init__()
+        num_tokens = 1 + (image_size // _PATCH) ** 2
+        self.patches = _Patches(num_features)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, num_features))
+        self.positions = nn.Parameter(nn.init.normal_(torch.empty(1, num_tokens, num_features), std=0.02))
+        self.blocks = nn.ModuleList(
+            _EncoderBlock(num_features, num_heads, mlp_features) for _ in range(num_layers)
+        )
+        self.norm = LayerNorm(num_features, dim=-1, eps=_EPS)
+        self.head = Dense(num_features, num_classes)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits.
+
+        Args:
+            images: (B, 3, Y, X).
+
+        Returns:
+            (B, num_classes).
+        """
+        patches = self.patches(images)
+        class_token = self.class_token.expand(len(patches), -1, -1)
+        hidden = torch.cat([class_token, patches], 1) + self.positions
+        for block in self.blocks:
+            hidden = block(hidden)
+        logits: Tensor = self.head(self.norm(hidden)[:, 0])
+        return logits
+
+
+class MLPMixer(nn.Module):
+    """Patches, blocks that mix tokens and then channels by MLPs, norm, mean over tokens, zero head.
+
+    Source: Tolstikhin et al., "MLP-Mixer", 2021.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        num_classes: int,
+        *,
+        num_features: int,
+        num_layers: int,
+        token_features: int,
+        channel_features: int,
+    ) -> None:
+        """Build and initialise.
+
+        Args:
+            image_size: Rows (= columns) of the images, a multiple of 16.
+            num_classes: Outputs.
+            num_features: Width of the residual stream.
+            num_layers: Blocks.
+            token_features: Hidden features of the MLPs over tokens.
+            channel_features: Hidden features of the MLPs over channels.
+        """
+        super().__init__()
+        num_tokens = (image_size // _PATCH) ** 2
+        self.patches = _Patches(num_features)
+        self.blocks = nn.ModuleList(
+            _MixerBlock(num_tokens, num_features, token_features, channel_features) for _ in range(num_layers)
+        )
+        self.norm = LayerNorm(num_features, dim=-1, eps=_EPS)
+        self.head = Dense(num_features, num_classes)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits.
+
+        Args:
+            images: (B, 3, Y, X).
+
+        Returns:
+            (B, num_classes).
+        """
+        hidden = self.patches(images)
+        for block in self.blocks:
+            hidden = block(hidden)
+        logits: Tensor = self.head(self.norm(hidden).mean(1))
+        return logits
+
+
+class _Patches(nn.Module):
+    """A convolution whose stride is its width, as one product; its weight keeps a convolution's shape."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_features, 3, _PATCH, _PATCH))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        variance_scaling_(self.weight, 3 * _PATCH * _PATCH)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, Y, X) to (B, tokens, num_features)."""
+        tiles = images.unflatten(-1, (-1, _PATCH)).unflatten(-3, (-1, _PATCH))  # (B, 3, y, 16, x, 16)
+        pixels = tiles.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, tokens, 3 * 16 * 16)
+        return F.linear(pixels, self.weight.flatten(1), self.bias)
+
+
+class _EncoderBlock(nn.Module):
+    def __init__(self, num_features: int, num_heads: int, mlp_features: int) -> None:
+        super().__init__()
+        self.attention_norm = LayerNorm(num_features, dim=-1, eps=_EPS)
+        self.attention = _SelfAttention(num_features, num_heads)
+        self.mlp_norm = LayerNorm(num_features, dim=-1, eps=_EPS)
+        self.mlp = FeedForward(num_features, mlp_features)
+        for layer in (self.mlp.hidden, self.mlp.out):
+            xavier_uniform_(layer.weight, num_features, mlp_features)
+            nn.init.normal_(layer.bias, std=1e-6)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, tokens, num_features) to the same shape."""
+        hidden = hidden + self.attention(self.attention_norm(hidden))
+        grown: Tensor = hidden + self.mlp(self.mlp_norm(hidden))
+        return grown
+
+
+class _SelfAttention(nn.Module):
+    """Attention whose weights keep an axis of heads, as flax's do: optimizers see shapes."""
+
+    def __init__(self, num_features: int, num_heads: int) -> None:
+        super().__init__()
+        size = num_features // num_heads
+        self.query, self.key, self.value = (
+            _HeadProjection((num_heads, size, num_features), (num_heads, size)) for _ in range(3)
+        )
+        self.out = _HeadProjection((num_features, num_heads, size), (num_features,))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, tokens, num_features) to the same shape."""
+        heads = (
+            F.linear(hidden, layer.weight.flatten(0, 1), layer.bias.flatten())
+            .unflatten(-1, layer.bias.shape)
+            .transpose(1, 2)  # (B, heads, tokens, size)
+            for layer in (self.query, self.key, self.value)
+        )
+        mixed = attend(*heads).transpose(1, 2).flatten(-2)
+        return F.linear(mixed, self.out.weight.flatten(1), self.out.bias)
+
+
+class _HeadProjection(nn.Module):
+    """Weight and bias of a projection from or to heads."""
+
+    def __init__(self, shape: tuple[int, ...], bias_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(shape))
+        self.bias = nn.Parameter(torch.zeros(bias_shape))
+        fan = bias_shape[0] if len(bias_shape) == 1 else shape[-1]  # both fans are the stream's width
+        xavier_uniform_(self.weight, fan, fan)
+
+
+class _MixerBlock(nn.Module):
+    def __init__(
+        self, num_tokens: int, num_features: int, token_features: int, channel_features: int
+    ) -> None:
+        super().__init__()
+        self.token_norm = LayerNorm(num_features, dim=-1, eps=_EPS)
+        self.token_mlp = FeedForward(num_tokens, token_features)
+        self.channel_norm = LayerNorm(num_features, dim=-1, eps=_EPS)
+        self.channel_mlp = FeedForward(num_features, channel_features)
+        for mlp in (self.token_mlp, self.channel_mlp):
+            for layer in (mlp.hidden, mlp.out):
+                variance_scaling_(layer.weight, layer.weight.shape[1])
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, tokens, num_features) to the same shape."""
+        hidden = hidden + self.token_mlp(self.token_norm(hidden).mT).mT
+        grown: Tensor = hidden + self.channel_mlp(self.channel_norm(hidden))
+        return grown

@@ -1,0 +1,112 @@
+"""Residual networks for images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from optsuite.modules._conv import Conv2d, same_padding
+from optsuite.modules._layers import BatchNorm, Linear
+
+_STRIDES = (1, 2, 2, 2)
+_INITIAL_CHANNELS = 64
+
+
+class ResNet(nn.Module):
+    """Pre-activation bottleneck network: convolution, four groups of blocks, norm, mean, Linear of zeros.
+
+    Source: He et al., "Identity mappings in deep residual networks", 2016; dm-haiku, `hk.nets.ResNet`, whose
+    version 2 projects the shortcut of every group's first block.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        blocks: Sequence[int],
+        channels: Sequence[int],
+        num_classes: int,
+        *,
+        initial_kernel: int,
+        max_pool: bool,
+    ) -> None:
+        """Build and initialise.
+
+        Args:
+            in_channels: Channels of the images.
+            blocks: Blocks of each of the four groups.
+            channels: Output channels of each group, multiples of 4.
+            num_classes: Outputs.
+            initial_kernel: Width of the first convolution, of stride 2.
+            max_pool: Whether a 3x3 pooling of stride 2 follows it.
+        """
+        super().__init__()
+        self.initial_conv = Conv2d(in_channels, _INITIAL_CHANNELS, initial_kernel, 2, bias=False)
+        self.max_pool = max_pool
+        self.groups = nn.ModuleList(
+            _group(i, o, count, stride)
+            for i, o, count, stride in zip(
+                [_INITIAL_CHANNELS, *channels], channels, blocks, _STRIDES, strict=False
+            )
+        )
+        self.norm = BatchNorm(channels[-1])
+        self.head = Linear(channels[-1], num_classes)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits.
+
+        Args:
+            images: (B, C, Y, X).
+
+        Returns:
+            (B, num_classes).
+        """
+        hidden = self.initial_conv(images)
+        if self.max_pool:
+            hidden = _max_pool(hidden)
+        for group in self.groups:
+            hidden = group(hidden)
+        hidden = torch.relu(self.norm(hidden))
+        logits: Tensor = self.head(hidden.mean((-2, -1)).mT)
+        return logits.mT
+
+
+def _group(in_channels: int, channels: int, num_blocks: int, stride: int) -> nn.Sequential:
+    first = _Block(in_channels, channels, stride, is_first=True)
+    return nn.Sequential(
+        first, *(_Block(channels, channels, 1, is_first=False) for _ in range(num_blocks - 1))
+    )
+
+
+class _Block(nn.Module):
+    """Norm, relu, convolution, three times (1x1 to a quarter of the channels, 3x3, 1x1 to all), plus shortcut."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int, *, is_first: bool) -> None:
+        super().__init__()
+        narrow = channels // 4
+        sizes = (in_channels, narrow, narrow, channels)
+        self.norms = nn.ModuleList(map(BatchNorm, sizes[:3]))
+        self.convs = nn.ModuleList(
+            Conv2d(i, o, kernel, s, bias=False)
+            for i, o, kernel, s in zip(sizes, sizes[1:], (1, 3, 1), (1, stride, 1), strict=False)
+        )
+        self.shortcut = Conv2d(in_channels, channels, 1, stride, bias=False) if is_first else None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, in, Y, X) to (B, channels, ceil(Y / stride), ceil(X / stride))."""
+        hidden = shortcut = inputs
+        for layer, (norm, conv) in enumerate(zip(self.norms, self.convs, strict=True)):
+            hidden = torch.relu(norm(hidden))
+            if layer == 0 and self.shortcut is not None:
+                shortcut = self.shortcut(hidden)
+            hidden = conv(hidden)
+        return hidden + shortcut
+
+
+def _max_pool(images: Tensor) -> Tensor:
+    """3x3, stride 2, SAME padding with -inf."""
+    pad_y, pad_x = (same_padding(n, 3, 2) for n in images.shape[-2:])
+    return F.max_pool2d(F.pad(images, (*pad_x, *pad_y), value=-torch.inf), 3, 2)

@@ -1,0 +1,78 @@
+"""Layers of networks on sequences, whose features come last."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from optsuite.modules._init import truncated_normal_
+
+# Finite, so that a row with nothing allowed attends to every position alike instead of giving NaN.
+_FORBIDDEN = -1e30
+
+
+class Dense(nn.Module):
+    """`inputs @ weight.T + bias` on the last axis, for sequences; weights are the caller's to initialise.
+
+    Source: flax, `nn.Dense`.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))
+        self.bias = nn.Parameter(torch.zeros(out_features))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(..., in) to (..., out)."""
+        return F.linear(inputs, self.weight, self.bias)
+
+
+class Embedding(nn.Module):
+    """A row for each token, of truncated normals of deviation 0.88.
+
+    Source: dm-haiku, `hk.Embed`.
+    """
+
+    def __init__(self, vocab_size: int, num_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(vocab_size, num_features))
+        truncated_normal_(self.weight, 1.0)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """int64 (...) to (..., num_features)."""
+        return F.embedding(tokens, self.weight)
+
+
+class FeedForward(nn.Module):
+    """Dense, GELU (tanh form), Dense back to the same features; weights are the caller's to initialise."""
+
+    def __init__(self, num_features: int, hidden_features: int) -> None:
+        super().__init__()
+        self.hidden = Dense(num_features, hidden_features)
+        self.out = Dense(hidden_features, num_features)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(..., num_features) to the same shape."""
+        outputs: Tensor = self.out(F.gelu(self.hidden(inputs), approximate="tanh"))
+        return outputs
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention.
+
+    Args:
+        query: (..., T, K).
+        key: (..., T, K).
+        value: (..., T, V).
+        allowed: Bool, broadcasts to (..., T, T): the positions (last axis) that each position may read.
+
+    Returns:
+        (..., T, V).
+    """
+    scores = query @ key.mT / math.sqrt(query.shape[-1])
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, _FORBIDDEN)
+    return scores.softmax(-1) @ value
