@@ -26,8 +26,8 @@ def test_step_time(task, optimizer, required_hparams, benchmark):
     program = PureProgram(task, rule, grid.shape, device, compile=False)
     params, opt_state = program.start(grid)
     source = data.resolve_source(task.dataset.dataset, "synthetic")
-    images = data.load_images(task.dataset, "train", source=source, device=device)
-    batch = data.gather(images, torch.arange(task.batch_size)[None])
+    examples = data.load(task.dataset, "train", source=source, device=device)
+    batch = examples.gather(torch.arange(task.batch_size)[None])
     key_S = torch.zeros(1, dtype=torch.int64, device=device)
 
     def step():

@@ -63,9 +63,8 @@ def _data_list(_args: argparse.Namespace) -> int:
     for info in data.DATASETS.values():
         found = data.find_files(info)
         where = str(found) if found else f"missing: {info.how_to_get}"
-        shape = f"{info.channels}x{info.size}x{info.size}" if info.size else "any size"
         counts = (str(info.num_train), str(info.num_test))
-        rows.append((info.name, *counts, shape, str(info.num_classes), where))
+        rows.append((info.name, *counts, info.shape, str(info.num_classes), where))
     print_table(rows)
     return 0
 

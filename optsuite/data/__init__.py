@@ -1,8 +1,8 @@
-"""Datasets: the published images or their stand-ins, their splits, and batches on the device."""
+"""Datasets: as published or as their stand-ins, their splits, and batches on the device."""
 
-from optsuite.data._datasets import DATASETS, SPLITS, DatasetInfo, ImageSpec, get_dataset
+from optsuite.data._datasets import DATASETS, SPLITS, DatasetInfo, ImageDataset, get_dataset
 from optsuite.data._fetch import fetch
-from optsuite.data._images import Images, dataloader, gather, load_images, num_examples
+from optsuite.data._load import Examples, dataloader, load
 from optsuite.data._location import (
     MODES,
     Source,
@@ -12,15 +12,18 @@ from optsuite.data._location import (
     require_files,
     resolve_source,
 )
+from optsuite.data._specs import DataSpec, ImageSpec
 from optsuite.data._stream import IndexStream
 
 __all__ = [
     "DATASETS",
     "MODES",
     "SPLITS",
+    "DataSpec",
     "DatasetInfo",
+    "Examples",
+    "ImageDataset",
     "ImageSpec",
-    "Images",
     "IndexStream",
     "Source",
     "data_dir",
@@ -28,10 +31,8 @@ __all__ = [
     "dataset_dir",
     "fetch",
     "find_files",
-    "gather",
     "get_dataset",
-    "load_images",
-    "num_examples",
+    "load",
     "require_files",
     "resolve_source",
 ]

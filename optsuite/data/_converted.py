@@ -26,14 +26,14 @@ from optsuite.errors import DataError
 
 if TYPE_CHECKING:
     from optsuite._types import Array
-    from optsuite.data._datasets import DatasetInfo
+    from optsuite.data._datasets import ImageDataset
 
 __all__ = ["read_food101", "read_imagenet"]
 
 _SLICE_BYTES = 1 << 26
 
 
-def read_food101(info: DatasetInfo, folder: Path, part: str, size: int, order: Array) -> Arrays:
+def read_food101(info: ImageDataset, folder: Path, part: str, size: int, order: Array) -> Arrays:
     """Food-101, resized and rounded to whole brightness levels when it is converted.
 
     Args:
@@ -59,7 +59,7 @@ def read_food101(info: DatasetInfo, folder: Path, part: str, size: int, order: A
     return Arrays(images, labels[order])
 
 
-def _food101_index(info: DatasetInfo, folder: Path, part: str) -> tuple[list[str], Array]:
+def _food101_index(info: ImageDataset, folder: Path, part: str) -> tuple[list[str], Array]:
     """Names of the photos, and their labels: int64 (M,)."""
     path = folder / "meta" / f"{part}.json"
     with reading(path, info):
@@ -84,7 +84,7 @@ def _decode(path: Path, size: int) -> Array:
     return decoded
 
 
-def read_imagenet(info: DatasetInfo, folder: Path, part: str, size: int, order: Array) -> Arrays:
+def read_imagenet(info: ImageDataset, folder: Path, part: str, size: int, order: Array) -> Arrays:
     """Downsampled ImageNet; arguments as for `read_food101`, though `size` is its own."""
     paths = [folder / name for name in info.files if name.startswith("val") == (part == "test")]
     place = np.empty_like(order)
@@ -114,14 +114,14 @@ def read_imagenet(info: DatasetInfo, folder: Path, part: str, size: int, order: 
     return Arrays(images, labels[order])
 
 
-def _imagenet_labels(info: DatasetInfo, path: Path) -> Array:
+def _imagenet_labels(info: ImageDataset, path: Path) -> Array:
     with reading(path, info):
         labels = np.concatenate(list(read_npz_rows(path, "labels", _SLICE_BYTES)))
         return labels.astype(np.int64) - 1  # published as 1 to 1000
 
 
 def _converted(
-    info: DatasetInfo,
+    info: ImageDataset,
     folder: Path,
     part: str,
     counts: tuple[int, int],
@@ -148,7 +148,7 @@ def _converted(
 
 
 @contextmanager
-def _replacing(path: Path, info: DatasetInfo, num_bytes: int) -> Iterator[Path]:
+def _replacing(path: Path, info: ImageDataset, num_bytes: int) -> Iterator[Path]:
     """A temporary file that takes `path`'s place once it is complete.
 
     Two runs that convert at the same time both succeed; the later one's file, which is the same,

@@ -1,61 +1,118 @@
-"""Which image datasets there are, and how each is cut into splits."""
+"""Which datasets there are, and how each is cut into splits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from optsuite.errors import DataError, UnknownNameError
+from optsuite.errors import UnknownNameError
 
-__all__ = ["DATASETS", "SPLITS", "DatasetInfo", "ImageSpec", "get_dataset", "split_range"]
+__all__ = ["DATASETS", "SPLITS", "DatasetInfo", "ImageDataset", "cut", "get_dataset"]
 
 SPLITS = ("train", "inner_valid", "outer_valid", "test")
-"""The first three are cut from a dataset's training examples (80, 10 and 10 %)."""
+"""The first three are cut from a dataset's training examples, and so is `test` where there are no others."""
+
+
+class Cuts(NamedTuple):
+    """Where each split starts and stops in the training examples, in percent."""
+
+    train: tuple[int, int]
+    inner_valid: tuple[int, int]
+    outer_valid: tuple[int, int]
+    test: tuple[int, int] | None = None
+    """None: the dataset has test examples of its own."""
+
+
+_IMAGE_CUTS = Cuts(train=(0, 80), inner_valid=(80, 90), outer_valid=(90, 100))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What is known of a dataset before any file is opened.
+    """What is known of a dataset before any file is opened; each kind of data adds to it.
 
     Attributes:
-        name: Key in `DATASETS`, and the folder's name under `data_dir()`.
+        name: Key in `DATASETS`.
         title: The name people use.
-        num_classes: Labels run from 0 to `num_classes - 1`.
-        channels: 1 (grey) or 3 (red, green, blue).
-        size: Rows (= columns) of an image in pixels; None where images differ in size.
-        num_train: Training examples, before they are cut into splits.
-        num_test: Test examples.
+        num_classes: Labels (of text: tokens) run from 0 to `num_classes - 1`.
+        num_train: Training examples as published, before they are cut into splits.
+        num_test: Test examples, likewise.
+        cuts: How the training examples are cut.
         subfolder: Where in the dataset's folder its files lie.
-        files: Paths in `subfolder` that must all be there; a `.gz` of the same name will do.
         system_folders: Where operating systems install the same files (with no `subfolder`).
-        torchvision: Class of `torchvision.datasets` that downloads it; None if a person has to.
-        splits_by_name: Whether that class takes `split="train"` in place of `train=True`.
         homepage: Where a person can get it.
     """
 
     name: str
     title: str
     num_classes: int
-    channels: int
-    size: int | None
     num_train: int
     num_test: int
-    subfolder: str
-    files: tuple[str, ...]
+    cuts: Cuts
+    subfolder: str = "."
     system_folders: tuple[Path, ...] = ()
-    torchvision: str | None = None
-    splits_by_name: bool = False
     homepage: str
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder under `data_dir()`."""
+        return self.name
+
+    @property
+    def shape(self) -> str:
+        """What one example is, for people."""
+        raise NotImplementedError
 
     @property
     def how_to_get(self) -> str:
         """What to do to have the dataset, as the second half of a sentence."""
+        raise NotImplementedError
+
+    def first_missing(self, folder: Path) -> str | None:
+        """The first of its files that is not in `folder`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageDataset(DatasetInfo):
+    """Images with a label each.
+
+    Attributes:
+        channels: 1 (grey) or 3 (red, green, blue).
+        size: Rows (= columns) of an image in pixels; None where images differ in size.
+        files: Paths in `subfolder` that must all be there; a `.gz` of the same name will do.
+        torchvision: Class of `torchvision.datasets` that downloads it; None if a person has to.
+        splits_by_name: Whether that class takes `split="train"` in place of `train=True`.
+    """
+
+    channels: int
+    size: int | None
+    cuts: Cuts = _IMAGE_CUTS
+    files: tuple[str, ...]
+    torchvision: str | None = None
+    splits_by_name: bool = False
+
+    @property
+    def shape(self) -> str:
+        """Channels, rows and columns."""
+        return f"{self.channels}x{self.size}x{self.size}" if self.size else "any size"
+
+    @property
+    def how_to_get(self) -> str:
+        """The command that downloads it, or the page that it is on."""
         if self.torchvision:
             return f"run `optsuite data fetch {self.name}`"
         return (
             f"download its npz batches ({self.files[0]}, ..., {self.files[-1]}) from "
             f"{self.homepage} into its folder (`optsuite data path {self.name}`)"
         )
+
+    def first_missing(self, folder: Path) -> str | None:
+        """The first of `files` that is there neither plain nor as `.gz`."""
+        for name in self.files:
+            if not (folder / name).exists() and not (folder / f"{name}.gz").exists():
+                return name
+        return None
 
 
 _IDX_FILES = (
@@ -66,8 +123,8 @@ _IDX_FILES = (
 )
 
 
-def _imagenet(size: int) -> DatasetInfo:
-    return DatasetInfo(
+def _imagenet(size: int) -> ImageDataset:
+    return ImageDataset(
         name=f"imagenet{size}",
         title=f"ImageNet {size}x{size}",
         num_classes=1000,
@@ -82,7 +139,7 @@ def _imagenet(size: int) -> DatasetInfo:
 
 
 _ROWS = (
-    DatasetInfo(
+    ImageDataset(
         name="mnist",
         title="MNIST",
         num_classes=10,
@@ -95,7 +152,7 @@ _ROWS = (
         torchvision="MNIST",
         homepage="http://yann.lecun.com/exdb/mnist",
     ),
-    DatasetInfo(
+    ImageDataset(
         name="fashion_mnist",
         title="Fashion-MNIST",
         num_classes=10,
@@ -109,7 +166,7 @@ _ROWS = (
         torchvision="FashionMNIST",
         homepage="https://github.com/zalandoresearch/fashion-mnist",
     ),
-    DatasetInfo(
+    ImageDataset(
         name="cifar10",
         title="CIFAR-10",
         num_classes=10,
@@ -122,7 +179,7 @@ _ROWS = (
         torchvision="CIFAR10",
         homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
     ),
-    DatasetInfo(
+    ImageDataset(
         name="cifar100",
         title="CIFAR-100",
         num_classes=100,
@@ -135,7 +192,7 @@ _ROWS = (
         torchvision="CIFAR100",
         homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
     ),
-    DatasetInfo(
+    ImageDataset(
         name="svhn_cropped",
         title="SVHN (cropped)",
         num_classes=10,
@@ -149,7 +206,7 @@ _ROWS = (
         splits_by_name=True,
         homepage="http://ufldl.stanford.edu/housenumbers",
     ),
-    DatasetInfo(
+    ImageDataset(
         name="food101",
         title="Food-101",
         num_classes=101,
@@ -169,7 +226,7 @@ _ROWS = (
 )
 
 DATASETS: dict[str, DatasetInfo] = {row.name: row for row in _ROWS}
-"""Every image dataset by name."""
+"""Every dataset by name."""
 
 
 def get_dataset(name: str) -> DatasetInfo:
@@ -183,54 +240,24 @@ def get_dataset(name: str) -> DatasetInfo:
     return DATASETS[name]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageSpec:
-    """The images that a task asks for.
-
-    Attributes:
-        dataset: Key of `DATASETS`.
-        size: Rows (= columns) after resizing, in pixels.
-        grayscale: Whether to replace the channels by their mean.
-    """
-
-    dataset: str
-    size: int
-    grayscale: bool = False
-
-    def __post_init__(self) -> None:
-        get_dataset(self.dataset)
-        if self.size < 1:
-            raise DataError(f"`size` of {self.dataset} must be at least 1 pixel, got {self.size}.")
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, Y, X) of one image."""
-        channels = 1 if self.grayscale else get_dataset(self.dataset).channels
-        return channels, self.size, self.size
-
-    @property
-    def num_classes(self) -> int:
-        """Labels run from 0 to `num_classes - 1`."""
-        return get_dataset(self.dataset).num_classes
-
-
-def split_range(split: str, num_train: int, num_test: int) -> tuple[int, int]:
-    """Where a split starts and stops in the examples it is cut from.
+def cut(info: DatasetInfo, split: str, num_train: int, num_test: int) -> tuple[str, int, int]:
+    """Which examples of a dataset make up a split.
 
     Bounds are rounded to the nearest example, as in `tfds` (`train[80%:90%]`).
 
     Args:
+        info: Its row.
         split: One of `SPLITS`.
-        num_train: Training examples of the dataset.
-        num_test: Test examples of the dataset.
+        num_train: Training examples that there are.
+        num_test: Test examples that there are.
 
     Returns:
-        Start and stop, counted in the test examples for `test` and in the training examples for
-        all others.
+        The part that the split is cut from (`train` or `test`), and where it starts and stops in it.
     """
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
-    if split == "test":
-        return 0, num_test
-    start, stop = {"train": (0, 80), "inner_valid": (80, 90), "outer_valid": (90, 100)}[split]
-    return (num_train * start + 50) // 100, (num_train * stop + 50) // 100
+    percent: tuple[int, int] | None = getattr(info.cuts, split)
+    if percent is None:
+        return "test", 0, num_test
+    start, stop = percent
+    return "train", (num_train * start + 50) // 100, (num_train * stop + 50) // 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from optsuite.data._datasets import DatasetInfo, get_dataset
+from optsuite.data._datasets import ImageDataset, get_dataset
 from optsuite.data._location import dataset_dir, find_files, require_files
 from optsuite.errors import DataError
 
@@ -27,15 +27,13 @@ def fetch(dataset: str) -> Path:
     info = get_dataset(dataset)
     if found := find_files(info):
         return found
-    if info.torchvision is None:
-        raise DataError(
-            f"{info.title} cannot be fetched, for its publisher asks for an account: {info.how_to_get}"
-        )
+    if not isinstance(info, ImageDataset) or info.torchvision is None:
+        raise DataError(f"{info.title} cannot be fetched by this command: {info.how_to_get}")
     _download(info, info.torchvision)
     return require_files(info)
 
 
-def _download(info: DatasetInfo, class_name: str) -> None:
+def _download(info: ImageDataset, class_name: str) -> None:
     folder = dataset_dir(info)
     try:
         from torchvision import datasets

@@ -25,7 +25,7 @@ from optsuite.errors import DataError
 
 if TYPE_CHECKING:
     from optsuite._types import Array
-    from optsuite.data._datasets import DatasetInfo
+    from optsuite.data._datasets import ImageDataset
 
 __all__ = [
     "Arrays",
@@ -61,7 +61,7 @@ class Arrays(NamedTuple):
 
 
 @contextmanager
-def reading(path: Path, info: DatasetInfo) -> Iterator[None]:
+def reading(path: Path, info: ImageDataset) -> Iterator[None]:
     """Turn whatever a damaged file at `path` raises into a DataError that names it."""
     try:
         yield
@@ -103,7 +103,7 @@ def _gz(path: Path) -> Path:
     return path.with_name(f"{path.name}.gz")
 
 
-def read_mnist(info: DatasetInfo, folder: Path, part: str) -> Arrays:
+def read_mnist(info: ImageDataset, folder: Path, part: str) -> Arrays:
     """MNIST or Fashion-MNIST: `part` is `train` or `test`."""
     stem = {"train": "train", "test": "t10k"}[part]
     path = folder / f"{stem}-images-idx3-ubyte"
@@ -145,7 +145,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         return _ADMITTED[module, name]
 
 
-def read_cifar(info: DatasetInfo, folder: Path, part: str) -> Arrays:
+def read_cifar(info: ImageDataset, folder: Path, part: str) -> Arrays:
     """CIFAR-10 or CIFAR-100 (its fine labels): `part` is `train` or `test`."""
     names = [name for name in info.files if name.startswith("test") == (part == "test")]
     key = "labels" if info.num_classes == 10 else "fine_labels"
@@ -160,7 +160,7 @@ def read_cifar(info: DatasetInfo, folder: Path, part: str) -> Arrays:
     return Arrays(np.concatenate(images), np.concatenate(labels))
 
 
-def read_svhn(info: DatasetInfo, folder: Path, part: str) -> Arrays:
+def read_svhn(info: ImageDataset, folder: Path, part: str) -> Arrays:
     """SVHN's cropped digits: `part` is `train` or `test`."""
     try:
         from scipy import io

@@ -20,10 +20,10 @@ __all__ = [
 ]
 
 Source: TypeAlias = Literal["real", "synthetic"]
-"""The published images, or the stand-in that is generated in their place."""
+"""The published data, or the stand-in that is generated in their place."""
 
 MODES = ("auto", "real", "synthetic")
-"""`auto` takes the published images where they are present and the stand-in elsewhere."""
+"""`auto` takes the published data where they are present and the stand-in elsewhere."""
 
 
 def data_dir() -> Path:
@@ -39,20 +39,13 @@ def data_dir() -> Path:
 
 def dataset_dir(info: DatasetInfo) -> Path:
     """The folder that a dataset is downloaded to, whether it exists or not."""
-    return data_dir() / info.name
-
-
-def _first_missing(info: DatasetInfo, folder: Path) -> str | None:
-    for name in info.files:
-        if not (folder / name).exists() and not (folder / f"{name}.gz").exists():
-            return name
-    return None
+    return data_dir() / info.folder
 
 
 def find_files(info: DatasetInfo) -> Path | None:
     """The folder in which all of the dataset's files lie, or None."""
     candidates = (dataset_dir(info) / info.subfolder, *info.system_folders)
-    return next((folder for folder in candidates if _first_missing(info, folder) is None), None)
+    return next((folder for folder in candidates if info.first_missing(folder) is None), None)
 
 
 def require_files(info: DatasetInfo) -> Path:
@@ -66,7 +59,7 @@ def require_files(info: DatasetInfo) -> Path:
     folder = dataset_dir(info)
     looked_for = Path(info.subfolder)  # the outermost thing that is missing
     if info.subfolder == "." or (folder / looked_for).is_dir():
-        looked_for /= _first_missing(info, folder / looked_for) or ""
+        looked_for /= info.first_missing(folder / looked_for) or ""
     raise DataError(
         f"{info.title} not found in {folder} (looked for {looked_for}): {info.how_to_get} "
         "or pass --opt-data synthetic"
@@ -74,7 +67,7 @@ def require_files(info: DatasetInfo) -> Path:
 
 
 def resolve_source(dataset: str, mode: str | None = None) -> Source:
-    """Decide between the published images and the stand-in.
+    """Decide between the published data and the stand-in.
 
     Args:
         dataset: Key of `DATASETS`.

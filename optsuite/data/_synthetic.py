@@ -30,7 +30,7 @@ from optsuite.data._random import normal_int16, permutation, uniform_uint8, word
 
 if TYPE_CHECKING:
     from optsuite._types import Array
-    from optsuite.data._datasets import DatasetInfo
+    from optsuite.data._datasets import ImageDataset
 
 __all__ = ["SYNTHETIC_SIZE", "generate", "synthetic_counts"]
 
@@ -45,7 +45,7 @@ _MAX_TEST_BYTES = 1 << 25
 _CHUNK = 1024  # images; keeps a chunk's float32 pixels in the processor's cache
 
 
-def synthetic_counts(info: DatasetInfo) -> tuple[int, int]:
+def synthetic_counts(info: ImageDataset) -> tuple[int, int]:
     """Training and test examples of a dataset's stand-in.
 
     As many as the dataset has, but at most 128 MiB and 32 MiB of pixels, so that generating them
@@ -56,7 +56,7 @@ def synthetic_counts(info: DatasetInfo) -> tuple[int, int]:
     return num_train, min(info.num_test, _MAX_TEST_BYTES // image_bytes)
 
 
-def generate(info: DatasetInfo, part: str) -> Arrays:
+def generate(info: ImageDataset, part: str) -> Arrays:
     """The stand-in's `train` or `test` examples, in random order."""
     count = synthetic_counts(info)[0 if part == "train" else 1]
     true_labels = (words(count, "stand-in", info.name, part, "labels") >> np.uint64(32)).astype(
@@ -67,14 +67,14 @@ def generate(info: DatasetInfo, part: str) -> Arrays:
     return Arrays(images, _with_label_noise(info, part, true_labels))
 
 
-def _with_label_noise(info: DatasetInfo, part: str, labels: Array) -> Array:
+def _with_label_noise(info: ImageDataset, part: str, labels: Array) -> Array:
     count = len(labels)
     is_wrong = uniform_uint8((count,), "stand-in", info.name, part, "is wrong") < 5  # 5 / 256
     shift = words(count, "stand-in", info.name, part, "shift").astype(np.int64) % info.num_classes
     return np.where(is_wrong, (labels + shift) % info.num_classes, labels)
 
 
-def _coefficients(info: DatasetInfo, part: str, labels: Array) -> Array:
+def _coefficients(info: ImageDataset, part: str, labels: Array) -> Array:
     """float32 (M, 64): whole numbers in -170..170."""
     key = ("stand-in", info.name)
     digits, base = _digits(labels, info.num_classes)
@@ -107,7 +107,7 @@ def _digits(labels: Array, num_classes: int) -> tuple[Array, int]:
     return labels[:, None] // base ** np.arange(num_digits) % base, base
 
 
-def _basis(info: DatasetInfo) -> Array:
+def _basis(info: ImageDataset) -> Array:
     """float32 (64, C * Y * X): whole numbers in -127..127."""
     size = info.size or SYNTHETIC_SIZE
     fields = _smooth_fields(info, size) * 24
@@ -120,7 +120,7 @@ def _basis(info: DatasetInfo) -> Array:
     return clipped.reshape(len(basis), -1)
 
 
-def _smooth_fields(info: DatasetInfo, size: int) -> Array:
+def _smooth_fields(info: ImageDataset, size: int) -> Array:
     """(32, C, Y, X): fields of unit variance with a 1/f spectrum, each mostly of one hue."""
     white = normal_int16((_FIELDS, size, size), "stand-in", info.name, "fields")
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size)))
@@ -132,7 +132,7 @@ def _smooth_fields(info: DatasetInfo, size: int) -> Array:
     return coloured
 
 
-def _gratings(info: DatasetInfo, size: int) -> Array:
+def _gratings(info: ImageDataset, size: int) -> Array:
     """(32, Y, X): cosines and sines, in pairs, of 2 to 5 periods per image."""
     waves = [(u, v) for u in range(6) for v in range(-5, 6) if 4 <= u * u + v * v <= 25]
     order = permutation(len(waves), "stand-in", info.name, "gratings")[:_GRATINGS]
@@ -144,7 +144,7 @@ def _gratings(info: DatasetInfo, size: int) -> Array:
     return np.stack(pairs)
 
 
-def _render(info: DatasetInfo, part: str, coefficients: Array) -> Array:
+def _render(info: ImageDataset, part: str, coefficients: Array) -> Array:
     """uint8 (M, C, Y, X)."""
     size = info.size or SYNTHETIC_SIZE
     shape = (len(coefficients), info.channels, size, size)

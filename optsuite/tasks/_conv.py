@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from optsuite._types import Batch
-from optsuite.data import DATASETS, ImageSpec
+from optsuite.data import ImageSpec
 from optsuite.modules import BatchNorm, ConvNet, LayerNorm
 from optsuite.tasks._task import Model, Task, accuracy, clip_loss, cross_entropy
 
@@ -31,16 +31,18 @@ def _task(
     activation: Callable[[Tensor], Tensor] = torch.relu,
     norm: Callable[[int], nn.Module] = lambda _: nn.Identity(),
 ) -> Task:
-    info = DATASETS[dataset]
+    images = ImageSpec(dataset=dataset, size=size)
     return Task(
         name=name,
         family="conv",
-        dataset=ImageSpec(dataset=dataset, size=size),
+        dataset=images,
         batch_size=batch_size,
-        build=lambda: ConvNet(info.channels, channels, info.num_classes, activation=activation, norm=norm),
+        build=lambda: ConvNet(
+            images.shape[0], channels, images.num_classes, activation=activation, norm=norm
+        ),
         forward=_forward,
         loss_fn=cross_entropy,
-        normalize_fn=clip_loss(info.num_classes, nan_is_worst=False),
+        normalize_fn=clip_loss(images.num_classes, nan_is_worst=False),
         metric_fns={"accuracy": accuracy},
     )
 

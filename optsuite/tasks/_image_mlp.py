@@ -5,13 +5,14 @@ Source: learned_optimization, `tasks/fixed/image_mlp.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from optsuite._types import Batch
-from optsuite.data import DATASETS, ImageSpec
+from optsuite.data import ImageSpec
 from optsuite.modules import MLP, BatchNorm, LayerNorm
 from optsuite.tasks._task import Model, Task, accuracy, clip_loss, cross_entropy, squared_error
 
@@ -38,18 +39,17 @@ def _task(
     mse: bool = False,
     dropout_rate: float | None = None,
 ) -> Task:
-    info = DATASETS[dataset]
-    channels = 1 if grayscale else info.channels
-    sizes = [size * size * channels, *hidden, info.num_classes]
+    images = ImageSpec(dataset=dataset, size=size, grayscale=grayscale)
+    sizes = [math.prod(images.shape), *hidden, images.num_classes]
     return Task(
         name=name,
         family="image_mlp",
-        dataset=ImageSpec(dataset=dataset, size=size, grayscale=grayscale),
+        dataset=images,
         batch_size=batch_size,
         build=lambda: MLP(sizes, activation=activation, norm=norm, dropout_rate=dropout_rate),
         forward=_forward,
         loss_fn=squared_error if mse else cross_entropy,
-        normalize_fn=(_normalize_squared_error if mse else clip_loss(info.num_classes, nan_is_worst=True)),
+        normalize_fn=(_normalize_squared_error if mse else clip_loss(images.num_classes, nan_is_worst=True)),
         metric_fns={"accuracy": accuracy},
     )
 

@@ -5,13 +5,14 @@ Source: learned_optimization, `tasks/fixed/image_mlp_ae.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from optsuite._types import Batch
-from optsuite.data import DATASETS, ImageSpec
+from optsuite.data import ImageSpec
 from optsuite.modules import MLP
 from optsuite.tasks._task import Model, Task
 
@@ -29,11 +30,12 @@ def _clip_to_unit(loss: Tensor) -> Tensor:
 
 
 def _task(name: str, dataset: str, size: int, hidden: Sequence[int], batch_size: int) -> Task:
-    pixels = size * size * DATASETS[dataset].channels
+    images = ImageSpec(dataset=dataset, size=size)
+    pixels = math.prod(images.shape)
     return Task(
         name=name,
         family="image_mlp_ae",
-        dataset=ImageSpec(dataset=dataset, size=size),
+        dataset=images,
         batch_size=batch_size,
         build=lambda: MLP([pixels, *hidden, pixels]),
         forward=_forward,

@@ -45,7 +45,7 @@ class Task:
 
     name: str
     family: str
-    dataset: data.ImageSpec
+    dataset: data.DataSpec
     batch_size: int
     build: Callable[[], nn.Module]
     """Makes the network, initialised from torch's generator."""
@@ -110,10 +110,9 @@ class Task:
         return int(counter.get_total_flops()), max(kept_bytes, 0)
 
     def _meta_batch(self) -> Batch:
-        shape = (self.batch_size, *self.dataset.shape)
         return {
-            "image": torch.empty(shape, device="meta"),
-            "label": torch.empty(self.batch_size, dtype=torch.int64, device="meta"),
+            name: torch.empty((self.batch_size, *shape), dtype=dtype, device="meta")
+            for name, (shape, dtype) in self.dataset.fields.items()
         }
 
     def dataloader(

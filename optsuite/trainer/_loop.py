@@ -44,10 +44,10 @@ class _Batches:
 
     def __init__(self, program: Program, grid: Grid, split: str, name: str, source: data.Source) -> None:
         task, self._device = program.task, program.device
-        self._images = data.load_images(task.dataset, split, source=source, device=self._device)
-        count = len(self._images.labels)
+        self._examples = data.load(task.dataset, split, source=source, device=self._device)
         self._streams = [
-            data.IndexStream(count, task.batch_size, seed=seed, name=name) for seed in grid.seeds
+            data.IndexStream(len(self._examples), task.batch_size, seed=seed, name=name)
+            for seed in grid.seeds
         ]
         self._keys_S = torch.tensor([key_from(seed, "noise", name) for seed in grid.seeds])
 
@@ -56,7 +56,7 @@ class _Batches:
         index_TSB = self._moved(torch.stack([s.block(start, stop) for s in self._streams], 1))
         keys_TS = self._moved(fold_in(self._keys_S, torch.arange(start, stop)[:, None]))
         for index_SB, key_S in zip(index_TSB, keys_TS, strict=True):
-            yield data.gather(self._images, index_SB), key_S
+            yield self._examples.gather(index_SB), key_S
 
     def _moved(self, tensor: Tensor) -> Tensor:
         # From pinned memory the copy does not make the host wait for the steps before it.

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from optsuite.data import DATASETS, ImageSpec, load_images, num_examples, resolve_source
+from optsuite import data
+from optsuite.data import DATASETS, ImageSpec, resolve_source
 from optsuite.data._formats import read_mnist
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -25,7 +26,7 @@ def _installed(data_folder, monkeypatch):
 
 def load(split, size=28):
     spec = ImageSpec(dataset="fashion_mnist", size=size)
-    return load_images(spec, split, source="real", device="cpu")
+    return data.load(spec, split, source="real", device="cpu")
 
 
 def test_installed_files_are_found_without_set_up():
@@ -34,9 +35,8 @@ def test_installed_files_are_found_without_set_up():
 
 @pytest.mark.parametrize("split", SIZES)
 def test_splits_have_their_sizes(split):
-    spec = ImageSpec(dataset="fashion_mnist", size=28)
     assert load(split).images.shape == (SIZES[split], 1, 28, 28)
-    assert num_examples(spec, split, "real") == SIZES[split]
+    assert len(load(split)) == SIZES[split]
 
 
 def test_first_published_labels():

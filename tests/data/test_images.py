@@ -12,40 +12,38 @@ from torch.nn import functional
 
 from optsuite.data import (
     DATASETS,
-    SPLITS,
-    Images,
     ImageSpec,
     IndexStream,
     dataloader,
-    gather,
-    load_images,
-    num_examples,
+    load,
     resolve_source,
 )
-from optsuite.data._datasets import split_range
-from optsuite.data._synthetic import generate
+from optsuite.data._datasets import cut
+from optsuite.data._images import Images
+from optsuite.data._synthetic import generate, synthetic_counts
 from optsuite.errors import DataError, UnknownNameError
 
 from .published import write_imagenet
 
 
-def load(name, split, size, **options):
+def load_images(name, split, size, **options):
     spec = ImageSpec(dataset=name, size=size, **options)
-    return load_images(spec, split, source="synthetic", device="cpu")
+    return load(spec, split, source="synthetic", device="cpu")
 
 
-def test_splits_are_80_10_10_percent_rounded_as_in_tfds():
-    assert split_range("train", 73_257, 7) == (0, 58_606)
-    assert split_range("inner_valid", 73_257, 7) == (58_606, 65_931)
-    assert split_range("outer_valid", 73_257, 7) == (65_931, 73_257)
-    assert split_range("test", 73_257, 7) == (0, 7)
+def test_splits_of_images_are_80_10_10_percent_rounded_as_in_tfds():
+    svhn = DATASETS["svhn_cropped"]
+    assert cut(svhn, "train", 73_257, 7) == ("train", 0, 58_606)
+    assert cut(svhn, "inner_valid", 73_257, 7) == ("train", 58_606, 65_931)
+    assert cut(svhn, "outer_valid", 73_257, 7) == ("train", 65_931, 73_257)
+    assert cut(svhn, "test", 73_257, 7) == ("test", 0, 7)
 
 
 def test_unknown_names_are_errors():
     with pytest.raises(UnknownNameError, match="unknown dataset `cifar11`: did you mean cifar10"):
         ImageSpec(dataset="cifar11", size=8)
     with pytest.raises(UnknownNameError, match="unknown split `valid`"):
-        load("mnist", "valid", 28)
+        load_images("mnist", "valid", 28)
     with pytest.raises(UnknownNameError, match="unknown data source `fake`"):
         resolve_source("mnist", "fake")
     with pytest.raises(DataError, match="at least 1 pixel, got 0"):
@@ -61,30 +59,26 @@ def test_mode_comes_from_the_environment(monkeypatch):
 
 
 def test_same_arguments_give_the_same_tensors():
-    assert load("mnist", "test", 28).images is load("mnist", "test", 28).images
+    assert load_images("mnist", "test", 28).images is load_images("mnist", "test", 28).images
     spec = ImageSpec(dataset="mnist", size=28)
-    again = load_images(spec, "test", source="synthetic", device=torch.device("cpu"))
-    assert again.images is load("mnist", "test", 28).images
+    again = load(spec, "test", source="synthetic", device=torch.device("cpu"))
+    assert again.images is load_images("mnist", "test", 28).images
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "food101", "imagenet16"])
 def test_stand_in_has_the_shape_of_its_dataset(name):
     info = DATASETS[name]
     size = info.size or 64
-    images = load(name, "test", size)
+    images = load_images(name, "test", size)
     assert images.images.shape[1:] == (info.channels, size, size)
     assert images.images.dtype == torch.uint8
     assert set(images.labels.tolist()) == set(range(info.num_classes))
-    for split in SPLITS:
-        spec = ImageSpec(dataset=name, size=size)
-        assert num_examples(spec, split, "synthetic") > 0
-    assert len(images.labels) == num_examples(spec, "test", "synthetic")
+    assert len(images) == len(images.images) == synthetic_counts(info)[1]
 
 
 def test_stand_in_has_as_many_examples_as_fit_in_128_mib():
-    assert num_examples(ImageSpec(dataset="mnist", size=28), "train", "synthetic") == 48_000
-    spec = ImageSpec(dataset="imagenet64", size=64)
-    assert num_examples(spec, "train", "synthetic") == 8_738
+    assert len(load_images("mnist", "train", 28)) == 48_000
+    assert synthetic_counts(DATASETS["imagenet64"]) == (10_922, 2_730)
 
 
 def test_stand_in_is_the_same_on_every_machine():
@@ -108,15 +102,15 @@ def test_stand_in_does_not_depend_on_the_precision_of_matrix_products():
 
 
 def accuracy(model, train, test, num_steps):
-    stream = IndexStream(len(train.labels), 128, seed=0, name="train")
+    stream = IndexStream(len(train), 128, seed=0, name="train")
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3, fused=True)
     for indices in stream.block(0, num_steps):
-        batch = gather(train, indices)
+        batch = train.gather(indices)
         loss = functional.cross_entropy(model(batch["image"].flatten(1) - 0.4), batch["label"])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    batch = gather(test, torch.arange(4000))
+    batch = test.gather(torch.arange(4000))
     with torch.no_grad():
         outputs = model(batch["image"].flatten(1) - 0.4)
     return (outputs.argmax(1) == batch["label"]).float().mean().item()
@@ -126,7 +120,7 @@ def accuracy(model, train, test, num_steps):
 def test_stand_in_rewards_a_linear_model_and_a_network_more(name):
     """Chance is 0.1; neither model comes close to 1."""
     channels = DATASETS[name].channels
-    train, test = load(name, "train", 16), load(name, "test", 16)
+    train, test = load_images(name, "train", 16), load_images(name, "test", 16)
     generator = torch.Generator().manual_seed(0)
 
     def linear(num_inputs, num_outputs):
@@ -144,18 +138,18 @@ def test_stand_in_rewards_a_linear_model_and_a_network_more(name):
 
 
 def test_resize_and_grayscale_are_float_on_the_scale_of_bytes():
-    images = load("cifar10", "test", 8, grayscale=True).images
+    images = load_images("cifar10", "test", 8, grayscale=True).images
     assert images.shape == (10_000, 1, 8, 8)
     assert images.dtype == torch.float32
     assert images.max() > 1
-    colour = load("cifar10", "test", 8).images
+    colour = load_images("cifar10", "test", 8).images
     torch.testing.assert_close(images, colour.mean(dim=1, keepdim=True))
 
 
 def test_grayscale_of_grey_images_changes_nothing():
-    grey = load("mnist", "test", 28, grayscale=True).images
+    grey = load_images("mnist", "test", 28, grayscale=True).images
     assert grey.dtype == torch.uint8
-    assert torch.equal(grey, load("mnist", "test", 28).images)
+    assert torch.equal(grey, load_images("mnist", "test", 28).images)
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 4), (2, 3, 4), (0, 4)])
@@ -164,7 +158,7 @@ def test_gather_takes_any_leading_dimensions(shape, dtype):
     store = torch.arange(10 * 12).reshape(10, 3, 2, 2).to(dtype)
     images = Images(store, torch.arange(10) % 3)
     indices = torch.arange(np.prod(shape).item()).reshape(shape) % 10
-    batch = gather(images, indices)
+    batch = images.gather(indices)
     assert batch["image"].shape == (*shape, 3, 2, 2)
     assert torch.equal(batch["image"], store[indices].float() / 255)
     assert torch.equal(batch["label"], images.labels[indices])
@@ -175,8 +169,8 @@ def test_gather_from_memory_mapped_images(data_folder, shrink):
     shrink("imagenet16")
     parts = write_imagenet(data_folder / "imagenet16", 16)
     spec = ImageSpec(dataset="imagenet16", size=16)
-    images = load_images(spec, "test", source="real", device="cpu")
-    batch = gather(images, torch.tensor([3, 0]))
+    images = load(spec, "test", source="real", device="cpu")
+    batch = images.gather(torch.tensor([3, 0]))
     expected = parts["test"][0][[3, 0]].astype(np.float32) / 255
     assert np.array_equal(batch["image"].numpy(), expected)
 
@@ -186,12 +180,12 @@ def test_gather_from_memory_mapped_images(data_folder, shrink):
 def test_gather_on_a_gpu_matches_the_cpu():
     spec = ImageSpec(dataset="cifar10", size=32)
     indices = torch.arange(6).reshape(2, 3)
-    expected = gather(load_images(spec, "test", source="synthetic", device="cpu"), indices)
-    images = load_images(spec, "test", source="synthetic", device="cuda")
+    expected = load(spec, "test", source="synthetic", device="cpu").gather(indices)
+    images = load(spec, "test", source="synthetic", device="cuda")
     assert images.images.is_cuda
     stays = Images(images.images.cpu(), images.labels)  # too large for the device
     for source in (images, stays):
-        batch = gather(source, indices)
+        batch = source.gather(indices)
         assert batch["image"].is_cuda
         assert torch.equal(batch["image"].cpu(), expected["image"])
 
@@ -199,9 +193,9 @@ def test_gather_on_a_gpu_matches_the_cpu():
 def test_dataloader_follows_the_stream():
     spec = ImageSpec(dataset="mnist", size=28)
     batches = dataloader(spec, 16, "test", seed=3, source="synthetic", device="cpu")
-    images = load_images(spec, "test", source="synthetic", device="cpu")
-    stream = IndexStream(len(images.labels), 16, seed=3, name="test")
+    images = load(spec, "test", source="synthetic", device="cpu")
+    stream = IndexStream(len(images), 16, seed=3, name="test")
     for number, batch in enumerate(itertools.islice(batches, 3)):
-        expected = gather(images, stream.block(number, number + 1)[0])
+        expected = images.gather(stream.block(number, number + 1)[0])
         assert torch.equal(batch["image"], expected["image"])
         assert torch.equal(batch["label"], expected["label"])

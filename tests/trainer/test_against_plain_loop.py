@@ -10,7 +10,7 @@ import torch
 from torch.func import functional_call
 
 from optsuite import trainer
-from optsuite.data import IndexStream, gather, load_images
+from optsuite.data import IndexStream, load
 from optsuite.hparam_sets import Schedule
 from optsuite.optimizers import get_optimizer
 
@@ -21,9 +21,9 @@ PLAIN = ["mlp", "conv", "batchnorm"]  # the others' losses need a key
 
 
 def batches_of(task, split, name, start=0):
-    images = load_images(task.dataset, split, source="synthetic", device="cpu")
-    stream = IndexStream(len(images.labels), task.batch_size, seed=SEED, name=name)
-    return (gather(images, stream.block(n, n + 1)[0]) for n in itertools.count(start))
+    examples = load(task.dataset, split, source="synthetic", device="cpu")
+    stream = IndexStream(len(examples), task.batch_size, seed=SEED, name=name)
+    return (examples.gather(stream.block(n, n + 1)[0]) for n in itertools.count(start))
 
 
 def curve_of(task, config, schedule=SHORT):
