@@ -24,6 +24,7 @@ Params: TypeAlias = dict[str, Tensor]
 """Parameters (or gradients, updates) of one trial by name."""
 
 Batch: TypeAlias = dict[str, Tensor]
-"""One batch by field; images: `image` float32 (B, C, Y, X) in [0, 1], `label` int64 (B,)."""
+"""One batch by field; images: `image` float32 (B, C, Y, X) in [0, 1], `label` int64 (B,);
+text: `obs` and `target` int64 (B, length), where 0 is padding."""
 
 Array: TypeAlias = npt.NDArray[Any]

@@ -64,7 +64,7 @@ def _data_list(_args: argparse.Namespace) -> int:
         found = data.find_files(info)
         where = str(found) if found else f"missing: {info.how_to_get}"
         counts = (str(info.num_train), str(info.num_test))
-        rows.append((info.name, *counts, info.shape, str(info.num_classes), where))
+        rows.append((info.name, *counts, info.shape, str(info.num_outputs), where))
     print_table(rows)
     return 0
 

@@ -1,7 +1,8 @@
 """Datasets: as published or as their stand-ins, their splits, and batches on the device."""
 
-from optsuite.data._datasets import DATASETS, SPLITS, DatasetInfo, ImageDataset, get_dataset
+from optsuite.data._datasets import DATASETS, SPLITS, get_dataset
 from optsuite.data._fetch import fetch
+from optsuite.data._kinds import DatasetInfo, ImageDataset, TextDataset
 from optsuite.data._load import Examples, dataloader, load
 from optsuite.data._location import (
     MODES,
@@ -12,7 +13,7 @@ from optsuite.data._location import (
     require_files,
     resolve_source,
 )
-from optsuite.data._specs import DataSpec, ImageSpec
+from optsuite.data._specs import DataSpec, ImageSpec, TextSpec
 from optsuite.data._stream import IndexStream
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "ImageSpec",
     "IndexStream",
     "Source",
+    "TextDataset",
+    "TextSpec",
     "data_dir",
     "dataloader",
     "dataset_dir",

@@ -26,9 +26,9 @@ from optsuite.errors import DataError
 
 if TYPE_CHECKING:
     from optsuite._types import Array
-    from optsuite.data._datasets import ImageDataset
+    from optsuite.data._kinds import DatasetInfo, ImageDataset
 
-__all__ = ["read_food101", "read_imagenet"]
+__all__ = ["read_food101", "read_imagenet", "replacing"]
 
 _SLICE_BYTES = 1 << 26
 
@@ -136,7 +136,7 @@ def _converted(
     path = folder / f"optsuite_{size}" / f"{part}.npy"
     shape = (counts[0] if part == "train" else counts[1], 3, size, size)
     if not path.exists():
-        with _replacing(path, info, prod(shape)) as temporary:
+        with replacing(path, info, prod(shape)) as temporary:
             images = np.lib.format.open_memmap(temporary, "w+", dtype=np.uint8, shape=shape)
             write(images)
             images.flush()
@@ -148,8 +148,10 @@ def _converted(
 
 
 @contextmanager
-def _replacing(path: Path, info: ImageDataset, num_bytes: int) -> Iterator[Path]:
+def replacing(path: Path, info: DatasetInfo, num_bytes: int = 0) -> Iterator[Path]:
     """A temporary file that takes `path`'s place once it is complete.
+
+    `num_bytes` have to be free before: those that will be written through a mapping.
 
     Two runs that convert at the same time both succeed; the later one's file, which is the same,
     stays.

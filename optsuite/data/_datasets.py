@@ -2,117 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
+from optsuite.data._kinds import Cuts, DatasetInfo, ImageDataset, TextDataset
 from optsuite.errors import UnknownNameError
 
-__all__ = ["DATASETS", "SPLITS", "DatasetInfo", "ImageDataset", "cut", "get_dataset"]
+__all__ = ["DATASETS", "SPLITS", "cut", "get_dataset"]
 
 SPLITS = ("train", "inner_valid", "outer_valid", "test")
 """The first three are cut from a dataset's training examples, and so is `test` where there are no others."""
-
-
-class Cuts(NamedTuple):
-    """Where each split starts and stops in the training examples, in percent."""
-
-    train: tuple[int, int]
-    inner_valid: tuple[int, int]
-    outer_valid: tuple[int, int]
-    test: tuple[int, int] | None = None
-    """None: the dataset has test examples of its own."""
-
-
-_IMAGE_CUTS = Cuts(train=(0, 80), inner_valid=(80, 90), outer_valid=(90, 100))
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetInfo:
-    """What is known of a dataset before any file is opened; each kind of data adds to it.
-
-    Attributes:
-        name: Key in `DATASETS`.
-        title: The name people use.
-        num_classes: Labels (of text: tokens) run from 0 to `num_classes - 1`.
-        num_train: Training examples as published, before they are cut into splits.
-        num_test: Test examples, likewise.
-        cuts: How the training examples are cut.
-        subfolder: Where in the dataset's folder its files lie.
-        system_folders: Where operating systems install the same files (with no `subfolder`).
-        homepage: Where a person can get it.
-    """
-
-    name: str
-    title: str
-    num_classes: int
-    num_train: int
-    num_test: int
-    cuts: Cuts
-    subfolder: str = "."
-    system_folders: tuple[Path, ...] = ()
-    homepage: str
-
-    @property
-    def folder(self) -> str:
-        """Name of its folder under `data_dir()`."""
-        return self.name
-
-    @property
-    def shape(self) -> str:
-        """What one example is, for people."""
-        raise NotImplementedError
-
-    @property
-    def how_to_get(self) -> str:
-        """What to do to have the dataset, as the second half of a sentence."""
-        raise NotImplementedError
-
-    def first_missing(self, folder: Path) -> str | None:
-        """The first of its files that is not in `folder`."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageDataset(DatasetInfo):
-    """Images with a label each.
-
-    Attributes:
-        channels: 1 (grey) or 3 (red, green, blue).
-        size: Rows (= columns) of an image in pixels; None where images differ in size.
-        files: Paths in `subfolder` that must all be there; a `.gz` of the same name will do.
-        torchvision: Class of `torchvision.datasets` that downloads it; None if a person has to.
-        splits_by_name: Whether that class takes `split="train"` in place of `train=True`.
-    """
-
-    channels: int
-    size: int | None
-    cuts: Cuts = _IMAGE_CUTS
-    files: tuple[str, ...]
-    torchvision: str | None = None
-    splits_by_name: bool = False
-
-    @property
-    def shape(self) -> str:
-        """Channels, rows and columns."""
-        return f"{self.channels}x{self.size}x{self.size}" if self.size else "any size"
-
-    @property
-    def how_to_get(self) -> str:
-        """The command that downloads it, or the page that it is on."""
-        if self.torchvision:
-            return f"run `optsuite data fetch {self.name}`"
-        return (
-            f"download its npz batches ({self.files[0]}, ..., {self.files[-1]}) from "
-            f"{self.homepage} into its folder (`optsuite data path {self.name}`)"
-        )
-
-    def first_missing(self, folder: Path) -> str | None:
-        """The first of `files` that is there neither plain nor as `.gz`."""
-        for name in self.files:
-            if not (folder / name).exists() and not (folder / f"{name}.gz").exists():
-                return name
-        return None
 
 
 _IDX_FILES = (
@@ -135,6 +33,46 @@ def _imagenet(size: int) -> ImageDataset:
         subfolder=".",
         files=(*(f"train_data_batch_{number}.npz" for number in range(1, 11)), "val_data.npz"),
         homepage="https://image-net.org/download-images.php",
+    )
+
+
+_LM1B = "1-billion-word-language-modeling-benchmark-r13output"
+_VOCABULARIES = {"bytes": 0, "32k": 32_000}  # and their pieces
+
+
+def _lm1b(vocab: str) -> TextDataset:
+    homepage = "http://www.statmt.org/lm-benchmark"
+    return TextDataset(
+        name=f"lm1b_{vocab}",
+        title=f"LM1B ({vocab})",
+        corpus="lm1b",
+        vocab=vocab,
+        num_pieces=_VOCABULARIES[vocab],
+        num_train=30_301_028,
+        num_test=306_688,
+        cuts=Cuts(train=(2, 100), inner_valid=(0, 1), outer_valid=(1, 2)),
+        train_files=(f"{_LM1B}/training-monolingual.tokenized.shuffled/news.en-*",),
+        test_files=(f"{_LM1B}/heldout-monolingual.tokenized.shuffled/news.en.heldout-*",),
+        has_line_documents=True,
+        advice=f"unpack {_LM1B}.tar.gz of {homepage} in {{}}",
+        homepage=homepage,
+    )
+
+
+def _wikipedia(vocab: str) -> TextDataset:
+    homepage = "https://huggingface.co/datasets/wikimedia/wikipedia"
+    return TextDataset(
+        name=f"wikipedia_en_{vocab}",
+        title=f"English Wikipedia ({vocab})",
+        corpus="wikipedia_en",
+        vocab=vocab,
+        num_pieces=_VOCABULARIES[vocab],
+        num_train=6_210_110,
+        num_test=0,
+        cuts=Cuts(train=(3, 100), inner_valid=(0, 1), outer_valid=(1, 2), test=(2, 3)),
+        train_files=("**/*.parquet", "**/*.txt", "**/*.txt.gz", "**/wiki_*"),
+        advice=f"put the Parquet files of {homepage}, or what WikiExtractor writes, into {{}}",
+        homepage=homepage,
     )
 
 
@@ -223,6 +161,10 @@ _ROWS = (
     _imagenet(16),
     _imagenet(32),
     _imagenet(64),
+    _lm1b("bytes"),
+    _lm1b("32k"),
+    _wikipedia("bytes"),
+    _wikipedia("32k"),
 )
 
 DATASETS: dict[str, DatasetInfo] = {row.name: row for row in _ROWS}

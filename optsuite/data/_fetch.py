@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from optsuite.data._datasets import ImageDataset, get_dataset
+from optsuite.data._datasets import get_dataset
+from optsuite.data._kinds import ImageDataset
 from optsuite.data._location import dataset_dir, find_files, require_files
 from optsuite.errors import DataError
 

@@ -25,7 +25,7 @@ from optsuite.errors import DataError
 
 if TYPE_CHECKING:
     from optsuite._types import Array
-    from optsuite.data._datasets import ImageDataset
+    from optsuite.data._kinds import DatasetInfo, ImageDataset
 
 __all__ = [
     "Arrays",
@@ -61,7 +61,7 @@ class Arrays(NamedTuple):
 
 
 @contextmanager
-def reading(path: Path, info: ImageDataset) -> Iterator[None]:
+def reading(path: Path, info: DatasetInfo) -> Iterator[None]:
     """Turn whatever a damaged file at `path` raises into a DataError that names it."""
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,9 +13,10 @@ import torch
 from torch import Tensor
 
 from optsuite.data._converted import read_food101, read_imagenet
-from optsuite.data._datasets import ImageDataset, cut
+from optsuite.data._datasets import cut
 from optsuite.data._device import to_device
 from optsuite.data._formats import Arrays, read_cifar, read_mnist, read_svhn
+from optsuite.data._kinds import ImageDataset
 from optsuite.data._location import Source, require_files
 from optsuite.data._random import permutation
 from optsuite.data._resize import to_spec
@@ -71,7 +73,9 @@ class Images:
         }
 
 
-def load_images(spec: ImageSpec, split: str, source: Source, device: torch.device, folder: Path) -> Images:
+def load_images(
+    spec: ImageSpec, split: str, source: Source, device: torch.device, settings: Hashable
+) -> Images:
     """One split as tensors; see `load`.
 
     The splits that are cut from the training set are cut after one shuffle that depends on the
@@ -82,13 +86,13 @@ def load_images(spec: ImageSpec, split: str, source: Source, device: torch.devic
     counts = (info.num_train, info.num_test) if is_real else synthetic_counts(info)
     part, start, stop = cut(info, split, *counts)
     stored_size = spec.size if info.size is None and is_real else info.size
-    whole = _read(info, part, source, stored_size, folder)
+    whole = _read(info, part, source, stored_size, settings)
     images = to_spec(whole.images[start:stop], spec.size, spec.grayscale)
     return Images(to_device(images, device), whole.labels[start:stop].to(device))
 
 
 @lru_cache(maxsize=2)  # a dataset's training and test set, while its splits are cut
-def _read(info: ImageDataset, part: str, source: Source, size: int | None, folder: Path) -> Images:  # noqa: ARG001  # `folder` is part of the key
+def _read(info: ImageDataset, part: str, source: Source, size: int | None, settings: Hashable) -> Images:  # noqa: ARG001  # `settings` is part of the key
     arrays = generate(info, part) if source == "synthetic" else _read_real(info, part, size)
     return Images(torch.from_numpy(arrays.images), torch.from_numpy(arrays.labels))
 

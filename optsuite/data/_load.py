@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, get_args
 
 import torch
 from torch import Tensor
 
+from optsuite.data._corpus import ERRORS_VARIABLE
 from optsuite.data._images import load_images
+from optsuite.data._kinds import MODEL_VARIABLE
 from optsuite.data._location import Source, data_dir
-from optsuite.data._specs import DataSpec, ImageSpec
+from optsuite.data._specs import DataSpec, ImageSpec, TextSpec
 from optsuite.data._stream import IndexStream
+from optsuite.data._text import load_text
 from optsuite.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -62,14 +65,21 @@ def load(spec: DataSpec, split: str, *, source: Source, device: torch.device | s
     if source not in get_args(Source):
         raise UnknownNameError("data source", source, get_args(Source))
     with _LOCK:
-        return _load(spec, split, source, torch.device(device), data_dir())
+        return _load(spec, split, source, torch.device(device), _settings())
+
+
+def _settings() -> Hashable:
+    """What of the environment decides what is read."""
+    return data_dir(), *map(os.environ.get, (MODEL_VARIABLE, ERRORS_VARIABLE))
 
 
 @lru_cache(maxsize=16)  # the four splits of four specs
-def _load(spec: DataSpec, split: str, source: Source, device: torch.device, folder: Path) -> Examples:
+def _load(spec: DataSpec, split: str, source: Source, device: torch.device, settings: Hashable) -> Examples:
     if isinstance(spec, ImageSpec):
-        return load_images(spec, split, source, device, folder)
-    raise DataError(f"`dataset` of a task must be an ImageSpec, got {type(spec).__name__}.")
+        return load_images(spec, split, source, device, settings)
+    if isinstance(spec, TextSpec):
+        return load_text(spec, split, source, device, settings)
+    raise DataError(f"`dataset` of a task must be an ImageSpec or a TextSpec, got {type(spec).__name__}.")
 
 
 def dataloader(

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from optsuite.data._datasets import DatasetInfo, get_dataset
+from optsuite.data._datasets import get_dataset
+from optsuite.data._kinds import DatasetInfo
 from optsuite.errors import DataError, UnknownNameError
 
 __all__ = [
@@ -75,7 +76,7 @@ def resolve_source(dataset: str, mode: str | None = None) -> Source:
             defaults to `auto`.
 
     Raises:
-        DataError: `mode` is `real` and a file is missing.
+        DataError: `mode` is `real` and a file (of text: or its vocabulary) is missing.
         UnknownNameError: No such dataset or mode.
     """
     info = get_dataset(dataset)

@@ -8,10 +8,11 @@ from typing import Protocol, TypeAlias
 
 import torch
 
-from optsuite.data._datasets import ImageDataset, get_dataset
+from optsuite.data._datasets import get_dataset
+from optsuite.data._kinds import ImageDataset, TextDataset
 from optsuite.errors import DataError
 
-__all__ = ["DataSpec", "Fields", "ImageSpec"]
+__all__ = ["DataSpec", "Fields", "ImageSpec", "TextSpec"]
 
 Fields: TypeAlias = Mapping[str, tuple[tuple[int, ...], torch.dtype]]
 """Shape and dtype of one example, by field of a batch."""
@@ -52,7 +53,7 @@ class ImageSpec:
         """The dataset's row."""
         info = get_dataset(self.dataset)
         if not isinstance(info, ImageDataset):
-            raise DataError(f"an ImageSpec needs a dataset of images, got {self.dataset} ({info.shape}).")
+            raise DataError(f"an ImageSpec needs a dataset of images, got {self.dataset} ({info.title}).")
         return info
 
     @property
@@ -70,3 +71,39 @@ class ImageSpec:
     def num_classes(self) -> int:
         """Labels run from 0 to `num_classes - 1`."""
         return self.info.num_classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSpec:
+    """The tokens that a task asks for, from the start of each document.
+
+    Attributes:
+        dataset: Key of `DATASETS`.
+        length: Tokens observed, and as many to predict: each the one after.
+    """
+
+    dataset: str
+    length: int
+
+    def __post_init__(self) -> None:
+        if min(self.vocab_size, self.length) < 1:
+            raise DataError(f"`length` of {self.dataset} must be at least 1 token, got {self.length}.")
+
+    @property
+    def info(self) -> TextDataset:
+        """The dataset's row."""
+        info = get_dataset(self.dataset)
+        if not isinstance(info, TextDataset):
+            raise DataError(f"a TextSpec needs a dataset of text, got {self.dataset} ({info.title}).")
+        return info
+
+    @property
+    def fields(self) -> Fields:
+        """`obs` and `target`, which is `obs` moved by one; 0 is padding."""
+        tokens = (self.length,), torch.int64
+        return {"obs": tokens, "target": tokens}
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens run from 0 to `vocab_size - 1`: 259 for bytes, 32,100 for pieces."""
+        return self.info.num_outputs

@@ -30,7 +30,7 @@ from optsuite.data._random import normal_int16, permutation, uniform_uint8, word
 
 if TYPE_CHECKING:
     from optsuite._types import Array
-    from optsuite.data._datasets import ImageDataset
+    from optsuite.data._kinds import ImageDataset
 
 __all__ = ["SYNTHETIC_SIZE", "generate", "synthetic_counts"]
 

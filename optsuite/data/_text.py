@@ -1,0 +1,69 @@
+"""Text as tensors: the tokens that a model observes, and those that it has to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from optsuite.data._datasets import cut
+from optsuite.data._device import to_device
+from optsuite.data._kinds import TextDataset
+from optsuite.data._location import Source
+from optsuite.data._specs import TextSpec
+from optsuite.data._synthetic_text import generate_tokens
+from optsuite.data._tokens import read_tokens
+from optsuite.errors import DataError
+
+if TYPE_CHECKING:
+    from optsuite._types import Batch
+
+__all__ = ["Text", "load_text"]
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """One split of a dataset of text."""
+
+    tokens: Tensor
+    """int16 (M, length + 1), on the device unless it is memory-mapped and too large for it."""
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def gather(self, indices: Tensor) -> Batch:
+        """`obs` and `target`, int64 (..., B, length) each; see `Examples`."""
+        flat = indices.reshape(-1).to(self.tokens.device, non_blocking=True)
+        rows = self.tokens.index_select(0, flat).to(self.device, torch.int64, non_blocking=True)
+        rows = rows.reshape(*indices.shape, self.tokens.shape[1])
+        return {"obs": rows[..., :-1].contiguous(), "target": rows[..., 1:].contiguous()}
+
+
+def load_text(spec: TextSpec, split: str, source: Source, device: torch.device, settings: Hashable) -> Text:
+    """One split; see `load`.
+
+    Documents are tokenised (no end is added) and cropped to `length + 1` tokens, or padded with 0.
+
+    Source: learned_optimization, `tasks/datasets/language.py`.
+    """
+    info = spec.info
+    part, _, _ = cut(info, split, 0, 0)
+    tokens = _read(info, part, spec.length + 1, source, settings)
+    _, start, stop = cut(info, split, len(tokens), len(tokens))
+    if start == stop:
+        raise DataError(
+            f"`{split}` of {info.title} is empty: it is cut from {len(tokens)} documents, and needs "
+            f"{'at least 100' if part == 'train' else 'one'}; add files or pass --opt-data synthetic"
+        )
+    return Text(to_device(tokens[start:stop], device), device)
+
+
+@lru_cache(maxsize=2)  # a dataset's training and test set, while its splits are cut
+def _read(info: TextDataset, part: str, length: int, source: Source, settings: Hashable) -> Tensor:  # noqa: ARG001  # `settings` is part of the key
+    make = generate_tokens if source == "synthetic" else read_tokens
+    return torch.from_numpy(make(info, part, length))

@@ -1,0 +1,152 @@
+"""Corpora as matrices of tokens, written once and memory-mapped from then on."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from optsuite import storage
+from optsuite.data._converted import replacing
+from optsuite.data._corpus import read_documents, text_errors
+from optsuite.data._formats import reading
+from optsuite.data._kinds import FIRST_BYTE, MODEL_FILE, MODEL_VARIABLE, TextDataset
+from optsuite.data._location import require_files
+from optsuite.data._random import permutation
+from optsuite.errors import DataError, StorageError
+
+if TYPE_CHECKING:
+    from optsuite._types import Array
+
+__all__ = ["crop_or_pad", "encode_bytes", "read_tokens"]
+
+Tokens: TypeAlias = "Sequence[int] | Array"
+Encode: TypeAlias = Callable[[Sequence[str], int], Iterable["Tokens"]]
+"""(documents, length) to at least the first `length` tokens of each, or all that it has."""
+
+_DTYPE = np.dtype("<i2")  # holds 32,000 pieces; torch knows it better than uint16
+_DOCUMENTS = 4096  # tokenised at a time
+_ROWS = 1 << 16  # shuffled at a time
+_CHARS_PER_TOKEN = 16  # T5's longest piece
+
+
+def read_tokens(info: TextDataset, part: str, length: int) -> Array:
+    """The first tokens of each document of `train` (in shuffled order) or `test`.
+
+    They are written beside the corpus, in `optsuite_<vocab>_<length>`, to a file whose name holds a hash
+    of all that they depend on: the files' names and sizes, the SentencePiece model, and whether documents
+    are skipped.
+
+    Documents are shuffled as those of the reference are when it stores them: articles are published in
+    order of age, and the oldest are not like the others.
+
+    Args:
+        info: The dataset's row.
+        part: `train` or `test`.
+        length: Tokens of each document.
+
+    Returns:
+        int16 (M, length), padded with 0, private to this process: writes would not reach the file.
+    """
+    folder = require_files(info)
+    paths, errors = info.part_files(folder, part), text_errors()
+    model, encode = _sentencepiece(info, folder) if info.num_pieces else (b"", encode_bytes)
+    files = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths]
+    identity = repr((files, hashlib.sha256(model).hexdigest(), errors)).encode()
+    digest = hashlib.blake2b(identity, digest_size=8).hexdigest()
+    path = folder / f"optsuite_{info.vocab}_{length}" / f"{part}_{digest}.npy"
+    if not path.exists():
+        rows = _tokenise(read_documents(info, paths, errors), encode, length)
+        with replacing(path, info) as temporary:
+            _write(rows, length, temporary, ("splits", info.folder) if part == "train" else None)
+    with reading(path, info):
+        tokens: Array = np.load(path, mmap_mode="c", allow_pickle=False)
+        if tokens.dtype != _DTYPE or tokens.shape[1:] != (length,):
+            raise ValueError(f"expected int16 (..., {length}), got {tokens.dtype} {tokens.shape}")
+    return tokens
+
+
+def _tokenise(documents: Iterator[str], encode: Encode, length: int) -> Iterator[Array]:
+    """int16 (up to 4096, length) at a time."""
+    while texts := list(itertools.islice(documents, _DOCUMENTS)):
+        yield np.stack([crop_or_pad(tokens, length) for tokens in encode(texts, length)])
+
+
+def crop_or_pad(tokens: Tokens, length: int) -> Array:
+    """The first `length` tokens, or all of them and zeros: int16 (length,)."""
+    row = np.zeros(length, _DTYPE)
+    row[: len(tokens)] = tokens[:length]
+    return row
+
+
+def _write(rows: Iterator[Array], length: int, target: Path, shuffle_key: tuple[str, ...] | None) -> None:
+    """Write an npy file of all rows, in the order of a permutation named by a key."""
+    with tempfile.TemporaryFile(dir=target.parent) as file, target.open("wb") as out:
+        for chunk in rows:
+            file.write(chunk.data)
+        file.flush()
+        count = file.tell() // (length * _DTYPE.itemsize)
+        header = {"descr": _DTYPE.str, "fortran_order": False, "shape": (count, length)}
+        np.lib.format.write_array_header_1_0(out, header)
+        if count == 0:
+            return
+        order = np.arange(count) if shuffle_key is None else permutation(count, *shuffle_key)
+        unordered = np.memmap(file, _DTYPE, "r", shape=(count, length))
+        for start in range(0, count, _ROWS):
+            out.write(unordered[order[start : start + _ROWS]].data)
+
+
+def encode_bytes(texts: Sequence[str], length: int) -> Iterator[Array]:
+    """Byte b of the UTF-8 text as b + 3: int16 (up to length,) for each text."""
+    for text in texts:
+        raw = np.frombuffer(text[:length].encode()[:length], np.uint8)
+        yield raw.astype(_DTYPE) + _DTYPE.type(FIRST_BYTE)
+
+
+def _sentencepiece(info: TextDataset, folder: Path) -> tuple[bytes, Encode]:
+    """A SentencePiece model as it is stored, and its encoder.
+
+    Raises:
+        DataError: It is not there, is of another kind or size, or its package is not installed.
+    """
+    url = os.environ.get(MODEL_VARIABLE) or str(folder / MODEL_FILE)
+    try:
+        from sentencepiece import SentencePieceProcessor
+    except ImportError as cause:
+        raise DataError(
+            f"the vocabulary of {info.title} needs sentencepiece: run `pip install 'optsuite[text]'`"
+        ) from cause
+    try:
+        model = storage.read_bytes(url)
+        processor = SentencePieceProcessor(model_proto=model)
+    except (StorageError, RuntimeError) as cause:
+        raise DataError(
+            f"cannot read the SentencePiece model of {info.title} at {url} ({cause}): {info.how_to_get_model}"
+        ) from cause
+    needed, found = (info.num_pieces, 0), (processor.get_piece_size(), processor.pad_id())
+    if found != needed:
+        raise DataError(
+            f"the SentencePiece model at {url} needs {needed[0]} pieces and padding as number {needed[1]}, "
+            f"got {found[0]} and {found[1]}: {info.how_to_get_model}"
+        )
+
+    def encode(texts: Sequence[str], length: int) -> list[list[int]]:
+        heads = [_head(text, length * _CHARS_PER_TOKEN) for text in texts]
+        encoded: list[list[int]] = processor.encode(heads, num_threads=os.cpu_count())
+        for number, tokens in enumerate(encoded):
+            if len(tokens) < length and len(heads[number]) < len(texts[number]):
+                encoded[number] = processor.encode(texts[number])
+        return encoded
+
+    return model, encode
+
+
+def _head(text: str, num_chars: int) -> str:
+    """Whole words from the start of a text, whose tokens are the text's: no piece spans two words."""
+    return text if len(text) <= num_chars else text[:num_chars].rpartition(" ")[0] or text
