@@ -16,7 +16,7 @@ from torch import nn
 
 from optsuite import Config, Schedule, Trial, get_hparam_set, get_task, train_many
 from optsuite.hparam_sets import LEARNING_RATES
-from optsuite.modules import MLP
+from optsuite.modules import GRU, LSTM, MLP, RNNLM
 from optsuite.trainer import resolve_device, run, width_limit
 from optsuite.trainer._grid import group_by_rule, split_into_grids
 from optsuite.trainer._loop import train_grid
@@ -37,6 +37,19 @@ TASKS = [
     "Conv_Cifar10_16_32x64x64",
     "Conv_Cifar10_32x64x64",
     "Conv_imagenet16_16_64x128x128x128",
+    "Resnet_MultiRuntime_0",
+    "Resnet_MultiRuntime_2",
+    "VIT_Cifar100_skinnydeep",
+    "MLPMixer_Cifar100_tiny16",
+    "RNNLM_lm1bbytes_Patch32_VanillaRNN128_Embed64",
+    "RNNLM_lm1bbytes_Patch32_GRU128_Embed64",
+    "RNNLM_lm1bbytes_Patch32_LSTM128_Embed64",
+    "RNNLM_lm1bbytes_Patch128_LSTM128_Embed64",
+    "TransformerLM_LM1B_MultiRuntime_0",
+    "TransformerLM_LM1B_MultiRuntime_2",
+    "TransformerLM_LM1B_MultiRuntime_5",
+    "ESWrapped_1pair_ImageMLP_FashionMnist8_Relu32",
+    "ESWrapped_8pair_ImageMLP_Mnist_128x128x128_Relu",
 ]
 SOURCE = "synthetic"  # speed does not depend on the pixels
 
@@ -60,7 +73,7 @@ def test_whole_cell(report_line):
 def test_steady_rate(name, report_line):
     """One program of the cell AdamLR_10000_R5 once it is compiled, evaluations included."""
     task, hparam_set = get_task(name), get_hparam_set("AdamLR_10000_R5")
-    num_steps = 200 if task.flops_per_step < 1e9 else 50
+    num_steps = 200 if task.flops_per_step < 1e9 else 50 if task.flops_per_step < 2e10 else 10
     measured = steady_rates(task, hparam_set, num_steps)
     shape = next(measured)
     pairs = [(next(measured), plain_rate(task, hparam_set.schedule, num_steps)) for _ in range(2)]
@@ -137,10 +150,8 @@ def plain_rate(task, schedule, num_steps, optimizer_class=torch.optim.Adam):
                     for _ in range(schedule.eval_batches):
                         record(plain_metrics(task, net, next(batches)))
         optimizer.zero_grad()
-        loss = plain_loss(task, net, next(train))[0]
-        loss.backward()
+        losses.append(plain_backward(task, net, next(train)))
         optimizer.step()
-        losses.append(loss.item())
 
     for step in range(20):
         one_step(step)
@@ -152,6 +163,8 @@ def plain_rate(task, schedule, num_steps, optimizer_class=torch.optim.Adam):
 
 def plain_network(module):
     """The same network in torch's own layers, where it has them."""
+    if isinstance(module, RNNLM) and not isinstance(module.core, GRU):  # torch's resets after the product
+        return PlainRNN(module)
     if not isinstance(module, MLP) or not all(isinstance(norm, nn.Identity) for norm in module.norms):
         return module
     layers = [nn.Flatten()]
@@ -160,8 +173,31 @@ def plain_network(module):
     return nn.Sequential(*layers[:-1])
 
 
+class PlainRNN(nn.Module):
+    """The same in torch's own recurrent layers, which start from zeros."""
+
+    def __init__(self, module):
+        super().__init__()
+        vocab_size, embedding_size = module.embedding.weight.shape
+        sizes = embedding_size, module.core.hidden_size
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        is_lstm = isinstance(module.core, LSTM)
+        self.core = nn.LSTM(*sizes) if is_lstm else nn.RNN(*sizes, nonlinearity="relu")
+        self.head = nn.Linear(module.core.hidden_size, vocab_size)
+
+    def forward(self, tokens):
+        """Logits, (T, B, V)."""
+        return self.head(self.core(self.embedding(tokens))[0])
+
+
 def plain_loss(task, net, batch):
     """Loss and outputs, in torch's own functions."""
+    if "obs" in batch:
+        rows = (lambda field: field.mT) if task.family == "rnn_lm" else (lambda field: field)
+        outputs, targets = net(rows(batch["obs"])), rows(batch["target"])
+        losses = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none")
+        is_token = rows(batch["obs"]).flatten() != 0
+        return (losses * is_token).sum() / is_token.sum(), outputs
     outputs = net(batch["image"])
     if task.family == "image_mlp_ae":
         return F.mse_loss(torch.sigmoid(outputs), batch["image"].flatten(1)), outputs
@@ -169,9 +205,32 @@ def plain_loss(task, net, batch):
 
 
 def plain_metrics(task, net, batch):
-    """Loss, normalised loss and accuracy of one batch."""
+    """Loss, normalised loss and accuracy, if there is one, of one batch."""
     loss, outputs = plain_loss(task, net, batch)
     metrics = [loss.item(), float(task.normalizer(loss))]
-    if task.family != "image_mlp_ae":
+    if "accuracy" in task.metric_names:
         metrics.append((outputs.argmax(-1) == batch["label"]).float().mean().item())
     return metrics
+
+
+def plain_backward(task, net, batch):
+    """Leave the gradient in the parameters; returns the loss."""
+    if task.family != "es_wrapped":
+        loss = plain_loss(task, net, batch)[0]
+        loss.backward()
+        return loss.item()
+    with torch.no_grad():
+        loss, num_pairs, params = plain_loss(task, net, batch)[0], int(task.name[10]), list(net.parameters())
+        for param in params:
+            param.grad = torch.zeros_like(param)
+        for _ in range(num_pairs):
+            noise = [0.01 * torch.randn_like(param) for param in params]
+            losses = []
+            for step in (1, -2, 1):  # up, down, and back
+                for param, e in zip(params, noise, strict=True):
+                    param.add_(e, alpha=step)
+                losses.append(plain_loss(task, net, batch)[0] if step != 1 or not losses else 0.0)
+            slope = (losses[0] - losses[1]) / (2 * 0.01**2 * num_pairs)
+            for param, e in zip(params, noise, strict=True):
+                param.grad.add_(e * slope)
+    return loss.item()

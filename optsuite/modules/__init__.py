@@ -1,7 +1,30 @@
-"""Networks that tasks are built from; each is written for one trial and trains under `torch.func`."""
+"""Networks that tasks are built from."""
 
 from optsuite.modules._conv import Conv2d, ConvNet
 from optsuite.modules._layers import BatchNorm, Dropout, LayerNorm, Linear
 from optsuite.modules._mlp import MLP
+from optsuite.modules._patches import MLPMixer, VisionTransformer
+from optsuite.modules._resnet import ResNet
+from optsuite.modules._rnn import GRU, IRNN, LSTM, RNNLM, VanillaRNN
+from optsuite.modules._sequence import Embedding
+from optsuite.modules._transformer import TransformerLM
 
-__all__ = ["MLP", "BatchNorm", "Conv2d", "ConvNet", "Dropout", "LayerNorm", "Linear"]
+__all__ = [
+    "GRU",
+    "IRNN",
+    "LSTM",
+    "MLP",
+    "RNNLM",
+    "BatchNorm",
+    "Conv2d",
+    "ConvNet",
+    "Dropout",
+    "Embedding",
+    "LayerNorm",
+    "Linear",
+    "MLPMixer",
+    "ResNet",
+    "TransformerLM",
+    "VanillaRNN",
+    "VisionTransformer",
+]

@@ -136,7 +136,8 @@ class _Patches(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, Y, X) to (B, tokens, num_features)."""
-        tiles = images.unflatten(-1, (-1, _PATCH)).unflatten(-3, (-1, _PATCH))  # (B, 3, y, 16, x, 16)
+        rows, columns = (size // _PATCH for size in images.shape[-2:])
+        tiles = images.reshape(-1, 3, rows, _PATCH, columns, _PATCH)
         pixels = tiles.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, tokens, 3 * 16 * 16)
         return F.linear(pixels, self.weight.flatten(1), self.bias)
 
@@ -172,13 +173,11 @@ class _SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, tokens, num_features) to the same shape."""
-        heads = (
+        query, key, value = (
             F.linear(hidden, layer.weight.flatten(0, 1), layer.bias.flatten())
-            .unflatten(-1, layer.bias.shape)
-            .transpose(1, 2)  # (B, heads, tokens, size)
             for layer in (self.query, self.key, self.value)
         )
-        mixed = attend(*heads).transpose(1, 2).flatten(-2)
+        mixed = attend(query, key, value, num_heads=len(self.query.bias))
         return F.linear(mixed, self.out.weight.flatten(1), self.out.bias)
 
 

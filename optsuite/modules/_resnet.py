@@ -82,7 +82,7 @@ def _group(in_channels: int, channels: int, num_blocks: int, stride: int) -> nn.
 
 
 class _Block(nn.Module):
-    """Norm, relu, convolution, three times (1x1 to a quarter of the channels, 3x3, 1x1 to all), plus shortcut."""
+    """Three times norm, relu, convolution (1x1 to a quarter of the channels, 3x3, 1x1), beside a shortcut."""
 
     def __init__(self, in_channels: int, channels: int, stride: int, *, is_first: bool) -> None:
         super().__init__()

@@ -60,19 +60,23 @@ class FeedForward(nn.Module):
         return outputs
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
-    """Scaled dot-product attention.
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, *, num_heads: int, allowed: Tensor | None = None
+) -> Tensor:
+    """Scaled dot-product attention of several heads.
 
     Args:
-        query: (..., T, K).
-        key: (..., T, K).
-        value: (..., T, V).
-        allowed: Bool, broadcasts to (..., T, T): the positions (last axis) that each position may read.
+        query: (B, T, num_heads * K).
+        key: (B, T, num_heads * K).
+        value: (B, T, num_heads * V).
+        num_heads: Each has its share of the features.
+        allowed: Bool, broadcasts to (B, num_heads, T, T): the positions (last axis) that each one may read.
 
     Returns:
-        (..., T, V).
+        (B, T, num_heads * V).
     """
+    query, key, value = (x.view(*x.shape[:-1], num_heads, -1).transpose(1, 2) for x in (query, key, value))
     scores = query @ key.mT / math.sqrt(query.shape[-1])
     if allowed is not None:
         scores = scores.masked_fill(~allowed, _FORBIDDEN)
-    return scores.softmax(-1) @ value
+    return (scores.softmax(-1) @ value).transpose(1, 2).flatten(-2)

@@ -12,7 +12,9 @@ from optsuite.tasks._image_mlp import IMAGE_MLP_TASKS
 from optsuite.tasks._image_mlp_ae import IMAGE_MLP_AE_TASKS
 from optsuite.tasks._patches import MLP_MIXER_TASKS, VIT_TASKS
 from optsuite.tasks._resnet import RESNET_TASKS
+from optsuite.tasks._rnn_lm import RNN_LM_TASKS
 from optsuite.tasks._task import Bound, Task
+from optsuite.tasks._transformer_lm import TRANSFORMER_LM_TASKS
 
 __all__ = ["Bound", "Task", "get_task", "list_tasks", "register_task"]
 
@@ -25,6 +27,8 @@ _TASKS = {
         *RESNET_TASKS,
         *VIT_TASKS,
         *MLP_MIXER_TASKS,
+        *RNN_LM_TASKS,
+        *TRANSFORMER_LM_TASKS,
         *ES_WRAPPED_TASKS,
     )
 }

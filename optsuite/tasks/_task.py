@@ -94,20 +94,20 @@ class Task:
     @cached_property
     def _cost(self) -> tuple[int, int]:
         """FLOPs and activations of one loss and its gradient, counted without computing it."""
-        kept: dict[int, int] = {}
+        module, batch = self.meta_module(), self._meta_batch()
+        given = {_storage_key(tensor) for tensor in (*module.parameters(), *batch.values())}
+        kept: dict[int, torch.UntypedStorage] = {}  # holds them: the next would get a freed one's key
 
         def keep(tensor: Tensor) -> Tensor:
-            if not isinstance(tensor, nn.Parameter):
-                kept[id(tensor)] = tensor.nbytes
+            if (key := _storage_key(tensor)) not in given:
+                kept[key] = tensor.untyped_storage()
             return tensor
 
-        module, batch = self.meta_module(), self._meta_batch()
         with FlopCounterMode(display=False) as counter:
             with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
                 loss = self.loss(module, batch, torch.zeros((), dtype=torch.int64))
             torch.autograd.grad(loss, list(module.parameters()))
-        kept_bytes = sum(kept.values()) - sum(field.nbytes for field in batch.values())
-        return int(counter.get_total_flops()), max(kept_bytes, 0)
+        return int(counter.get_total_flops()), sum(storage.nbytes() for storage in kept.values())
 
     def _meta_batch(self) -> Batch:
         return {
@@ -180,6 +180,10 @@ class Task:
 
     def __repr__(self) -> str:
         return f"Task({self.name!r})"
+
+
+def _storage_key(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
 
 
 def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:

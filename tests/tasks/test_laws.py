@@ -9,32 +9,42 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import grad_and_value, vmap
 
-from optsuite.data import DATASETS
-from optsuite.tasks import get_task, list_tasks
+from optsuite.modules import Dropout, Embedding
+from optsuite.tasks import Bound, get_task, list_tasks
 
-SMALL = [name for name in list_tasks() if get_task(name).num_params < 1_000_000]
-DROPOUT = [name for name in SMALL if "Dropout" in name]
-MSE = [name for name in SMALL if name.endswith("MSE")]
-PLAIN = [n for n in SMALL if get_task(n).family != "image_mlp_ae" and n not in MSE and "orm" not in n]
+LARGE = [name for name in list_tasks() if get_task(name).num_params > 50_000_000]  # 0.2 GB of parameters
+SMALL = [name for name in list_tasks() if name not in LARGE]
+ES = list_tasks("ESWrapped_*")
+MSE = list_tasks("*MSE")
+LANGUAGE = [name for name in list_tasks() if get_task(name).family in ("rnn_lm", "transformer_lm")]
 
 
-def architecture(name):
-    return tuple((key, param.shape) for key, param in get_task(name).meta_module().named_parameters())
+def has_dropout(name):
+    layers = get_task(name).meta_module().modules()
+    return any(isinstance(layer, Dropout) and layer.rate > 0 for layer in layers)
+
+
+DROPOUT = [name for name in SMALL if has_dropout(name)]
+CHANCE = [n for n in SMALL if get_task(n).family != "image_mlp_ae" and n not in MSE and "IRNN" not in n]
 
 
 every_task = pytest.mark.parametrize("name", list_tasks())
-every_small_task = pytest.mark.parametrize("name", SMALL)
-every_architecture = pytest.mark.parametrize("name", {architecture(name): name for name in SMALL}.values())
+with_dropout = pytest.mark.parametrize("name", DROPOUT)
 
 
 def random_batch(task, batch_size=4, seed=0):
+    """Uniform images, labels and tokens, a few of them padding; for many tokens, of two examples."""
     generator = torch.Generator().manual_seed(seed)
-    classes = DATASETS[task.dataset.dataset].num_classes
+    if task.name in LANGUAGE:
+        shape = (2, task.dataset.length)
+        obs, target = torch.randint(task.dataset.vocab_size, (2, *shape), generator=generator)
+        obs[0, -2:] = 0
+        return {"obs": obs, "target": target}
     return {
         "image": torch.rand((batch_size, *task.dataset.shape), generator=generator),
-        "label": torch.randint(classes, (batch_size,), generator=generator),
+        "label": torch.randint(task.dataset.num_classes, (batch_size,), generator=generator),
     }
 
 
@@ -42,38 +52,49 @@ def key_of(number):
     return torch.tensor(number)
 
 
-@functools.cache
+@pytest.fixture(scope="module", params=SMALL)
+def small(request):
+    """The name of a task; of this scope, pytest runs all laws of one task before those of the next."""
+    return request.param
+
+
+@pytest.fixture(scope="module", params=[n for n in SMALL if get_task(n).num_params < 3_000_000])
+def light(request):
+    """Likewise, for laws that hold by construction."""
+    return request.param
+
+
+@functools.lru_cache(maxsize=2)  # the two seeds of a task
 def module_of(name, seed=0):
     """To be read only: drawing the parameters anew for every law would take most of the time."""
     return get_task(name).module(seed)
 
 
-@functools.cache
 def params_of(task_name, seed=0):
-    module = module_of(task_name, seed)
-    return {name: p.detach() for name, p in module.named_parameters()}
+    return {name: p.detach() for name, p in module_of(task_name, seed).named_parameters()}
 
 
-def loss_of(task, params, batch, key):
+def loss_fn_of(task):
     module = task.meta_module()
-    return task.loss(lambda *inputs: functional_call(module, params, inputs), batch, key)
+    return lambda params, batch, key: task.loss(Bound(module, params), batch, key)
 
 
-def test_the_kinds_divide_the_small_tasks():
-    kinds = [n for n in SMALL if get_task(n).family == "image_mlp_ae"], PLAIN, MSE
-    assert [len(DROPOUT), *map(len, kinds)] == [3, 4, 24, 4]
+def test_the_kinds_of_tasks_are_as_many_as_the_reference_has():
+    assert [len(LARGE), len(ES), len(MSE), len(LANGUAGE), len(DROPOUT)] == [2, 6, 4, 30, 9]
 
 
 @every_task
 def test_every_task_is_counted_without_storage(name):
     task = replace(get_task(name))  # a copy that has counted nothing yet
-    assert all(p.is_meta for p in task.meta_module().parameters())
-    # At least a product with every weight for each example, and as much again for its gradient.
-    num_weights = sum(p.numel() for p in task.meta_module().parameters() if p.ndim > 1)
-    assert task.flops_per_step >= 4 * task.batch_size * num_weights
+    module = task.meta_module()
+    assert all(p.is_meta for p in module.parameters())
+    # At least a product with every weight for each example, and as much again for its gradient. Tables of
+    # embeddings are looked up, and the weights of evolution strategies are perturbed instead.
+    tables = sum(layer.weight.numel() for layer in module.modules() if isinstance(layer, Embedding))
+    num_weights = sum(p.numel() for p in module.parameters() if p.ndim > 1) - tables
+    assert task.flops_per_step >= 4 * task.batch_size * num_weights * (0.9 if task.family == "vit" else 1)
     assert task.num_params >= num_weights
-    pixels = task.batch_size * math.prod(task.dataset.shape)
-    assert 0 < task.activation_bytes <= 100 * 4 * pixels + 8 * task.batch_size * task.num_params
+    assert task.activation_bytes > 0
 
 
 def test_operations_of_an_mlp_are_those_of_its_products():
@@ -89,56 +110,65 @@ def test_operations_of_a_conv_net_are_those_of_its_products():
     assert task.flops_per_step == 2 * 128 * (2 * first + 3 * second + 3 * head)
 
 
-@pytest.mark.parametrize("name", ["ImageMLP_FashionMnist8_Relu32", "Conv_Cifar10_8_16x32"])
-def test_activation_bytes_grow_with_the_batch(name):
-    task = get_task(name)
+@pytest.mark.parametrize("family", sorted({get_task(name).family for name in SMALL} - {"es_wrapped"}))
+def test_activation_bytes_grow_with_the_batch(family):
+    task = next(get_task(name) for name in SMALL if get_task(name).family == family)
     double = replace(task, batch_size=2 * task.batch_size)
-    assert double.activation_bytes / task.activation_bytes == pytest.approx(2, rel=0.02)
+    assert double.activation_bytes / task.activation_bytes == pytest.approx(2, rel=0.1)
 
 
-@every_architecture
-def test_initial_parameters_are_the_reference_distribution(name):
-    """Weights: a normal cut at two deviations, so of 0.8796 deviations; biases 0; scales 1."""
-    for key, param in module_of(name).named_parameters():
-        assert param.dtype == torch.float32
-        if key.endswith("bias"):
-            assert (param == 0).all()
-        elif key.startswith("norms"):
-            assert (param == 1).all()
-        else:
-            scaled = param.detach() * math.sqrt(param[0].numel())  # fan in: everything but the outputs
-            error = 5 / math.sqrt(2 * param.numel())
-            assert scaled.std().item() == pytest.approx(0.87962566, rel=error)
-            assert abs(scaled.mean().item()) < 5 / math.sqrt(param.numel())
-            assert scaled.abs().max() <= 2 * (1 + 1e-6)
-
-
-@every_architecture
-def test_parameters_are_a_function_of_the_seed(name):
-    task = get_task(name)
+def test_parameters_are_a_function_of_the_seed(light):
+    task = get_task(light)
     before = torch.get_rng_state()
     again, other = (dict(task.module(seed).named_parameters()) for seed in (0, 1))
     assert torch.equal(torch.get_rng_state(), before)
-    for key, param in params_of(name, 0).items():
+    for key, param in params_of(light, 0).items():
         assert torch.equal(param, again[key])
-        is_random = not key.startswith("norms") and key.endswith("weight")
+        is_random = param.std() > 0 and not torch.equal(param, torch.eye(*param.shape[-2:]))
         assert torch.equal(param, other[key]) != is_random
 
 
-@pytest.mark.parametrize("name", PLAIN)
-def test_first_loss_of_a_classifier_is_near_that_of_chance(name):
+def first_loss(name, batch_size=32, seed=0):
+    """On stand-ins, of fewer examples than the task has in a batch."""
+    task = replace(get_task(name), batch_size=batch_size)
+    return task.loss(
+        module_of(name, seed), next(task.dataloader("train", mode="synthetic")), key_of(0)
+    ).item()
+
+
+@pytest.mark.parametrize("name", CHANCE)
+def test_first_loss_is_near_that_of_chance(name):
+    """Further away where initialisers or norms make logits that vary."""
     task = get_task(name)
-    loss = task.loss(module_of(name), next(task.dataloader("train", mode="synthetic")))
-    chance = math.log(DATASETS[task.dataset.dataset].num_classes)
-    assert loss.item() == pytest.approx(chance, rel=0.15)
+    chance = math.log(task.dataset.vocab_size if name in LANGUAGE else task.dataset.num_classes)
+    if task.family in ("resnet", "vit", "mlp_mixer"):  # their last weights are zeros
+        assert first_loss(name) == pytest.approx(chance, rel=1e-6)
+    elif "orm" in name:
+        assert chance - 0.2 < first_loss(name) < chance + 1
+    else:
+        assert first_loss(name) == pytest.approx(chance, rel=0.15)
+
+
+@pytest.mark.parametrize("name", list_tasks("TransformerLM_*"))
+def test_first_loss_of_a_transformer_is_that_of_the_published_curves(name):
+    """Logits of variance 0.77 put it at 10.76; seeds scatter by 0.05, and published are 10.68 to 10.72."""
+    assert 10.55 < first_loss(name) < 10.95
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [("RNNLM_lm1b32k_Patch32_IRNN256_Embed128", 13.2), ("RNNLM_lm1bbytes_Patch32_IRNN128_Embed64", 8.84)],
+)
+def test_first_loss_of_an_irnn_is_near_that_of_the_published_curves(name, published):
+    """It sums up what it has seen, so that the loss depends on the text and, by a tenth, on the seed."""
+    mean = sum(first_loss(name, seed=seed) for seed in range(4)) / 4
+    assert mean == pytest.approx(published, rel=0.1)
 
 
 @pytest.mark.parametrize("name", MSE)
 def test_first_squared_error_of_a_classifier_is_near_that_of_zero(name):
     """Logits of 0 cost 1/C; those of a dropout net vary more."""
-    task = get_task(name)
-    loss = task.loss(module_of(name), next(task.dataloader("train", mode="synthetic")), key_of(0))
-    assert 0.1 <= loss.item() < 1.0
+    assert 0.1 <= first_loss(name, batch_size=128) < 1.0
 
 
 @pytest.mark.parametrize("name", [n for n in SMALL if get_task(n).family == "image_mlp_ae"])
@@ -149,26 +179,28 @@ def test_first_loss_of_an_auto_encoder_is_near_that_of_grey(name):
     assert task.loss(module_of(name), batch).item() == pytest.approx(grey, rel=0.15)
 
 
-@every_small_task
-def test_a_small_step_downhill_lowers_the_loss(name):
-    task, key = get_task(name), key_of(7)
-    batch, params = random_batch(task), params_of(name)
-    grads, before = grad_and_value(lambda p: loss_of(task, p, batch, key))(params)
+def test_a_small_step_downhill_lowers_the_loss(small):
+    if small in ES:
+        pytest.skip("an estimate of the gradient is no slope")
+    task, key = get_task(small), key_of(7)
+    loss_of = loss_fn_of(task)
+    batch, params = random_batch(task), params_of(small)
+    grads, before = grad_and_value(lambda p: loss_of(p, batch, key))(params)
     squared_norm = sum(grad.square().sum().item() for grad in grads.values())
     rate = 1e-3 * before.item() / squared_norm
-    after = loss_of(task, {k: p - rate * grads[k] for k, p in params.items()}, batch, key)
+    after = loss_of({k: p - rate * grads[k] for k, p in params.items()}, batch, key)
     assert 0.5 < (before - after).item() / (rate * squared_norm) < 1.5
 
 
-@every_small_task
-def test_vmap_over_trials_equals_a_loop(name):
-    task = get_task(name)
-    trials = [params_of(name, seed) for seed in range(2)]
+def test_vmap_over_trials_equals_a_loop(small):
+    task = get_task(small)
+    trials = [params_of(small, seed) for seed in range(2)]
     batches = [random_batch(task, seed=seed) for seed in range(2)]
     keys = torch.tensor([11, 12])
+    loss_of = loss_fn_of(task)
 
     def one(params, batch, key):
-        return grad_and_value(lambda p: loss_of(task, p, batch, key))(params)
+        return grad_and_value(lambda p: loss_of(p, batch, key))(params)
 
     stack = [{k: torch.stack([tree[k] for tree in trees]) for k in trees[0]} for trees in (trials, batches)]
     grads_N, loss_N = vmap(one)(*stack, keys)
@@ -177,26 +209,27 @@ def test_vmap_over_trials_equals_a_loop(name):
         torch.testing.assert_close(loss_N[n], loss, rtol=1e-5, atol=1e-7)
         for key, grad in grads.items():
             # The last share is for gradients that are only rounding, as before a BatchNorm.
+            # Differences of losses over a hundredth of a step make much of their rounding.
+            rtol = 3e-2 if small in ES else 1e-5
             error = (grads_N[key][n] - grad).norm()
-            assert error <= 1e-5 * grad.norm() + 1e-6
+            assert error <= rtol * grad.norm() + 1e-6
 
 
-@every_small_task
-def test_no_task_keeps_state_or_consumes_noise_that_it_does_not_use(name):
-    task = get_task(name)
-    module, batch = module_of(name), random_batch(task)
+def test_no_task_keeps_state_or_consumes_noise_that_it_does_not_use(light):
+    task = get_task(light)
+    module, batch = module_of(light), random_batch(task)
     before = torch.get_rng_state()
     losses = [task.loss(module, batch, key_of(5)).item() for _ in range(2)]
     assert losses[0] == losses[1]
     assert list(module.buffers()) == []
-    if name not in DROPOUT:
+    if light not in (*DROPOUT, *ES):
         assert task.loss(module, batch).item() == task.loss(module, batch, key_of(6)).item() == losses[0]
     in_evaluation = copy.deepcopy(module).eval()
     assert task.loss(in_evaluation, batch, key_of(5)).item() == losses[0]
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("name", DROPOUT)
+@with_dropout
 def test_dropout_depends_on_the_key_alone(name):
     task = get_task(name)
     module, batch = module_of(name), random_batch(task)
@@ -208,7 +241,7 @@ def test_dropout_depends_on_the_key_alone(name):
     assert loss(key_of(1)) != loss(key_of(2))
 
 
-@pytest.mark.parametrize("name", DROPOUT)
+@with_dropout
 def test_dropout_without_a_key_draws_from_torch(name):
     task = get_task(name)
     module, batch = module_of(name), random_batch(task)

@@ -1,0 +1,125 @@
+"""Recurrent networks for language."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from optsuite.modules._init import truncated_normal_, variance_scaling_
+from optsuite.modules._recurrence import gru, lstm, relu_rnn
+from optsuite.modules._sequence import Dense, Embedding
+
+__all__ = ["GRU", "IRNN", "LSTM", "RNNLM", "VanillaRNN"]
+
+
+class RNNLM(nn.Module):
+    """Embedding, a recurrent layer, Dense.
+
+    Source: learned_optimization, `tasks/fixed/rnn_lm.py`.
+    """
+
+    def __init__(self, vocab_size: int, embedding_size: int, core: LSTM | GRU | VanillaRNN) -> None:
+        """Build and initialise.
+
+        Args:
+            vocab_size: Tokens.
+            embedding_size: Features of a token, the inputs of `core`.
+            core: The recurrent layer.
+        """
+        super().__init__()
+        self.embedding = Embedding(vocab_size, embedding_size)
+        self.core = core
+        self.head = Dense(core.hidden_size, vocab_size)
+        truncated_normal_(self.head.weight, 1 / math.sqrt(core.hidden_size))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits of the next token.
+
+        Args:
+            tokens: int64 (T, B): time comes first, as in torch's own recurrent layers.
+
+        Returns:
+            (T, B, vocab_size).
+        """
+        logits: Tensor = self.head(self.core(self.embedding(tokens)))
+        return logits
+
+
+class LSTM(nn.Module):
+    """Long short-term memory with learned first states; 1 is added to the forget gate.
+
+    Source: dm-haiku, `hk.LSTM`: one truncated normal matrix of deviation 0.88 / sqrt(in + hidden).
+    """
+
+    def __init__(self, in_features: int, hidden_size: int) -> None:
+        super().__init__()
+        self.in_features, self.hidden_size = in_features, hidden_size
+        self.weight = nn.Parameter(torch.empty(4 * hidden_size, in_features + hidden_size))
+        self.bias = nn.Parameter(torch.zeros(4 * hidden_size))
+        self.hidden = nn.Parameter(torch.zeros(1, hidden_size))
+        self.cell = nn.Parameter(torch.zeros(1, hidden_size))
+        truncated_normal_(self.weight, 1 / math.sqrt(in_features + hidden_size))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(T, B, in_features) to (T, B, hidden_size); the rows of the weight are the gates i, f, o, g."""
+        input_weight, hidden_weight = self.weight.tensor_split([self.in_features], 1)
+        is_forget = torch.arange(4, device=inputs.device).repeat_interleave(self.hidden_size) == 1
+        gates = F.linear(inputs, input_weight, self.bias + is_forget)
+        states = (state.expand(inputs.shape[1], -1) for state in (self.hidden, self.cell))
+        return lstm(gates, hidden_weight, *states)
+
+
+class GRU(nn.Module):
+    """Gated recurrent units with a learned first state.
+
+    Source: dm-haiku, `hk.GRU`.
+    """
+
+    def __init__(self, in_features: int, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.input_weight = nn.Parameter(torch.empty(3 * hidden_size, in_features))
+        self.hidden_weight = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
+        self.bias = nn.Parameter(torch.zeros(3 * hidden_size))
+        self.hidden = nn.Parameter(torch.zeros(1, hidden_size))
+        variance_scaling_(self.input_weight, in_features)
+        variance_scaling_(self.hidden_weight, hidden_size)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(T, B, in_features) to (T, B, hidden_size); the rows of the weights are z, r, a."""
+        gates = F.linear(inputs, self.input_weight, self.bias)
+        return gru(gates, self.hidden_weight, self.hidden.expand(inputs.shape[1], -1))
+
+
+class VanillaRNN(nn.Module):
+    """relu of two linear layers, of the input and of the state; the first state is learned.
+
+    Source: dm-haiku, `hk.VanillaRNN`.
+    """
+
+    def __init__(self, in_features: int, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.from_input = Dense(in_features, hidden_size)
+        self.from_hidden = Dense(hidden_size, hidden_size)
+        self.hidden = nn.Parameter(torch.zeros(1, hidden_size))
+        truncated_normal_(self.from_input.weight, 1 / math.sqrt(in_features))
+        truncated_normal_(self.from_hidden.weight, 1 / math.sqrt(hidden_size))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(T, B, in_features) to (T, B, hidden_size)."""
+        sums = self.from_input(inputs) + self.from_hidden.bias
+        return relu_rnn(sums, self.from_hidden.weight, self.hidden.expand(inputs.shape[1], -1))
+
+
+def IRNN(in_features: int, hidden_size: int) -> VanillaRNN:  # noqa: N802 - it stands for a layer
+    """A vanilla RNN whose state starts out as the sum of its inputs: recurrent weights of the identity.
+
+    Source: Le, Jaitly and Hinton, "A simple way to initialize recurrent networks", 2015.
+    """
+    core = VanillaRNN(in_features, hidden_size)
+    nn.init.eye_(core.from_hidden.weight)
+    return core

@@ -1,0 +1,140 @@
+"""The recurrent operators do what a loop over time does, and so do their gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.func import grad_and_value, vmap
+from torch.utils.flop_counter import FlopCounterMode
+
+from optsuite.modules import GRU, IRNN, LSTM, VanillaRNN
+from optsuite.modules._recurrence import gru, lstm, relu_rnn
+
+T, B, H = 5, 3, 4
+
+
+def loop_lstm(inputs, weight, hidden, cell):
+    outputs = []
+    for gates in inputs:
+        i, f, o, g = (gates + hidden @ weight.mT).chunk(4, -1)
+        cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+        hidden = o.sigmoid() * cell.tanh()
+        outputs.append(hidden)
+    return torch.stack(outputs)
+
+
+def loop_gru(inputs, weight, hidden):
+    outputs = []
+    for gates in inputs:
+        z, r = (gates[:, : 2 * H] + hidden @ weight[: 2 * H].mT).sigmoid().chunk(2, -1)
+        a = (gates[:, 2 * H :] + (r * hidden) @ weight[2 * H :].mT).tanh()
+        hidden = (1 - z) * hidden + z * a
+        outputs.append(hidden)
+    return torch.stack(outputs)
+
+
+def loop_relu_rnn(inputs, weight, hidden):
+    outputs = []
+    for sums in inputs:
+        hidden = (sums + hidden @ weight.mT).relu()
+        outputs.append(hidden)
+    return torch.stack(outputs)
+
+
+CELLS = [(lstm, loop_lstm, 4 * H, 2), (gru, loop_gru, 3 * H, 1), (relu_rnn, loop_relu_rnn, H, 1)]
+every_cell = pytest.mark.parametrize(("op", "loop", "gates", "num_states"), CELLS, ids=["lstm", "gru", "rnn"])
+
+
+def arguments(gates, num_states, *leading, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(T, B, gates), (gates, H), *[(B, H)] * num_states]
+    return [torch.randn((*leading, *shape), generator=generator, dtype=dtype) for shape in shapes]
+
+
+def grads_and_loss(fn, num_args):
+    """Of a loss that weighs all outputs differently."""
+    weights = torch.linspace(-1, 1, T * B * H).view(T, B, H)
+    return grad_and_value(lambda *args: (fn(*args) * weights).sum(), argnums=tuple(range(num_args)))
+
+
+@every_cell
+def test_recurrence_is_that_of_a_loop(op, loop, gates, num_states):
+    args = arguments(gates, num_states)
+    torch.testing.assert_close(op(*args), loop(*args))
+
+
+@every_cell
+def test_gradients_are_those_of_numbers(op, loop, gates, num_states):
+    args = [arg.requires_grad_() for arg in arguments(gates, num_states, dtype=torch.float64)]
+    assert torch.autograd.gradcheck(op, args)
+
+
+@every_cell
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_vmap_over_seeds_and_configs_is_that_of_a_loop(op, loop, gates, num_states, compiled):
+    """Inputs that the configs share, as in a grid of trials."""
+    inputs, *rest = arguments(gates, num_states, 2, 3)
+    args = [inputs[:, 0], *rest]
+    in_dims = [(None, *[0] * len(rest)), (0, *[0] * len(rest))]
+
+    def lifted(fn):
+        return vmap(vmap(grads_and_loss(fn, len(args)), in_dims=in_dims[0]), in_dims=in_dims[1])
+
+    ours = torch.compile(lifted(op), fullgraph=True) if compiled else lifted(op)
+    torch.testing.assert_close(ours(*args), lifted(loop)(*args), rtol=1e-4, atol=1e-5)
+
+
+@every_cell
+def test_operations_are_counted_for_shapes_alone(op, loop, gates, num_states):
+    """A product in each step forwards, and two backwards."""
+    args = [arg.to("meta").requires_grad_() for arg in arguments(gates, num_states)]
+    with FlopCounterMode(display=False) as counter:
+        grads = torch.autograd.grad(op(*args).sum(), args)
+    assert [grad.shape for grad in grads] == [arg.shape for arg in args]
+    assert counter.get_total_flops() == 3 * 2 * T * B * gates * H
+
+
+def with_random_parameters(layer):
+    generator = torch.Generator().manual_seed(0)
+    for param in layer.parameters():
+        param.data = torch.randn(param.shape, generator=generator)
+    return layer
+
+
+def test_lstm_is_that_of_torch_but_for_the_forget_gate_and_the_first_state():
+    ours, theirs = with_random_parameters(LSTM(6, H)), nn.LSTM(6, H)
+    order = [0, 1, 3, 2]  # torch has the gates i, f, g, o
+    weight, bias = (p.detach().unflatten(0, (4, H))[order] for p in (ours.weight, ours.bias))
+    bias[1] += 1
+    theirs.weight_ih_l0.data, theirs.weight_hh_l0.data = weight.flatten(0, 1).tensor_split([6], 1)
+    theirs.bias_ih_l0.data, theirs.bias_hh_l0.data = bias.flatten(), torch.zeros(4 * H)
+    inputs = torch.randn(T, B, 6)
+    states = tuple(state.expand(B, -1)[None].contiguous() for state in (ours.hidden, ours.cell))
+    torch.testing.assert_close(ours(inputs), theirs(inputs, states)[0])
+
+
+@pytest.mark.parametrize("make", [VanillaRNN, IRNN])
+def test_relu_rnn_is_that_of_torch_but_for_the_first_state(make):
+    ours, theirs = with_random_parameters(make(6, H)), nn.RNN(6, H, nonlinearity="relu")
+    theirs.weight_ih_l0.data, theirs.bias_ih_l0.data = ours.from_input.weight, ours.from_input.bias
+    theirs.weight_hh_l0.data, theirs.bias_hh_l0.data = ours.from_hidden.weight, ours.from_hidden.bias
+    inputs = torch.randn(T, B, 6)
+    torch.testing.assert_close(ours(inputs), theirs(inputs, ours.hidden.expand(B, -1)[None].contiguous())[0])
+
+
+def test_irnn_starts_as_a_sum_of_its_inputs():
+    core = IRNN(6, H)
+    torch.nn.init.ones_(core.from_input.weight)
+    inputs = torch.rand(T, B, 6)
+    expected = inputs.sum(-1, keepdim=True).cumsum(0).expand(-1, -1, H)
+    torch.testing.assert_close(core(inputs), expected)
+
+
+def test_gru_resets_before_the_product():
+    """With an update gate that is open and a reset gate that is shut, nothing of the state is left."""
+    core = GRU(6, H)
+    core.bias.data[:H], core.bias.data[H : 2 * H] = 100.0, -100.0
+    inputs = torch.randn(T, B, 6)
+    new = inputs @ core.input_weight[2 * H :].mT
+    torch.testing.assert_close(core(inputs), new.tanh())
