@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from optsuite.optimizers._base import Optimizer, Scalar, Schedule, cast, chain, piece
+from optsuite.optimizers._base import Optimizer, Scalar, Schedule, cast, chain, over_root, piece
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.tree import tree_map
 
@@ -21,12 +21,15 @@ class AdaGradState(NamedTuple):
     sum_of_squares: Params  # of all gradients so far, shaped like params
 
 
-def scale_by_adagrad(*, initial_accumulator_value: Scalar = 0.1, eps: Scalar = 1e-7) -> Optimizer:
+def scale_by_adagrad(
+    *, initial_accumulator_value: Scalar = 0.1, eps: Scalar = 1e-7, eps_in_root: bool = True
+) -> Optimizer:
     """Divide by the root of the sum of squares: a = a + g^2, giving g / sqrt(a + eps).
 
     Args:
         initial_accumulator_value: >= 0, where a starts.
         eps: > 0, added under the root.
+        eps_in_root: False adds eps to the root instead. The same for all trials.
 
     Source: optax, `_src/transform.py: scale_by_rss`.
 
@@ -42,7 +45,7 @@ def scale_by_adagrad(*, initial_accumulator_value: Scalar = 0.1, eps: Scalar = 1
 
     def update(grads: Params, state: AdaGradState, _: Params) -> tuple[Params, AdaGradState]:
         def direction(g: Tensor, a: Tensor) -> Tensor:
-            return g * torch.rsqrt(a + cast(eps, a))
+            return over_root(g, a, eps, eps_in_root=eps_in_root)
 
         total = tree_map(lambda a, g: torch.addcmul(a, g, g), state.sum_of_squares, grads)
         return tree_map(direction, grads, total), AdaGradState(total)

@@ -167,6 +167,12 @@ def add_scaled(tensor: Tensor, other: Tensor, factor: Scalar) -> Tensor:
     return torch.add(tensor, other, alpha=factor)
 
 
+def over_root(grad: Tensor, square: Tensor, eps: Scalar, *, eps_in_root: bool) -> Tensor:
+    """Divide by the root of `square`, to which `eps` is added before or after the root is taken."""
+    eps = cast(eps, square)
+    return grad * torch.rsqrt(square + eps) if eps_in_root else grad / (torch.sqrt(square) + eps)
+
+
 def average(old: Params, new: Params, decay: Scalar) -> Params:
     """Give decay * old + (1 - decay) * new."""
     gain = 1 - decay

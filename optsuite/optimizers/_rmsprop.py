@@ -12,8 +12,8 @@ from optsuite.optimizers._base import (
     Scalar,
     Schedule,
     average_square,
-    cast,
     chain,
+    over_root,
     piece,
 )
 from optsuite.optimizers._lr import scale_by_lr
@@ -30,12 +30,13 @@ class RMSState(NamedTuple):
     nu: Params  # moving average of the squared gradient, shaped like params
 
 
-def scale_by_rms(*, alpha: Scalar = 0.9, eps: Scalar = 1e-8) -> Optimizer:
+def scale_by_rms(*, alpha: Scalar = 0.9, eps: Scalar = 1e-8, eps_in_root: bool = True) -> Optimizer:
     """Divide by the root mean square: v = alpha v + (1 - alpha) g^2, giving g / sqrt(v + eps).
 
     Args:
         alpha: In [0, 1).
         eps: > 0, added under the root.
+        eps_in_root: False adds eps to the root instead. The same for all trials.
 
     Source: optax, `_src/transform.py: scale_by_rms`. v starts at 0 and is not corrected for it.
 
@@ -48,7 +49,7 @@ def scale_by_rms(*, alpha: Scalar = 0.9, eps: Scalar = 1e-8) -> Optimizer:
 
     def update(grads: Params, state: RMSState, _: Params) -> tuple[Params, RMSState]:
         def direction(g: Tensor, v: Tensor) -> Tensor:
-            return g * torch.rsqrt(v + cast(eps, v))
+            return over_root(g, v, eps, eps_in_root=eps_in_root)
 
         nu = average_square(state.nu, grads, alpha)
         return tree_map(direction, grads, nu), RMSState(nu)

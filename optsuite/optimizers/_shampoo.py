@@ -46,8 +46,8 @@ _START = 5.0
 _INITIAL_STATISTICS = 1e-6
 # What the root of an n x n matrix costs, by n^3: measured on a CPU, for n = 64 and 128.
 _ROOT_FLOPS = 25
-# The reference adds 1e-10 to the root where this is added under it; they differ for roots near 1e-10 alone.
-_EPS = 1e-20
+# Added to the roots of the grafted optimizers.
+_EPS = 1e-10
 
 
 class ShampooState(NamedTuple):
@@ -156,8 +156,8 @@ def shampoo_flops(shapes: Iterable[Shape], *, block_size: int = 128, **_: object
 
 def _magnitude(graft_type: GraftType, beta2: Scalar) -> Optimizer:
     normalize = stateless(lambda grads, _: tree_map(_normalized, grads))
-    adagrad = scale_by_adagrad(initial_accumulator_value=0.0, eps=_EPS)
-    rmsprop = scale_by_rms(alpha=beta2, eps=_EPS)
+    adagrad = scale_by_adagrad(initial_accumulator_value=0.0, eps=_EPS, eps_in_root=False)
+    rmsprop = scale_by_rms(alpha=beta2, eps=_EPS, eps_in_root=False)
     return {
         "SGD": chain(),
         "SQRT_N": stateless(lambda grads, _: tree_map(torch.sign, grads)),

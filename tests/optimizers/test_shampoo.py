@@ -200,3 +200,13 @@ def test_coordinates_that_take_turns_come_to_move_alike():
             _, state = opt.update({"p": grad}, state, params)
     updates, _ = opt.update({"p": torch.tensor([1.0, 0.1])}, state, params)
     assert (updates["p"][1] / updates["p"][0]).item() == pytest.approx(1.0, rel=0.05)
+
+
+@pytest.mark.parametrize("graft_type", ["ADAGRAD", "ADAGRAD_NORMALIZED", "RMSPROP", "RMSPROP_NORMALIZED"])
+def test_grafted_steps_of_tiny_elements_are_shortened_by_what_is_added_to_their_root(graft_type):
+    """As in the reference, for elements down from a millionth of the tensor's norm."""
+    grads = {"p": torch.tensor([1.0, 1e-7, 1e-9])}
+    (updates,) = steps(shampoo(1.0, graft_type=graft_type, beta1=0.0), grads, grads, 1)
+    gain = 1.0 if graft_type.startswith("ADAGRAD") else 1e-3
+    expected = -grads["p"] / (grads["p"] * gain**0.5 + 1e-10)
+    torch.testing.assert_close(updates["p"], expected, rtol=1e-5, atol=0.0)
