@@ -89,7 +89,7 @@ class Schedule:
         }
         for name, bound in least.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < bound:
+            if not isinstance(value, int) or isinstance(value, bool) or value < bound:
                 raise HparamError(f"`{name}` must be an integer >= {bound} (got {value!r})")
 
     def eval_steps(self) -> range:
@@ -124,7 +124,9 @@ class Config:
         check_hparams(self.optimizer, self.hparams)
         for name, value in self.hparams.items():
             if not isinstance(value, float | int | str | tuple):
-                raise HparamError(f"`{name}` of a config must be a number, a bool or a word (got {value!r})")
+                raise HparamError(
+                    f"`{name}` of a config must be a number, a bool, a word or a tuple (got {value!r})"
+                )
 
 
 @dataclass(frozen=True)

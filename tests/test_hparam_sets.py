@@ -271,6 +271,12 @@ def test_bad_hyperparameters_are_an_error_of_the_config(optimizer, hparams, mess
         Config("label", optimizer, hparams)
 
 
+def test_a_config_needs_values_that_can_be_recorded():
+    words = r"`times` of a config must be a number, a bool, a word or a tuple \(got \[0, 9\]\)"
+    with pytest.raises(HparamError, match=words):
+        Config("label", "PiecewiseLinearAdam", {"times": [0, 9]})
+
+
 def test_unknown_optimizer_is_an_error_of_the_config():
     with pytest.raises(UnknownNameError, match="unknown optimizer `Adm`: did you mean Adam"):
         Config("label", "Adm", {"lr": 0.1})
@@ -284,6 +290,7 @@ def test_unknown_optimizer_is_an_error_of_the_config():
         ("eval_every", 0),
         ("eval_batches", -1),
         ("last_eval_batches", -1),
+        ("num_steps", True),
     ],
 )
 def test_bad_schedule_is_an_error(field, value):

@@ -45,7 +45,7 @@ def import_optimizer(path: str) -> type[torch.optim.Optimizer]:
     source, _, name = path.rpartition(":")
     try:
         module = _import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may read its own command line
         raise HparamError(f"`{path}`: cannot import `{source}` ({in_words(error)})") from error
     found = getattr(module, name, None)
     if _is_optimizer(found):
@@ -92,7 +92,8 @@ def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
     known = _arguments(cls)
     for key in hparams:
         if key not in known:
-            raise HparamError(f"`{path}` has no argument `{key}`: it takes {', '.join(known)}")
+            takes = ", ".join(known) or "nothing but the parameters"
+            raise HparamError(f"`{path}` has no argument `{key}`: it takes {takes}")
     _try_out(path, cls, hparams)
 
 
@@ -103,8 +104,9 @@ def _arguments(cls: type[torch.optim.Optimizer]) -> list[str]:
         if base is torch.optim.Optimizer:
             break
         if "__init__" in vars(base):
-            _self, _params, *others = inspect.signature(vars(base)["__init__"]).parameters.values()
-            kinds = {parameter.kind for parameter in others}
+            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())
+            kinds = {parameter.kind for parameter in parameters}
+            others = parameters[2:]  # after the object itself and what it optimizes
             named = (p.name for p in others if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
             names.update(dict.fromkeys(named))
             if inspect.Parameter.VAR_KEYWORD not in kinds:
@@ -130,11 +132,15 @@ def _try_out(path: str, cls: type[torch.optim.Optimizer], hparams: Mapping[str, 
             optimizer.step()
         except Exception as error:
             # What else it may not like of so small a matrix is no reason to refuse it.
-            if isinstance(error, TypeError) or "closure" in str(error):
+            if (needs_closure := _is_about_a_closure(error)) or isinstance(error, TypeError):
+                without = " without a closure that computes the loss" if needs_closure else ""
                 raise HparamError(
-                    f"`{path}` cannot step without a closure that computes the loss ({in_words(error)}): "
-                    "such optimizers cannot be used here"
+                    f"`{path}` cannot step{without} ({in_words(error)}): such optimizers cannot be used here"
                 ) from error
+
+
+def _is_about_a_closure(error: Exception) -> bool:
+    return "closure" in str(error) or "'NoneType' object is not callable" in str(error)
 
 
 def set_training(optimizer: torch.optim.Optimizer, *, is_training: bool) -> None:
@@ -167,8 +173,10 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
     try:
         match ast.parse(f"call{bracket or '()'}{arguments}", mode="eval").body:
             case ast.Call(func=ast.Name(), args=[], keywords=keywords) if is_import_path(path):
-                return path, {str(k.arg): ast.literal_eval(k.value) for k in keywords}
-        raise ValueError("no path, or no call with named arguments")
+                values = {str(k.arg): ast.literal_eval(k.value) for k in keywords}
+                if len(values) == len(keywords):
+                    return path, values
+        raise ValueError("no path, or no call with arguments that each have a name of their own")
     except (SyntaxError, ValueError) as error:
         raise HparamError(
             f"an optimizer is MODULE:CLASS or MODULE:CLASS(ARGUMENT=VALUE, ...) (got `{text}`)"

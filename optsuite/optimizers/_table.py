@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
@@ -50,11 +50,15 @@ class Domain(NamedTuple):
     may_be_tensor: bool
 
 
+def _is_finite(value: float) -> bool:
+    return abs(value) <= sys.float_info.max  # an int may be too large for a float
+
+
 def _number(words: str, holds: Callable[[float], bool]) -> Domain:
     def is_valid(value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, float | int):
             return False
-        return math.isfinite(value) and holds(value)
+        return _is_finite(value) and holds(value)
 
     return Domain(words, is_valid, may_be_tensor=True)
 
@@ -94,7 +98,7 @@ def _is_rising(values: Sequence[Any]) -> bool:
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, float | int):
-        return math.isfinite(value)
+        return _is_finite(value)
     return isinstance(value, str)
 
 
@@ -161,6 +165,8 @@ class OptimizerRow(NamedTuple):
     hparams: Mapping[str, Hparam]
     # Of an update, beyond some passes over the parameters, from their shapes and the hyperparameters.
     flops: Callable[..., int] = _no_flops
+    # Raises for hyperparameters that are good one by one and not together; `dict` takes any.
+    check: Callable[..., object] = dict
 
 
 def _row(factory: Callable[..., Optimizer], **own_domains: Domain) -> OptimizerRow:
@@ -200,7 +206,7 @@ OPTIMIZERS: dict[str, OptimizerRow] = {
     "NAdamW": _row(nadamw),
     "NAdamWCosineLR": _row(nadamw_cosine_lr),
     "OptList": _row(opt_list),
-    "PiecewiseLinearAdam": _row(piecewise_linear_adam),
+    "PiecewiseLinearAdam": _row(piecewise_linear_adam)._replace(check=piecewise_linear_adam),
     "RAdam": _row(radam),
     "RMSProp": _row(rmsprop),
     "SGD": _row(sgd),
@@ -313,6 +319,7 @@ def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:
     for key, hparam in known.items():
         if hparam.is_required and key not in hparams:
             raise HparamError(f"`{name}` needs `{key}`: {hparam.domain.words}")
+    OPTIMIZERS[name].check(**hparams)
 
 
 def _check_value(name: str, key: str, value: HparamValue, domain: Domain) -> None:

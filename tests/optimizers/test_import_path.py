@@ -41,6 +41,18 @@ class Silent(SGD):
     def __init__(self, params, **options):
         super().__init__(params, lr=options.pop("lr", 0.1))
 
+class Loose(SGD):
+    def __init__(*args, **kwargs):
+        SGD.__init__(*args, **kwargs)
+
+class Closed(SGD):
+    def __init__(self):
+        super().__init__([])
+
+class Buggy(SGD):
+    def step(self, closure=None):
+        return 1 + "1"
+
 no_class = SGD.step
 """
 
@@ -89,6 +101,12 @@ def test_a_file_that_fails_is_tried_again(tmp_path):
     assert import_optimizer(f"{file}:Inheriting")
 
 
+def test_a_script_that_exits_ends_no_session(tmp_path):
+    (tmp_path / "own.py").write_text("import sys\nsys.exit(2)\n")
+    with pytest.raises(HparamError, match=r"cannot import `.*own.py` \(SystemExit: 2\)"):
+        import_optimizer(f"{tmp_path}/own.py:Mine")
+
+
 @pytest.mark.parametrize(
     ("path", "words"),
     [
@@ -102,8 +120,14 @@ def test_a_file_that_fails_is_tried_again(tmp_path):
         ("torch.optim:Nadam", "`torch.optim:Nadam` does not exist: did you mean NAdam, Adam"),
         ("torch.optim:", "`torch.optim:` does not exist: valid names are ASGD, Adadelta, "),
         ("torch.optim:Optimizer", "`torch.optim:Optimizer` is no subclass of torch.optim.Optimizer: "),
-        ("lib/own.py:no_class", "is no subclass of torch.optim.Optimizer: valid names are Adam, Calling"),
-        ("lib/own.py:Optimiser", "`lib/own.py:Optimiser` does not exist: valid names are Adam, Calling"),
+        (
+            "lib/own.py:no_class",
+            "is no subclass of torch.optim.Optimizer: valid names are Adam, Buggy, Calling",
+        ),
+        (
+            "lib/own.py:Optimiser",
+            "`lib/own.py:Optimiser` does not exist: valid names are Adam, Buggy, Calling",
+        ),
         ("json:loads", "`json:loads` is no subclass of torch.optim.Optimizer: there is none in `json`"),
     ],
 )
@@ -144,6 +168,10 @@ NADAM = "torch.optim:NAdam"
         ("lib/own.py:Demanding", {}, "`lib/own.py:Demanding` cannot be made with its defaults (TypeError: "),
         ("lib/own.py:Inheriting", {"rho": 1}, "has no argument `rho`: it takes scale, lr, betas, eps, "),
         ("lib/own.py:Demanding", {"rho": 1, "lr": 0.1}, "has no argument `lr`: it takes rho"),
+        ("lib/own.py:Loose", {"rho": 1}, "has no argument `rho`: it takes lr, momentum, dampening, "),
+        ("lib/own.py:Closed", {"lr": 1}, "has no argument `lr`: it takes nothing but the parameters"),
+        ("lib/own.py:Closed", {}, "cannot be made with its defaults (TypeError: "),
+        ("lib/own.py:Buggy", {}, "`lib/own.py:Buggy` cannot step (TypeError: unsupported operand type(s)"),
     ],
 )
 @pytest.mark.usefixtures("own_file")
@@ -160,6 +188,7 @@ def test_bad_arguments_say_what_is_needed_and_what_came(path, hparams, words):
         ("torch.optim:Muon", {"adjust_lr_fn": "match_rms_adamw"}),
         ("lib/own.py:Inheriting", {"scale": 2.0, "lr": 0.1, "amsgrad": True}),
         ("lib/own.py:Demanding", {"rho": 0.1}),
+        ("lib/own.py:Loose", {"lr": 0.1}),
         ("lib/own.py:Particular", {}),
     ],
 )
@@ -211,7 +240,18 @@ def test_a_call_is_a_path_and_its_arguments(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["NAdam", "", "a:C(0.1)", "a:C(d=)", "a:C(d=e)", "a:C(**d)", "a:C(d=1", "a:C(d=1)+1", "a:C(d=1).e()"],
+    [
+        "NAdam",
+        "",
+        "a:C(0.1)",
+        "a:C(d=)",
+        "a:C(d=e)",
+        "a:C(**d)",
+        "a:C(d=1",
+        "a:C(d=1)+1",
+        "a:C(d=1).e()",
+        "a:C(d=1, d=2)",
+    ],
 )
 def test_what_is_no_call_is_an_error_that_shows_one(text):
     with pytest.raises(HparamError, match=r"is MODULE:CLASS or MODULE:CLASS\(ARGUMENT=VALUE, ...\) \(got `"):

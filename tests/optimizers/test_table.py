@@ -87,6 +87,7 @@ BAD = [
     ({}, "`Adam` needs `lr`: a finite number >= 0"),
     ({"lr": -0.1}, "`lr` of `Adam` must be a finite number >= 0, got -0.1 (float)"),
     ({"lr": float("nan")}, "`lr` of `Adam` must be a finite number >= 0, got nan (float)"),
+    ({"lr": 10**400}, "`lr` of `Adam` must be a finite number >= 0, got 1000000"),
     ({"lr": float("inf")}, "`lr` of `Adam` must be a finite number >= 0, got inf (float)"),
     ({"lr": "0.1"}, "`lr` of `Adam` must be a finite number >= 0, got '0.1' (str)"),
     ({"lr": True}, "`lr` of `Adam` must be a finite number >= 0, got True (bool)"),
@@ -172,9 +173,10 @@ def test_every_kind_of_hyperparameter_is_checked(name, hparams, words):
         check_hparams(name, hparams)
 
 
-def test_piecewise_linear_adam_needs_a_time_for_each_rate():
+@pytest.mark.parametrize("make", [get_optimizer, lambda name, **hparams: check_hparams(name, hparams)])
+def test_piecewise_linear_adam_needs_a_time_for_each_rate(make):
     with pytest.raises(HparamError, match="`times` needs one number for each of `lrs`, got 3 for 2"):
-        get_optimizer("PiecewiseLinearAdam", times=(1, 2, 3))
+        make("PiecewiseLinearAdam", times=(1, 2, 3))
 
 
 @pytest.mark.parametrize("lr", [0, 0.0, 1, np.float64(0.1), torch.tensor(-1.0)])
