@@ -180,11 +180,11 @@ class HParamSet:
 
     def trials(self, task_name: str) -> list[Trial]:
         """Every trial of the set on a task, configs outermost."""
-        return [
-            Trial(task_name, config, self.schedule, seed)
-            for config in self.configs
-            for seed in range(self.repetitions)
-        ]
+        return [trial for config in self.configs for trial in self.trials_of(config, task_name)]
+
+    def trials_of(self, config: Config, task_name: str) -> list[Trial]:
+        """The repetitions of one of its configs on a task."""
+        return [Trial(task_name, config, self.schedule, seed) for seed in range(self.repetitions)]
 
 
 @dataclass(frozen=True)

@@ -363,7 +363,8 @@ def run_cell(
         done += steps
         tell(done, total)
 
-    yield from _recorded(sorted(set(trials) - set(missing), key=trials.index), store, source)
+    to_train = set(missing)
+    yield from _recorded([trial for trial in trials if trial not in to_train], store, source)
     for outcome in trainer.run(cell.task, missing, mode=source, device=device, tell=count):
         yield _written(outcome, store)
 

@@ -124,6 +124,7 @@ def test_trials_are_configs_times_repetitions_with_configs_outermost(family, rep
     assert {t.task_name for t in trials} == {TASK}
     assert {t.schedule for t in trials} == {ours.schedule}
     assert len(set(trials)) == len({t.id("real") for t in trials}) == 15 * repetitions
+    assert ours.trials_of(ours.configs[1], TASK) == trials[repetitions : 2 * repetitions]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class Setting(NamedTuple):
     @property
     def trials(self) -> list[Trial]:
         """The repetitions."""
-        return self.cell.trials([self.config])
+        return self.hparam_set.trials_of(self.config, self.task_name)
 
     @property
     def id(self) -> str:
