@@ -15,9 +15,7 @@ learned_optimization (`baselines/utils.py`, `baselines/run_trainer.py`), plus `A
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +46,6 @@ __all__ = [
     "package_version",
     "read_folders",
     "recorded_trial_ids",
-    "trial_id",
     "write_curve",
 ]
 
@@ -202,7 +199,7 @@ def make_curve(
         accelerator_platform: E.g. `cuda`.
         accelerator_kind: Name of the device.
         accelerator_devs: Devices used.
-        trial_id: From `trial_id`.
+        trial_id: Of the trial, ten hexadecimal characters.
         extra: More keys; `seconds_per_step`, `peak_memory_bytes`, `flops_per_step` and `trained_as`
             are recorded as unknown (NaN, -1, -1, empty) without it.
 
@@ -245,31 +242,13 @@ def make_curve(
     return Curve({**arrays, **extra, **measured})
 
 
-def trial_id(identity: Mapping[str, object]) -> str:
-    """Ten hexadecimal characters that stand for a trial, the same in every process.
-
-    Args:
-        identity: All that the trial's curve depends on: task, label, optimizer, hyperparameters,
-            schedule, seed, data source. The order of keys does not matter, nor 1 against 1.0.
-    """
-    plain = {key: _without_point(value) for key, value in identity.items()}
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def _without_point(value: object) -> object:
-    if isinstance(value, tuple):
-        return [_without_point(one) for one in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def curve_filename(trial_id: str, time: datetime | None = None) -> str:
     """File name of a trial's curve, `<YYYYmmdd_HHMMSS>_<trial id>.curves`.
 
     The time is in UTC, unlike the original's, so that names from different machines sort by age.
 
     Args:
-        trial_id: From `trial_id`.
+        trial_id: Of the trial, ten hexadecimal characters.
         time: When the trial ended; without a time zone it is taken as UTC. Now if `None`.
 
     Raises:

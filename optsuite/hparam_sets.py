@@ -10,6 +10,8 @@ Source: learned_optimization, `baselines/hparam_sets.py`.
 from __future__ import annotations
 
 import fnmatch
+import hashlib
+import json
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +19,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
-from optsuite.curves import trial_id
 from optsuite.errors import HparamError, OptsuiteError, UnknownNameError, UnsupportedError
 from optsuite.optimizers import check_hparams, parse_call, read_opt_list
 
@@ -36,6 +37,7 @@ __all__ = [
     "lr_grid",
     "register_family",
     "register_lr_family",
+    "trial_id",
 ]
 
 HparamValue: TypeAlias = float | int | bool | str | tuple[float | int | bool | str, ...]
@@ -155,6 +157,24 @@ class Trial:
                 "data_source": data_source,
             }
         )
+
+
+def trial_id(identity: Mapping[str, object]) -> str:
+    """Ten hexadecimal characters that stand for a trial, the same in every process.
+
+    Args:
+        identity: All that the trial's curve depends on: task, label, optimizer, hyperparameters,
+            schedule, seed, data source. The order of keys does not matter, nor 1 against 1.0.
+    """
+    plain = {key: _without_point(value) for key, value in identity.items()}
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _without_point(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_without_point(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @dataclass(frozen=True)

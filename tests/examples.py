@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from optsuite import archives, curves
+from optsuite.hparam_sets import trial_id
 
 REPOSITORY = Path(__file__).parents[1]
 TASK = "ImageMLP_FashionMnist8_Relu32"
@@ -66,7 +67,7 @@ def make_trial(label, hparams, seed, *, num_steps=20, accuracy=True, loss=None, 
         "accelerator_platform": "cpu",
         "accelerator_kind": "cpu",
         "accelerator_devs": 1,
-        "trial_id": curves.trial_id({"label": label, "seed": seed, "num_steps": num_steps}),
+        "trial_id": trial_id({"label": label, "seed": seed, "num_steps": num_steps}),
     }
     return curves.make_curve(**{**arguments, **changes})
 

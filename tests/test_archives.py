@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from optsuite import archives, curves, storage
 from optsuite.errors import StorageError
+from optsuite.hparam_sets import trial_id
 
 SCHEDULE = {"num_steps": 20, "eval_every": 10, "eval_batches": 5, "last_eval_batches": 10}
 LABELS = ("SGD_lr0.001", "SGD_lr0.01", "SGD_lr0.1")
@@ -47,7 +48,7 @@ def example(label=LABELS[0], seed=0, value=None, **changes):
         "accelerator_platform": "cpu",
         "accelerator_kind": "cpu",
         "accelerator_devs": 1,
-        "trial_id": curves.trial_id({"opt": label, "seed": seed}),
+        "trial_id": trial_id({"opt": label, "seed": seed}),
     }
     return curves.make_curve(**{**arguments, **changes})
 

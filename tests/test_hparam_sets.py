@@ -26,6 +26,7 @@ from optsuite.hparam_sets import (
     lr_grid,
     register_family,
     register_lr_family,
+    trial_id,
 )
 from optsuite.optimizers import read_opt_list
 
@@ -362,6 +363,15 @@ def test_id_knows_tuples_and_where_a_class_is_from():
 
     assert id_of() == id_of(sizes=(1e-6, 50.0)) == "23edf79925"
     assert len({id_of(), id_of(sizes=(1e-6, 60)), id_of("torch.optim.rprop:Rprop")}) == 3
+
+
+def test_a_trial_id_depends_on_the_identity_alone():
+    identity = {"task": "T", "lr": 1e-3, "seed": 0}
+    assert trial_id(identity) == trial_id(dict(reversed(identity.items())))
+    assert trial_id(identity) == "bec20f8b5d"  # a new value would orphan every recorded file
+    assert trial_id({"lr": 1}) == trial_id({"lr": 1.0}) != trial_id({"lr": "1"})
+    others = [{**identity, "seed": 1}, {**identity, "lr": 1.001e-3}, {**identity, "task": "t"}]
+    assert len({trial_id(other) for other in [identity, *others]}) == 4
 
 
 def test_id_is_the_same_on_every_machine():
