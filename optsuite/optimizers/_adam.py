@@ -40,6 +40,13 @@ def init_moments(params: Params) -> AdamState:
     return AdamState(first_step(params), tree_map(zeros_like, params), tree_map(zeros_like, params))
 
 
+def next_moments(state: AdamState, grads: Params, beta1: Scalar, beta2: Scalar) -> AdamState:
+    """Take one more gradient into both averages."""
+    mu = average(state.mu, grads, beta1)
+    nu = average_square(state.nu, grads, beta2)
+    return AdamState(state.step + 1, mu, nu)
+
+
 def scale_by_adam(
     *,
     beta1: Scalar = 0.9,
@@ -65,10 +72,7 @@ def scale_by_adam(
     """
 
     def update(grads: Params, state: AdamState, _: Params) -> tuple[Params, AdamState]:
-        step = state.step + 1
-        mu = average(state.mu, grads, beta1)
-        nu = average_square(state.nu, grads, beta2)
-        new = AdamState(step, mu, nu)
+        new = next_moments(state, grads, beta1, beta2)
         return moment_ratio(new, beta1, beta2, eps, eps_root), new
 
     return piece(init_moments, update)

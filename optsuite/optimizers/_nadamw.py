@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from optsuite.optimizers._adam import AdamState, init_moments
+from optsuite.optimizers._adam import AdamState, init_moments, next_moments
 from optsuite.optimizers._base import (
     Optimizer,
     Scalar,
     Schedule,
     add_scaled,
-    average,
-    average_square,
     cast,
     chain,
     decay_power,
@@ -57,17 +55,15 @@ def scale_by_nadamw(
     look_ahead = (1 - beta1) * nesterov
 
     def update(grads: Params, state: AdamState, params: Params) -> tuple[Params, AdamState]:
-        step = state.step + 1
-        mu = average(state.mu, grads, beta1)
-        nu = average_square(state.nu, grads, beta2)
-        correction = torch.sqrt(1 - decay_power(beta2, step)) / (1 - decay_power(beta1, step))
+        new = next_moments(state, grads, beta1, beta2)
+        correction = torch.sqrt(1 - decay_power(beta2, new.step)) / (1 - decay_power(beta1, new.step))
 
         def direction(g: Tensor, m: Tensor, v: Tensor, p: Tensor) -> Tensor:
             n = torch.lerp(m, g, cast(look_ahead, m))
             ratio = n / (torch.sqrt(v) + cast(eps, v)) * cast(correction, v)
             return add_scaled(ratio, p, correction * weight_decay)
 
-        return tree_map(direction, grads, mu, nu, params), AdamState(step, mu, nu)
+        return tree_map(direction, grads, new.mu, new.nu, params), new
 
     return piece(init_moments, update)
 

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from optsuite.optimizers._adam import AdamState, init_moments
+from optsuite.optimizers._adam import AdamState, init_moments, next_moments
 from optsuite.optimizers._base import (
     Optimizer,
     Scalar,
     Schedule,
-    average,
-    average_square,
     cast,
     chain,
     decay_power,
@@ -48,9 +46,8 @@ def scale_by_radam(*, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 
     """
 
     def update(grads: Params, state: AdamState, _: Params) -> tuple[Params, AdamState]:
-        step = state.step + 1
-        mu = average(state.mu, grads, beta1)
-        nu = average_square(state.nu, grads, beta2)
+        new = next_moments(state, grads, beta1, beta2)
+        step = new.step
 
         rho_inf = cast(2 / (1 - beta2) - 1, step)
         power = decay_power(beta2, step)
@@ -67,7 +64,7 @@ def scale_by_radam(*, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 
         def direction(m: Tensor, v: Tensor) -> Tensor:
             return m / (torch.sqrt(v) * cast(root_factor, v) + cast(term, v))
 
-        return tree_map(direction, mu, nu), AdamState(step, mu, nu)
+        return tree_map(direction, new.mu, new.nu), new
 
     return piece(init_moments, update)
 
