@@ -116,7 +116,8 @@ def _verified(content: bytes, url: str) -> bytes:
     if found != _SHA256:
         raise storage.CorruptFileError(
             f"`{url}` is not the published list of OptList (its sha256 is {found}, needed {_SHA256}): "
-            "delete it, if it is a file of yours, to have it downloaded again"
+            "delete it, if it is a file of yours, to have it downloaded again, or say with OPTSUITE_OPT_LIST "
+            "where the list lies"
         )
     return content
 
