@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +33,7 @@ _IMAGE_CUTS = Cuts(train=(0, 80), inner_valid=(80, 90), outer_valid=(90, 100))
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetInfo:
+class DatasetInfo(ABC):
     """What is known of a dataset before any file is opened; each kind of data adds to it.
 
     Attributes:
@@ -61,23 +62,23 @@ class DatasetInfo:
         return self.name
 
     @property
+    @abstractmethod
     def shape(self) -> str:
         """What one example is, for people."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def num_outputs(self) -> int:
         """Classes or tokens that there are to predict."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def how_to_get(self) -> str:
         """What to do to have the dataset, as the second half of a sentence."""
-        raise NotImplementedError
 
+    @abstractmethod
     def first_missing(self, folder: Path) -> str | None:
         """The first of its files that is not in `folder`."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

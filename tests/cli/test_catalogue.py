@@ -59,7 +59,7 @@ def test_fetch_of_what_is_here_downloads_nothing(data_folder, no_network, capsys
     assert capsys.readouterr().out == f"food101: {data_folder}/food101/food-101\n"
 
 
-@pytest.mark.parametrize("name", [n for n, info in DATASETS.items() if info.torchvision])
+@pytest.mark.parametrize("name", [n for n, info in DATASETS.items() if getattr(info, "torchvision", None)])
 def test_fetch_without_network_is_one_line(name, data_folder, no_network, capsys):
     assert main(["data", "fetch", name]) == 1
     error = capsys.readouterr().err
@@ -73,6 +73,16 @@ def test_fetch_of_imagenet_says_where_to_get_it(capsys):
     error = capsys.readouterr().err
     assert "https://image-net.org/download-images.php" in error
     assert "`optsuite data path imagenet64`" in error
+
+
+def test_fetch_of_text_says_what_to_put_where(data_folder, capsys):
+    assert main(["data", "fetch", "lm1b_32k"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: LM1B (32k) cannot be fetched by this command: unpack 1-billion-word-")
+    assert "`optsuite data path lm1b_32k`" in error
+    assert "sentencepiece.model" in error
+    assert main(["data", "path", "lm1b_32k"]) == 0
+    assert capsys.readouterr().out == f"{data_folder}/lm1b\n"
 
 
 @pytest.mark.parametrize("command", ["fetch", "path"])

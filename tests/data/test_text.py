@@ -25,6 +25,7 @@ from optsuite.data import (
     resolve_source,
 )
 from optsuite.data._datasets import cut
+from optsuite.data._text import Text
 from optsuite.data._tokens import crop_or_pad, encode_bytes, read_tokens
 from optsuite.errors import DataError, UnknownNameError
 
@@ -131,6 +132,21 @@ def test_targets_are_the_observed_moved_by_one(data_folder):
     assert batch["obs"].shape == batch["target"].shape == (2, 2, 4)
     assert bytes((batch["obs"][1, 0] - 3).tolist()) == b"Held"
     assert bytes((batch["target"][1, 0] - 3).tolist()) == b"eld "
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_gather_on_a_gpu_matches_the_cpu(data_folder):
+    write_lm1b(data_folder)
+    spec, indices = TextSpec(dataset=LM1B, length=8), torch.arange(6).reshape(2, 3)
+    expected = load(spec, "test", source="real", device="cpu").gather(indices)
+    moved = load(spec, "test", source="real", device="cuda")
+    assert moved.tokens.is_cuda
+    stays = Text(moved.tokens.cpu(), moved.device)  # too large for the device
+    for examples in (moved, stays):
+        batch = examples.gather(indices)
+        assert batch["obs"].is_cuda
+        assert torch.equal(batch["target"].cpu(), expected["target"])
 
 
 @pytest.mark.parametrize("kind", ["parquet", "txt", "txt.gz", "marks"])
