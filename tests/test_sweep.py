@@ -201,7 +201,7 @@ def test_auto_is_full_on_cuda_alone(device, preset):
 
 
 def test_globs_narrow_and_names_select():
-    matrix = make_matrix(preset="quick", tasks="*Mnist8*", sets="AdamW*", device=CPU)
+    matrix = make_matrix(preset="quick", tasks="Image*Mnist8*", sets="AdamW*", device=CPU)
     assert [cell.name for cell in matrix.cells] == [f"{TASK}-AdamWLR_200_R2"]
     assert sets_of(make_matrix(tasks=TASK, sets="SGDLR_3_R1", device=CPU)) == {"SGDLR_3_R1"}
 

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from optsuite import data
 from optsuite._types import Array, Batch, Params
+from optsuite.modules import Conv2d, Embedding
 
 
 class Bound(NamedTuple):
@@ -80,6 +81,18 @@ class Task:
     def param_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Shapes of the parameters."""
         return tuple(tuple(p.shape) for p in self.meta_module().parameters())
+
+    @cached_property
+    def has_convolutions(self) -> bool:
+        """Whether the network has any."""
+        return any(isinstance(layer, Conv2d) for layer in self.meta_module().modules())
+
+    @cached_property
+    def min_flops_per_step(self) -> int:
+        """A bound of `flops_per_step` that takes no counting: each example meets each weight twice."""
+        layers = [layer for layer in self.meta_module().modules() if not isinstance(layer, Embedding)]
+        weights = [p for layer in layers for p in layer.parameters(recurse=False) if p.ndim > 1]
+        return 4 * self.batch_size * sum(weight.numel() for weight in weights)
 
     @property
     def flops_per_step(self) -> int:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from optsuite.modules import Conv2d
 from optsuite.tasks import Task
 
 __all__ = ["free_bytes", "is_out_of_memory", "trial_bytes", "width_limit"]
@@ -60,7 +59,7 @@ def width_limit(task: Task, device: torch.device) -> int:
         hot_bytes = 4 * task.num_params + 2 * _ACTIVATION_COPIES * task.activation_bytes
         fitting = min(fitting, _CACHE_BYTES // hot_bytes)
         # Convolutions of many trials become one with many groups, which oneDNN runs slower than a loop.
-        if any(isinstance(module, Conv2d) for module in task.meta_module().modules()):
+        if task.has_convolutions:
             return 1
     return max(1, fitting)
 

@@ -53,7 +53,9 @@ def test_a_keyword_selects_all_that_hold_it(bench):
 
 
 def test_keywords_combine(bench):
-    ids = bench.ids("--opt-preset=quick", "-k", "FashionMnist8 and SGDLR", tasks=None, sets=None)
+    ids = bench.ids(
+        "--opt-preset=quick", "-k", "FashionMnist8 and SGDLR and not ESWrapped", tasks=None, sets=None
+    )
     assert {name.rpartition("-SGD_")[0] for name in ids} == {f"{TASK}-SGDLR_200_R2"}
 
 

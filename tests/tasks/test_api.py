@@ -64,7 +64,9 @@ def test_metrics_are_those_that_the_task_names(name):
     assert all(value.shape == () for value in metrics.values())
     assert torch.equal(metrics["loss"], task.loss(module, batch, torch.tensor(1)))
     assert torch.equal(metrics["loss_normalized"], task.normalizer(metrics["loss"]))
-    assert ("accuracy" in metrics) == (task.family != "image_mlp_ae")
+    is_language, is_auto_encoder = task.family in ("rnn_lm", "transformer_lm"), task.family == "image_mlp_ae"
+    assert ("accuracy" in metrics) == (not is_language and not is_auto_encoder)
+    assert ("bits_per_token" in metrics) == is_language
 
 
 def test_accuracy_is_the_share_of_labels_with_the_largest_logit():
