@@ -10,20 +10,28 @@ import pytest
 
 from .conftest import EXTENSIONS, SET, TASKS, TASKS_GLOB
 
+PROGRESS_AT_ONCE = """
+from optsuite.plugin import _progress
+
+_progress._PLAIN_SECONDS = 0
+"""
+
 
 @pytest.fixture
 def interrupted(bench):
-    """Interrupt a run while its second cell trains; its exit code and output."""
+    """Interrupt a run while its second cell trains, as its progress shows; its exit code and output."""
+    bench.pytester.makeconftest(EXTENSIONS + PROGRESS_AT_ONCE)
     args = bench.args("-v", "-p", "no:hypothesispytest", "--opt-steps=1500", tasks=TASKS_GLOB, report="on")
     command = [sys.executable, "-u", "-m", "pytest", *args]
-    lines = []
+    lines, was_sent = [], False
     with subprocess.Popen(
         command, cwd=bench.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         for line in process.stdout:
             lines.append(line)
-            if "[ 50%]" in line:
+            if line.startswith(TASKS[1]) and line.endswith("left\n") and not was_sent:
                 process.send_signal(signal.SIGINT)
+                was_sent = True
     return process.returncode, "".join(lines)
 
 
