@@ -10,15 +10,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from optsuite._types import Batch
 from optsuite.data import ImageSpec
 from optsuite.modules import BatchNorm, ConvNet, LayerNorm
-from optsuite.tasks._task import Model, Task, accuracy, clip_loss, cross_entropy
-
-
-def _forward(model: Model, batch: Batch, _key: Tensor | None) -> Tensor:
-    logits: Tensor = model(batch["image"])
-    return logits
+from optsuite.tasks._task import Task, accuracy, clip_loss, cross_entropy, image_logits
 
 
 def _task(
@@ -40,7 +34,7 @@ def _task(
         build=lambda: ConvNet(
             images.shape[0], channels, images.num_classes, activation=activation, norm=norm
         ),
-        forward=_forward,
+        forward=image_logits,
         loss_fn=cross_entropy,
         normalize_fn=clip_loss(images.num_classes, nan_is_worst=False),
         metric_fns={"accuracy": accuracy},

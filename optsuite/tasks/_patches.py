@@ -11,21 +11,15 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from optsuite._types import Batch
 from optsuite.data import ImageSpec
 from optsuite.modules import MLPMixer, VisionTransformer
-from optsuite.tasks._task import Model, Task, accuracy, cross_entropy
+from optsuite.tasks._task import Task, accuracy, cross_entropy, image_logits
 
 _SPECS = {
     "ImageNet64": ImageSpec(dataset="imagenet64", size=64),
     "Food101_64": ImageSpec(dataset="food101", size=64),
     "Cifar100": ImageSpec(dataset="cifar100", size=32),
 }
-
-
-def _forward(model: Model, batch: Batch, _key: Tensor | None) -> Tensor:
-    logits: Tensor = model(batch["image"])
-    return logits
 
 
 def _clip_to_ten(num_classes: int) -> Callable[[Tensor], Tensor]:
@@ -47,7 +41,7 @@ def _task(
         dataset=spec,
         batch_size=batch_size,
         build=lambda: network(spec.size, spec.num_classes),
-        forward=_forward,
+        forward=image_logits,
         loss_fn=cross_entropy,
         normalize_fn=_clip_to_ten(spec.num_classes),
         metric_fns={"accuracy": accuracy},

@@ -7,17 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
-from optsuite._types import Batch
 from optsuite.data import ImageSpec
 from optsuite.modules import ResNet
-from optsuite.tasks._task import Model, Task, accuracy, cross_entropy, unchanged
-
-
-def _forward(model: Model, batch: Batch, _key: Tensor | None) -> Tensor:
-    logits: Tensor = model(batch["image"])
-    return logits
+from optsuite.tasks._task import Task, accuracy, cross_entropy, image_logits, unchanged
 
 
 def _task(
@@ -37,7 +29,7 @@ def _task(
         dataset=spec,
         batch_size=batch_size,
         build=lambda: ResNet(3, blocks, channels, spec.num_classes, initial_kernel=kernel, max_pool=max_pool),
-        forward=_forward,
+        forward=image_logits,
         loss_fn=cross_entropy,
         normalize_fn=unchanged,
         metric_fns={"accuracy": accuracy},

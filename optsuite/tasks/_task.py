@@ -199,6 +199,12 @@ def _storage_key(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
+def image_logits(model: Model, batch: Batch, _key: Tensor | None) -> Tensor:
+    """The outputs of a network of images that takes no key: (B, num_classes)."""
+    logits: Tensor = model(batch["image"])
+    return logits
+
+
 def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
     """Mean over the batch of softmax cross entropy.
 

@@ -1,7 +1,8 @@
 """Trains trials of one task, many as one program.
 
-The only place that calls `vmap` or `torch.compile`. A trial's curve is a function of (task, config, schedule,
-seed, data source, device kind): which trials ran beside it changes it by float rounding only.
+The only place that calls `torch.compile`, or `vmap` over trials. A trial's curve is a function of (task,
+config, schedule, seed, data source, device kind): which trials ran beside it changes it by float rounding
+only.
 """
 
 from __future__ import annotations
