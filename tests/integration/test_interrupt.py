@@ -20,8 +20,10 @@ _progress._PLAIN_SECONDS = 0
 @pytest.fixture
 def interrupted(bench):
     """Interrupt a run while its second cell trains, as its progress shows; its exit code and output."""
-    bench.pytester.makeconftest(EXTENSIONS + PROGRESS_AT_ONCE)
-    args = bench.args("-v", "-p", "no:hypothesispytest", "--opt-steps=1500", tasks=TASKS_GLOB, report="on")
+    # A plugin of this process alone: what conftest.py changes, runs in the test's own process would keep.
+    (bench.path / "progress_at_once.py").write_text(PROGRESS_AT_ONCE)
+    plugins = ["-p", "no:hypothesispytest", "-p", "progress_at_once"]
+    args = bench.args("-v", *plugins, "--opt-steps=1500", tasks=TASKS_GLOB, report="on")
     command = [sys.executable, "-u", "-m", "pytest", *args]
     lines, was_sent = [], False
     with subprocess.Popen(
