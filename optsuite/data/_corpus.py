@@ -83,7 +83,7 @@ def _articles(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
             start, lines = place + len(line), []
         elif line.startswith(b"</doc>"):
             yield start, b"".join(lines)
-            lines = []
+            start, lines = place + len(line), []
         else:
             lines.append(line)
     yield start, b"".join(lines)

@@ -57,7 +57,7 @@ def read_tokens(info: TextDataset, part: str, length: int) -> Array:
     folder = require_files(info)
     paths, errors = info.part_files(folder, part), text_errors()
     model, encode = _sentencepiece(info, folder) if info.num_pieces else (b"", encode_bytes)
-    files = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths]
+    files = [_state(path, folder, info) for path in paths]
     identity = repr((files, hashlib.sha256(model).hexdigest(), errors)).encode()
     digest = hashlib.blake2b(identity, digest_size=8).hexdigest()
     path = folder / f"optsuite_{info.vocab}_{length}" / f"{part}_{digest}.npy"
@@ -70,6 +70,13 @@ def read_tokens(info: TextDataset, part: str, length: int) -> Array:
         if tokens.dtype != _DTYPE or tokens.shape[1:] != (length,):
             raise ValueError(f"expected int16 (..., {length}), got {tokens.dtype} {tokens.shape}")
     return tokens
+
+
+def _state(path: Path, folder: Path, info: TextDataset) -> tuple[str, int, int]:
+    """Changes when the file does."""
+    with reading(path, info):
+        state = path.stat()
+    return path.relative_to(folder).as_posix(), state.st_size, state.st_mtime_ns
 
 
 def _tokenise(documents: Iterator[str], encode: Encode, length: int) -> Iterator[Array]:

@@ -216,6 +216,13 @@ def test_another_corpus_is_not_taken_for_the_old_one(data_folder):
     assert len(read_tokens(DATASETS[LM1B], "train", 9)) == 150
 
 
+def test_a_change_that_keeps_the_size_is_seen(data_folder):
+    write_lm1b(data_folder)
+    before = read_tokens(DATASETS[LM1B], "train", 9).tolist()
+    write_lm1b(data_folder, sentences=[sentence.swapcase() for sentence in SENTENCES])
+    assert read_tokens(DATASETS[LM1B], "train", 9).tolist() != before
+
+
 def test_another_model_is_not_taken_for_the_old_one(data_folder, model, few_pieces):
     write_lm1b(data_folder)
     path = data_folder / "lm1b" / "sentencepiece.model"
