@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,15 +17,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from optsuite.data._cache import cache_name, mapped
 from optsuite.data._formats import Arrays, read_npz_rows, reading
 from optsuite.data._resize import resize
 from optsuite.errors import DataError
 
 if TYPE_CHECKING:
     from optsuite._types import Array
-    from optsuite.data._kinds import DatasetInfo, ImageDataset
+    from optsuite.data._kinds import ImageDataset
 
-__all__ = ["read_food101", "read_imagenet", "replacing"]
+__all__ = ["read_food101", "read_imagenet"]
 
 _SLICE_BYTES = 1 << 26
 
@@ -55,13 +53,18 @@ def read_food101(info: ImageDataset, folder: Path, part: str, size: int, order: 
             for _ in pool.map(convert, range(len(images))):
                 pass
 
-    images = _converted(info, folder, part, (info.num_train, info.num_test), size, write)
+    sources = [_food101_list(folder, part)]  # a change of a photo alone is not worth 100,000 looks
+    images = _converted(info, folder, part, (len(order), 3, size, size), sources, write)
     return Arrays(images, labels[order])
+
+
+def _food101_list(folder: Path, part: str) -> Path:
+    return folder / "meta" / f"{part}.json"
 
 
 def _food101_index(info: ImageDataset, folder: Path, part: str) -> tuple[list[str], Array]:
     """Names of the photos, and their labels: int64 (M,)."""
-    path = folder / "meta" / f"{part}.json"
+    path = _food101_list(folder, part)
     with reading(path, info):
         by_class: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
         photos = [photo for group in by_class.values() for photo in group]
@@ -110,7 +113,7 @@ def read_imagenet(info: ImageDataset, folder: Path, part: str, size: int, order:
             f"the batches of {info.title} in {folder} hold {len(labels)} {part} labels, expected "
             f"{len(order)}: delete them and {info.how_to_get}"
         )
-    images = _converted(info, folder, part, (info.num_train, info.num_test), size, write)
+    images = _converted(info, folder, part, (len(order), 3, size, size), paths, write)
     return Arrays(images, labels[order])
 
 
@@ -124,51 +127,28 @@ def _converted(
     info: ImageDataset,
     folder: Path,
     part: str,
-    counts: tuple[int, int],
-    size: int,
+    shape: tuple[int, ...],
+    sources: list[Path],
     write: Callable[[Array], None],
 ) -> Array:
     """Map the converted images, after converting them if that has not been done.
 
+    Args:
+        info: The dataset's row.
+        folder: Of its files.
+        part: `train` or `test`.
+        shape: (M, 3, size, size).
+        sources: Files whose change converts them again.
+        write: Fills an array of that shape.
+
     Returns:
-        uint8 (M, 3, size, size), private to this process: writes would not reach the file.
+        uint8 of `shape`, mapped; it cannot be written to.
     """
-    path = folder / f"optsuite_{size}" / f"{part}.npy"
-    shape = (counts[0] if part == "train" else counts[1], 3, size, size)
-    if not path.exists():
-        with replacing(path, info, prod(shape)) as temporary:
-            images = np.lib.format.open_memmap(temporary, "w+", dtype=np.uint8, shape=shape)
-            write(images)
-            images.flush()
-    with reading(path, info):
-        mapped: Array = np.load(path, mmap_mode="c", allow_pickle=False)
-        if mapped.shape != shape or mapped.dtype != np.uint8:
-            raise ValueError(f"expected uint8 {shape}, got {mapped.dtype} {mapped.shape}")
-    return mapped
 
+    def make(path: Path) -> None:
+        images = np.lib.format.open_memmap(path, "w+", dtype=np.uint8, shape=shape)
+        write(images)
+        images.flush()
 
-@contextmanager
-def replacing(path: Path, info: DatasetInfo, num_bytes: int = 0) -> Iterator[Path]:
-    """A temporary file that takes `path`'s place once it is complete.
-
-    `num_bytes` have to be free before: those that will be written through a mapping.
-
-    Two runs that convert at the same time both succeed; the later one's file, which is the same,
-    stays.
-    """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(exist_ok=True)
-        temporary.touch()
-        free_bytes = shutil.disk_usage(path.parent).free
-        if free_bytes < num_bytes:  # a mapping that runs out of disk would kill the process
-            raise OSError(f"needs {num_bytes:,} bytes, {free_bytes:,} are free")
-        yield temporary
-        temporary.replace(path)
-    except OSError as cause:
-        raise DataError(
-            f"cannot write the converted copy of {info.title} to {path.parent} ({cause}): make "
-            "room there, or set OPTSUITE_DATA_DIR to a folder that can be written"
-        ) from cause
-    finally:
-        temporary.unlink(missing_ok=True)
+    path = folder / f"optsuite_{shape[-1]}" / cache_name(info, part, sources, shape)
+    return mapped(info, path, make, prod(shape))

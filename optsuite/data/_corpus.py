@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import os
 import warnings
@@ -17,6 +18,10 @@ __all__ = ["ERRORS_VARIABLE", "read_documents", "text_errors"]
 ERRORS_VARIABLE = "OPTSUITE_TEXT_ERRORS"
 """Environment variable: what to do with documents that are not UTF-8."""
 
+_OPENERS = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File}
+_MARK = b"<doc "
+_MAX_ARTICLE_BYTES = 1 << 26
+
 
 def text_errors() -> str:
     """`fail` or `skip`, from the environment."""
@@ -30,11 +35,11 @@ def read_documents(info: TextDataset, paths: list[Path], errors: str) -> Iterato
     """The documents of some files, without space at their ends; empty ones are left out.
 
     A document is a line (LM1B), a row of the column `text` of a Parquet file, what WikiExtractor puts
-    between `<doc ...>` and `</doc>`, or else the whole of a text file.
+    between `<doc ...>` and `</doc>` less the title, or else the whole of a text file.
 
     Args:
         info: Their dataset's row.
-        paths: The files, Parquet or text; text may be compressed by gzip.
+        paths: The files, Parquet or text; text may be compressed by gzip or bzip2.
         errors: What to do with a document that is not UTF-8: `fail` or `skip` it, with a warning.
 
     Raises:
@@ -46,7 +51,7 @@ def read_documents(info: TextDataset, paths: list[Path], errors: str) -> Iterato
         with reading(path, info):
             for place, raw in _parquet_rows(path) if is_parquet else _text_documents(info, path):
                 try:
-                    text = raw.decode("utf-8").strip()
+                    text = raw.decode("utf-8").removeprefix("\ufeff").strip()
                 except UnicodeDecodeError as cause:
                     if errors == "fail":
                         where = f"row {place}" if is_parquet else f"byte {place + cause.start}"
@@ -63,7 +68,7 @@ def read_documents(info: TextDataset, paths: list[Path], errors: str) -> Iterato
 
 
 def _text_documents(info: TextDataset, path: Path) -> Iterator[tuple[int, bytes]]:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with _OPENERS[path.suffix](path) if path.suffix in _OPENERS else path.open("rb") as file:
         yield from _lines(file) if info.has_line_documents else _articles(file)
 
 
@@ -77,16 +82,31 @@ def _lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 def _articles(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """What is between marks, or the whole file if it has none."""
-    start, lines = 0, list[bytes]()
+    start, lines, mark = 0, list[bytes](), b""
+    is_open = True  # a file without marks is one article
     for place, line in _lines(file):
-        if line.startswith(b"<doc "):
-            start, lines = place + len(line), []
-        elif line.startswith(b"</doc>"):
-            yield start, b"".join(lines)
-            start, lines = place + len(line), []
-        else:
+        if place == 0 and line.startswith(b'{"'):
+            raise ValueError("lines of JSON; run WikiExtractor without --json")
+        if line.startswith(_MARK):
+            start, lines, mark, is_open = place + len(line), [], line, True
+        elif mark and line.startswith(b"</doc>"):
+            yield _without_title(start, lines, mark)
+            is_open = False
+        elif is_open:
             lines.append(line)
-    yield start, b"".join(lines)
+            if place - start > _MAX_ARTICLE_BYTES:
+                raise ValueError("more text than an article has; a file is one, or has many between marks")
+    if mark and is_open:
+        raise ValueError(f"no end of the article at byte {start}")
+    if is_open:
+        yield start, b"".join(lines)
+
+
+def _without_title(start: int, lines: list[bytes], mark: bytes) -> tuple[int, bytes]:
+    """WikiExtractor repeats the title of its mark as the first line."""
+    if lines and mark.rstrip().endswith(b'title="' + lines[0].rstrip() + b'">'):
+        start, lines = start + len(lines[0]), lines[1:]
+    return start, b"".join(lines)
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, bytes]]:

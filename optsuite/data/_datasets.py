@@ -40,6 +40,10 @@ _LM1B = "1-billion-word-language-modeling-benchmark-r13output"
 _VOCABULARIES = {"bytes": 0, "32k": 32_000}  # and their pieces
 
 
+def _plain_or_gz(glob: str) -> tuple[str, str]:
+    return glob, f"{glob}.gz"
+
+
 def _lm1b(vocab: str) -> TextDataset:
     homepage = "http://www.statmt.org/lm-benchmark"
     return TextDataset(
@@ -51,12 +55,18 @@ def _lm1b(vocab: str) -> TextDataset:
         num_train=30_301_028,
         num_test=306_688,
         cuts=Cuts(train=(2, 100), inner_valid=(0, 1), outer_valid=(1, 2)),
-        train_files=(f"{_LM1B}/training-monolingual.tokenized.shuffled/news.en-*",),
-        test_files=(f"{_LM1B}/heldout-monolingual.tokenized.shuffled/news.en.heldout-*",),
+        train_files=_plain_or_gz(f"{_LM1B}/training-monolingual.tokenized.shuffled/news.en-?????-of-00100"),
+        test_files=_plain_or_gz(
+            f"{_LM1B}/heldout-monolingual.tokenized.shuffled/news.en.heldout-?????-of-00050"
+        ),
+        num_files=(99, 50),
         has_line_documents=True,
         advice=f"unpack {_LM1B}.tar.gz of {homepage} in {{}}",
         homepage=homepage,
     )
+
+
+_WIKIPEDIA = "20231101.en"  # English among the folders of one dump
 
 
 def _wikipedia(vocab: str) -> TextDataset:
@@ -70,8 +80,14 @@ def _wikipedia(vocab: str) -> TextDataset:
         num_train=6_210_110,
         num_test=0,
         cuts=Cuts(train=(3, 100), inner_valid=(0, 1), outer_valid=(1, 2), test=(2, 3)),
-        train_files=("**/*.parquet", "**/*.txt", "**/*.txt.gz", "**/wiki_*"),
-        advice=f"put the Parquet files of {homepage}, or what WikiExtractor writes, into {{}}",
+        train_files=(
+            f"{_WIKIPEDIA}/*.parquet",
+            "*.parquet",
+            "**/wiki_[0-9][0-9]",
+            "**/wiki_[0-9][0-9].bz2",
+            *_plain_or_gz("**/*.txt"),
+        ),
+        advice=f"put the folder {_WIKIPEDIA} of {homepage}, or what WikiExtractor writes, into {{}}",
         homepage=homepage,
     )
 

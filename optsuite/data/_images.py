@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from optsuite.data._cache import as_tensor
 from optsuite.data._converted import read_food101, read_imagenet
 from optsuite.data._datasets import cut
 from optsuite.data._device import to_device
@@ -94,7 +95,7 @@ def load_images(
 @lru_cache(maxsize=2)  # a dataset's training and test set, while its splits are cut
 def _read(info: ImageDataset, part: str, source: Source, size: int | None, settings: Hashable) -> Images:  # noqa: ARG001  # `settings` is part of the key
     arrays = generate(info, part) if source == "synthetic" else _read_real(info, part, size)
-    return Images(torch.from_numpy(arrays.images), torch.from_numpy(arrays.labels))
+    return Images(as_tensor(arrays.images), torch.from_numpy(arrays.labels))
 
 
 def _read_real(info: ImageDataset, part: str, size: int | None) -> Arrays:

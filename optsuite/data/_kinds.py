@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -152,8 +154,10 @@ class TextDataset(DatasetInfo):
         corpus: Its folder; datasets that differ in their vocabulary alone share it.
         vocab: `bytes`, whose byte b is token b + 3, or the name of a vocabulary of word pieces.
         num_pieces: Pieces that its SentencePiece model must have; 0 for bytes.
-        train_files: Globs of the files with the documents that splits are cut from.
-        test_files: Globs of those with the test documents; none if these are cut from the others.
+        train_files: Globs of the files with the documents that splits are cut from; the first that finds any
+            is taken, so that one copy of the corpus beside another is not read twice.
+        test_files: Likewise of those with the test documents; none if these are cut from the others.
+        num_files: Files of either part that must be there at least.
         has_line_documents: Whether each line is a document, or else what `read_documents` says.
         advice: What to do with what is at the homepage; `{}` is where to.
     """
@@ -163,6 +167,7 @@ class TextDataset(DatasetInfo):
     num_pieces: int
     train_files: tuple[str, ...]
     test_files: tuple[str, ...] = ()
+    num_files: tuple[int, int] = (1, 0)
     has_line_documents: bool = False
     advice: str
 
@@ -199,14 +204,23 @@ class TextDataset(DatasetInfo):
 
     def part_files(self, folder: Path, part: str) -> list[Path]:
         """The files in `folder` with the documents of `train` or `test`, in order of their names."""
-        globs = self.train_files if part == "train" else self.test_files
-        return sorted({path for glob in globs for path in folder.glob(glob)})
+        return sorted(self._found(folder, self.train_files if part == "train" else self.test_files))
 
     def first_missing(self, folder: Path) -> str | None:
         """Files of either part, or the SentencePiece model where no other is named."""
-        for globs in (self.train_files, self.test_files):
-            if globs and not any(True for glob in globs for _ in folder.glob(glob)):
-                return " or ".join(globs)
+        for globs, needed in zip((self.train_files, self.test_files), self.num_files, strict=True):
+            found = sum(1 for _ in itertools.islice(self._found(folder, globs), needed))
+            if found < needed:
+                wanted = " or ".join(globs)
+                return wanted if needed == 1 else f"{needed} files {wanted}, found {found}"
         if self.num_pieces and not os.environ.get(MODEL_VARIABLE) and not (folder / MODEL_FILE).exists():
             return MODEL_FILE
         return None
+
+    @staticmethod
+    def _found(folder: Path, globs: tuple[str, ...]) -> Iterator[Path]:
+        for glob in globs:
+            files = (path for path in folder.glob(glob) if path.is_file())
+            if first := next(files, None):
+                return itertools.chain([first], files)
+        return iter(())

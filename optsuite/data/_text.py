@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from optsuite.data._cache import as_tensor
 from optsuite.data._datasets import cut
 from optsuite.data._device import to_device
 from optsuite.data._kinds import TextDataset
@@ -58,7 +59,7 @@ def load_text(spec: TextSpec, split: str, source: Source, device: torch.device, 
     if start == stop:
         raise DataError(
             f"`{split}` of {info.title} is empty: it is cut from {len(tokens)} documents, and needs "
-            f"{'at least 100' if part == 'train' else 'one'}; add files or pass --opt-data synthetic"
+            f"{'about 100' if part == 'train' else 'one'}; add files or pass --opt-data synthetic"
         )
     return Text(to_device(tokens[start:stop], device), device)
 
@@ -66,4 +67,4 @@ def load_text(spec: TextSpec, split: str, source: Source, device: torch.device, 
 @lru_cache(maxsize=2)  # a dataset's training and test set, while its splits are cut
 def _read(info: TextDataset, part: str, length: int, source: Source, settings: Hashable) -> Tensor:  # noqa: ARG001  # `settings` is part of the key
     make = generate_tokens if source == "synthetic" else read_tokens
-    return torch.from_numpy(make(info, part, length))
+    return as_tensor(make(info, part, length))

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from optsuite import storage
-from optsuite.data._converted import replacing
+from optsuite.data._cache import cache_name, mapped
 from optsuite.data._corpus import read_documents, text_errors
-from optsuite.data._formats import reading
 from optsuite.data._kinds import FIRST_BYTE, MODEL_FILE, MODEL_VARIABLE, TextDataset
 from optsuite.data._location import require_files
 from optsuite.data._random import permutation
@@ -39,9 +38,8 @@ _CHARS_PER_TOKEN = 16  # T5's longest piece
 def read_tokens(info: TextDataset, part: str, length: int) -> Array:
     """The first tokens of each document of `train` (in shuffled order) or `test`.
 
-    They are written beside the corpus, in `optsuite_<vocab>_<length>`, to a file whose name holds a hash
-    of all that they depend on: the files' names and sizes, the SentencePiece model, and whether documents
-    are skipped.
+    They are written beside the corpus, in `optsuite_<vocab>_<length>`; another corpus, SentencePiece model or
+    choice about documents that are not UTF-8 makes another file.
 
     Documents are shuffled as those of the reference are when it stores them: articles are published in
     order of age, and the oldest are not like the others.
@@ -52,31 +50,20 @@ def read_tokens(info: TextDataset, part: str, length: int) -> Array:
         length: Tokens of each document.
 
     Returns:
-        int16 (M, length), padded with 0, private to this process: writes would not reach the file.
+        int16 (M, length), padded with 0, mapped; it cannot be written to.
     """
     folder = require_files(info)
     paths, errors = info.part_files(folder, part), text_errors()
-    model, encode = _sentencepiece(info, folder) if info.num_pieces else (b"", encode_bytes)
-    files = [_state(path, folder, info) for path in paths]
-    identity = repr((files, hashlib.sha256(model).hexdigest(), errors)).encode()
-    digest = hashlib.blake2b(identity, digest_size=8).hexdigest()
-    path = folder / f"optsuite_{info.vocab}_{length}" / f"{part}_{digest}.npy"
-    if not path.exists():
+    model = _model_url(folder) if info.num_pieces else ""
+
+    def make(path: Path) -> None:
+        encode = _sentencepiece(info, model) if model else encode_bytes
         rows = _tokenise(read_documents(info, paths, errors), encode, length)
-        with replacing(path, info) as temporary:
-            _write(rows, length, temporary, ("splits", info.folder) if part == "train" else None)
-    with reading(path, info):
-        tokens: Array = np.load(path, mmap_mode="c", allow_pickle=False)
-        if tokens.dtype != _DTYPE or tokens.shape[1:] != (length,):
-            raise ValueError(f"expected int16 (..., {length}), got {tokens.dtype} {tokens.shape}")
-    return tokens
+        _write(rows, length, path, ("splits", info.folder) if part == "train" else None)
 
-
-def _state(path: Path, folder: Path, info: TextDataset) -> tuple[str, int, int]:
-    """Changes when the file does."""
-    with reading(path, info):
-        state = path.stat()
-    return path.relative_to(folder).as_posix(), state.st_size, state.st_mtime_ns
+    vocabulary = _model_identity(info, model) if model else info.vocab
+    name = cache_name(info, part, paths, errors, vocabulary)
+    return mapped(info, folder / f"optsuite_{info.vocab}_{length}" / name, make)
 
 
 def _tokenise(documents: Iterator[str], encode: Encode, length: int) -> Iterator[Array]:
@@ -116,13 +103,34 @@ def encode_bytes(texts: Sequence[str], length: int) -> Iterator[Array]:
         yield raw.astype(_DTYPE) + _DTYPE.type(FIRST_BYTE)
 
 
-def _sentencepiece(info: TextDataset, folder: Path) -> tuple[bytes, Encode]:
-    """A SentencePiece model as it is stored, and its encoder.
+def _model_url(folder: Path) -> str:
+    return os.environ.get(MODEL_VARIABLE) or str(folder / MODEL_FILE)
+
+
+def _model_identity(info: TextDataset, url: str) -> str:
+    """A file's content; a URL is taken to serve the same for ever, so that kept tokens need no network."""
+    return url if "://" in url else hashlib.sha256(_read_model(info, url)).hexdigest()
+
+
+def _read_model(info: TextDataset, url: str) -> bytes:
+    try:
+        return storage.read_bytes(url)
+    except StorageError as cause:
+        raise _unreadable_model(info, url, cause) from cause
+
+
+def _unreadable_model(info: TextDataset, url: str, cause: Exception) -> DataError:
+    return DataError(
+        f"cannot read the SentencePiece model of {info.title} at {url} ({cause}): {info.how_to_get_model}"
+    )
+
+
+def _sentencepiece(info: TextDataset, url: str) -> Encode:
+    """The encoder of a SentencePiece model.
 
     Raises:
         DataError: It is not there, is of another kind or size, or its package is not installed.
     """
-    url = os.environ.get(MODEL_VARIABLE) or str(folder / MODEL_FILE)
     try:
         from sentencepiece import SentencePieceProcessor
     except ImportError as cause:
@@ -130,17 +138,15 @@ def _sentencepiece(info: TextDataset, folder: Path) -> tuple[bytes, Encode]:
             f"the vocabulary of {info.title} needs sentencepiece: run `pip install 'optsuite[text]'`"
         ) from cause
     try:
-        model = storage.read_bytes(url)
-        processor = SentencePieceProcessor(model_proto=model)
-    except (StorageError, RuntimeError) as cause:
-        raise DataError(
-            f"cannot read the SentencePiece model of {info.title} at {url} ({cause}): {info.how_to_get_model}"
-        ) from cause
-    needed, found = (info.num_pieces, 0), (processor.get_piece_size(), processor.pad_id())
+        processor = SentencePieceProcessor(model_proto=_read_model(info, url))
+    except RuntimeError as cause:
+        raise _unreadable_model(info, url, cause) from cause
+    needed = info.num_pieces, 0, 1, 2
+    found = processor.get_piece_size(), processor.pad_id(), processor.eos_id(), processor.unk_id()
     if found != needed:
         raise DataError(
-            f"the SentencePiece model at {url} needs {needed[0]} pieces and padding as number {needed[1]}, "
-            f"got {found[0]} and {found[1]}: {info.how_to_get_model}"
+            f"the SentencePiece model at {url} needs {needed[0]} pieces with padding, end and unknown as "
+            f"{needed[1:]}, got {found[0]} with {found[1:]}: {info.how_to_get_model}"
         )
 
     def encode(texts: Sequence[str], length: int) -> list[list[int]]:
@@ -151,7 +157,7 @@ def _sentencepiece(info: TextDataset, folder: Path) -> tuple[bytes, Encode]:
                 encoded[number] = processor.encode(texts[number])
         return encoded
 
-    return model, encode
+    return encode
 
 
 def _head(text: str, num_chars: int) -> str:

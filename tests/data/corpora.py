@@ -2,44 +2,48 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 from pathlib import Path
-
-from optsuite.data import DATASETS
 
 SENTENCES = [f"Sentence number {n} has {'one more word ' * (n % 5)}to tell , é and ." for n in range(200)]
 HELD_OUT = [f"Held out {n} ." for n in range(7)]
 
 
 def write_lm1b(folder: Path, sentences=SENTENCES, held_out=HELD_OUT):
-    """Two training files and one of the held-out files; returns the first training file."""
-    info = DATASETS["lm1b_bytes"]
-    middle = len(sentences) // 2
-    first = write_lines(folder, info.train_files[0], "00001-of-00100", sentences[:middle])
-    write_lines(folder, info.train_files[0], "00002-of-00100", sentences[middle:])
-    write_lines(folder, info.test_files[0], "00000-of-00050", held_out)
-    return first
+    """All files of the published archive, most of them with a few lines; returns the first training file."""
+    root = folder / "lm1b" / "1-billion-word-language-modeling-benchmark-r13output"
+    training = root / "training-monolingual.tokenized.shuffled"
+    names = [f"news.en-{number:05}-of-00100" for number in range(1, 100)]
+    write_lines(training, names, sentences)
+    names = [f"news.en.heldout-{number:05}-of-00050" for number in range(50)]
+    write_lines(root / "heldout-monolingual.tokenized.shuffled", names, held_out)
+    return training / "news.en-00001-of-00100"
 
 
-def write_lines(folder, pattern, number, lines):
-    path = folder / "lm1b" / pattern.replace("*", number)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
+def write_lines(folder, names, lines):
+    folder.mkdir(parents=True, exist_ok=True)
+    share = -(-len(lines) // len(names))
+    for number, name in enumerate(names):
+        own = lines[number * share : (number + 1) * share]
+        (folder / name).write_text("".join(f"{line}\n" for line in own), encoding="utf-8")
 
 
 def write_wikipedia(folder: Path, kind, texts=SENTENCES):
     """Articles as Parquet, as files of one article each, compressed, or as WikiExtractor writes them."""
     root = folder / "wikipedia_en"
-    (root / "AA").mkdir(parents=True)
+    (root / "AA").mkdir(parents=True, exist_ok=True)
     if kind == "parquet":
         import pandas as pd
 
         pd.DataFrame({"title": "T", "text": texts}).to_parquet(root / "train-00000-of-00001.parquet")
-    elif kind == "marks":
-        marked = "".join(f'<doc id="{n}" title="T">\n{text}\n\n</doc>\n' for n, text in enumerate(texts))
-        (root / "AA" / "wiki_00").write_text(marked, encoding="utf-8")
+    elif kind.startswith("wiki"):
+        marks = "\n".join(
+            f'<doc id="{n}" title="T">\nT\n\n{text}\n\n</doc>\n' for n, text in enumerate(texts)
+        )
+        path = root / "AA" / kind.replace("wiki", "wiki_00")
+        path.write_bytes(bz2.compress(marks.encode()) if path.suffix == ".bz2" else marks.encode())
     else:
         for number, text in enumerate(texts):
             raw = text.encode()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +14,6 @@ import torch
 
 from optsuite import data
 from optsuite.data import DATASETS, SPLITS, ImageDataset, ImageSpec, resolve_source
-from optsuite.data._converted import _converted
 from optsuite.data._datasets import cut
 from optsuite.data._formats import read_npz_rows
 from optsuite.errors import DataError
@@ -121,10 +120,42 @@ def test_imagenet_batches_are_converted_once(size, data_folder, shrink):
     shrink(name)
     folder = data_folder / name
     assert_holds(name, write_imagenet(folder, size))
-    assert sorted(path.name for path in (folder / f"optsuite_{size}").iterdir()) == [
-        "test.npy",
-        "train.npy",
-    ]
+    kept = sorted(path.name.partition("_")[0] for path in (folder / f"optsuite_{size}").glob("*.npy"))
+    assert kept == ["test", "train"]
+
+
+def test_images_follow_their_batches(data_folder, shrink, monkeypatch):
+    """Other batches are converted again, so that labels never meet the images of others."""
+    shrink("imagenet16")
+    folder = data_folder / "imagenet16"
+    write_imagenet(folder, 16)
+    before = load("imagenet16", "test").images.clone()
+    content = dict(np.load(folder / "val_data.npz"))
+    np.savez(folder / "val_data.npz", **content | {"data": content["data"][::-1]})
+    same_folder = data_folder / ".." / data_folder.name
+    monkeypatch.setenv("OPTSUITE_DATA_DIR", str(same_folder))  # as a new session, which has loaded nothing
+    assert torch.equal(load("imagenet16", "test").images, before.flip(0))
+
+
+@pytest.mark.parametrize(("key", "words"), [("data", "5 test images"), ("labels", "5 test labels")])
+def test_batches_that_lack_examples_are_refused(key, words, data_folder, shrink):
+    shrink("imagenet16")
+    folder = data_folder / "imagenet16"
+    write_imagenet(folder, 16)
+    content = dict(np.load(folder / "val_data.npz"))
+    np.savez(folder / "val_data.npz", **content | {key: content[key][:-1]})
+    with pytest.raises(DataError, match=f"hold {words}, expected 6: delete them and download"):
+        load("imagenet16", "test")
+
+
+def test_a_full_disk_is_said_before_anything_is_written(data_folder, shrink, monkeypatch):
+    shrink("imagenet16")
+    write_imagenet(data_folder / "imagenet16", 16)
+    usage = shutil.disk_usage(data_folder)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(DataError, match=r"needs 4,608 bytes, 1,000 are free.*make room there"):
+        load("imagenet16", "test")
+    assert not list(data_folder.rglob("test_*"))
 
 
 def test_food101_is_decoded_to_the_asked_size(data_folder, shrink):
@@ -140,23 +171,6 @@ def test_food101_is_decoded_to_the_asked_size(data_folder, shrink):
     assert load("food101", "test", size=8).images.shape == (NUM_TEST, 3, 8, 8)
 
 
-def test_conversion_is_safe_when_two_runs_do_it_at_once(data_folder, shrink):
-    info = shrink("imagenet16")
-    (data_folder / "imagenet16").mkdir()
-    expected = random_images(NUM_TEST, 3, 16, "twice")
-
-    def convert(_):
-        def write(images):
-            images[:] = expected
-
-        counts = (NUM_TRAIN, NUM_TEST)
-        return _converted(info, data_folder / "imagenet16", "test", counts, 16, write)
-
-    with ThreadPoolExecutor(4) as pool:
-        for images in pool.map(convert, range(8)):
-            np.testing.assert_array_equal(images, expected)
-
-
 def test_failed_conversion_leaves_nothing_behind(data_folder, shrink):
     shrink("imagenet16")
     write_imagenet(data_folder / "imagenet16", 16)
@@ -164,7 +178,7 @@ def test_failed_conversion_leaves_nothing_behind(data_folder, shrink):
     with pytest.raises(DataError, match=r"val_data\.npz"):
         load("imagenet16", "test")
     assert not list(data_folder.rglob("*.tmp"))
-    assert not list(data_folder.rglob("test.npy"))
+    assert not list(data_folder.rglob("test_*"))
 
 
 def test_npz_rows_are_read_in_slices(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from optsuite.data import (
     load,
     resolve_source,
 )
+from optsuite.data._corpus import read_documents
 from optsuite.data._datasets import cut
 from optsuite.data._text import Text
 from optsuite.data._tokens import crop_or_pad, encode_bytes, read_tokens
@@ -149,7 +151,7 @@ def test_gather_on_a_gpu_matches_the_cpu(data_folder):
         assert torch.equal(batch["target"].cpu(), expected["target"])
 
 
-@pytest.mark.parametrize("kind", ["parquet", "txt", "txt.gz", "marks"])
+@pytest.mark.parametrize("kind", ["parquet", "wiki", "wiki.bz2", "txt", "txt.gz"])
 def test_wikipedia_is_read_from_what_users_have(kind, data_folder):
     write_wikipedia(data_folder, kind)
     assert resolve_source(WIKIPEDIA) == "real"
@@ -166,7 +168,7 @@ def test_empty_documents_are_left_out(data_folder):
 def test_an_empty_split_asks_for_more_documents(data_folder):
     write_lm1b(data_folder, sentences=SENTENCES[:20], held_out=[""])
     for split, words in {
-        "inner_valid": "20 documents, and needs at least 100",
+        "inner_valid": "20 documents, and needs about 100",
         "test": "0 .* needs one",
     }.items():
         with pytest.raises(DataError, match=rf"`{split}` of LM1B \(bytes\) is empty: it is cut from {words}"):
@@ -189,12 +191,15 @@ def test_pieces_are_those_of_the_model(data_folder, model, few_pieces):
 def test_model_is_read_from_a_url(data_folder, model, few_pieces, monkeypatch):
     import fsspec
 
-    fsspec.filesystem("memory").pipe_file("/vocabulary.model", model)
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/vocabulary.model", model)
     write_lm1b(data_folder)
     assert resolve_source(PIECES, "auto") == "synthetic"
     monkeypatch.setenv("OPTSUITE_SENTENCEPIECE", "memory://vocabulary.model")
     assert resolve_source(PIECES, "auto") == "real"
     assert len(load_real("test", PIECES)) == len(HELD_OUT)
+    memory.rm("/vocabulary.model")
+    assert read_tokens(DATASETS[PIECES], "test", 121).shape == (len(HELD_OUT), 121)  # kept: fetched no more
 
 
 def test_tokens_are_kept_and_used_again(data_folder, monkeypatch):
@@ -259,6 +264,64 @@ def test_two_processes_that_tokenise_at_once_both_succeed(data_folder):
     assert not list(data_folder.rglob("*.tmp"))
 
 
+def test_only_one_of_many_runs_reads_the_corpus(data_folder, monkeypatch):
+    write_lm1b(data_folder, sentences=SENTENCES * 20)
+    reads = []
+
+    def counted(*args):
+        reads.append(args)
+        return read_documents(*args)
+
+    monkeypatch.setattr("optsuite.data._tokens.read_documents", counted)
+    with ThreadPoolExecutor(4) as pool:
+        for tokens in pool.map(lambda _: read_tokens(DATASETS[LM1B], "train", 9), range(8)):
+            assert tokens.shape == (len(SENTENCES) * 20, 9)
+    assert len(reads) == 1
+
+
+def test_a_killed_run_is_no_obstacle(data_folder):
+    write_lm1b(data_folder)
+    first = read_tokens(DATASETS[LM1B], "test", 9).tolist()
+    (path,) = caches(data_folder)
+    path.rename(f"{path}.tmp")
+    path.with_name(f"{path.name}.tmp").write_bytes(b"half")
+    assert read_tokens(DATASETS[LM1B], "test", 9).tolist() == first
+    assert not list(data_folder.rglob("*.tmp"))
+
+
+def test_more_documents_than_are_shuffled_at_a_time(data_folder, monkeypatch):
+    write_lm1b(data_folder)
+    whole = read_tokens(DATASETS[LM1B], "train", 9).tolist()
+    for path in caches(data_folder):
+        path.unlink()
+    monkeypatch.setattr("optsuite.data._tokens._ROWS", 7)
+    monkeypatch.setattr("optsuite.data._tokens._DOCUMENTS", 11)
+    assert read_tokens(DATASETS[LM1B], "train", 9).tolist() == whole
+
+
+def test_damaged_tokens_are_named_with_the_fix(data_folder):
+    write_lm1b(data_folder)
+    read_tokens(DATASETS[LM1B], "test", 9)
+    (path,) = caches(data_folder)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(DataError, match="delete it and run again") as caught:
+        read_tokens(DATASETS[LM1B], "test", 9)
+    assert str(path) in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_fix(data_folder):
+    write_lm1b(data_folder)
+    (data_folder / "lm1b" / "optsuite_bytes_9").write_text("in the way")
+    with pytest.raises(DataError, match=r"cannot write the converted copy of LM1B .* OPTSUITE_DATA_DIR"):
+        read_tokens(DATASETS[LM1B], "test", 9)
+
+
+def test_tokens_cannot_be_written_to(data_folder):
+    write_lm1b(data_folder)
+    with pytest.raises(ValueError, match="read-only"):
+        read_tokens(DATASETS[LM1B], "test", 9)[0] = 1
+
+
 def test_text_that_is_not_utf8_is_found(data_folder):
     path = write_lm1b(data_folder)
     start = path.stat().st_size
@@ -279,6 +342,9 @@ def test_text_that_is_not_utf8_is_skipped_on_demand(data_folder, monkeypatch):
     with pytest.warns(UserWarning, match=r"left out 1 documents of LM1B \(bytes\)"):
         found = texts("train") + texts("inner_valid") + texts("outer_valid")
     assert sorted(found) == sorted([*SENTENCES, "end ."])
+    monkeypatch.setenv("OPTSUITE_TEXT_ERRORS", "fail")
+    with pytest.raises(DataError, match="is not UTF-8"):  # what was kept leaves documents out
+        load_real("train")
 
 
 def test_another_word_for_text_errors_is_explained(data_folder, monkeypatch):
@@ -286,6 +352,73 @@ def test_another_word_for_text_errors_is_explained(data_folder, monkeypatch):
     monkeypatch.setenv("OPTSUITE_TEXT_ERRORS", "ignore")
     with pytest.raises(UnknownNameError, match="unknown value of OPTSUITE_TEXT_ERRORS `ignore`"):
         load_real("train")
+
+
+def test_articles_are_found_between_marks(data_folder):
+    """Titles, what is outside and the sign of byte order are no text; a bad byte's place is the file's."""
+    root = write_wikipedia(data_folder, "wiki")
+    marked = (
+        b'\xef\xbb\xbfoutside\n<doc id="1" url="u" title="Title">\nTitle\n\nBody\nTitle\n</doc>\nbetween\n'
+        b'<doc id="2" url="u" title="Other">\nNot the title\n</doc>\n'
+    )
+    (root / "AA" / "wiki_00").write_bytes(marked)
+    info = DATASETS[WIKIPEDIA]
+    assert list(read_documents(info, info.part_files(root, "train"), "fail")) == [
+        "Body\nTitle",
+        "Not the title",
+    ]
+    (root / "AA" / "wiki_00").write_bytes(marked + b'<doc id="3" title="T">\nT\n\ncaf\xe9\n</doc>\n')
+    place = len(marked) + len(b'<doc id="3" title="T">\nT\n\ncaf')
+    with pytest.raises(DataError, match=f"not UTF-8 at byte {place} "):
+        load_real("train", WIKIPEDIA)
+
+
+def test_the_sign_of_byte_order_is_no_text(data_folder):
+    root = write_wikipedia(data_folder, "txt", ["only"])
+    (root / "AA" / "0000.txt").write_bytes(b"\xef\xbb\xbfonly")
+    info = DATASETS[WIKIPEDIA]
+    assert list(read_documents(info, info.part_files(root, "train"), "fail")) == ["only"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"id": "1", "text": "a"}\n', "lines of JSON; run WikiExtractor without --json"),
+        (b'<doc id="1" title="T">\nT\n\nBody\n', "no end of the article at byte 23"),
+    ],
+)
+def test_what_holds_no_articles_is_refused(content, words, data_folder):
+    path = write_wikipedia(data_folder, "wiki") / "AA" / "wiki_00"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=words) as caught:
+        load_real("train", WIKIPEDIA)
+    assert str(path) in str(caught.value)
+
+
+def test_a_dump_in_one_piece_is_refused(data_folder, monkeypatch):
+    write_wikipedia(data_folder, "txt", ["word\n" * 300])
+    monkeypatch.setattr("optsuite.data._corpus._MAX_ARTICLE_BYTES", 1000)
+    with pytest.raises(DataError, match=r"0000\.txt .* more text than an article has"):
+        load_real("train", WIKIPEDIA)
+
+
+def test_a_corpus_in_two_forms_is_read_once(data_folder):
+    for kind in ("txt.gz", "txt", "wiki.bz2", "wiki", "parquet"):
+        root = write_wikipedia(data_folder, kind)
+        (root / "other.ff").mkdir(exist_ok=True)
+        (root / "other.ff" / "a.parquet").write_bytes(b"another language")
+        (root / "folder.parquet").mkdir(exist_ok=True)
+        files = DATASETS[WIKIPEDIA].part_files(root, "train")
+        assert len(files) == (1 if kind == "parquet" or "wiki" in kind else len(SENTENCES))
+        assert all(path.name.endswith(kind.removeprefix("wiki") or "wiki_00") for path in files)
+
+
+def test_a_part_of_the_corpus_is_not_taken_for_it(data_folder):
+    first = write_lm1b(data_folder)
+    first.unlink()
+    assert resolve_source(LM1B, "auto") == "synthetic"
+    with pytest.raises(DataError, match=r"looked for 99 files 1-billion-.*news\.en-.*, found 98\)"):
+        resolve_source(LM1B, "real")
 
 
 def test_parquet_that_is_not_utf8_is_found(data_folder):
@@ -378,7 +511,7 @@ def test_file_that_is_no_model_is_named(data_folder):
 def test_model_of_another_size_is_refused(data_folder, model):
     write_lm1b(data_folder)
     (data_folder / "lm1b" / "sentencepiece.model").write_bytes(model)
-    with pytest.raises(DataError, match=f"needs 32000 pieces and padding as number 0, got {NUM_PIECES} "):
+    with pytest.raises(DataError, match=f"needs 32000 pieces .* got {NUM_PIECES} with"):
         load_real("test", PIECES)
 
 
@@ -386,7 +519,7 @@ def test_model_without_padding_is_refused(data_folder, few_pieces):
     write_lm1b(data_folder)
     without = train_sentencepiece(NUM_PIECES, pad_id=-1, unk_id=0)
     (data_folder / "lm1b" / "sentencepiece.model").write_bytes(without)
-    with pytest.raises(DataError, match=f"got {NUM_PIECES} and -1"):
+    with pytest.raises(DataError, match=rf"\(0, 1, 2\), got {NUM_PIECES} with \(-1, 1, 0\)"):
         load_real("test", PIECES)
 
 
