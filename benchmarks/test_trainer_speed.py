@@ -21,6 +21,7 @@ from optsuite.trainer import resolve_device, run, width_limit
 from optsuite.trainer._grid import group_by_rule, split_into_grids
 from optsuite.trainer._loop import train_grid
 from optsuite.trainer._program import PureProgram
+from optsuite.trainer._reproducible import reproducible
 
 CELL = "ImageMLP_FashionMnist8_Relu32"
 TASKS = [
@@ -77,9 +78,8 @@ def test_steady_rate(name, report_line):
     measured = steady_rates(task, hparam_set, num_steps)
     shape = next(measured)
     pairs = [(next(measured), plain_rate(task, hparam_set.schedule, num_steps)) for _ in range(2)]
-    rate, plain = map(
-        max, zip(*pairs, strict=True)
-    )  # in turn and the better of two: these machines are noisy
+    # In turn and the better of two: these machines are noisy.
+    rate, plain = map(max, zip(*pairs, strict=True))
     report_line(
         f"{name:45s} {shape[0]} x {shape[1]}: {1e6 / rate:9.1f} us a trial-step, "
         f"plain loop {1e6 / plain:9.1f} us, ratio {rate / plain:.2f}"
@@ -125,7 +125,10 @@ def steady_rates(task, hparam_set, num_steps):
     yield grid.shape
     while True:
         told = []
-        train_grid(program, grid, SOURCE, lambda steps, told=told: told.append((time.perf_counter(), steps)))
+        with reproducible(device):
+            train_grid(
+                program, grid, SOURCE, lambda steps, told=told: told.append((time.perf_counter(), steps))
+            )
         steps = sum(steps for _, steps in told[1:])
         yield grid.num_trials * steps / (told[-1][0] - told[0][0])
 

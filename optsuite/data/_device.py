@@ -9,7 +9,7 @@ __all__ = ["to_device"]
 
 
 def to_device(store: Tensor, device: torch.device) -> Tensor:
-    """Move the examples of a split to the device: always, but to a GPU only up to a quarter of what is free there.
+    """Move the examples of a split to the device, but to a GPU only up to a quarter of what is free there.
 
     What is larger is memory-mapped and stays on the CPU; its batches are moved as they are gathered.
     """

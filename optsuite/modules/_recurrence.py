@@ -3,6 +3,7 @@
 What autograd records of a loop over time is slow under `vmap` and takes minutes to compile. Here a whole
 recurrence is one operator, with another for its gradient: they compile as they stand, and the gradient of the
 weights is one product over all steps at once. Both carry an axis of trials, N, which `vmap` lengthens.
+Second derivatives are refused.
 
 | letter | dimension |
 | --- | --- |
@@ -19,6 +20,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
+
+from optsuite.errors import UnsupportedError
 
 __all__ = ["gru", "lstm", "relu_rnn"]
 
@@ -169,6 +172,24 @@ def _differentiable(name: str, forward: _Op, backward: _Op, num_states: int, num
     forward_op = _operator(name, forward, fake_forward, 2 + num_states, 2)
     backward_op = _operator(f"{name}_grad", backward, fake_backward, 2 + num_states + num_outputs, 4)
 
+    class Gradient(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(*args: Tensor) -> tuple[Tensor, ...]:
+            return tuple(backward_op(*args))
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401 - torch's own class
+            pass
+
+        @staticmethod
+        def backward(*_: object) -> None:
+            raise UnsupportedError(
+                f"a second derivative through `{name}` was asked for, and there is only a first one: write "
+                "the cell as a loop over time"
+            )
+
     class Recurrence(torch.autograd.Function):
         generate_vmap_rule = True
 
@@ -183,7 +204,8 @@ def _differentiable(name: str, forward: _Op, backward: _Op, num_states: int, num
 
         @staticmethod
         def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, ...]:  # noqa: ANN401 - likewise
-            return tuple(backward_op(grad, *ctx.saved_tensors))
+            grads: tuple[Tensor, ...] = Gradient.apply(grad, *ctx.saved_tensors)
+            return grads
 
     def apply(*args: Tensor) -> tuple[Tensor, ...]:
         outputs: tuple[Tensor, ...] = Recurrence.apply(*args)
@@ -287,4 +309,5 @@ def relu_rnn(inputs: Tensor, weight: Tensor, hidden: Tensor) -> Tensor:
 
 
 def _of_one_trial(op: _Op, *args: Tensor) -> Tensor:
-    return op(*(arg[None] for arg in args))[0].squeeze(0)
+    dtype = args[0].dtype  # autocast gives products of its own, beside weights of another
+    return op(*(arg[None].to(dtype) for arg in args))[0].squeeze(0)

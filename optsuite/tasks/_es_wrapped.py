@@ -27,7 +27,8 @@ def antithetic_es(num_pairs: int, std: float) -> Callable[[LossFn], LossFn]:
         std: In units of the parameters.
 
     Returns:
-        What maps a loss to one of the same value, whose gradient is the estimate.
+        What maps a loss to one of the same value, whose gradient is the estimate. Where a loss at p + e or
+        p - e is not finite both are NaN: the next step could not be taken.
     """
 
     def with_estimate(loss: LossFn) -> LossFn:
@@ -35,8 +36,9 @@ def antithetic_es(num_pairs: int, std: float) -> Callable[[LossFn], LossFn]:
             bound = model if isinstance(model, Bound) else Bound(model, dict(model.named_parameters()))
             params = tree_map(torch.Tensor.detach, bound.params)
             key = draw_key(next(iter(params.values())).device) if key is None else key
+            own_key = fold_in(key, -1)  # dropout folds in the numbers from 0
             noise = {
-                name: std * normal(fold_in(key, number), (num_pairs, *param.shape))
+                name: std * normal(fold_in(own_key, number), (num_pairs, *param.shape))
                 for number, (name, param) in enumerate(params.items())
             }
 

@@ -18,6 +18,8 @@ from optsuite import data
 from optsuite._types import Array, Batch, Params
 from optsuite.modules import Conv2d, Embedding
 
+_LOOKUPS = (Embedding, nn.Embedding, nn.EmbeddingBag)  # an example meets few of their weights
+
 
 class Bound(NamedTuple):
     """A network at given parameters, to be called as the module itself."""
@@ -90,7 +92,7 @@ class Task:
     @cached_property
     def min_flops_per_step(self) -> int:
         """A bound of `flops_per_step` that takes no counting: each example meets each weight twice."""
-        layers = [layer for layer in self.meta_module().modules() if not isinstance(layer, Embedding)]
+        layers = [layer for layer in self.meta_module().modules() if not isinstance(layer, _LOOKUPS)]
         weights = [p for layer in layers for p in layer.parameters(recurse=False) if p.ndim > 1]
         return 4 * self.batch_size * sum(weight.numel() for weight in weights)
 

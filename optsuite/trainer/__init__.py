@@ -26,6 +26,7 @@ from optsuite.trainer._grid import Grid, Rule, group_by_rule, split_into_grids
 from optsuite.trainer._loop import Record, train_grid
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes, width_limit
 from optsuite.trainer._program import Program, PureProgram
+from optsuite.trainer._reproducible import reproducible
 
 __all__ = ["Outcome", "group_by_rule", "resolve_device", "run", "train", "train_many", "width_limit"]
 
@@ -200,10 +201,8 @@ def _run_grid(program: Program, grid: Grid, source: data.Source, tell: Tell) -> 
     is_cuda = program.device.type == "cuda"
     if is_cuda:
         torch.cuda.reset_peak_memory_stats(program.device)
-    # Without these, convolutions round to 10 bits and a rerun on a GPU may differ from the first run.
-    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     # Optimizer classes may draw from torch's generators.
-    with exact, torch.random.fork_rng(devices=[program.device] if is_cuda else []):
+    with reproducible(program.device), torch.random.fork_rng(devices=[program.device] if is_cuda else []):
         record = train_grid(program, grid, source, lambda steps: tell(steps * grid.num_trials))
     peak = torch.cuda.max_memory_allocated(program.device) if is_cuda else -1
     how = "compiled" if program.is_compiled else "eager"

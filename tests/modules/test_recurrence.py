@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.func import grad_and_value, vmap
+from torch.func import grad, grad_and_value, jacrev, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
+from optsuite.errors import UnsupportedError
 from optsuite.modules import GRU, IRNN, LSTM, VanillaRNN
 from optsuite.modules._recurrence import gru, lstm, relu_rnn
 
@@ -54,8 +55,13 @@ def arguments(gates, num_states, *leading, dtype=torch.float32):
 
 def grads_and_loss(fn, num_args):
     """Of a loss that weighs all outputs differently."""
-    weights = torch.linspace(-1, 1, T * B * H).view(T, B, H)
-    return grad_and_value(lambda *args: (fn(*args) * weights).sum(), argnums=tuple(range(num_args)))
+
+    def loss(*args):
+        outputs = fn(*args)
+        weights = torch.linspace(-1, 1, T * B * H, device=outputs.device).view(T, B, H)
+        return (outputs * weights).sum()
+
+    return grad_and_value(loss, argnums=tuple(range(num_args)))
 
 
 @every_cell
@@ -83,6 +89,39 @@ def test_vmap_over_seeds_and_configs_is_that_of_a_loop(op, loop, gates, num_stat
 
     ours = torch.compile(lifted(op), fullgraph=True) if compiled else lifted(op)
     torch.testing.assert_close(ours(*args), lifted(loop)(*args), rtol=1e-4, atol=1e-5)
+
+
+@every_cell
+def test_second_derivatives_are_refused(op, loop, gates, num_states):
+    """They would be zeros otherwise, and nobody would know."""
+    inputs, weight, *states = arguments(gates, num_states)
+
+    def loss(weight):
+        return op(inputs, weight, *states).sum()
+
+    with pytest.raises(UnsupportedError, match="write the cell as a loop over time"):
+        jacrev(grad(loss))(weight)
+    (first,) = torch.autograd.grad(loss(weight.requires_grad_()), weight, create_graph=True)
+    with pytest.raises(UnsupportedError, match="a second derivative"):
+        torch.autograd.grad(first.sum(), weight)
+
+
+@pytest.mark.parametrize("make", [LSTM, GRU, VanillaRNN])
+def test_layers_run_under_autocast(make):
+    core, inputs = with_random_parameters(make(6, H)), torch.randn(T, B, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = core(inputs)
+    torch.testing.assert_close(outputs.float(), core(inputs), rtol=0.1, atol=0.1)
+
+
+@every_cell
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_recurrence_on_a_gpu_is_that_on_the_cpu(op, loop, gates, num_states):
+    args = arguments(gates, num_states)
+    expected = grads_and_loss(op, len(args))(*args)
+    moved = grads_and_loss(op, len(args))(*(arg.cuda() for arg in args))
+    torch.testing.assert_close(moved, expected, check_device=False, rtol=1e-4, atol=1e-5)
 
 
 @every_cell

@@ -42,8 +42,9 @@ def test_gradient_is_the_antithetic_estimate():
     params = {name: param.detach() for name, param in task.module().named_parameters()}
     grads, _ = grads_and_loss(task, module, params, batch, key)
 
+    own_key = fold_in(key, -1)
     noise = {
-        name: 0.02 * normal(fold_in(key, number), (3, *param.shape))
+        name: 0.02 * normal(fold_in(own_key, number), (3, *param.shape))
         for number, (name, param) in enumerate(params.items())
     }
     for name in params:

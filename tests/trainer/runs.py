@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from torch import nn
+from torch.nn import functional
 
 from optsuite import trainer
-from optsuite.data import ImageSpec
+from optsuite.data import ImageSpec, TextSpec
 from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.modules import MLP, BatchNorm
 from optsuite.tasks import get_task
@@ -31,6 +33,19 @@ KINDS = {
     ),
 }
 """Tasks cut to what a test has time for."""
+
+# The logits of the next byte are a row of a table: a model of pairs.
+PAIRS = replace(
+    get_task("ImageMLP_FashionMnist8_Relu32"),
+    name="Pairs",
+    dataset=TextSpec(dataset="lm1b_bytes", length=16),
+    batch_size=8,
+    build=lambda: nn.Embedding(259, 259),
+    forward=lambda model, batch, key: model(batch["obs"]),
+    loss_fn=lambda logits, batch: functional.cross_entropy(logits.flatten(0, 1), batch["target"].flatten()),
+    metric_fns={},
+)
+"""A task of text."""
 
 SHORT = Schedule(60, eval_every=20, eval_batches=1, last_eval_batches=2)
 

@@ -8,7 +8,7 @@ import torch
 from optsuite.hparam_sets import Schedule
 from optsuite.trainer import _compile
 
-from .runs import adam, assert_close, assert_identical, train, trials_of
+from .runs import PAIRS, TINY, adam, assert_close, assert_identical, train, trials_of
 
 CPU = torch.device("cpu")
 
@@ -21,6 +21,15 @@ def compile_everything(monkeypatch):
     _compile.can_compile.cache_clear()
     yield
     _compile.can_compile.cache_clear()
+
+
+@pytest.fixture
+def two_threads():
+    """Sums that two threads add up in whatever order show only here."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -68,14 +77,16 @@ def test_the_compiler_is_not_tried_for_nothing(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("task", [TINY, PAIRS], ids=["images", "text"])
 @pytest.mark.parametrize("configs", [[adam(1e-3)], [adam(1e-3), adam(3e-3)]], ids=["one", "two"])
-def test_a_compiled_run_agrees_with_an_eager_one(configs, request):
-    trials = trials_of(configs, schedule=Schedule(60, eval_every=20))
-    eager = train(trials)
+def test_a_compiled_run_agrees_with_an_eager_one(configs, task, request):
+    trials = trials_of(configs, schedule=Schedule(60, eval_every=20), task=task)
+    eager = train(trials, task)
     request.getfixturevalue("compile_everything")
     if not _compile.can_compile("cpu"):
         pytest.skip("no C++ compiler here")
-    compiled, again = train(trials), train(trials)
+    compiled, again = train(trials, task), train(trials, task)
     for trial in trials:
         assert str(compiled[trial]["trained_as"]).endswith("compiled")
         assert_close(compiled[trial], eager[trial])

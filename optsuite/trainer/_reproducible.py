@@ -1,0 +1,35 @@
+"""Arithmetic that gives the same bits in every run on a machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+__all__ = ["reproducible"]
+
+
+@contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Sums in a fixed order, compiled ones too, and convolutions of full precision.
+
+    An operator of a user's that knows no fixed order warns.
+    """
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic: Any = torch.utils.deterministic  # whose attribute its types do not know
+    fills = deterministic.fill_uninitialized_memory
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it
+    try:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        deterministic.fill_uninitialized_memory = False  # costs time, and nothing reads what was not written
+        # Without TF32: it rounds to 10 bits.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        deterministic.fill_uninitialized_memory = fills
