@@ -1,0 +1,106 @@
+"""Which cells there are to choose from."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from optsuite.hparam_sets import HParamSet, get_family, get_hparam_set, list_families, list_hparam_sets
+from optsuite.sweep._cells import Cell
+from optsuite.sweep._cost import estimated_seconds, least_seconds
+from optsuite.tasks import get_task, list_tasks
+
+__all__ = ["PRESETS", "Matrix", "make_matrix"]
+
+PRESETS = ("auto", "quick", "full")
+
+_QUICK_STEPS, _QUICK_REPETITIONS = 200, 2
+_QUICK_SECONDS = 12.0
+
+# Sets of more settings do not join a matrix beside smaller ones.
+_MOST_CONFIGS = 15
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The cells to choose from."""
+
+    preset: str
+    cells: list[Cell]
+    device: torch.device
+    cell_seconds: float
+    """Cells that are estimated to train longer are left out."""
+
+    def leaves_out(self, cell: Cell) -> bool:
+        """Whether a cell takes too long for the preset."""
+        if math.isinf(self.cell_seconds):
+            return False
+        trials = cell.trials()
+        # Counting operations takes long for just those tasks that are too large anyway.
+        if least_seconds(cell.task, trials, self.device) > self.cell_seconds:
+            return True
+        return estimated_seconds(cell.task, trials, self.device) > self.cell_seconds
+
+
+def make_matrix(
+    *,
+    preset: str = "auto",
+    tasks: str | None = None,
+    sets: str | None = None,
+    num_steps: int | None = None,
+    repetitions: int | None = None,
+    device: torch.device,
+) -> Matrix:
+    """Cross tasks with sets.
+
+    Args:
+        preset: `full`: the published sets; `quick`: one short set a family, on the tasks that fit a time
+            budget; `auto`: full on CUDA, quick elsewhere.
+        tasks: Glob or name; None for all. A task given by name joins whatever it costs.
+        sets: Glob over the preset's sets, or the name of any set; None for all. Sets of more than 15 settings
+            join only if no smaller one matches.
+        num_steps: Replaces the steps of every set.
+        repetitions: Replaces the repetitions of every set.
+        device: Decides `auto` and the budget.
+
+    Raises:
+        UnknownNameError: A name, or a glob that matches nothing.
+    """
+    if preset == "auto":
+        preset = "full" if device.type == "cuda" else "quick"
+    task_names = _matching(tasks, list_tasks(), lambda name: get_task(name).name)
+    set_names = _matching(sets, _preset_sets(preset), lambda name: get_hparam_set(name).name)
+    hparam_sets = _resized(map(get_hparam_set, set_names), num_steps, repetitions)
+    hparam_sets = [s for s in hparam_sets if len(s.labels) <= _MOST_CONFIGS] or hparam_sets
+    cells = [Cell(task, hparam_set) for task in task_names for hparam_set in hparam_sets]
+    is_limited = preset == "quick" and tasks not in task_names
+    return Matrix(preset, cells, device, _QUICK_SECONDS if is_limited else math.inf)
+
+
+def _matching(pattern: str | None, names: Sequence[str], look_up: Callable[[str], str]) -> list[str]:
+    if pattern is None:
+        return list(names)
+    if matched := fnmatch.filter(names, pattern):
+        return matched
+    return [look_up(pattern)]  # raises with the nearest names if there is no such thing
+
+
+def _preset_sets(preset: str) -> list[str]:
+    if preset == "full":
+        return list_hparam_sets()
+    families = map(get_family, list_families())
+    return [family.set_name(_QUICK_STEPS, _QUICK_REPETITIONS) for family in families]
+
+
+def _resized(
+    hparam_sets: Iterable[HParamSet], num_steps: int | None, repetitions: int | None
+) -> list[HParamSet]:
+    names = {
+        get_family(s.family).set_name(num_steps or s.schedule.num_steps, repetitions or s.repetitions): None
+        for s in hparam_sets
+    }
+    return [get_hparam_set(name) for name in names]

@@ -1,0 +1,143 @@
+"""Training what a cell lacks, and recording it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from optsuite import archives, curves, data, storage, trainer
+from optsuite.curves import Curve
+from optsuite.errors import StorageError
+from optsuite.hparam_sets import Config, Trial
+from optsuite.sweep._cells import Cell, Store
+from optsuite.trainer import Outcome
+
+__all__ = ["RERUNS", "archive_cell", "missing_trials", "run_cell"]
+
+RERUNS = ("missing", "failed", "all")
+
+
+def missing_trials(
+    trials: Sequence[Trial],
+    store: Store,
+    source: data.Source,
+    rerun: str = "missing",
+    *,
+    set_aside: bool = True,
+) -> list[Trial]:
+    """The trials that are to be trained.
+
+    Args:
+        trials: Of one cell.
+        store: Where to look.
+        source: Kind of data.
+        rerun: `missing`: those without a file; `failed`: also those whose file cannot be read; `all`: all.
+        set_aside: Rename the files that `failed` finds.
+    """
+    if rerun == "all":
+        return list(trials)
+    folders = list(dict.fromkeys(map(store.folder, trials)))
+    if rerun == "failed" and not set_aside:
+        readable = _read_all(folders)
+        return [trial for trial in trials if trial.id(source) not in readable]
+    if rerun == "failed":
+        curves.read_folders(folders, threads=storage.THREADS, clear_bad_files=True)
+    recorded = set().union(*storage.thread_map(curves.recorded_trial_ids, folders))
+    return [trial for trial in trials if trial.id(source) not in recorded]
+
+
+def run_cell(
+    cell: Cell,
+    configs: Sequence[Config],
+    *,
+    roots: tuple[str | None, str | None],
+    mode: str | None = None,
+    rerun: str = "missing",
+    device: torch.device | str | None = None,
+    tell: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Iterator[Outcome]:
+    """Train what is missing of a cell, write each curve when it ends, and give every trial's outcome.
+
+    Args:
+        cell: The cell.
+        configs: Those of its configs to run.
+        roots: Of curves and archives, as for `Store.at`.
+        mode: Data: auto, real or synthetic; None reads `OPTSUITE_DATA`.
+        rerun: One of `RERUNS`.
+        device: Where to train; None takes CUDA if there is one.
+        tell: Called now and then with the trial-steps done and those to do in all.
+
+    Raises:
+        DataError: The data are missing or damaged.
+        StorageError: The store cannot be listed or written.
+    """
+    source = cell.source(mode)
+    store = Store.at(*roots, source)
+    trials = cell.trials(configs)
+    missing = missing_trials(trials, store, source, rerun)
+    total = sum(trial.schedule.num_steps + 1 for trial in missing)
+    done = 0
+
+    def count(steps: int) -> None:
+        nonlocal done
+        done += steps
+        tell(done, total)
+
+    to_train = set(missing)
+    yield from _recorded([trial for trial in trials if trial not in to_train], store, source)
+    for outcome in trainer.run(cell.task, missing, mode=source, device=device, tell=count):
+        yield _written(outcome, store)
+
+
+def _written(outcome: Outcome, store: Store) -> Outcome:
+    if isinstance(outcome.result, Curve):
+        try:
+            curves.write_curve(outcome.result, store.curves)
+        except StorageError as error:  # the next curve may still find its way
+            return Outcome(outcome.trial, error)
+    return outcome
+
+
+def _recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> Iterator[Outcome]:
+    folders = list(dict.fromkeys(map(store.folder, trials)))
+    by_id = _read_all(folders)
+    for trial in trials:
+        identity = trial.id(source)
+        found = by_id[identity] if identity in by_id else _unreadable(trial, identity, store)
+        yield Outcome(trial, found, is_new=False)
+
+
+def _unreadable(trial: Trial, identity: str, store: Store) -> StorageError:
+    files = storage.list_files(store.folder(trial), f"_{identity}.curves")
+    advice = "pass --opt-rerun failed to set it aside and train it again"
+    try:
+        storage.read_npz(files[-1])
+    except IndexError:
+        return StorageError(f"the curve in {store.folder(trial)} is gone: run again to train it")
+    except StorageError as error:
+        return storage.CorruptFileError(f"{error}; {advice}")
+    return storage.CorruptFileError(f"`{files[-1]}` is not the curve of its trial; {advice}")
+
+
+def _read_all(folders: Sequence[str]) -> dict[str, Curve]:
+    """Every readable curve, by trial id."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", curves.CorruptFileWarning)  # it is the outcome of its trial
+        read = curves.read_folders(folders, threads=storage.THREADS)
+    return {str(arrays.get("trial_id", "")): Curve(arrays) for files in read for arrays in files.values()}
+
+
+def archive_cell(cell: Cell, source: str, roots: tuple[str | None, str | None]) -> str | None:
+    """Archive a cell if all of it is recorded on that kind of data; its URL, or None."""
+    store = Store.at(*roots, source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", curves.CorruptFileWarning)  # it is the outcome of its trial
+        return archives.build_archive(
+            cell.task_name,
+            cell.hparam_set,
+            root=store.curves,
+            archives_root=store.archives,
+            trial_ids={trial.id(source) for trial in cell.trials()},
+        )
