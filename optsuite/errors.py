@@ -6,7 +6,8 @@ OptsuiteError
 ├── DataError          a dataset that is missing, truncated or not in its published format
 ├── StorageError       a file that cannot be written, read or understood
 ├── OutOfMemoryError   one trial alone needs more memory than the device has
-└── UnsupportedError   what learned_optimization has and optsuite has not
+├── RemoteError        what went wrong in another process, or with a cluster
+└── UnsupportedError   what cannot be done here, or what learned_optimization has and optsuite has not
 
 A trial that diverges is a result, not an error.
 """
@@ -21,6 +22,7 @@ __all__ = [
     "HparamError",
     "OptsuiteError",
     "OutOfMemoryError",
+    "RemoteError",
     "StorageError",
     "UnknownNameError",
     "UnsupportedError",
@@ -89,5 +91,9 @@ class OutOfMemoryError(OptsuiteError, MemoryError):
     """One trial alone needs more memory than the device has."""
 
 
+class RemoteError(OptsuiteError):
+    """What went wrong in another process, which it names, or with a cluster."""
+
+
 class UnsupportedError(OptsuiteError):
-    """Something that learned_optimization has and optsuite has not; says what is missing."""
+    """What cannot be done here, or what learned_optimization has and optsuite has not; says what."""

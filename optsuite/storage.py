@@ -41,6 +41,7 @@ __all__ = [
     "check_writable",
     "clean_root",
     "curve_dir",
+    "exists",
     "expand_globs",
     "is_glob",
     "join_url",
@@ -325,6 +326,18 @@ def set_aside(url: str) -> str:
             filesystem.cp_file(path, f"{path}.bad")
             filesystem.rm_file(path)
     return f"{url}.bad"
+
+
+def exists(url: str) -> bool:
+    """Whether there is such a file.
+
+    Raises:
+        StorageError: The storage does not say.
+    """
+    filesystem, path = _filesystem(url)
+    filesystem.invalidate_cache()
+    with _explained("look for", url):
+        return bool(filesystem.exists(path))
 
 
 def check_writable(root_url: str) -> None:

@@ -24,7 +24,8 @@ from optsuite.sweep import (
     make_matrix,
     missing_trials,
     plan,
-    run_cell,
+    prepare,
+    run_job,
     summarize,
 )
 from optsuite.tasks import get_task, list_tasks, register_task
@@ -33,6 +34,13 @@ TASK = "ImageMLP_FashionMnist8_Relu32"
 LARGE = "ImageMLP_Cifar10_16384x16384_Relu"
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")
+
+
+def run_cell(cell, configs, *, device=None, tell=lambda _done, _total: None, **options):
+    """Every outcome of a cell, those that were recorded first."""
+    job, outcomes = prepare(cell, configs, **options)
+    yield from outcomes
+    yield from run_job(job, device=device, tell=tell)
 
 
 def number_of(label):

@@ -199,6 +199,8 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Archive the cells that this session completed, and report."""
+    if _SESSION in session.config.stash:
+        _session(session.config).close()
     if _RECORDER in session.config.stash and (results := session.config.stash[_RECORDER].results):
         is_interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         _session(session.config).after_tests(results, is_interrupted=is_interrupted)

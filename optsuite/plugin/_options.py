@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from optsuite import data, sweep
+from optsuite.backends import BACKENDS
 
 __all__ = ["Options", "add", "read"]
 
@@ -26,6 +27,9 @@ class Options(NamedTuple):
     device: str | None
     rerun: str
     report: str
+    backend: str
+    workers: int | None
+    dask_address: str | None
     optimizers: tuple[str, ...]
     plan: bool
 
@@ -35,9 +39,15 @@ class Options(NamedTuple):
         return self.storage, self.archives
 
 
-_CHOICES = {"preset": sweep.PRESETS, "data": data.MODES, "rerun": sweep.RERUNS, "report": ("on", "off")}
+_CHOICES = {
+    "preset": sweep.PRESETS,
+    "data": data.MODES,
+    "rerun": sweep.RERUNS,
+    "report": ("on", "off"),
+    "backend": BACKENDS,
+}
 
-_DEFAULTS = {"preset": "auto", "rerun": "missing", "report": "on"}
+_DEFAULTS = {"preset": "auto", "rerun": "missing", "report": "on", "backend": "local"}
 
 _HELP = {
     "preset": "full: the published sets; quick: short sets on cheap tasks; auto: full on CUDA, else quick",
@@ -52,29 +62,35 @@ _HELP = {
     "device": "where to train, e.g. cpu or cuda:1 (default: cuda if there is one; with xdist one a worker)",
     "rerun": "missing: train what is not recorded; failed: also what cannot be read; all: everything",
     "report": "on: draw the plots and write the report after the session, in <storage>_reports; off",
+    "backend": "where cells train: local: here, one after the other; process: in processes beside this one, "
+    "each with a GPU or its share of the cores; dask: on the workers of a Dask cluster",
+    "workers": "processes, or workers of the cluster that dask starts (default: one a GPU, else one a core)",
+    "dask_address": "scheduler of a Dask cluster, e.g. tcp://host:8786 (default: starts a cluster here)",
 }
+
+_COUNTS = ("steps", "reps", "workers")
 
 _OPTIMIZER_HELP = (
     "add the learning-rate grid of a torch.optim.Optimizer: torch.optim:NAdam, path/to/my.py:Mine, "
     "'torch.optim:SGD(momentum=0.9)', or NAME=MODULE:CLASS; may be repeated"
 )
 
-_METAVARS = {"tasks": "GLOB", "sets": "GLOB", "storage": "URL", "archives": "URL"}
+_METAVARS = {"dask_address": "ADDRESS", "tasks": "GLOB", "sets": "GLOB", "storage": "URL", "archives": "URL"}
 
 
 def add(parser: pytest.Parser) -> None:
     """Declare every option."""
     group = parser.getgroup("optsuite", "optimizer benchmarks")
     for name, words in _HELP.items():
-        is_count = name in ("steps", "reps")
+        is_count = name in _COUNTS
         group.addoption(
-            f"--opt-{name}",
+            f"--opt-{name.replace('_', '-')}",
             choices=_CHOICES.get(name),
             type=_count if is_count else str,
             metavar="N" if is_count else _METAVARS.get(name),
             help=words,
         )
-        parser.addini(f"optsuite_{name}", f"default of --opt-{name}")
+        parser.addini(f"optsuite_{name}", f"default of --opt-{name.replace('_', '-')}")
     group.addoption("--opt-optimizer", action="append", metavar="MODULE:CLASS", help=_OPTIMIZER_HELP)
     parser.addini("optsuite_optimizer", "defaults of --opt-optimizer, separated by spaces", type="args")
     group.addoption("--opt-plan", action="store_true", help="print the plan and train nothing")
@@ -84,15 +100,21 @@ def read(config: pytest.Config) -> Options:
     """The options of this session: the command line's, else the ini file's, else the defaults.
 
     Raises:
-        pytest.UsageError: An ini value is not a valid one.
+        pytest.UsageError: An ini value is not a valid one, or two options exclude each other.
     """
     values = {name: _value(config, name) for name in _HELP}
+    if values["backend"] != "local" and _uses_xdist(config):
+        raise pytest.UsageError("-n and --opt-backend both spread cells over processes: choose one of them")
     optimizers = config.getoption("opt_optimizer") or config.getini("optsuite_optimizer")
     return Options(
         optimizers=tuple(optimizers),
         plan=config.getoption("opt_plan"),
         **values,  # type: ignore[arg-type]
     )
+
+
+def _uses_xdist(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput") or bool(config.getoption("numprocesses", None))
 
 
 def _value(config: pytest.Config, name: str) -> str | int | None:
@@ -106,7 +128,7 @@ def _value(config: pytest.Config, name: str) -> str | int | None:
     if choices and text not in choices:
         raise pytest.UsageError(f"optsuite_{name} must be one of {', '.join(choices)} (got {text!r})")
     try:
-        return _count(text) if name in ("steps", "reps") else text
+        return _count(text) if name in _COUNTS else text
     except argparse.ArgumentTypeError as error:
         raise pytest.UsageError(f"optsuite_{name}: {error}") from None
 

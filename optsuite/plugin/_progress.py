@@ -22,7 +22,7 @@ class Progress:
     def __init__(self, config: pytest.Config, name: str) -> None:
         self._reporter = config.pluginmanager.getplugin("terminalreporter")
         self._capture = config.pluginmanager.getplugin("capturemanager")
-        self._name = name
+        self.name = name
         self._is_rewriting = bool(self._reporter and self._reporter.isatty)
         self._began = self._told = time.monotonic()
         self._done = 0
@@ -39,7 +39,7 @@ class Progress:
             rate = done / (now - self._began)
             left = duration((total - done) / rate)
             self._write(
-                f"{self._name}: {done / total:4.0%}, {rate:,.0f} trial-steps/s, {left} left", end=False
+                f"{self.name}: {done / total:4.0%}, {rate:,.0f} trial-steps/s, {left} left", end=False
             )
 
     def __exit__(
@@ -53,7 +53,7 @@ class Progress:
             rate = f"{self._done / seconds:,.0f} trial-steps/s"
             word = "trained" if error is None else "stopped"
             self._write(
-                f"{self._name}: {word}, {self._done:,} trial-steps in {duration(seconds)}, {rate}", end=True
+                f"{self.name}: {word}, {self._done:,} trial-steps in {duration(seconds)}, {rate}", end=True
             )
 
     def _write(self, line: str, *, end: bool) -> None:

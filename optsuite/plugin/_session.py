@@ -7,14 +7,14 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 from _pytest.mark import ParameterSet
 
-from optsuite import sweep, trainer
+from optsuite import backends, sweep, trainer
 from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Config, HParamSet, Trial, register_lr_family
@@ -85,6 +85,7 @@ class Session:
         self.left_out: list[sweep.Cell] = []
         self.began = datetime.now(UTC).astimezone()
         self.built = _after.Built()
+        self._signed: list[tuple[backends.Site, sweep.Store]] = []
         self.device = trainer.resolve_device(self.options.device or _worker_device(config))
 
     @cached_property
@@ -188,6 +189,11 @@ class Session:
                 store.check_writable()
             except OptsuiteError as error:
                 raise pytest.UsageError(f"optsuite: {error}") from None
+        if self.options.backend != "local" and self.selected:
+            try:
+                self.curve_store.connect()
+            except OptsuiteError as error:
+                raise pytest.UsageError(f"optsuite: {error}") from None
         return None
 
     def source(self, cell: sweep.Cell) -> str:
@@ -203,6 +209,31 @@ class Session:
             setting.cell.source(self.options.data)
         except OptsuiteError as error:
             pytest.fail(str(error), pytrace=False)
+
+    def make_backend(self, tell: backends.Tell) -> backends.Backend:
+        """The back end that the options ask for.
+
+        Raises:
+            RemoteError: There is no such cluster, or it is not like this process.
+            StorageError: The store cannot be marked.
+            UnsupportedError: A package is missing.
+        """
+        options = self.options
+        if options.backend == "local":
+            return backends.LocalBackend(self.device, tell)
+        site = backends.Site.of_this_process(_conftests(self.config))
+        for store in self.stores(map(self.source, self.selected)):
+            site.sign(store)
+            self._signed.append((site, store))
+        if options.backend == "process":
+            return backends.ProcessBackend(options.workers, site, tell, device=options.device)
+        return backends.DaskBackend(options.dask_address, options.workers, site, device=options.device)
+
+    def close(self) -> None:
+        """Give up what still trains elsewhere, and leave no mark."""
+        self.curve_store.close()
+        for site, store in self._signed:
+            site.leave(store)
 
     def after_tests(self, results: Sequence[Result], *, is_interrupted: bool) -> None:
         """Make archives, normalizers and the report; nothing of it fails the session."""
@@ -229,8 +260,10 @@ class CurveStore:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._outcomes: dict[sweep.Cell, dict[Trial, Curve | Exception]] = {}
+        self._submitted: dict[str, sweep.Cell] = {}
         self._trained: set[Trial] = set()
         self._tracebacks: dict[Exception, TracebackType | None] = {}
+        self._progress: Progress | None = None
 
     def curves(self, setting: Setting) -> list[Curve]:
         """The curves of a setting's repetitions, by seed.
@@ -264,37 +297,81 @@ class CurveStore:
         )
         return result.properties()
 
-    def _outcomes_of(self, setting: Setting) -> dict[Trial, Curve | Exception]:
-        if setting.cell not in self._outcomes:
-            self._outcomes[setting.cell] = self._run(setting)
-        return self._outcomes[setting.cell]
+    def connect(self) -> None:
+        """Start the back end.
 
-    def _run(self, setting: Setting) -> dict[Trial, Curve | Exception]:
-        session, options, cell = self._session, self._session.options, setting.cell
-        configs = session.selected.get(cell, [setting.config])
-        outcomes: dict[Trial, Curve | Exception] = {}
-        with Progress(session.config, cell.name) as progress, warnings.catch_warnings():
+        Raises:
+            OptsuiteError: As `Session.make_backend`.
+        """
+        self._backend  # noqa: B018 - starts when it is first asked for
+
+    def close(self) -> None:
+        """Give up what still trains elsewhere."""
+        if "_backend" in vars(self):
+            self._backend.close()
+
+    @cached_property
+    def _backend(self) -> backends.Backend:
+        return self._session.make_backend(self._tell)
+
+    def _outcomes_of(self, setting: Setting) -> dict[Trial, Curve | Exception]:
+        cell = setting.cell
+        if cell not in self._outcomes or cell.name in self._submitted:
+            self._run(setting)
+        return self._outcomes[cell]
+
+    def _run(self, setting: Setting) -> None:
+        """Fill in the outcomes of a setting's cell."""
+        with Progress(self._session.config, setting.cell.name) as self._progress, warnings.catch_warnings():
             # What compilers and optimizers warn of is told at the end, and never costs a curve.
             warnings.simplefilter("default")
             try:
-                for outcome in sweep.run_cell(
-                    cell,
-                    configs,
-                    roots=options.roots,
-                    mode=options.data,
-                    rerun=options.rerun,
-                    device=session.device,
-                    tell=progress.tell,
-                ):
-                    outcomes[outcome.trial] = outcome.result
-                    if outcome.is_new and isinstance(outcome.result, Curve):
-                        self._trained.add(outcome.trial)
+                self._submit(setting.cell, [setting.config])
+                if self._backend.is_concurrent:
+                    for cell in self._session.selected:
+                        self._submit(cell, [])
+                if setting.cell.name in self._submitted:
+                    self._wait_for(setting.cell)
             except KeyboardInterrupt:
                 # Compiled code has frames without line numbers, which pytest fails to print.
                 raise KeyboardInterrupt from None
-            except Exception as error:  # noqa: BLE001 - it is the outcome of the trials that have none yet
-                return dict.fromkeys(cell.trials(configs), error) | outcomes
-        return outcomes
+
+    def _submit(self, cell: sweep.Cell, configs: list[Config]) -> None:
+        """Have a cell trained, unless that was done before."""
+        if cell in self._outcomes:
+            return
+        session, options = self._session, self._session.options
+        configs = session.selected.get(cell, configs)
+        try:
+            job, outcomes = sweep.prepare(
+                cell, configs, roots=options.roots, mode=options.data, rerun=options.rerun
+            )
+        except Exception as error:  # noqa: BLE001 - it is the outcome of all trials
+            self._outcomes[cell] = dict.fromkeys(cell.trials(configs), error)
+            return
+        self._outcomes[cell] = {outcome.trial: outcome.result for outcome in outcomes}
+        if job.trials:
+            self._submitted[job.name] = cell
+            self._backend.submit(job)
+
+    def _wait_for(self, awaited: sweep.Cell) -> None:
+        for job, outcomes in self._backend.as_completed():
+            cell = self._submitted.pop(job.name)
+            self._outcomes[cell] |= {outcome.trial: outcome.result for outcome in outcomes}
+            self._trained |= {o.trial for o in outcomes if o.is_new and isinstance(o.result, Curve)}
+            if cell == awaited:
+                return
+
+    def _tell(self, job: sweep.Job, done: int, total: int) -> None:
+        if self._progress is not None and job.name == self._progress.name:
+            self._progress.tell(done, total)
+
+
+def _conftests(config: pytest.Config) -> list[ModuleType]:
+    """Where users register what is theirs."""
+    plugins = config.pluginmanager.get_plugins()
+    modules = [plugin for plugin in plugins if isinstance(plugin, ModuleType)]
+    return [module for module in modules if module.__name__.rpartition(".")[2] == "conftest"]
 
 
 def _worker_device(config: pytest.Config) -> str | None:

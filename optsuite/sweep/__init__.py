@@ -7,13 +7,14 @@ from optsuite.sweep._cells import Cell, Store
 from optsuite.sweep._cost import estimated_seconds
 from optsuite.sweep._matrix import PRESETS, Matrix, make_matrix
 from optsuite.sweep._plan import Plan, plan
-from optsuite.sweep._run import RERUNS, archive_cell, missing_trials, run_cell
+from optsuite.sweep._run import RERUNS, Job, archive_cell, missing_trials, prepare, recorded, run_job
 from optsuite.sweep._summary import Summary, summarize
 
 __all__ = [
     "PRESETS",
     "RERUNS",
     "Cell",
+    "Job",
     "Matrix",
     "Plan",
     "Store",
@@ -23,6 +24,8 @@ __all__ = [
     "make_matrix",
     "missing_trials",
     "plan",
-    "run_cell",
+    "prepare",
+    "recorded",
+    "run_job",
     "summarize",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -68,6 +69,10 @@ class Store(NamedTuple):
     def reports(cls, curves_root: str | None) -> str:
         """Where reports and their figures lie, of results on any kind of data: `<curves root>_reports`."""
         return storage.clean_root(_beside(curves_root or storage.baseline_dir(), "reports"))
+
+    def absolute(self) -> Store:
+        """The same for a process in another folder."""
+        return Store(*(root if "://" in root else os.path.abspath(root) for root in self))  # noqa: PTH100 - may be a URL
 
     def check_writable(self) -> None:
         """Raise StorageError if either root cannot be written to."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -12,9 +13,10 @@ from optsuite.curves import Curve
 from optsuite.errors import StorageError
 from optsuite.hparam_sets import Config, Trial
 from optsuite.sweep._cells import Cell, Store
+from optsuite.tasks import get_task
 from optsuite.trainer import Outcome
 
-__all__ = ["RERUNS", "archive_cell", "missing_trials", "run_cell"]
+__all__ = ["RERUNS", "Job", "archive_cell", "missing_trials", "prepare", "recorded", "run_job"]
 
 RERUNS = ("missing", "failed", "all")
 
@@ -48,17 +50,28 @@ def missing_trials(
     return [trial for trial in trials if trial.id(source) not in recorded]
 
 
-def run_cell(
+@dataclass(frozen=True)
+class Job:
+    """Trials of one task that are to be trained and recorded; holds all that another process must know."""
+
+    name: str
+    task_name: str
+    trials: tuple[Trial, ...]
+    store: Store
+    source: data.Source
+    rerun: str = "missing"
+    """`missing` leaves out what was recorded since, so that the same job may run twice; `all` does not."""
+
+
+def prepare(
     cell: Cell,
     configs: Sequence[Config],
     *,
     roots: tuple[str | None, str | None],
     mode: str | None = None,
     rerun: str = "missing",
-    device: torch.device | str | None = None,
-    tell: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Iterator[Outcome]:
-    """Train what is missing of a cell, write each curve when it ends, and give every trial's outcome.
+) -> tuple[Job, list[Outcome]]:
+    """What is left to train of a cell, and the outcomes of the other trials.
 
     Args:
         cell: The cell.
@@ -66,18 +79,39 @@ def run_cell(
         roots: Of curves and archives, as for `Store.at`.
         mode: Data: auto, real or synthetic; None reads `OPTSUITE_DATA`.
         rerun: One of `RERUNS`.
-        device: Where to train; None takes CUDA if there is one.
-        tell: Called now and then with the trial-steps done and those to do in all.
 
     Raises:
-        DataError: The data are missing or damaged.
-        StorageError: The store cannot be listed or written.
+        DataError: The data are missing.
+        StorageError: The store cannot be listed.
     """
     source = cell.source(mode)
     store = Store.at(*roots, source)
     trials = cell.trials(configs)
     missing = missing_trials(trials, store, source, rerun)
-    total = sum(trial.schedule.num_steps + 1 for trial in missing)
+    to_train = set(missing)
+    outcomes = recorded([trial for trial in trials if trial not in to_train], store, source)
+    again = "all" if rerun == "all" else "missing"
+    return Job(cell.name, cell.task_name, tuple(missing), store.absolute(), source, again), outcomes
+
+
+def run_job(
+    job: Job,
+    *,
+    device: torch.device | str | None = None,
+    tell: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Iterator[Outcome]:
+    """Train a job's trials, write each curve when it ends, and give every outcome.
+
+    Args:
+        job: The job.
+        device: Where to train; None takes CUDA if there is one.
+        tell: Called now and then with the trial-steps done and those to do in all.
+
+    Raises:
+        DataError: The data are missing or damaged.
+        StorageError: The store cannot be listed.
+    """
+    total = sum(trial.schedule.num_steps + 1 for trial in job.trials)
     done = 0
 
     def count(steps: int) -> None:
@@ -85,10 +119,10 @@ def run_cell(
         done += steps
         tell(done, total)
 
-    to_train = set(missing)
-    yield from _recorded([trial for trial in trials if trial not in to_train], store, source)
-    for outcome in trainer.run(cell.task, missing, mode=source, device=device, tell=count):
-        yield _written(outcome, store)
+    for outcome in trainer.run(
+        get_task(job.task_name), job.trials, mode=job.source, device=device, tell=count
+    ):
+        yield _written(outcome, job.store)
 
 
 def _written(outcome: Outcome, store: Store) -> Outcome:
@@ -100,13 +134,20 @@ def _written(outcome: Outcome, store: Store) -> Outcome:
     return outcome
 
 
-def _recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> Iterator[Outcome]:
+def recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> list[Outcome]:
+    """Trials that were trained before, with their curves or with what is wrong about those."""
     folders = list(dict.fromkeys(map(store.folder, trials)))
     by_id = _read_all(folders)
-    for trial in trials:
-        identity = trial.id(source)
-        found = by_id[identity] if identity in by_id else _unreadable(trial, identity, store)
-        yield Outcome(trial, found, is_new=False)
+    return [
+        Outcome(
+            trial,
+            by_id[identity]
+            if (identity := trial.id(source)) in by_id
+            else _unreadable(trial, identity, store),
+            is_new=False,
+        )
+        for trial in trials
+    ]
 
 
 def _unreadable(trial: Trial, identity: str, store: Store) -> StorageError:

@@ -53,7 +53,7 @@ def test_the_cells_that_ended_are_recorded_archived_and_summarised(bench, interr
 
 # Frames of compiled code may have no line numbers.
 INTERRUPTED_THERE = """
-from optsuite import sweep
+from optsuite.backends import _backend
 
 
 def stop(*args, **kwargs):
@@ -61,7 +61,7 @@ def stop(*args, **kwargs):
 
 
 stop.__code__ = stop.__code__.replace(co_linetable=b"")
-sweep.run_cell = stop
+_backend.run_job = stop
 """
 
 

@@ -1,0 +1,19 @@
+"""Where jobs run: in this process, in processes beside it, or on the workers of a Dask cluster.
+
+A job trains in its worker and records to the store; what comes back is only which trials failed and why, and
+the curves are read from the store. So a job may run twice, and nothing but what was not yet recorded is lost
+with a worker.
+
+| name | where |
+| --- | --- |
+| `local` | in this process, when its outcomes are asked for |
+| `process` | in child processes of this one, each with its share of the cores or a GPU of its own |
+| `dask` | in a child process of each worker of a `dask.distributed` cluster |
+"""
+
+from optsuite.backends._backend import BACKENDS, Backend, LocalBackend, Tell
+from optsuite.backends._dask import DaskBackend
+from optsuite.backends._process import ProcessBackend
+from optsuite.backends._work import Site
+
+__all__ = ["BACKENDS", "Backend", "DaskBackend", "LocalBackend", "ProcessBackend", "Site", "Tell"]

@@ -1,0 +1,72 @@
+"""What the front asks of a back end, and the one that is no other process."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeAlias
+
+import torch
+
+from optsuite.sweep import Job, run_job
+from optsuite.trainer import Outcome
+
+__all__ = ["BACKENDS", "Backend", "LocalBackend", "Tell"]
+
+BACKENDS = ("local", "process", "dask")
+
+Tell: TypeAlias = Callable[[Job, int, int], None]
+"""Called now and then with a job and its trial-steps, those done and those to do in all."""
+
+
+class Backend(Protocol):
+    """Runs jobs; all of it is called from one thread."""
+
+    is_concurrent: bool
+    """Whether jobs run while nobody asks for outcomes, so that all should be submitted at once."""
+
+    def submit(self, job: Job) -> None:
+        """Take a job."""
+
+    def as_completed(self) -> Iterator[tuple[Job, list[Outcome]]]:
+        """Outcomes of the jobs that were submitted, as they end; an interrupt ends only the waiting."""
+
+    def close(self) -> None:
+        """Give up what has not ended, and everything that was started. What was recorded stays."""
+
+
+class LocalBackend:
+    """Runs jobs in this process, in the order of their submission, when their outcomes are asked for."""
+
+    is_concurrent = False
+
+    def __init__(self, device: torch.device | str | None, tell: Tell) -> None:
+        self._device, self._tell = device, tell
+        self._jobs: deque[Job] = deque()
+
+    def submit(self, job: Job) -> None:
+        """Take a job."""
+        self._jobs.append(job)
+
+    def as_completed(self) -> Iterator[tuple[Job, list[Outcome]]]:
+        """Run the jobs that were submitted."""
+        while self._jobs:
+            job = self._jobs.popleft()
+            yield job, self._run(job)
+
+    def _run(self, job: Job) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+
+        def tell(done: int, total: int) -> None:
+            self._tell(job, done, total)
+
+        try:
+            outcomes.extend(run_job(job, device=self._device, tell=tell))
+        except Exception as error:  # noqa: BLE001 - it is the outcome of the trials that have none yet
+            done = {outcome.trial for outcome in outcomes}
+            outcomes += [Outcome(trial, error) for trial in job.trials if trial not in done]
+        return outcomes
+
+    def close(self) -> None:
+        """Forget the jobs that have not run."""
+        self._jobs.clear()

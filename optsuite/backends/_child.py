@@ -1,0 +1,110 @@
+"""A child process that does one job after the other, so that a crash takes no more than its own job.
+
+It is started by its command line, and not by `multiprocessing`: workers of Dask may not have children of that
+kind. Jobs go to its standard input and reports come from its standard output, pickled.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import IO
+
+from optsuite.backends._work import Report, Work, do
+
+__all__ = ["Child"]
+
+
+class Child:
+    """Started when it is first needed, and again after a crash.
+
+    Args:
+        where: Its name, for errors.
+        environment: Variables that differ from this process's.
+    """
+
+    def __init__(self, where: str, environment: Mapping[str, str]) -> None:
+        self._where = where
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_closed = False
+
+    def do(self, work: Work, tell: Callable[[int, int], None]) -> Report:
+        """Have a job done; blocks. Its death is part of the report."""
+        if self._is_closed:
+            return Report(lost="it was cancelled")
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            pickle.dump(work, process.stdin)
+            process.stdin.flush()
+            while not isinstance(message := pickle.load(process.stdout), Report):  # noqa: S301 - our own child
+                tell(*message)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return Report(lost=f"{self._where} {_ending(process.wait())}")
+        return message
+
+    def close(self) -> None:
+        """End it, whatever it does."""
+        self._is_closed = True
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                _close(pipe)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", f"from {__name__} import main; main()", self._where],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, **self._environment},
+            )
+        return self._process
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    try:
+        if pipe is not None:
+            pipe.close()
+    except OSError:
+        pass  # what was still to be sent to a dead process
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    name = signal.Signals(-status).name
+    reason = ", often for lack of memory" if -status == signal.SIGKILL else ""
+    return f"was ended by {name}{reason}"
+
+
+def main() -> None:
+    """Serve until the other end is closed or dead, which ends a job too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, and ends this process
+    inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no report
+    works: queue.SimpleQueue[Work] = queue.SimpleQueue()
+
+    def listen() -> None:
+        while True:
+            try:
+                works.put(pickle.load(inbox))  # noqa: S301 - our own parent
+            except EOFError:
+                os._exit(0)
+
+    def send(message: object) -> None:
+        pickle.dump(message, outbox)
+        outbox.flush()
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        send(do(works.get(), sys.argv[1], lambda done, total: send((done, total))))

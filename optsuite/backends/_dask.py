@@ -1,0 +1,129 @@
+"""Jobs on the workers of a Dask cluster: https://distributed.dask.org."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from optsuite.backends._child import Child
+from optsuite.backends._work import Report, Site, Work, collect, versions
+from optsuite.errors import RemoteError, UnsupportedError
+from optsuite.sweep import Job
+from optsuite.trainer import Outcome
+
+__all__ = ["DaskBackend"]
+
+_CONNECT_SECONDS = 10
+
+
+class DaskBackend:
+    """Workers of a cluster, each of which trains in a child process.
+
+    A job whose worker is lost runs again on another; one that has lost several is given up.
+
+    Args:
+        address: Of the scheduler; None starts a cluster on this machine.
+        num_workers: Of that cluster; None takes one a core.
+        site: What workers need.
+        device: Where they train; None takes CUDA where there is one.
+
+    Raises:
+        RemoteError: There is no such scheduler, or a worker has other versions.
+        UnsupportedError: `distributed` is not installed.
+    """
+
+    is_concurrent = True
+
+    def __init__(
+        self,
+        address: str | None,
+        num_workers: int | None,
+        site: Site,
+        *,
+        device: str | None = None,
+    ) -> None:
+        try:
+            distributed: Any = importlib.import_module("distributed")  # typed in part only
+        except ImportError as cause:
+            raise UnsupportedError(
+                "the back end `dask` needs distributed: run `pip install 'optsuite[dask]'`"
+            ) from cause
+        self._site, self._device = site, device
+        self._cluster = None
+        if address is None:
+            count = num_workers or len(os.sched_getaffinity(0))
+            self._cluster = distributed.LocalCluster(
+                n_workers=count, threads_per_worker=1, dashboard_address=None
+            )
+        try:
+            self._client = distributed.Client(self._cluster or address, timeout=_CONNECT_SECONDS)
+        except (OSError, ValueError) as cause:  # a time-out is an OSError
+            raise RemoteError(
+                f"no Dask scheduler answers at {address} ({type(cause).__name__}: {cause}): start one with "
+                "`dask scheduler`, and workers with `dask worker ADDRESS`"
+            ) from cause
+        self._jobs: dict[Any, Job] = {}
+        self._ended = distributed.as_completed()
+        self._check_workers()
+
+    def _check_workers(self) -> None:
+        here = self._site.versions
+        try:
+            found = self._client.run(versions)
+        except Exception as cause:
+            self.close()
+            raise RemoteError(f"a Dask worker cannot import optsuite ({cause}): install it there") from cause
+        for worker, there in found.items():
+            if there != here:
+                self.close()
+                raise RemoteError(f"Dask worker {worker} has {there}, this process {here}: install the same")
+
+    def submit(self, job: Job) -> None:
+        """Run a job as soon as a worker is free."""
+        work = Work(job, self._site, self._device)
+        future = self._client.submit(_work, work, key=f"{job.name}-{self._site.mark}", pure=False)
+        self._jobs[future] = job
+        self._ended.add(future)
+
+    def as_completed(self) -> Iterator[tuple[Job, list[Outcome]]]:
+        """Outcomes of the jobs that were submitted, as they end."""
+        while self._jobs:
+            future = next(self._ended)
+            job = self._jobs.pop(future)
+            error = future.exception()
+            report = future.result() if error is None else Report(lost=_in_words(error))
+            yield job, collect(job, report)
+
+    def close(self) -> None:
+        """Take back what has not ended, end the children of all workers, and the cluster if it is ours."""
+        self._client.cancel(list(self._jobs), force=True)
+        self._client.run(_end_children, self._site.mark, on_error="ignore")
+        self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+
+def _in_words(error: BaseException) -> str:
+    return f"the cluster gave it up: {type(error).__name__}: {error}"
+
+
+_children: dict[tuple[str, int], Child] = {}
+"""In a worker: by session and thread."""
+
+
+def _work(work: Work) -> Report:
+    """What a worker does."""
+    from distributed import get_worker
+
+    where = f"Dask worker {get_worker().address}"
+    key = work.site.mark, threading.get_ident()
+    child = _children.setdefault(key, Child(where, {}))
+    return child.do(work, lambda _done, _total: None)
+
+
+def _end_children(mark: str) -> None:
+    for key in [key for key in _children if key[0] == mark]:
+        _children.pop(key).close()

@@ -1,0 +1,74 @@
+"""Jobs in child processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+import torch
+
+from optsuite.backends._backend import Tell
+from optsuite.backends._child import Child
+from optsuite.backends._work import Report, Site, Work, collect
+from optsuite.sweep import Job
+from optsuite.trainer import Outcome
+
+__all__ = ["ProcessBackend"]
+
+
+class ProcessBackend:
+    """Child processes, each with a device, and with its share of the cores.
+
+    Args:
+        num_workers: Processes; None takes one a device, but one a core of the CPU.
+        site: What they need.
+        tell: Told how far jobs are, from other threads.
+        device: Where all of them train; None gives each GPU to a process, or takes the CPU if there is none.
+    """
+
+    is_concurrent = True
+
+    def __init__(self, num_workers: int | None, site: Site, tell: Tell, device: str | None = None) -> None:
+        num_cores = len(os.sched_getaffinity(0))
+        gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        devices = [device] if device else gpus or ["cpu"]
+        count = num_workers or (num_cores if devices == ["cpu"] else len(devices))
+        self._site, self._tell = site, tell
+        threads = {"OMP_NUM_THREADS": str(max(1, num_cores // count))}
+        self._children = [Child(f"process {number}", threads) for number in range(count)]
+        self._devices = [devices[number % len(devices)] for number in range(count)]
+        self._idle: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for number in range(count):
+            self._idle.put(number)
+        self._pool = ThreadPoolExecutor(count)
+        self._jobs: dict[Future[Report], Job] = {}
+
+    def submit(self, job: Job) -> None:
+        """Run a job as soon as a process is free."""
+        self._jobs[self._pool.submit(self._run, job)] = job
+
+    def _run(self, job: Job) -> Report:
+        number = self._idle.get()
+        try:
+            work = Work(job, self._site, self._devices[number])
+            return self._children[number].do(work, lambda done, total: self._tell(job, done, total))
+        finally:
+            self._idle.put(number)
+
+    def as_completed(self) -> Iterator[tuple[Job, list[Outcome]]]:
+        """Outcomes of the jobs that were submitted, as they end."""
+        while self._jobs:
+            ended, _ = wait(self._jobs, return_when=FIRST_COMPLETED)
+            for future in ended:
+                job = self._jobs.pop(future)
+                yield job, collect(job, future.result())
+
+    def close(self) -> None:
+        """End every process."""
+        for future in self._jobs:
+            future.cancel()
+        for child in self._children:
+            child.close()
+        self._pool.shutdown()

@@ -1,0 +1,179 @@
+"""A job in another process: what that process must have, what it does, and what comes back."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+import uuid
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import NamedTuple
+
+from optsuite import storage
+from optsuite.curves import package_version
+from optsuite.errors import OptsuiteError, RemoteError
+from optsuite.sweep import Job, Store, missing_trials, recorded, run_job
+from optsuite.trainer import Outcome
+
+__all__ = ["Report", "Site", "Work", "collect", "do", "versions"]
+
+
+def versions() -> dict[str, str]:
+    """What must be the same everywhere."""
+    return {package: package_version(package) for package in ("optsuite", "torch")}
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a worker needs to do the same as the process that the jobs come from.
+
+    Attributes:
+        mark: Name of an empty file in the root of the curves, by which a worker knows that it sees the same.
+        sys_path: Where modules are found.
+        modules: Names and files of modules that register tasks, optimizers and hparam sets when imported.
+        versions: Of that process.
+    """
+
+    mark: str
+    sys_path: tuple[str, ...]
+    modules: tuple[tuple[str, str], ...]
+    versions: dict[str, str]
+
+    @classmethod
+    def of_this_process(cls, modules: Iterable[ModuleType] = ()) -> Site:
+        """This process.
+
+        Args:
+            modules: Those that register something.
+        """
+        files = tuple((module.__name__, str(module.__file__)) for module in modules)
+        return cls(f".optsuite_session_{uuid.uuid4().hex}", tuple(sys.path), files, versions())
+
+    def sign(self, store: Store) -> None:
+        """Leave the mark in a store.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        storage.write_bytes(storage.join_url(store.curves, self.mark), b"")
+
+    def is_signed(self, store: Store) -> bool:
+        """Whether a store has the mark."""
+        return storage.exists(storage.join_url(store.curves, self.mark))
+
+    def leave(self, store: Store) -> None:
+        """Take the mark away."""
+        storage.remove(storage.join_url(store.curves, self.mark), missing_ok=True)
+
+
+class Work(NamedTuple):
+    """A job as it travels."""
+
+    job: Job
+    site: Site
+    device: str | None
+
+
+class Report(NamedTuple):
+    """What comes back of it."""
+
+    new: frozenset[str] = frozenset()
+    """Identities of the trials that it trained."""
+    failures: dict[str, str] = {}  # noqa: RUF012 - a NamedTuple's default is never written to
+    """Why others were not trained, by identity."""
+    lost: str = ""
+    """Why the rest was not."""
+    warnings: tuple[str, ...] = ()
+
+
+def do(work: Work, where: str, tell: Callable[[int, int], None]) -> Report:
+    """Train and record what is still missing of a job.
+
+    Args:
+        work: The job.
+        where: This worker, for errors.
+        tell: As for `run_job`.
+    """
+    new, failures = set(), {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        lost = ""
+        try:
+            _settle(work, where)
+            job = work.job
+            trials = missing_trials(job.trials, job.store, job.source, job.rerun)
+            for outcome in run_job(replace(job, trials=tuple(trials)), device=work.device, tell=tell):
+                identity = outcome.trial.id(job.source)
+                if isinstance(outcome.result, Exception):
+                    failures[identity] = _in_words(outcome.result, where)
+                else:
+                    new.add(identity)
+        except Exception as error:  # noqa: BLE001 - it is told where the job came from
+            lost = _in_words(error, where)
+    told = dict.fromkeys(f"{warning.message} (on {where})" for warning in caught)
+    return Report(frozenset(new), failures, lost, tuple(told))
+
+
+def _in_words(error: Exception, where: str) -> str:
+    if isinstance(error, OptsuiteError):
+        return f"{error} (on {where})"
+    return f"on {where}:\n{''.join(traceback.format_exception(error)).rstrip()}"
+
+
+def _settle(work: Work, where: str) -> None:
+    """Make this process like the one that the job comes from, or say what is different."""
+    site, here = work.site, versions()
+    if differing := [f"{k} {v}, not {here[k]}" for k, v in site.versions.items() if here[k] != v]:
+        raise RemoteError(f"{where} needs {' and '.join(differing)}: install the same there")
+    sys.path.extend(path for path in site.sys_path if path not in sys.path)
+    for name, file in site.modules:
+        if name not in sys.modules:
+            _import(name, file)
+    store = work.job.store
+    if not site.is_signed(store):
+        raise RemoteError(
+            f"{where} does not see the store at {store.curves}: pass --opt-storage a folder or URL that all "
+            "workers share"
+        )
+
+
+def _import(name: str, file: str) -> None:
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        return
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 - if what it registers is needed, the job will say so
+        warnings.warn(f"{file} could not be imported: {type(error).__name__}: {error}", stacklevel=2)
+
+
+def collect(job: Job, report: Report) -> list[Outcome]:
+    """Outcomes of a job that ran elsewhere, with the curves from the store, or with why it cannot be read."""
+    try:
+        return _collect(job, report)
+    except OptsuiteError as error:
+        return [Outcome(trial, error) for trial in job.trials]
+
+
+def _collect(job: Job, report: Report) -> list[Outcome]:
+    for text in report.warnings:
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+    failed = {trial: why for trial in job.trials if (why := report.failures.get(trial.id(job.source)))}
+    missing = {
+        trial: report.lost or f"it was trained, but its curve is not in {job.store.curves}"
+        for trial in missing_trials(job.trials, job.store, job.source)
+        if trial not in failed
+    }
+    present = [trial for trial in job.trials if trial not in failed and trial not in missing]
+    return [
+        *(
+            outcome._replace(is_new=outcome.trial.id(job.source) in report.new)
+            for outcome in recorded(present, job.store, job.source)
+        ),
+        *(Outcome(trial, RemoteError(why)) for trial, why in {**failed, **missing}.items()),
+    ]
