@@ -86,7 +86,7 @@ def test_a_scheduler_that_is_not_there_is_told_at_once(bench):
 @pytest.mark.skipif(find_spec("xdist") is None, reason="no xdist")
 def test_two_ways_to_spread_cells_are_one_too_many(bench):
     result = run(bench, "process", "-n2")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.assert_outcomes(errors=1)
     assert "-n and --opt-backend both spread cells over processes: choose one of them" in text(result)
 
 
