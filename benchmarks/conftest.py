@@ -8,6 +8,7 @@ from optsuite.optimizers import OPTIMIZERS
 
 # `pytest benchmarks` is the matrix; `pytest benchmarks/test_step_time.py` measures.
 collect_ignore = [
+    "test_backend_speed.py",
     "test_optimizer_cost.py",
     "test_step_time.py",
     "test_table_speed.py",

@@ -8,6 +8,7 @@ same time.
 from __future__ import annotations
 
 import time
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from torch import nn
 from optsuite import Config, Schedule, Trial, get_hparam_set, get_task, train_many
 from optsuite.hparam_sets import LEARNING_RATES
 from optsuite.modules import GRU, LSTM, MLP, RNNLM
-from optsuite.trainer import resolve_device, run, width_limit
+from optsuite.trainer import _loop, resolve_device, run, width_limit
 from optsuite.trainer._grid import group_by_rule, split_into_grids
 from optsuite.trainer._loop import train_grid
 from optsuite.trainer._program import PureProgram
@@ -74,7 +75,8 @@ def test_whole_cell(report_line):
 def test_steady_rate(name, report_line):
     """One program of the cell AdamLR_10000_R5 once it is compiled, evaluations included."""
     task, hparam_set = get_task(name), get_hparam_set("AdamLR_10000_R5")
-    num_steps = 200 if task.flops_per_step < 1e9 else 50 if task.flops_per_step < 2e10 else 10
+    # About what a core does in 5 s, in whole rounds of an evaluation and the steps until the next.
+    num_steps = int(min(20, max(1, 2e10 // task.flops_per_step))) * hparam_set.schedule.eval_every
     measured = steady_rates(task, hparam_set, num_steps)
     shape = next(measured)
     pairs = [(next(measured), plain_rate(task, hparam_set.schedule, num_steps)) for _ in range(2)]
@@ -118,18 +120,19 @@ def seconds(task, optimizer, schedule):
 def steady_rates(task, hparam_set, num_steps):
     """The shape of the cell's first grid, then its trial-steps a second, once compiled, as often as asked."""
     device = resolve_device(None)
-    short = get_hparam_set(f"{hparam_set.family}_{num_steps + 49}_R{hparam_set.repetitions}")
+    block = min(_loop._BLOCK, num_steps)
+    short = get_hparam_set(f"{hparam_set.family}_{num_steps + block - 1}_R{hparam_set.repetitions}")
     ((rule, trials),) = group_by_rule(short.trials(task.name))
     grid = split_into_grids(trials, width_limit(task, device))[0]
     program = PureProgram(task, rule, grid.shape, device, compile=True)
     yield grid.shape
     while True:
         told = []
-        with reproducible(device):
+        with reproducible(device), patch.object(_loop, "_BLOCK", block):
             train_grid(
                 program, grid, SOURCE, lambda steps, told=told: told.append((time.perf_counter(), steps))
             )
-        steps = sum(steps for _, steps in told[1:])
+        steps = sum(steps for _, steps in told[1:])  # the first block pays for compilation and loading
         yield grid.num_trials * steps / (told[-1][0] - told[0][0])
 
 
@@ -156,7 +159,7 @@ def plain_rate(task, schedule, num_steps, optimizer_class=torch.optim.Adam):
         losses.append(plain_backward(task, net, next(train)))
         optimizer.step()
 
-    for step in range(20):
+    for step in range(schedule.eval_every):
         one_step(step)
     began = time.perf_counter()
     for step in range(num_steps):

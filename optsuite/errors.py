@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "DataError",
@@ -89,6 +90,10 @@ class StorageError(OptsuiteError):
 
 class OutOfMemoryError(OptsuiteError, MemoryError):
     """One trial alone needs more memory than the device has."""
+
+    def __reduce__(self) -> tuple[type[OutOfMemoryError], tuple[Any, ...]]:
+        # Importing distributed changes how exceptions are pickled, to a way that fails for memory errors.
+        return type(self), self.args
 
 
 class RemoteError(OptsuiteError):

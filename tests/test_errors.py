@@ -13,6 +13,7 @@ from optsuite.errors import (
     HparamError,
     OptsuiteError,
     OutOfMemoryError,
+    RemoteError,
     StorageError,
     UnknownNameError,
     UnsupportedError,
@@ -25,6 +26,7 @@ EXAMPLES = [
     StorageError("no disk"),
     OutOfMemoryError("no memory"),
     UnsupportedError("no such thing yet"),
+    RemoteError("no answer"),
 ]
 
 

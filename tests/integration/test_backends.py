@@ -125,7 +125,7 @@ def cluster(environment):
 
 @pytest.mark.slow
 def test_a_sweep_survives_a_worker_that_is_killed(cluster, tmp_path):
-    sweep_jobs = jobs(tmp_path, num_jobs=4, num_steps=500)
+    sweep_jobs = jobs(tmp_path, num_jobs=4, num_steps=300)
     backend = backends.DaskBackend(cluster.scheduler_address, None, site_for(sweep_jobs[0].store))
     for job in sweep_jobs:
         backend.submit(job)
