@@ -32,8 +32,14 @@ def required_hparams():
 
 @pytest.fixture
 def report_line(request):
-    """Print a line in the summary at the end of the session."""
-    return request.config.stash.setdefault(_LINES, []).append
+    """Print a line, with `-s` at once and always in the summary at the end of the session."""
+    lines = request.config.stash.setdefault(_LINES, [])
+
+    def report(line):
+        print(line, flush=True)
+        lines.append(line)
+
+    return report
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -11,14 +11,7 @@ from optsuite import get_hparam_set, sweep
 from optsuite.backends import LocalBackend, ProcessBackend, Site
 
 TASKS = ("ImageMLP_FashionMnist8_Relu32", "ImageMLP_Cifar10_8_Relu32")
-SETS = (
-    "SGDLR_200_R2",
-    "AdamLR_200_R2",
-    "RMSPropLR_200_R2",
-    "AdaBeliefLR_200_R2",
-    "YogiLR_200_R2",
-    "SM3LR_200_R2",
-)
+FAMILIES = ("SGD", "Adam", "RMSProp", "AdaBelief", "Yogi", "SM3")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from typing import IO
 
@@ -95,11 +96,14 @@ def main() -> None:
     works: queue.SimpleQueue[Work] = queue.SimpleQueue()
 
     def listen() -> None:
-        while True:
-            try:
+        try:
+            while True:
                 works.put(pickle.load(inbox))  # noqa: S301 - our own parent
-            except EOFError:
-                os._exit(0)
+        except EOFError:
+            os._exit(0)
+        except BaseException:  # noqa: BLE001 - nobody else would end this process
+            traceback.print_exc()
+            os._exit(1)
 
     def send(message: object) -> None:
         pickle.dump(message, outbox)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib
 import os
 import threading
@@ -10,7 +12,7 @@ from typing import Any
 
 from optsuite.backends._child import Child
 from optsuite.backends._work import Report, Site, Work, collect, versions
-from optsuite.errors import RemoteError, UnsupportedError
+from optsuite.errors import RemoteError, UnsupportedError, in_words
 from optsuite.sweep import Job
 from optsuite.trainer import Outcome
 
@@ -93,21 +95,20 @@ class DaskBackend:
         while self._jobs:
             future = next(self._ended)
             job = self._jobs.pop(future)
-            error = future.exception()
-            report = future.result() if error is None else Report(lost=_in_words(error))
+            try:
+                report = future.result()
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it is the outcome of the job
+                report = Report(lost=f"the cluster gave it up: {in_words(error)}")
             yield job, collect(job, report)
 
     def close(self) -> None:
         """Take back what has not ended, end the children of all workers, and the cluster if it is ours."""
-        self._client.cancel(list(self._jobs), force=True)
-        self._client.run(_end_children, self._site.mark, on_error="ignore")
+        with contextlib.suppress(OSError):  # a cluster that is gone needs no orders
+            self._client.cancel(list(self._jobs), force=True)
+            self._client.run(_end_children, self._site.mark, on_error="ignore")
         self._client.close()
         if self._cluster is not None:
             self._cluster.close()
-
-
-def _in_words(error: BaseException) -> str:
-    return f"the cluster gave it up: {type(error).__name__}: {error}"
 
 
 _children: dict[tuple[str, int], Child] = {}

@@ -130,7 +130,8 @@ def _settle(work: Work, where: str) -> None:
         raise RemoteError(f"{where} needs {' and '.join(differing)}: install the same there")
     sys.path.extend(path for path in site.sys_path if path not in sys.path)
     for name, file in site.modules:
-        if name not in sys.modules:
+        if file not in _imported:
+            _imported.add(file)
             _import(name, file)
     store = work.job.store
     if not site.is_signed(store):
@@ -138,6 +139,10 @@ def _settle(work: Work, where: str) -> None:
             f"{where} does not see the store at {store.curves}: pass --opt-storage a folder or URL that all "
             "workers share"
         )
+
+
+_imported: set[str] = set()
+"""Files; several may go by the name `conftest`."""
 
 
 def _import(name: str, file: str) -> None:

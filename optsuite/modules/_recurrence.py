@@ -31,17 +31,17 @@ _aten = torch.ops.aten
 
 
 def _lstm(inputs: Tensor, weight: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
-    """Hidden states (N, T, B, H), cells, and gates i, f, o, g (N, T, B, G)."""
+    """Hidden states (N, T, B, H), cells, their tanh, and gates i, f, o, g (N, T, B, G)."""
     gates, size = torch.empty_like(inputs), hidden.shape[-1]
-    hiddens, cells = _states(inputs, size), _states(inputs, size)
+    hiddens, cells, tanhs = (_states(inputs, size) for _ in range(3))
     for t in range(inputs.shape[1]):
         gate = torch.baddbmm(inputs[:, t], hidden, weight.mT, out=gates[:, t])
         gate[..., : 3 * size].sigmoid_()
         gate[..., 3 * size :].tanh_()
         i, f, o, g = gate.chunk(4, -1)
         cell = torch.mul(f, cell, out=cells[:, t]).addcmul_(i, g)
-        hidden = torch.tanh(cell, out=hiddens[:, t]).mul_(o)
-    return hiddens, cells, gates
+        hidden = torch.mul(torch.tanh(cell, out=tanhs[:, t]), o, out=hiddens[:, t])
+    return hiddens, cells, tanhs, gates
 
 
 def _lstm_grad(
@@ -51,24 +51,30 @@ def _lstm_grad(
     cell: Tensor,
     hiddens: Tensor,
     cells: Tensor,
+    tanhs: Tensor,
     gates: Tensor,
 ) -> tuple[Tensor, ...]:
-    grads, size = torch.empty_like(gates), hidden.shape[-1]
+    size = hidden.shape[-1]
+    i, f, o, g = gates.chunk(4, -1)
+    # What a gate changes of the cell (i, f, g) or of the hidden state (o), and what a cell changes of that:
+    # for all steps at once, since small operators cost more than their arithmetic.
+    grads, logistic = torch.empty_like(gates), gates[..., : 3 * size]
+    torch.mul(logistic, 1 - logistic, out=grads[..., : 3 * size])
+    grad_i, grad_f, grad_o, grad_g = grads.chunk(4, -1)
+    grad_i *= g
+    grad_f *= _shifted(cell, cells)
+    grad_o *= tanhs
+    torch.mul(i, 1 - g * g, out=grad_g)
+    through_tanh = o * (1 - tanhs * tanhs)
     grad_hidden, grad_cell = torch.zeros_like(hidden), torch.zeros_like(cell)
     for t in reversed(range(gates.shape[1])):
-        i, f, o, g = gates[:, t].chunk(4, -1)
-        grad = grads[:, t]
-        grad_i, grad_f, grad_o, grad_g = grad.chunk(4, -1)
         grad_hidden += grad_hiddens[:, t]
-        tanh = cells[:, t].tanh()
-        grad_cell += _aten.tanh_backward(grad_hidden * o, tanh)
-        torch.mul(grad_hidden, tanh, out=grad_o)
-        torch.mul(grad_cell, g, out=grad_i)
-        torch.mul(grad_cell, cells[:, t - 1] if t else cell, out=grad_f)
-        grad_g.copy_(_aten.tanh_backward(grad_cell * i, g))
-        grad[..., : 3 * size].copy_(_aten.sigmoid_backward(grad[..., : 3 * size], gates[:, t, :, : 3 * size]))
-        grad_cell *= f
-        torch.bmm(grad, weight, out=grad_hidden)
+        grad_cell.addcmul_(grad_hidden, through_tanh[:, t])
+        grad_o[:, t].mul_(grad_hidden)
+        for grad in (grad_i, grad_f, grad_g):
+            grad[:, t].mul_(grad_cell)
+        grad_cell *= f[:, t]
+        torch.bmm(grads[:, t], weight, out=grad_hidden)
     return grads, _weight_grad(grads, _shifted(hidden, hiddens)), grad_hidden, grad_cell
 
 
@@ -254,7 +260,7 @@ def _operator(name: str, kernel: _Op, fake: _ListOp, num_args: int, factor: int)
     return op
 
 
-_LSTM = _differentiable("lstm", _lstm, _lstm_grad, 2, 3)
+_LSTM = _differentiable("lstm", _lstm, _lstm_grad, 2, 4)
 _GRU = _differentiable("gru", _gru, _gru_grad, 1, 2)
 _RELU_RNN = _differentiable("relu_rnn", _relu_rnn, _relu_rnn_grad, 1, 1)
 
