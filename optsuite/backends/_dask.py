@@ -58,7 +58,7 @@ class DaskBackend:
         if address is None:
             count = num_workers or len(os.sched_getaffinity(0))
             self._cluster = distributed.LocalCluster(
-                n_workers=count, threads_per_worker=1, dashboard_address=None
+                n_workers=count, threads_per_worker=1, dashboard_address=":0"
             )
         try:
             self._client = distributed.Client(self._cluster or address, timeout=_CONNECT_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -119,11 +120,18 @@ def site_for(store):
 
 @pytest.fixture
 def cluster(environment):
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         yield cluster
+    gc.collect()  # what it leaves open is no other test's
+
+
+leaves_sockets = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 
 
 @pytest.mark.slow
+@leaves_sockets
 def test_a_sweep_survives_a_worker_that_is_killed(cluster, tmp_path):
     sweep_jobs = jobs(tmp_path, num_jobs=4, num_steps=300)
     backend = backends.DaskBackend(cluster.scheduler_address, None, site_for(sweep_jobs[0].store))
@@ -163,6 +171,7 @@ def test_a_worker_that_does_not_see_the_store_says_so(environment, tmp_path):
         )
 
 
+@leaves_sockets
 def test_a_worker_with_other_versions_says_so(cluster, tmp_path):
     (job,) = jobs(tmp_path, num_jobs=1, num_steps=1)
     other = replace(site_for(job.store), versions={"optsuite": "0.0.1", "torch": "1.0"})
