@@ -233,7 +233,10 @@ class Session:
         """Give up what still trains elsewhere, and leave no mark."""
         self.curve_store.close()
         for site, store in self._signed:
-            site.leave(store)
+            try:
+                site.leave(store)
+            except OptsuiteError as error:
+                self.built.warnings.append(f"a mark of this session stays: {error}")
 
     def after_tests(self, results: Sequence[Result], *, is_interrupted: bool) -> None:
         """Make archives, normalizers and the report; nothing of it fails the session."""
