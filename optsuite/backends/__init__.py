@@ -11,9 +11,18 @@ with a worker.
 | `dask` | in a child process of each worker of a `dask.distributed` cluster |
 """
 
-from optsuite.backends._backend import BACKENDS, Backend, LocalBackend, Tell
+from optsuite.backends._backend import BACKENDS, Backend, LocalBackend, Tell, num_cores
 from optsuite.backends._dask import DaskBackend
 from optsuite.backends._process import ProcessBackend
 from optsuite.backends._work import Site
 
-__all__ = ["BACKENDS", "Backend", "DaskBackend", "LocalBackend", "ProcessBackend", "Site", "Tell"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "DaskBackend",
+    "LocalBackend",
+    "ProcessBackend",
+    "Site",
+    "Tell",
+    "num_cores",
+]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol, TypeAlias
 
 import torch
@@ -11,12 +13,18 @@ import torch
 from optsuite.sweep import Job, run_job
 from optsuite.trainer import Outcome
 
-__all__ = ["BACKENDS", "Backend", "LocalBackend", "Tell"]
+__all__ = ["BACKENDS", "Backend", "LocalBackend", "Tell", "num_cores"]
 
 BACKENDS = ("local", "process", "dask")
 
 Tell: TypeAlias = Callable[[Job, int, int], None]
 """Called now and then with a job and its trial-steps, those done and those to do in all."""
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    # Not every system tells processes which cores are theirs.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Backend(Protocol):
@@ -56,12 +64,8 @@ class LocalBackend:
 
     def _run(self, job: Job) -> list[Outcome]:
         outcomes: list[Outcome] = []
-
-        def tell(done: int, total: int) -> None:
-            self._tell(job, done, total)
-
         try:
-            outcomes.extend(run_job(job, device=self._device, tell=tell))
+            outcomes.extend(run_job(job, device=self._device, tell=partial(self._tell, job)))
         except Exception as error:  # noqa: BLE001 - it is the outcome of the trials that have none yet
             done = {outcome.trial for outcome in outcomes}
             outcomes += [Outcome(trial, error) for trial in job.trials if trial not in done]

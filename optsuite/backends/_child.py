@@ -6,6 +6,7 @@ kind. Jobs go to its standard input and reports come from its standard output, p
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -15,7 +16,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from typing import IO
 
 from optsuite.backends._work import Report, Work, do
 
@@ -55,14 +55,21 @@ class Child:
     def close(self) -> None:
         """End it, whatever it does."""
         self._is_closed = True
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                _close(pipe)
+        self._end()
+
+    def _end(self) -> None:
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):  # what was still to be sent to a dead process
+                if pipe is not None:
+                    pipe.close()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
+            self._end()
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"from {__name__} import main; main()", self._where],
                 stdin=subprocess.PIPE,
@@ -70,14 +77,6 @@ class Child:
                 env={**os.environ, **self._environment},
             )
         return self._process
-
-
-def _close(pipe: IO[bytes] | None) -> None:
-    try:
-        if pipe is not None:
-            pipe.close()
-    except OSError:
-        pass  # what was still to be sent to a dead process
 
 
 def _ending(status: int) -> str:

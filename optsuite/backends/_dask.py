@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import os
 import threading
 from collections.abc import Iterator
 from typing import Any
 
+from optsuite.backends._backend import num_cores
 from optsuite.backends._child import Child
 from optsuite.backends._work import Report, Site, Work, collect, versions
 from optsuite.errors import RemoteError, UnsupportedError, in_words
@@ -56,9 +56,8 @@ class DaskBackend:
         self._site, self._device = site, device
         self._cluster = None
         if address is None:
-            count = num_workers or len(os.sched_getaffinity(0))
             self._cluster = distributed.LocalCluster(
-                n_workers=count, threads_per_worker=1, dashboard_address=":0"
+                n_workers=num_workers or num_cores(), threads_per_worker=1, dashboard_address=":0"
             )
         try:
             self._client = distributed.Client(self._cluster or address, timeout=_CONNECT_SECONDS)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import queue
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 
 import torch
 
-from optsuite.backends._backend import Tell
+from optsuite.backends._backend import Tell, num_cores
 from optsuite.backends._child import Child
 from optsuite.backends._work import Report, Site, Work, collect
 from optsuite.sweep import Job
@@ -31,12 +31,12 @@ class ProcessBackend:
     is_concurrent = True
 
     def __init__(self, num_workers: int | None, site: Site, tell: Tell, device: str | None = None) -> None:
-        num_cores = len(os.sched_getaffinity(0))
+        cores = num_cores()
         gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
         devices = [device] if device else gpus or ["cpu"]
-        count = num_workers or (num_cores if devices == ["cpu"] else len(devices))
+        count = num_workers or (cores if devices == ["cpu"] else len(devices))
         self._site, self._tell = site, tell
-        threads = {"OMP_NUM_THREADS": str(max(1, num_cores // count))}
+        threads = {"OMP_NUM_THREADS": str(max(1, cores // count))}
         self._children = [Child(f"process {number}", threads) for number in range(count)]
         self._devices = [devices[number % len(devices)] for number in range(count)]
         self._idle: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -53,7 +53,7 @@ class ProcessBackend:
         number = self._idle.get()
         try:
             work = Work(job, self._site, self._devices[number])
-            return self._children[number].do(work, lambda done, total: self._tell(job, done, total))
+            return self._children[number].do(work, partial(self._tell, job))
         finally:
             self._idle.put(number)
 

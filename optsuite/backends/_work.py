@@ -168,17 +168,18 @@ def collect(job: Job, report: Report) -> list[Outcome]:
 def _collect(job: Job, report: Report) -> list[Outcome]:
     for text in report.warnings:
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-    failed = {trial: why for trial in job.trials if (why := report.failures.get(trial.id(job.source)))}
-    missing = {
-        trial: report.lost or f"it was trained, but its curve is not in {job.store.curves}"
-        for trial in missing_trials(job.trials, job.store, job.source)
-        if trial not in failed
-    }
-    present = [trial for trial in job.trials if trial not in failed and trial not in missing]
+    identities = {trial: trial.id(job.source) for trial in job.trials}
+    errors = {trial: report.failures[i] for trial, i in identities.items() if i in report.failures}
+    unrecorded = missing_trials(job.trials, job.store, job.source)
+    if job.rerun == "all":  # a curve of before is no outcome
+        unrecorded += [trial for trial, identity in identities.items() if identity not in report.new]
+    for trial in unrecorded:
+        errors.setdefault(trial, report.lost or f"it was trained, but its curve is not in {job.store.curves}")
+    present = [trial for trial in job.trials if trial not in errors]
     return [
         *(
-            outcome._replace(is_new=outcome.trial.id(job.source) in report.new)
+            outcome._replace(is_new=identities[outcome.trial] in report.new)
             for outcome in recorded(present, job.store, job.source)
         ),
-        *(Outcome(trial, RemoteError(why)) for trial, why in {**failed, **missing}.items()),
+        *(Outcome(trial, RemoteError(why)) for trial, why in errors.items()),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -386,5 +385,5 @@ def _worker_device(config: pytest.Config) -> str | None:
     if torch.cuda.is_available():
         return f"cuda:{number % torch.cuda.device_count()}"
     # Workers that each start a thread a core would spend their time waiting for one another.
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+    torch.set_num_threads(max(1, backends.num_cores() // count))
     return "cpu"

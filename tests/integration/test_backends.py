@@ -198,6 +198,16 @@ def test_a_job_that_ran_before_trains_nothing(environment, tmp_path):
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.curves")}
 
 
+def test_a_curve_of_before_is_no_outcome_of_a_rerun(environment, tmp_path):
+    (job,) = jobs(tmp_path, num_jobs=1, num_steps=1)
+    list(sweep.run_job(job, device="cpu"))
+    backend = backends.ProcessBackend(1, backends.Site.of_this_process(), lambda *_: None)
+    errors = outcomes_of(backend, replace(job, rerun="all"))
+    backend.close()
+    assert [type(error) for error in errors] == [RemoteError, RemoteError]
+    assert len(list(tmp_path.rglob("*.curves"))) == 2
+
+
 def test_closing_ends_what_trains(environment, tmp_path):
     job, *_ = jobs(tmp_path, num_jobs=1, num_steps=1500)
     began = threading.Event()
