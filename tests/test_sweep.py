@@ -9,15 +9,26 @@ import fsspec
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from optsuite import hparam_sets, storage, tasks
 from optsuite.archives import load_archive
 from optsuite.curves import Curve, load_baseline_results_from_dir, write_curve
 from optsuite.data import DATASETS
 from optsuite.errors import DataError, StorageError, UnknownNameError
-from optsuite.hparam_sets import Config, Family, get_hparam_set, list_hparam_sets, register_family
+from optsuite.hparam_sets import (
+    Config,
+    Family,
+    Schedule,
+    Trial,
+    get_hparam_set,
+    list_hparam_sets,
+    register_family,
+)
 from optsuite.sweep import (
     Cell,
+    Job,
     Store,
     archive_cell,
     estimated_seconds,
@@ -26,6 +37,7 @@ from optsuite.sweep import (
     plan,
     prepare,
     run_job,
+    split,
     summarize,
 )
 from optsuite.tasks import get_task, list_tasks, register_task
@@ -357,6 +369,20 @@ def test_a_task_whose_cost_cannot_be_counted_can_be_planned(roots):
 
 
 # Running.
+
+
+@given(num_configs=st.integers(1, 9), num_seeds=st.integers(1, 4), num_parts=st.integers(1, 8))
+def test_parts_hold_each_trial_once_and_as_many_as_the_others(num_configs, num_seeds, num_parts):
+    configs = [Config(f"SGD_lr{n}", "SGD", {"lr": float(n)}) for n in range(num_configs)]
+    trials = tuple(Trial(TASK, c, Schedule(3), seed) for c in configs for seed in range(num_seeds))
+    job = Job("a", TASK, trials, Store("curves", "archives"), "synthetic")
+    parts = split(job, num_parts)
+    assert tuple(trial for part in parts for trial in part.trials) == trials
+    assert [part.part for part in parts] == list(range(len(parts)))
+    assert len(parts) == min(num_parts, num_configs if num_configs > 1 else num_seeds)
+    numbers_of_configs = [len({trial.config for trial in part.trials}) for part in parts]
+    assert max(numbers_of_configs) - min(numbers_of_configs) <= 1
+    assert sum(part.num_steps for part in parts) == job.num_steps == 4 * len(trials)
 
 
 def test_each_trial_has_one_outcome_and_one_file(cell, roots, store):

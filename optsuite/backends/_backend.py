@@ -32,6 +32,8 @@ class Backend(Protocol):
 
     is_concurrent: bool
     """Whether jobs run while nobody asks for outcomes, so that all should be submitted at once."""
+    num_workers: int
+    """How many jobs run at once."""
 
     def submit(self, job: Job) -> None:
         """Take a job."""
@@ -47,6 +49,7 @@ class LocalBackend:
     """Runs jobs in this process, in the order of their submission, when their outcomes are asked for."""
 
     is_concurrent = False
+    num_workers = 1
 
     def __init__(self, device: torch.device | str | None, tell: Tell) -> None:
         self._device, self._tell = device, tell

@@ -69,6 +69,7 @@ class DaskBackend:
         self._jobs: dict[Any, Job] = {}
         self._ended = distributed.as_completed()
         self._check_workers()
+        self.num_workers = max(1, sum(self._client.nthreads().values()))
 
     def _check_workers(self) -> None:
         here = self._site.versions
@@ -85,7 +86,7 @@ class DaskBackend:
     def submit(self, job: Job) -> None:
         """Run a job as soon as a worker is free."""
         work = Work(job, self._site, self._device)
-        future = self._client.submit(_work, work, key=f"{job.name}-{self._site.mark}", pure=False)
+        future = self._client.submit(_work, work, key=f"{job.name}-{job.part}-{self._site.mark}", pure=False)
         self._jobs[future] = job
         self._ended.add(future)
 

@@ -35,6 +35,7 @@ class ProcessBackend:
         gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
         devices = [device] if device else gpus or ["cpu"]
         count = num_workers or (cores if devices == ["cpu"] else len(devices))
+        self.num_workers = count
         self._site, self._tell = site, tell
         threads = {"OMP_NUM_THREADS": str(max(1, cores // count))}
         self._children = [Child(f"process {number}", threads) for number in range(count)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from types import ModuleType, TracebackType
@@ -22,6 +23,8 @@ from optsuite.plugin._progress import Progress
 from optsuite.plugin._terminal import Result
 
 __all__ = ["CurveStore", "Recorder", "Session", "Setting"]
+
+_FEW_CELLS = 4  # a worker
 
 
 class Setting(NamedTuple):
@@ -262,7 +265,7 @@ class CurveStore:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._outcomes: dict[sweep.Cell, dict[Trial, Curve | Exception]] = {}
-        self._submitted: dict[str, sweep.Cell] = {}
+        self._submitted: dict[str, _Submitted] = {}
         self._trained: set[Trial] = set()
         self._tracebacks: dict[Exception, TracebackType | None] = {}
         self._progress: Progress | None = None
@@ -328,45 +331,68 @@ class CurveStore:
             # What compilers and optimizers warn of is told at the end, and never costs a curve.
             warnings.simplefilter("default")
             try:
-                self._submit(setting.cell, [setting.config])
-                if self._backend.is_concurrent:
-                    for cell in self._session.selected:
-                        self._submit(cell, [])
-                if setting.cell.name in self._submitted:
-                    self._wait_for(setting.cell)
+                selected = self._session.selected
+                cells = {setting.cell: selected.get(setting.cell, [setting.config])}
+                self._submit(cells | selected if self._backend.is_concurrent else cells)
+                self._wait_for(setting.cell.name)
             except KeyboardInterrupt:
                 # Compiled code has frames without line numbers, which pytest fails to print.
                 raise KeyboardInterrupt from None
 
-    def _submit(self, cell: sweep.Cell, configs: list[Config]) -> None:
-        """Have a cell trained, unless that was done before."""
+    def _submit(self, cells: Mapping[sweep.Cell, list[Config]]) -> None:
+        """Have cells trained, unless that was done before."""
+        jobs = {cell: job for cell, configs in cells.items() if (job := self._prepared(cell, configs))}
+        workers = self._backend.num_workers
+        for cell, job in jobs.items():
+            # Where there are few cells, workers that had no other would be idle at the end.
+            parts = sweep.split(job, workers if len(jobs) < _FEW_CELLS * workers else 1)
+            self._submitted[job.name] = _Submitted(cell, job.num_steps, [0] * len(parts), len(parts))
+            for part in parts:
+                self._backend.submit(part)
+
+    def _prepared(self, cell: sweep.Cell, configs: Sequence[Config]) -> sweep.Job | None:
+        """What is to be trained of a cell, if there is anything."""
         if cell in self._outcomes:
-            return
-        session, options = self._session, self._session.options
-        configs = session.selected.get(cell, configs)
+            return None
+        options = self._session.options
         try:
             job, outcomes = sweep.prepare(
                 cell, configs, roots=options.roots, mode=options.data, rerun=options.rerun
             )
         except Exception as error:  # noqa: BLE001 - it is the outcome of all trials
             self._outcomes[cell] = dict.fromkeys(cell.trials(configs), error)
-            return
+            return None
         self._outcomes[cell] = {outcome.trial: outcome.result for outcome in outcomes}
-        if job.trials:
-            self._submitted[job.name] = cell
-            self._backend.submit(job)
+        return job if job.trials else None
 
-    def _wait_for(self, awaited: sweep.Cell) -> None:
-        for job, outcomes in self._backend.as_completed():
-            cell = self._submitted.pop(job.name)
-            self._outcomes[cell] |= {outcome.trial: outcome.result for outcome in outcomes}
+    def _wait_for(self, name: str) -> None:
+        """Take in what ends until a cell has ended."""
+        ended = self._backend.as_completed()
+        while name in self._submitted:
+            job, outcomes = next(ended)
+            submitted = self._submitted[job.name]
+            self._outcomes[submitted.cell] |= {outcome.trial: outcome.result for outcome in outcomes}
             self._trained |= {o.trial for o in outcomes if o.is_new and isinstance(o.result, Curve)}
-            if cell == awaited:
-                return
+            submitted.num_parts_left -= 1
+            if not submitted.num_parts_left:
+                del self._submitted[job.name]
 
-    def _tell(self, job: sweep.Job, done: int, total: int) -> None:
+    def _tell(self, job: sweep.Job, done: int, _total: int) -> None:
+        submitted = self._submitted[job.name]
+        submitted.done[job.part] = done
         if self._progress is not None and job.name == self._progress.name:
-            self._progress.tell(done, total)
+            self._progress.tell(sum(submitted.done), submitted.num_steps)
+
+
+@dataclass
+class _Submitted:
+    """A cell that a back end has in hand, as one job or several."""
+
+    cell: sweep.Cell
+    num_steps: int
+    done: list[int]
+    """Trial-steps, by part."""
+    num_parts_left: int
 
 
 def _conftests(config: pytest.Config) -> list[ModuleType]:

@@ -7,7 +7,16 @@ from optsuite.sweep._cells import Cell, Store
 from optsuite.sweep._cost import estimated_seconds
 from optsuite.sweep._matrix import PRESETS, Matrix, make_matrix
 from optsuite.sweep._plan import Plan, plan
-from optsuite.sweep._run import RERUNS, Job, archive_cell, missing_trials, prepare, recorded, run_job
+from optsuite.sweep._run import (
+    RERUNS,
+    Job,
+    archive_cell,
+    missing_trials,
+    prepare,
+    recorded,
+    run_job,
+    split,
+)
 from optsuite.sweep._summary import Summary, summarize
 
 __all__ = [
@@ -27,5 +36,6 @@ __all__ = [
     "prepare",
     "recorded",
     "run_job",
+    "split",
     "summarize",
 ]

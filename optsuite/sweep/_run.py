@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -16,7 +17,7 @@ from optsuite.sweep._cells import Cell, Store
 from optsuite.tasks import get_task
 from optsuite.trainer import Outcome
 
-__all__ = ["RERUNS", "Job", "archive_cell", "missing_trials", "prepare", "recorded", "run_job"]
+__all__ = ["RERUNS", "Job", "archive_cell", "missing_trials", "prepare", "recorded", "run_job", "split"]
 
 RERUNS = ("missing", "failed", "all")
 
@@ -61,6 +62,27 @@ class Job:
     source: data.Source
     rerun: str = "missing"
     """`missing` leaves out what was recorded since, so that the same job may run twice; `all` does not."""
+    part: int = 0
+    """Its number, where several do the work of one."""
+
+    @property
+    def num_steps(self) -> int:
+        """Trial-steps to do."""
+        return sum(trial.schedule.num_steps + 1 for trial in self.trials)
+
+
+def split(job: Job, num_parts: int) -> list[Job]:
+    """Share a job's trials out to so many jobs, or fewer; trials of a config stay together where they can."""
+    by_config: dict[Config, list[Trial]] = {}
+    for trial in job.trials:
+        by_config.setdefault(trial.config, []).append(trial)
+    units = list(by_config.values()) if len(by_config) > 1 else [[trial] for trial in job.trials]
+    num_parts = max(1, min(num_parts, len(units)))
+    bounds = [len(units) * part // num_parts for part in range(num_parts + 1)]
+    return [
+        replace(job, trials=tuple(itertools.chain.from_iterable(units[start:stop])), part=part)
+        for part, (start, stop) in enumerate(itertools.pairwise(bounds))
+    ]
 
 
 def prepare(
@@ -111,13 +133,12 @@ def run_job(
         DataError: The data are missing or damaged.
         StorageError: The store cannot be listed.
     """
-    total = sum(trial.schedule.num_steps + 1 for trial in job.trials)
     done = 0
 
     def count(steps: int) -> None:
         nonlocal done
         done += steps
-        tell(done, total)
+        tell(done, job.num_steps)
 
     for outcome in trainer.run(
         get_task(job.task_name), job.trials, mode=job.source, device=device, tell=count

@@ -63,6 +63,15 @@ def test_curves_are_those_of_a_local_session(backend, bench):
 
 
 @pytest.mark.parametrize("backend", ["process", "dask"])
+def test_a_cell_alone_keeps_all_workers_busy(backend, bench):
+    run(bench, backend).assert_outcomes(passed=len(LABELS))
+    curves = read_curves(bench.path / "curves_synthetic").values()
+    assert len(curves) == len(LABELS) * 2
+    assert {str(curve["trained_as"]) for curve in curves} == {"2 seeds x 1 configs, eager"}
+    assert len(bench.archive_files) == 1
+
+
+@pytest.mark.parametrize("backend", ["process", "dask"])
 def test_what_fails_elsewhere_is_told_and_leaves_the_rest_alone(backend, bench):
     bench.pytester.makeconftest(EXTENSIONS + ODD)
     result = run(bench, backend, "-rf", tasks="Odd*")
