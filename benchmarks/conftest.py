@@ -10,6 +10,7 @@ from optsuite.optimizers import OPTIMIZERS
 collect_ignore = [
     "test_backend_speed.py",
     "test_optimizer_cost.py",
+    "test_plan_accuracy.py",
     "test_step_time.py",
     "test_table_speed.py",
     "test_trainer_speed.py",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["counted", "duration"]
+import re
+from collections.abc import Sequence
+
+__all__ = ["aligned", "counted", "duration", "seconds_in"]
 
 
 def counted(count: int, noun: str) -> str:
@@ -18,3 +21,28 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def seconds_in(text: str) -> float:
+    """The seconds in `90s`, `45m`, `2h`, `1h30m` or `0.5h`.
+
+    Raises:
+        ValueError: It is none of these, or no time at all.
+    """
+    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?", text.replace(" ", ""), re.ASCII)
+    try:
+        parts = [float(part or 0) for part in match.groups()] if match else []
+    except ValueError:
+        parts = []
+    seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    if not seconds:
+        raise ValueError(f"a time such as 90s, 45m, 2h or 1h30m is needed (got {text!r})")
+    return seconds
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows in columns: the first row is the head, the last column is as wide as it likes."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

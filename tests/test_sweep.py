@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from optsuite import hparam_sets, storage, tasks
 from optsuite.archives import load_archive
 from optsuite.curves import Curve, load_baseline_results_from_dir, write_curve
 from optsuite.data import DATASETS
-from optsuite.errors import DataError, StorageError, UnknownNameError
+from optsuite.errors import DataError, OptsuiteError, StorageError, UnknownNameError
 from optsuite.hparam_sets import (
     Config,
     Family,
@@ -28,24 +29,34 @@ from optsuite.hparam_sets import (
 )
 from optsuite.sweep import (
     Cell,
+    CellPlan,
+    Cost,
     Job,
+    Plan,
     Store,
     archive_cell,
-    estimated_seconds,
+    estimated_cost,
+    left_out_lines,
     make_matrix,
+    measured_speed,
     missing_trials,
+    nominal_speed,
     plan,
+    plan_lines,
+    plan_table,
     prepare,
     run_job,
     split,
     summarize,
 )
 from optsuite.tasks import get_task, list_tasks, register_task
+from optsuite.words import counted
 
 TASK = "ImageMLP_FashionMnist8_Relu32"
 LARGE = "ImageMLP_Cifar10_16384x16384_Relu"
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")
+SPEED = nominal_speed(CPU)
 
 
 def run_cell(cell, configs, *, device=None, tell=lambda _done, _total: None, **options):
@@ -272,10 +283,67 @@ def test_quick_leaves_out_what_takes_too_long_unless_it_is_named():
 # Costs.
 
 
+def cost_of(name, set_name):
+    return estimated_cost(get_task(name), get_hparam_set(set_name).trials(name), CPU, SPEED)
+
+
+def test_operations_are_those_of_steps_and_evaluations():
+    hparam_set = get_hparam_set("AdamLR_100_R2")
+    schedule, task = hparam_set.schedule, get_task(TASK)
+    batches = sum(schedule.batches_at(step) for step in schedule.eval_steps())
+    passes = 101 + 3 * batches / 3  # three splits; a forward pass is a third of a step
+    assert cost_of(TASK, "AdamLR_100_R2").flops == pytest.approx(30 * task.flops_per_step * passes)
+
+
+def test_memory_is_that_of_the_widest_program():
+    one, all_ = cost_of(TASK, "SGDLR_10_R1").memory_bytes, cost_of(TASK, "SGDLR_10_R2").memory_bytes
+    assert 0 < one < all_ < cost_of(LARGE, "SGDLR_10_R2").memory_bytes
+
+
+def test_a_faster_device_takes_less_time():
+    trials, before = get_hparam_set("AdamLR_100_R2").trials(TASK), cost_of(TASK, "AdamLR_100_R2").seconds
+    for faster in (
+        SPEED._replace(flops=2 * SPEED.flops),
+        SPEED._replace(bytes=2 * SPEED.bytes),
+        SPEED._replace(op_seconds=SPEED.op_seconds / 2),
+    ):
+        assert estimated_cost(get_task(TASK), trials, CPU, faster).seconds < before
+
+
+def test_speed_is_measured_and_leaves_the_threads_as_they_were():
+    before = torch.get_num_threads()
+    speed = measured_speed(CPU, 1)
+    assert torch.get_num_threads() == before
+    assert 1e8 < speed.flops < 1e14
+    assert 1e8 < speed.bytes < 1e13
+    assert 1e-8 < speed.op_seconds < 1e-3
+
+
+def test_a_budget_keeps_the_cheapest_cells_that_fit(cell):
+    costs = {"AdamLR_5_R1": 30.0, "AdamLR_5_R2": 10.0, "AdamLR_5_R3": 20.0, "AdamLR_5_R4": 0.0}
+    cells = {
+        Cell(TASK, get_hparam_set(name)): CellPlan([], 0, Cost(seconds), 1) for name, seconds in costs.items()
+    }
+    whole = Plan(cells, {"fashion_mnist": "real"})
+    kept, left_out = whole.within(45.0)
+    assert [one.hparam_set.name for one in kept.cells] == ["AdamLR_5_R2", "AdamLR_5_R3", "AdamLR_5_R4"]
+    assert [one.hparam_set.name for one in left_out] == ["AdamLR_5_R1"]
+    assert kept.sources == {"fashion_mnist": "real"}
+    assert whole.within(60.0) == (whole, [])
+    assert whole._replace(num_workers=2).within(45.0)[1] == []
+
+
+def test_a_budget_that_fits_nothing_says_what_the_least_is(cell):
+    dear = Plan({cell: CellPlan([], 0, Cost(100.0), 1)}, {})
+    with pytest.raises(OptsuiteError, match=r"no cell fits .* 50 s: the cheapest takes about 1 min 40 s"):
+        dear.within(50.0)
+    assert Plan({}, {}).within(50.0) == (Plan({}, {}), [])
+
+
 @pytest.mark.parametrize("name", [TASK, LARGE])
 def test_estimates_grow_with_trials_and_steps(name):
     def seconds(set_name):
-        return estimated_seconds(get_task(name), get_hparam_set(set_name).trials(name), CPU)
+        return cost_of(name, set_name).seconds
 
     by_steps = [seconds(f"AdamLR_{steps}_R2") for steps in (1, 10, 100, 1000)]
     by_reps = [seconds(f"AdamLR_100_R{reps}") for reps in (1, 2, 5, 50)]
@@ -285,19 +353,19 @@ def test_estimates_grow_with_trials_and_steps(name):
 
 
 def test_no_trials_take_no_time():
-    assert estimated_seconds(get_task(TASK), [], CPU) == 0
+    assert estimated_cost(get_task(TASK), [], CPU, SPEED) == Cost()
 
 
 def test_a_larger_task_is_estimated_to_take_longer():
     def seconds(name):
-        return estimated_seconds(get_task(name), get_hparam_set("AdamLR_100_R2").trials(name), CPU)
+        return cost_of(name, "AdamLR_100_R2").seconds
 
     assert seconds(TASK) < seconds("ImageMLP_Cifar10_1024x1024_Relu") < seconds(LARGE)
 
 
 def test_an_optimizer_that_works_longer_is_estimated_to_take_longer():
     def seconds(set_name):
-        return estimated_seconds(get_task(TASK), get_hparam_set(set_name).trials(TASK), CPU)
+        return cost_of(TASK, set_name).seconds
 
     assert seconds("Shampoo128SgdLR_200_R2") > 20 * seconds("AdamLR_200_R2")
 
@@ -307,12 +375,12 @@ def test_a_plan_counts_what_is_recorded_and_costs_the_rest(cell, roots):
     list(run_cell(cell, [first], roots=roots, mode="synthetic", device=CPU))
     look = {"roots": roots, "mode": "synthetic", "device": CPU}
     whole = plan({cell: [first, second]}, rerun="missing", **look)
-    assert whole.missing == {cell: cell.trials([second])}
+    assert whole.cells[cell].missing == cell.trials([second])
     assert (whole.num_missing, whole.num_recorded) == (2, 2)
     assert whole.sources == {"fashion_mnist": "synthetic"}
     again = plan({cell: [first, second]}, rerun="all", **look)
     assert (again.num_missing, again.num_recorded) == (4, 0)
-    assert again.seconds > whole.seconds > 0
+    assert again.cost.seconds > whole.cost.seconds > 0
     assert again.num_bytes == 2 * whole.num_bytes > 0
 
 
@@ -366,6 +434,68 @@ def test_a_task_whose_cost_cannot_be_counted_can_be_planned(roots):
     assert not make_matrix(tasks="Brok*", device=CPU).leaves_out(cell)
     look = {"roots": roots, "mode": "synthetic", "rerun": "missing", "device": CPU}
     assert plan({cell: cell.hparam_set.configs}, **look).num_missing == 4
+
+
+# The plan in words.
+
+
+STORES = [Store("/c", "/a")]
+CELL = Cell(TASK, get_hparam_set("AdamLR_5_R2"))
+
+
+def planned(num_recorded=0, *, missing=True, cost=None, num_bytes=0, sources=None):
+    one = CellPlan(CELL.trials() if missing else [], num_recorded, cost or Cost(), num_bytes)
+    return Plan({CELL: one}, sources or {})
+
+
+def words(plan, device=CPU):
+    return plan_lines(plan, STORES, device, "preset quick")
+
+
+def test_the_plan_says_what_it_costs_and_where_it_goes():
+    one = planned(3, cost=Cost(200.0, 2.5e12, 3e8), num_bytes=1_500_000, sources={"fashion_mnist": "real"})
+    head, data, places = words(one, device=torch.device("cuda:1"))
+    assert head == (
+        "optsuite: 1 cell, preset quick: 30 trials to train, 3 recorded already; "
+        "about 3 min 20 s on cuda:1, 2.5 TFLOP, 300 MB of memory, 1.5 MB of curves"
+    )
+    assert data == "  data: fashion_mnist: real"
+    assert places == "  curves in /c, archives in /a"
+
+
+def test_a_cpu_comes_with_its_threads_and_workers_with_their_number():
+    assert f"on cpu ({counted(torch.get_num_threads(), 'thread')})" in words(planned())[0]
+    assert "on 4 workers (cpu)" in words(planned()._replace(num_workers=4))[0]
+
+
+def test_a_plan_without_work_names_no_cost():
+    head = words(planned(30, missing=False, sources={"fashion_mnist": "real"}))[0]
+    assert head == "optsuite: 1 cell, preset quick: 0 trials to train, 30 recorded already"
+
+
+def test_each_stand_in_says_how_to_get_the_real_data():
+    sources = {"cifar10": "synthetic", "mnist": "real", "svhn_cropped": "synthetic"}
+    lines = words(planned(sources=sources))[1:4]
+    assert lines[0] == "  data: mnist: real"
+    assert lines[1].startswith("  data: cifar10: STAND-IN, not CIFAR-10 (to get it: ")
+    assert lines[2].startswith("  data: svhn_cropped: STAND-IN, not ")
+
+
+def test_what_is_left_out_is_counted_and_named():
+    others = [Cell(TASK, get_hparam_set(name)) for name in ("AdamLR_5_R2", "SGDLR_5_R2")]
+    lines = left_out_lines(others, "preset quick", "that take too long")
+    assert lines == ["optsuite: preset quick leaves out 2 cells that take too long:", f"  {TASK} (2 sets)"]
+
+
+def test_nothing_to_do_and_nothing_left_out_is_no_plan():
+    assert words(Plan({}, {})) == left_out_lines([], "preset quick", "") == []
+
+
+def test_the_table_has_a_row_a_cell():
+    one = planned(3, cost=Cost(200.0, 2.5e15, 3e10), num_bytes=1_500_000)
+    row = ["30", "3", "3 min 20 s", "2.5 PFLOP", "30 GB", "1.5 MB"]
+    assert re.split(r"  +", plan_table(one)[1]) == [TASK, "AdamLR_5_R2", *row]
+    assert re.split(r"  +", plan_table(planned(30, missing=False))[1])[2:] == ["0", "30", *"----"]
 
 
 # Running.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from optsuite.words import counted, duration
+from optsuite.words import aligned, counted, duration, seconds_in
 
 
 def test_counts_agree_in_number():
@@ -26,3 +26,21 @@ def test_counts_agree_in_number():
 )
 def test_durations_are_in_words(seconds, words):
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("45m", 2700), ("2h", 7200), ("1h30m", 5400), ("0.5h", 1800), ("1h 1m 1s", 3661)],
+)
+def test_times_are_read(text, seconds):
+    assert seconds_in(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "0s", "-2h", "2d", "1m2h", "1.2.3h", "٢h", "nanh"])
+def test_what_is_no_time_says_what_is(text):
+    with pytest.raises(ValueError, match=r"90s, 45m, 2h or 1h30m"):
+        seconds_in(text)
+
+
+def test_columns_are_aligned():
+    assert aligned([("a", "bb", "c"), ("aaa", "b", "cc")]) == ["a    bb  c", "aaa  b   cc"]

@@ -13,6 +13,7 @@ with a worker.
 
 from optsuite.backends._backend import BACKENDS, Backend, LocalBackend, Tell, num_cores
 from optsuite.backends._dask import DaskBackend
+from optsuite.backends._open import count_workers, open_backend
 from optsuite.backends._process import ProcessBackend
 from optsuite.backends._work import Site
 
@@ -24,5 +25,7 @@ __all__ = [
     "ProcessBackend",
     "Site",
     "Tell",
+    "count_workers",
     "num_cores",
+    "open_backend",
 ]

@@ -15,7 +15,15 @@ from optsuite.backends._work import Report, Site, Work, collect
 from optsuite.sweep import Job
 from optsuite.trainer import Outcome
 
-__all__ = ["ProcessBackend"]
+__all__ = ["ProcessBackend", "process_devices"]
+
+
+def process_devices(num_workers: int | None, device: str | None) -> list[str]:
+    """Where each process trains; as for `ProcessBackend`."""
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    devices = [device] if device else gpus or ["cpu"]
+    count = num_workers or (num_cores() if devices == ["cpu"] else len(devices))
+    return [devices[number % len(devices)] for number in range(count)]
 
 
 class ProcessBackend:
@@ -31,15 +39,11 @@ class ProcessBackend:
     is_concurrent = True
 
     def __init__(self, num_workers: int | None, site: Site, tell: Tell, device: str | None = None) -> None:
-        cores = num_cores()
-        gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-        devices = [device] if device else gpus or ["cpu"]
-        count = num_workers or (cores if devices == ["cpu"] else len(devices))
-        self.num_workers = count
+        self._devices = process_devices(num_workers, device)
+        self.num_workers = count = len(self._devices)
         self._site, self._tell = site, tell
-        threads = {"OMP_NUM_THREADS": str(max(1, cores // count))}
+        threads = {"OMP_NUM_THREADS": str(max(1, num_cores() // count))}
         self._children = [Child(f"process {number}", threads) for number in range(count)]
-        self._devices = [devices[number % len(devices)] for number in range(count)]
         self._idle: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in range(count):
             self._idle.put(number)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from optsuite.cli import _catalogue, _results
+from optsuite.cli import _catalogue, _results, _sweep
 from optsuite.errors import OptsuiteError
 
 __all__ = ["main"]
@@ -39,5 +39,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="optsuite", description="Benchmarks for optimizers.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _catalogue.add(commands)
+    _sweep.add(commands)
     _results.add(commands)
     return parser

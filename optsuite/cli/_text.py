@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from optsuite.words import aligned
+
 __all__ = ["Commands", "print_table"]
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -13,8 +15,5 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns: the first row is the head, the last column is as wide as it likes."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
+    """Print rows in columns."""
+    print("\n".join(aligned(rows)))

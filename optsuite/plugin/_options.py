@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
 
 from optsuite import data, sweep
 from optsuite.backends import BACKENDS
+from optsuite.words import seconds_in
 
 __all__ = ["Options", "add", "read"]
 
@@ -31,6 +33,7 @@ class Options(NamedTuple):
     workers: int | None
     dask_address: str | None
     optimizers: tuple[str, ...]
+    budget: float | None
     plan: bool
 
     @property
@@ -62,38 +65,42 @@ _HELP = {
     "device": "where to train, e.g. cpu or cuda:1 (default: cuda if there is one; with xdist one a worker)",
     "rerun": "missing: train what is not recorded; failed: also what cannot be read; all: everything",
     "report": "on: draw the plots and write the report after the session, in <storage>_reports; off",
+    "budget": "train the cheapest cells that fit a time such as 45m, 2h or 1h30m, and say what is left out",
     "backend": "where cells train: local: here, one after the other; process: in processes beside this one, "
     "each with a GPU or its share of the cores; dask: on the workers of a Dask cluster",
     "workers": "processes, or workers of the cluster that dask starts (default: one a GPU, else one a core)",
     "dask_address": "scheduler of a Dask cluster, e.g. tcp://host:8786 (default: starts a cluster here)",
 }
 
-_COUNTS = ("steps", "reps", "workers")
-
 _OPTIMIZER_HELP = (
     "add the learning-rate grid of a torch.optim.Optimizer: torch.optim:NAdam, path/to/my.py:Mine, "
     "'torch.optim:SGD(momentum=0.9)', or NAME=MODULE:CLASS; may be repeated"
 )
 
-_METAVARS = {"dask_address": "ADDRESS", "tasks": "GLOB", "sets": "GLOB", "storage": "URL", "archives": "URL"}
+_METAVARS = {
+    **dict.fromkeys(("steps", "reps", "workers"), "N"),
+    **dict.fromkeys(("tasks", "sets"), "GLOB"),
+    **dict.fromkeys(("storage", "archives"), "URL"),
+    "dask_address": "ADDRESS",
+    "budget": "TIME",
+}
 
 
 def add(parser: pytest.Parser) -> None:
     """Declare every option."""
     group = parser.getgroup("optsuite", "optimizer benchmarks")
     for name, words in _HELP.items():
-        is_count = name in _COUNTS
         group.addoption(
             f"--opt-{name.replace('_', '-')}",
             choices=_CHOICES.get(name),
-            type=_count if is_count else str,
-            metavar="N" if is_count else _METAVARS.get(name),
+            type=_TYPES.get(name, str),
+            metavar=_METAVARS.get(name),
             help=words,
         )
         parser.addini(f"optsuite_{name}", f"default of --opt-{name.replace('_', '-')}")
     group.addoption("--opt-optimizer", action="append", metavar="MODULE:CLASS", help=_OPTIMIZER_HELP)
     parser.addini("optsuite_optimizer", "defaults of --opt-optimizer, separated by spaces", type="args")
-    group.addoption("--opt-plan", action="store_true", help="print the plan and train nothing")
+    group.addoption("--opt-plan", action="store_true", help="print the plan, cell by cell, and train nothing")
 
 
 def read(config: pytest.Config) -> Options:
@@ -105,6 +112,8 @@ def read(config: pytest.Config) -> Options:
     values = {name: _value(config, name) for name in _HELP}
     if values["backend"] != "local" and _uses_xdist(config):
         raise pytest.UsageError("-n and --opt-backend both spread cells over processes: choose one of them")
+    if values["budget"] and _uses_xdist(config):
+        raise pytest.UsageError("--opt-budget is for one process to keep: pass --opt-backend process, not -n")
     optimizers = config.getoption("opt_optimizer") or config.getini("optsuite_optimizer")
     return Options(
         optimizers=tuple(optimizers),
@@ -117,8 +126,8 @@ def _uses_xdist(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput") or bool(config.getoption("numprocesses", None))
 
 
-def _value(config: pytest.Config, name: str) -> str | int | None:
-    given: str | int | None = config.getoption(f"opt_{name}")
+def _value(config: pytest.Config, name: str) -> str | float | None:
+    given: str | float | None = config.getoption(f"opt_{name}")
     if given is not None:
         return given
     text: str = config.getini(f"optsuite_{name}")
@@ -128,12 +137,25 @@ def _value(config: pytest.Config, name: str) -> str | int | None:
     if choices and text not in choices:
         raise pytest.UsageError(f"optsuite_{name} must be one of {', '.join(choices)} (got {text!r})")
     try:
-        return _count(text) if name in _COUNTS else text
+        return _TYPES.get(name, str)(text)
     except argparse.ArgumentTypeError as error:
         raise pytest.UsageError(f"optsuite_{name}: {error}") from None
+
+
+def _time(text: str) -> float:
+    try:
+        return seconds_in(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed (got {text!r})")
     return int(text)
+
+
+_TYPES: dict[str, Callable[[str], str | float]] = {
+    **dict.fromkeys(("steps", "reps", "workers"), _count),
+    "budget": _time,
+}

@@ -21,10 +21,9 @@ from optsuite.hparam_sets import Config, HParamSet, Trial, register_lr_family
 from optsuite.plugin import _after, _options, _terminal
 from optsuite.plugin._progress import Progress
 from optsuite.plugin._terminal import Result
+from optsuite.words import duration
 
 __all__ = ["CurveStore", "Recorder", "Session", "Setting"]
-
-_FEW_CELLS = 4  # a worker
 
 
 class Setting(NamedTuple):
@@ -85,6 +84,7 @@ class Session:
             register_lr_family(optimizer)
         self.selected: dict[sweep.Cell, list[Config]] = {}
         self.left_out: list[sweep.Cell] = []
+        self.over_budget: list[sweep.Cell] = []
         self.began = datetime.now(UTC).astimezone()
         self.built = _after.Built()
         self._signed: list[tuple[backends.Site, sweep.Store]] = []
@@ -129,13 +129,23 @@ class Session:
         return [name for name, cell in first.items() if not self.matrix.leaves_out(cell)]
 
     def select(self, settings: Mapping[pytest.Item, Setting]) -> list[pytest.Item]:
-        """Take the settings that pytest chose; return the items that the preset leaves out."""
+        """Take the settings that pytest chose; return the items that preset or budget leave out.
+
+        Raises:
+            pytest.UsageError: Not one cell fits the budget.
+        """
         chosen: dict[sweep.Cell, list[Config]] = {}
         for setting in settings.values():
             chosen.setdefault(setting.cell, []).append(setting.config)
         self.left_out = [cell for cell in chosen if self.matrix.leaves_out(cell)]
-        dropped = set(self.left_out)
-        self.selected = {cell: configs for cell, configs in chosen.items() if cell not in dropped}
+        self.selected = _without(chosen, self.left_out)
+        if self.options.budget:
+            try:
+                self.over_budget = self._plan().within(self.options.budget)[1]
+            except OptsuiteError as error:
+                raise pytest.UsageError(f"optsuite: {error}") from None
+            self.selected = _without(self.selected, self.over_budget)
+        dropped = {*self.left_out, *self.over_budget}
         return [item for item, setting in settings.items() if setting.cell in dropped]
 
     def select_ids(self, ids: Sequence[str]) -> bool:
@@ -153,19 +163,40 @@ class Session:
         """The plan in words."""
         if self.config.option.collectonly and not self.options.plan:
             return []
-        options = self.options
         try:
-            plan = sweep.plan(
-                self.selected,
-                roots=options.roots,
-                mode=options.data,
-                rerun=options.rerun,
-                device=self.device,
-            )
+            plan = self._plan()
         except OptsuiteError as error:
             return [f"optsuite: no plan: {error}"]
-        stores = self.stores(plan.sources.values())
-        return _terminal.plan_lines(plan, stores, self.device, self.matrix.preset, self.left_out)
+        preset = f"preset {self.matrix.preset}"
+        budget = f"the budget of {duration(self.options.budget or 0)}"
+        return [
+            *sweep.plan_lines(plan, self.stores(plan.sources.values()), self.device, preset),
+            *(f"  {line}" for line in sweep.plan_table(plan) if self.options.plan and plan.cells),
+            *sweep.left_out_lines(
+                self.left_out,
+                preset,
+                "that take too long; --opt-tasks NAME or --opt-preset full brings them back",
+            ),
+            *sweep.left_out_lines(
+                self.over_budget, budget, "that do not fit; give more time, or name what matters most"
+            ),
+        ]
+
+    def _plan(self) -> sweep.Plan:
+        options = self.options
+        return sweep.plan(
+            self.selected,
+            roots=options.roots,
+            mode=options.data,
+            rerun=options.rerun,
+            device=self.device,
+            num_workers=backends.count_workers(
+                options.backend,
+                device=options.device,
+                num_workers=options.workers,
+                dask_address=options.dask_address,
+            ),
+        )
 
     def stores(self, sources: Iterable[str]) -> list[sweep.Store]:
         """Where results on those kinds of data lie."""
@@ -221,15 +252,19 @@ class Session:
             UnsupportedError: A package is missing.
         """
         options = self.options
-        if options.backend == "local":
-            return backends.LocalBackend(self.device, tell)
         site = backends.Site.of_this_process(_conftests(self.config))
-        for store in self.stores(map(self.source, self.selected)):
+        is_local = options.backend == "local"
+        for store in [] if is_local else self.stores(map(self.source, self.selected)):
             site.sign(store)
             self._signed.append((site, store))
-        if options.backend == "process":
-            return backends.ProcessBackend(options.workers, site, tell, device=options.device)
-        return backends.DaskBackend(options.dask_address, options.workers, site, device=options.device)
+        return backends.open_backend(
+            options.backend,
+            site,
+            tell,
+            device=self.device if is_local else options.device,
+            num_workers=options.workers,
+            dask_address=options.dask_address,
+        )
 
     def close(self) -> None:
         """Give up what still trains elsewhere, and leave no mark."""
@@ -342,10 +377,8 @@ class CurveStore:
     def _submit(self, cells: Mapping[sweep.Cell, list[Config]]) -> None:
         """Have cells trained, unless that was done before."""
         jobs = {cell: job for cell, configs in cells.items() if (job := self._prepared(cell, configs))}
-        workers = self._backend.num_workers
-        for cell, job in jobs.items():
-            # Where there are few cells, workers that had no other would be idle at the end.
-            parts = sweep.split(job, workers if len(jobs) < _FEW_CELLS * workers else 1)
+        shared_out = sweep.share_out(list(jobs.values()), self._backend.num_workers)
+        for (cell, job), parts in zip(jobs.items(), shared_out, strict=True):
             self._submitted[job.name] = _Submitted(cell, job.num_steps, [0] * len(parts), len(parts))
             for part in parts:
                 self._backend.submit(part)
@@ -393,6 +426,13 @@ class _Submitted:
     done: list[int]
     """Trial-steps, by part."""
     num_parts_left: int
+
+
+def _without(
+    chosen: Mapping[sweep.Cell, list[Config]], cells: Sequence[sweep.Cell]
+) -> dict[sweep.Cell, list[Config]]:
+    dropped = set(cells)
+    return {cell: configs for cell, configs in chosen.items() if cell not in dropped}
 
 
 def _conftests(config: pytest.Config) -> list[ModuleType]:

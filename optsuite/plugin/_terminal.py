@@ -1,24 +1,21 @@
-"""Words for the terminal: results, the plan, the summary; and what the ids of items say."""
+"""Words for the terminal: results and the summary; and what the ids of items say."""
 
 from __future__ import annotations
 
 import math
 import re
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
-import torch
 
-from optsuite import data, sweep
-from optsuite.words import counted, duration
+from optsuite import sweep
+from optsuite.words import aligned, counted
 
 __all__ = [
     "Result",
     "cell_of",
     "places_lines",
-    "plan_lines",
     "setting_of",
     "table_lines",
 ]
@@ -104,44 +101,6 @@ def cell_of(nodeid: str) -> str | None:
     return "-".join(name.split("-", 2)[:2]) if name else None
 
 
-def plan_lines(
-    plan: sweep.Plan,
-    stores: Iterable[sweep.Store],
-    device: torch.device,
-    preset: str,
-    left_out: Sequence[sweep.Cell],
-) -> list[str]:
-    """What the session is about to do."""
-    lines = []
-    if plan.missing:
-        threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
-        work = f"{plan.num_missing} trials to train, {plan.num_recorded} recorded already"
-        if plan.num_missing:
-            size = f"{plan.num_bytes / 1e6:.1f} MB"
-            work += f"; about {duration(plan.seconds)} on {device}{threads}, {size} of curves"
-        lines.append(f"optsuite: {counted(len(plan.missing), 'cell')}, preset {preset}: {work}")
-        lines += [f"  {line}" for line in _source_lines(plan.sources)]
-        lines += [f"  curves in {s.curves}, archives in {s.archives}" for s in stores]
-    if left_out:
-        tasks = sorted({cell.task_name for cell in left_out})
-        lines.append(
-            f"optsuite: preset {preset} leaves out {counted(len(left_out), 'cell')} that take too long; "
-            "--opt-tasks NAME or --opt-preset full brings them back:"
-        )
-        lines += textwrap.wrap(", ".join(tasks), 100, initial_indent="  ", subsequent_indent="  ")
-    return lines
-
-
-def _source_lines(sources: Mapping[str, data.Source]) -> list[str]:
-    real = [name for name, source in sources.items() if source == "real"]
-    standing_in = [name for name, source in sources.items() if source != "real"]
-    lines = [f"data: {', '.join(real)}: real"] if real else []
-    for name in standing_in:
-        info = data.get_dataset(name)
-        lines.append(f"data: {name}: STAND-IN, not {info.title} (to get it: {info.how_to_get})")
-    return lines
-
-
 def table_lines(results: Iterable[Result]) -> list[str]:
     """The best setting of each cell: smallest final training loss, mean over seeds, diverged ones last."""
     cells: dict[str, list[Result]] = {}
@@ -149,10 +108,7 @@ def table_lines(results: Iterable[Result]) -> list[str]:
         cells.setdefault(result.cell_name, []).append(result)
     head = ("task", "hparam set", "data", "best setting", "train", "outer_valid", "test", "diverged")
     rows = [head, *(_row(members) for members in cells.values())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    lines = aligned(rows)
     return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
 
 

@@ -4,9 +4,9 @@ The store is the truth about what is done: a trial counts as recorded if its fol
 """
 
 from optsuite.sweep._cells import Cell, Store
-from optsuite.sweep._cost import estimated_seconds
+from optsuite.sweep._cost import Cost, estimated_cost
 from optsuite.sweep._matrix import PRESETS, Matrix, make_matrix
-from optsuite.sweep._plan import Plan, plan
+from optsuite.sweep._plan import CellPlan, Plan, plan
 from optsuite.sweep._run import (
     RERUNS,
     Job,
@@ -15,27 +15,39 @@ from optsuite.sweep._run import (
     prepare,
     recorded,
     run_job,
+    share_out,
     split,
 )
+from optsuite.sweep._speed import Speed, measured_speed, nominal_speed
 from optsuite.sweep._summary import Summary, summarize
+from optsuite.sweep._words import left_out_lines, plan_lines, plan_table
 
 __all__ = [
     "PRESETS",
     "RERUNS",
     "Cell",
+    "CellPlan",
+    "Cost",
     "Job",
     "Matrix",
     "Plan",
+    "Speed",
     "Store",
     "Summary",
     "archive_cell",
-    "estimated_seconds",
+    "estimated_cost",
+    "left_out_lines",
     "make_matrix",
+    "measured_speed",
     "missing_trials",
+    "nominal_speed",
     "plan",
+    "plan_lines",
+    "plan_table",
     "prepare",
     "recorded",
     "run_job",
+    "share_out",
     "split",
     "summarize",
 ]

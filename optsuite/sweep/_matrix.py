@@ -11,7 +11,8 @@ import torch
 
 from optsuite.hparam_sets import HParamSet, get_family, get_hparam_set, list_families, list_hparam_sets
 from optsuite.sweep._cells import Cell
-from optsuite.sweep._cost import estimated_seconds, least_seconds
+from optsuite.sweep._cost import estimated_cost, least_seconds
+from optsuite.sweep._speed import nominal_speed
 from optsuite.tasks import get_task, list_tasks
 
 __all__ = ["PRESETS", "Matrix", "make_matrix"]
@@ -19,7 +20,7 @@ __all__ = ["PRESETS", "Matrix", "make_matrix"]
 PRESETS = ("auto", "quick", "full")
 
 _QUICK_STEPS, _QUICK_REPETITIONS = 200, 2
-_QUICK_SECONDS = 12.0
+_QUICK_SECONDS = 20.0
 
 # Sets of more settings do not join a matrix beside smaller ones.
 _MOST_CONFIGS = 15
@@ -39,11 +40,12 @@ class Matrix:
         """Whether a cell takes too long for the preset."""
         if math.isinf(self.cell_seconds):
             return False
-        trials = cell.trials()
+        # Not the measured speed: what is chosen must not differ between processes.
+        trials, speed = cell.trials(), nominal_speed(self.device)
         # Counting operations takes long for just those tasks that are too large anyway.
-        if least_seconds(cell.task, trials, self.device) > self.cell_seconds:
+        if least_seconds(cell.task, trials, speed) > self.cell_seconds:
             return True
-        return estimated_seconds(cell.task, trials, self.device) > self.cell_seconds
+        return estimated_cost(cell.task, trials, self.device, speed).seconds > self.cell_seconds
 
 
 def make_matrix(

@@ -8,32 +8,87 @@ from typing import NamedTuple
 import torch
 
 from optsuite import data
+from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Config, Trial
 from optsuite.sweep._cells import Cell, Store
-from optsuite.sweep._cost import estimated_seconds
+from optsuite.sweep._cost import Cost, estimated_cost
 from optsuite.sweep._run import missing_trials
+from optsuite.sweep._speed import measured_speed
+from optsuite.words import duration
 
-__all__ = ["Plan", "plan"]
+__all__ = ["CellPlan", "Plan", "plan"]
+
+
+# Until a process beside this one has imported torch.
+_START_SECONDS = 6.0
+
+
+class CellPlan(NamedTuple):
+    """What there is to do of one cell."""
+
+    missing: list[Trial]
+    """The trials to train."""
+    num_recorded: int
+    """Trials that are recorded already."""
+    cost: Cost
+    """Estimated, of the trials to train in one process."""
+    num_bytes: int
+    """Estimated size of their curves."""
 
 
 class Plan(NamedTuple):
     """What a session will do, before it does it."""
 
-    missing: dict[Cell, list[Trial]]
-    """The trials to train, by cell."""
-    num_recorded: int
-    """Trials that are recorded already."""
-    seconds: float
-    """Estimated time to train."""
-    num_bytes: int
-    """Estimated size of the curves."""
+    cells: dict[Cell, CellPlan]
     sources: dict[str, data.Source]
     """Kind of data, by dataset."""
+    num_workers: int = 1
+    """Processes that share the work."""
 
     @property
     def num_missing(self) -> int:
         """Trials to train."""
-        return sum(map(len, self.missing.values()))
+        return sum(len(one.missing) for one in self.cells.values())
+
+    @property
+    def num_recorded(self) -> int:
+        """Trials that are recorded already."""
+        return sum(one.num_recorded for one in self.cells.values())
+
+    @property
+    def cost(self) -> Cost:
+        """Estimated, of all trials, by all workers."""
+        total = sum((one.cost for one in self.cells.values()), Cost())
+        starts = _START_SECONDS if self.num_workers > 1 and self.num_missing else 0.0
+        seconds = starts + total.seconds / self.num_workers
+        return Cost(seconds, total.flops, total.memory_bytes * self.num_workers)
+
+    @property
+    def num_bytes(self) -> int:
+        """Estimated size of the curves."""
+        return sum(one.num_bytes for one in self.cells.values())
+
+    def within(self, seconds: float) -> tuple[Plan, list[Cell]]:
+        """The cells that fit a budget, the cheapest first; and those that do not.
+
+        Raises:
+            OptsuiteError: None does.
+        """
+        kept, spent = set(), 0.0
+        for cell in sorted(self.cells, key=lambda cell: self.cells[cell].cost.seconds):
+            spent += self.cells[cell].cost.seconds / self.num_workers
+            if spent > seconds:
+                break
+            kept.add(cell)
+        if self.cells and not kept:
+            raise OptsuiteError(
+                f"no cell fits a budget of {duration(seconds)}: the cheapest takes about {duration(spent)}; "
+                "give it more time, or fewer steps or repetitions"
+            )
+        cells = {cell: one for cell, one in self.cells.items() if cell in kept}
+        datasets = {cell.task.dataset.dataset for cell in cells}
+        sources = {name: source for name, source in self.sources.items() if name in datasets}
+        return Plan(cells, sources, self.num_workers), [cell for cell in self.cells if cell not in kept]
 
 
 def plan(
@@ -43,6 +98,7 @@ def plan(
     mode: str | None,
     rerun: str,
     device: torch.device,
+    num_workers: int = 1,
 ) -> Plan:
     """Look at the store, and estimate what training the rest costs.
 
@@ -51,22 +107,27 @@ def plan(
         roots: Of curves and archives, as for `Store.at`.
         mode: Data: auto, real or synthetic; None reads `OPTSUITE_DATA`.
         rerun: One of `RERUNS`.
-        device: Where it would run.
+        device: Where it would run; its speed is measured.
+        num_workers: Processes that share the work, and the cores.
 
     Raises:
         DataError: Real data were asked for and are not there.
         StorageError: The store cannot be listed.
     """
     sources = {cell.task.dataset.dataset: cell.source(mode) for cell in cells}
-    missing, seconds, num_bytes, num_recorded = {}, 0.0, 0, 0
+    speed = measured_speed(device, max(1, torch.get_num_threads() // num_workers))
+    planned = {}
     for cell, configs in cells.items():
         source = sources[cell.task.dataset.dataset]
         trials = cell.trials(configs)
-        missing[cell] = missing_trials(trials, Store.at(*roots, source), source, rerun, set_aside=False)
-        num_recorded += len(trials) - len(missing[cell])
-        seconds += estimated_seconds(cell.task, missing[cell], device)
-        num_bytes += sum(map(_curve_bytes, missing[cell]))
-    return Plan(missing, num_recorded, seconds, num_bytes, dict(sorted(sources.items())))
+        missing = missing_trials(trials, Store.at(*roots, source), source, rerun, set_aside=False)
+        planned[cell] = CellPlan(
+            missing,
+            len(trials) - len(missing),
+            estimated_cost(cell.task, missing, device, speed),
+            sum(map(_curve_bytes, missing)),
+        )
+    return Plan(planned, dict(sorted(sources.items())), num_workers)
 
 
 def _curve_bytes(trial: Trial) -> int:

@@ -17,9 +17,21 @@ from optsuite.sweep._cells import Cell, Store
 from optsuite.tasks import get_task
 from optsuite.trainer import Outcome
 
-__all__ = ["RERUNS", "Job", "archive_cell", "missing_trials", "prepare", "recorded", "run_job", "split"]
+__all__ = [
+    "RERUNS",
+    "Job",
+    "archive_cell",
+    "missing_trials",
+    "prepare",
+    "recorded",
+    "run_job",
+    "share_out",
+    "split",
+]
 
 RERUNS = ("missing", "failed", "all")
+
+_FEW_JOBS = 4  # a worker
 
 
 def missing_trials(
@@ -49,6 +61,12 @@ def missing_trials(
         curves.read_folders(folders, threads=storage.THREADS, clear_bad_files=True)
     recorded = set().union(*storage.thread_map(curves.recorded_trial_ids, folders))
     return [trial for trial in trials if trial.id(source) not in recorded]
+
+
+def share_out(jobs: Sequence[Job], num_workers: int) -> list[list[Job]]:
+    """Each job in as many parts as keep all workers busy to the end."""
+    num_parts = num_workers if len(jobs) < _FEW_JOBS * num_workers else 1
+    return [split(job, num_parts) for job in jobs]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from optsuite import data
@@ -99,16 +100,21 @@ class Task:
     @property
     def flops_per_step(self) -> int:
         """Floating-point operations of the products and convolutions in one loss and its gradient."""
-        return self._cost[0]
+        return self._cost.flops
 
     @property
     def activation_bytes(self) -> int:
         """Memory that the gradient of one loss keeps from its forward pass, parameters and batch left out."""
-        return self._cost[1]
+        return self._cost.activation_bytes
+
+    @property
+    def num_ops(self) -> int:
+        """Operators in one loss and its gradient, those on integers left out."""
+        return self._cost.num_ops
 
     @cached_property
-    def _cost(self) -> tuple[int, int]:
-        """FLOPs and activations of one loss and its gradient, counted without computing it."""
+    def _cost(self) -> _Cost:
+        """What one loss and its gradient take, counted without computing it."""
         module, batch = self.meta_module(), self._meta_batch()
         given = {_storage_key(tensor) for tensor in (*module.parameters(), *batch.values())}
         kept: dict[int, torch.UntypedStorage] = {}  # holds them: the next would get a freed one's key
@@ -118,11 +124,12 @@ class Task:
                 kept[key] = tensor.untyped_storage()
             return tensor
 
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False) as flops, _OpCounter() as ops:
             with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
                 loss = self.loss(module, batch, torch.zeros((), dtype=torch.int64))
             torch.autograd.grad(loss, list(module.parameters()))
-        return int(counter.get_total_flops()), sum(storage.nbytes() for storage in kept.values())
+        activations = sum(storage.nbytes() for storage in kept.values())
+        return _Cost(int(flops.get_total_flops()), activations, ops.count)
 
     def _meta_batch(self) -> Batch:
         return {
@@ -195,6 +202,33 @@ class Task:
 
     def __repr__(self) -> str:
         return f"Task({self.name!r})"
+
+
+class _Cost(NamedTuple):
+    flops: int
+    activation_bytes: int
+    num_ops: int
+
+
+class _OpCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts operators whose outcome is floating-point."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever the operator gives
+        """Run an operator and count it."""
+        outcome = func(*args, **(kwargs or {}))
+        first = outcome[0] if isinstance(outcome, tuple | list) and outcome else outcome
+        self.count += isinstance(first, Tensor) and first.is_floating_point()
+        return outcome
 
 
 def _storage_key(tensor: Tensor) -> int:

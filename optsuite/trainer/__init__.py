@@ -21,14 +21,26 @@ from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.optimizers import is_import_path
 from optsuite.tasks import Task, get_task
 from optsuite.trainer._adapter import TorchProgram
-from optsuite.trainer._compile import compiling_pays
+from optsuite.trainer._compile import compiling_pays, is_long
 from optsuite.trainer._grid import Grid, Rule, group_by_rule, split_into_grids
 from optsuite.trainer._loop import Record, train_grid
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes, width_limit
 from optsuite.trainer._program import Program, PureProgram
 from optsuite.trainer._reproducible import reproducible
 
-__all__ = ["Outcome", "group_by_rule", "resolve_device", "run", "train", "train_many", "width_limit"]
+__all__ = [
+    "Outcome",
+    "Rule",
+    "group_by_rule",
+    "is_long",
+    "resolve_device",
+    "run",
+    "split_into_grids",
+    "train",
+    "train_many",
+    "trial_bytes",
+    "width_limit",
+]
 
 Tell = Callable[[int], None]
 """Is told now and then how many more trial-steps are done."""

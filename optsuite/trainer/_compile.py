@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["can_compile", "compiled", "compiling_pays"]
+__all__ = ["can_compile", "compiled", "compiling_pays", "is_long"]
 
 # Compilation takes 4 to 10 s, and saves a call of many trials some 3 ms and one of a single trial 1 to 2 ms.
 _MIN_CALLS = 2000
@@ -25,7 +25,12 @@ def compiling_pays(num_calls: int, device: torch.device, *, is_single: bool) -> 
         device: Where it runs.
         is_single: Whether its grids hold one trial.
     """
-    return num_calls >= (_MIN_SINGLE_CALLS if is_single else _MIN_CALLS) and can_compile(device.type)
+    return is_long(num_calls, is_single=is_single) and can_compile(device.type)
+
+
+def is_long(num_calls: int, *, is_single: bool) -> bool:
+    """Whether so many calls buy a compilation back where there is a compiler."""
+    return num_calls >= (_MIN_SINGLE_CALLS if is_single else _MIN_CALLS)
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .conftest import CELL, text
+from .conftest import CELL, SET, TASK, text
 
 
 def test_the_plan_is_printed_and_nothing_else_happens(bench):
@@ -13,6 +13,8 @@ def test_the_plan_is_printed_and_nothing_else_happens(bench):
             "optsuite: 1 cell, preset *: 4 trials to train, 0 recorded already; about * s on *, * of curves",
             "  data: fashion_mnist: STAND-IN, *",
             "  curves in *curves_synthetic, archives in *curves_archives_synthetic",
+            "  task * hparam set * to train * recorded * time * operations * memory * curves",
+            f"  {TASK} * {SET} * 4 * 0 * s * MFLOP * MB * MB",
         ]
     )
     assert bench.results() == []

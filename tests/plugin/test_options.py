@@ -25,7 +25,7 @@ class Config:
 def test_the_defaults_leave_most_to_others():
     options = _options.read(Config())
     unsaid = dict.fromkeys(("tasks", "sets", "data", "steps", "reps", "storage", "archives", "device"))
-    unsaid |= dict.fromkeys(("workers", "dask_address"))
+    unsaid |= dict.fromkeys(("workers", "dask_address", "budget"))
     said = {"preset": "auto", "rerun": "missing", "report": "on", "optimizers": (), "plan": False}
     said |= {"backend": "local"}
     assert options._asdict() == unsaid | said

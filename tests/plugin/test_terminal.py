@@ -14,11 +14,10 @@ from optsuite.plugin._terminal import (
     Result,
     cell_of,
     places_lines,
-    plan_lines,
     setting_of,
     table_lines,
 )
-from optsuite.sweep import Cell, Plan, Store, Summary
+from optsuite.sweep import Cell, Store, Summary
 
 NODE = "benchmarks/test_baselines.py::test_baseline"
 TASK = "ImageMLP_FashionMnist8_Relu32"
@@ -147,52 +146,6 @@ def test_other_ids_tell_nothing(tail):
 CELL = Cell(TASK, get_hparam_set("SGDLR_5_R2"))
 CPU = torch.device("cpu")
 STORES = [Store("/c", "/a")]
-
-
-def words(plan, left_out=(), stores=STORES, device=CPU):
-    return plan_lines(plan, stores, device, "quick", left_out)
-
-
-def test_the_plan_says_what_it_costs_and_where_it_goes():
-    plan = Plan({CELL: CELL.trials()}, 3, 200.0, 1_500_000, {"fashion_mnist": "real"})
-    head, data, places = words(plan, device=torch.device("cuda:1"))
-    assert head == (
-        "optsuite: 1 cell, preset quick: 30 trials to train, 3 recorded already; "
-        "about 3 min 20 s on cuda:1, 1.5 MB of curves"
-    )
-    assert data == "  data: fashion_mnist: real"
-    assert places == "  curves in /c, archives in /a"
-
-
-def test_a_cpu_comes_with_its_threads():
-    head = words(Plan({CELL: CELL.trials()}, 0, 1.0, 1, {}))[0]
-    assert f"on cpu ({torch.get_num_threads()} threads)" in head
-
-
-def test_a_plan_without_work_names_no_cost():
-    head = words(Plan({CELL: []}, 30, 0.0, 0, {"fashion_mnist": "real"}))[0]
-    assert head == "optsuite: 1 cell, preset quick: 0 trials to train, 30 recorded already"
-
-
-def test_each_stand_in_says_how_to_get_the_real_data():
-    plan = Plan({CELL: []}, 0, 0.0, 0, {"cifar10": "synthetic", "mnist": "real", "svhn_cropped": "synthetic"})
-    lines = words(plan)[1:4]
-    assert lines[0] == "  data: mnist: real"
-    assert lines[1].startswith("  data: cifar10: STAND-IN, not CIFAR-10 (to get it: ")
-    assert lines[2].startswith("  data: svhn_cropped: STAND-IN, not ")
-
-
-def test_what_is_left_out_is_counted_and_named():
-    others = [Cell(TASK, get_hparam_set(name)) for name in ("AdamLR_5_R2", "SGDLR_5_R2")]
-    lines = words(Plan({}, 0, 0.0, 0, {}), left_out=others)
-    assert lines[0].startswith(
-        "optsuite: preset quick leaves out 2 cells that take too long; --opt-tasks NAME"
-    )
-    assert lines[1:] == [f"  {TASK}"]
-
-
-def test_nothing_to_do_and_nothing_left_out_is_no_plan():
-    assert words(Plan({}, 0, 0.0, 0, {})) == []
 
 
 def test_places_need_results():

@@ -1,0 +1,100 @@
+"""A plan in words, for terminals."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+
+from optsuite import data
+from optsuite.sweep._cells import Cell, Store
+from optsuite.sweep._plan import Plan
+from optsuite.words import aligned, counted, duration
+
+__all__ = ["left_out_lines", "plan_lines", "plan_table"]
+
+
+def plan_lines(plan: Plan, stores: Iterable[Store], device: torch.device, chosen_by: str) -> list[str]:
+    """What is about to be trained, on which data, and where results go.
+
+    Args:
+        plan: The plan.
+        stores: Where results lie.
+        device: Where it would train.
+        chosen_by: What chose the cells, e.g. `preset quick`.
+    """
+    if not plan.cells:
+        return []
+    work = f"{plan.num_missing} trials to train, {plan.num_recorded} recorded already"
+    if plan.num_missing:
+        cost = plan.cost
+        work += (
+            f"; about {duration(cost.seconds)} on {_place(plan, device)}, {_flops(cost.flops)}, "
+            f"{_bytes(cost.memory_bytes)} of memory, {_bytes(plan.num_bytes)} of curves"
+        )
+    return [
+        f"optsuite: {counted(len(plan.cells), 'cell')}, {chosen_by}: {work}",
+        *(f"  {line}" for line in _source_lines(plan.sources)),
+        *(f"  curves in {s.curves}, archives in {s.archives}" for s in stores),
+    ]
+
+
+def _place(plan: Plan, device: torch.device) -> str:
+    if plan.num_workers > 1:
+        return f"{plan.num_workers} workers ({device})"
+    return f"{device} ({counted(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else str(device)
+
+
+def _source_lines(sources: Mapping[str, data.Source]) -> list[str]:
+    real = [name for name, source in sources.items() if source == "real"]
+    standing_in = [name for name, source in sources.items() if source != "real"]
+    lines = [f"data: {', '.join(real)}: real"] if real else []
+    for name in standing_in:
+        info = data.get_dataset(name)
+        lines.append(f"data: {name}: STAND-IN, not {info.title} (to get it: {info.how_to_get})")
+    return lines
+
+
+def plan_table(plan: Plan) -> list[str]:
+    """A row a cell; times are those of one worker."""
+    rows = [("task", "hparam set", "to train", "recorded", "time", "operations", "memory", "curves")]
+    for cell, one in plan.cells.items():
+        cost = one.cost
+        costs = (duration(cost.seconds), _flops(cost.flops), _bytes(cost.memory_bytes), _bytes(one.num_bytes))
+        counts = (str(len(one.missing)), str(one.num_recorded))
+        rows.append(
+            (cell.task_name, cell.hparam_set.name, *counts, *(costs if one.missing else ["-"] * len(costs)))
+        )
+    return aligned(rows)
+
+
+def left_out_lines(left_out: Sequence[Cell], chosen_by: str, advice: str) -> list[str]:
+    """Which cells are not trained, and how to bring them back."""
+    if not left_out:
+        return []
+    sets_of: dict[str, list[str]] = {}
+    for cell in left_out:
+        sets_of.setdefault(cell.task_name, []).append(cell.hparam_set.name)
+    names = [f"{task} ({counted(len(sets), 'set')})" for task, sets in sorted(sets_of.items())]
+    return [
+        f"optsuite: {chosen_by} leaves out {counted(len(left_out), 'cell')} {advice}:",
+        *textwrap.wrap(", ".join(names), 100, initial_indent="  ", subsequent_indent="  "),
+    ]
+
+
+def _flops(flops: float) -> str:
+    return _scaled(flops, ("M", "G", "T", "P", "E")) + "FLOP"
+
+
+def _bytes(number: float) -> str:
+    return _scaled(number, ("M", "G", "T")) + "B"
+
+
+def _scaled(number: float, prefixes: Sequence[str]) -> str:
+    number /= 1e6
+    for prefix in prefixes[:-1]:
+        if number < 1000:
+            return f"{number:.3g} {prefix}"
+        number /= 1000
+    return f"{number:.3g} {prefixes[-1]}"

@@ -1,0 +1,103 @@
+"""plan and run, through the entry point."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from optsuite import load_archive, tasks
+from optsuite.cli import main
+from optsuite.data import DATASETS
+from optsuite.tasks import get_task, register_task
+
+TASK = "ImageMLP_FashionMnist8_Relu32"
+SET = "SGDLR_3_R2"
+
+
+@pytest.fixture(autouse=True)
+def small_stand_ins(monkeypatch, tmp_path_factory):
+    monkeypatch.setattr(tasks, "_TASKS", dict(tasks._TASKS))
+    monkeypatch.setenv("OPTSUITE_DATA_DIR", str(tmp_path_factory.getbasetemp()))
+    for name, info in list(DATASETS.items()):
+        monkeypatch.setitem(DATASETS, name, replace(info, num_train=2000, num_test=500))
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Run a command on the store: its status, and what it printed."""
+
+    def run(command, *args):
+        capsys.readouterr()
+        root = str(tmp_path / "curves")
+        status = main([command, *args, "--storage", root, "--data=synthetic", "--device=cpu"])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def curve_files(tmp_path):
+    return list(tmp_path.rglob("*.curves"))
+
+
+def test_a_plan_has_a_row_a_cell_and_trains_nothing(run, tmp_path):
+    status, out, _ = run("plan", "ImageMLP_FashionMnist*_Relu32", SET)
+    assert status == 0
+    assert out.startswith("optsuite: 3 cells, as named: 90 trials to train, 0 recorded already; about ")
+    assert len(re.findall(rf"^ImageMLP_FashionMnist\d+_Relu32 +{SET} +30 +0 ", out, re.MULTILINE)) == 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_budget_leaves_out_what_does_not_fit(run):
+    status, out, _ = run("plan", "ImageMLP_*8_Relu32", SET, "--budget", "0.0001s")
+    assert status == 1
+    status, out, _ = run("plan", "ImageMLP_Cifar10_*_Relu", "SGDLR_2000_R2", "--budget", "20m")
+    assert status == 0
+    assert "the budget of 20 min 0 s leaves out " in out
+
+
+@pytest.mark.parametrize("backend", ["local", "process"])
+def test_a_run_trains_records_and_archives(backend, run, tmp_path):
+    status, out, _ = run("run", TASK, SET, "--backend", backend, "--workers=1")
+    assert status == 0
+    assert f"{TASK}-{SET}: 30 trials trained" in out
+    assert "complete cells archived: 1 of 1" in out
+    assert len(curve_files(tmp_path)) == 30
+    archive = load_archive(TASK, SET, root=str(tmp_path / "curves_archives_synthetic"))
+    assert archive["train/loss"].shape == (15, 2, 4)
+    assert not list(tmp_path.rglob(".optsuite_session_*"))
+
+
+def test_what_is_recorded_is_not_trained_again(run, tmp_path):
+    run("run", TASK, SET)
+    times = {path: path.stat().st_mtime_ns for path in curve_files(tmp_path)}
+    status, out, _ = run("run", TASK, SET)
+    assert status == 0
+    assert "0 trials to train, 30 recorded already" in out
+    assert "trials trained" not in out
+    assert {path: path.stat().st_mtime_ns for path in curve_files(tmp_path)} == times
+
+
+def test_what_fails_is_told_and_leaves_the_rest(run, tmp_path):
+    def broken(outputs, batch):
+        if outputs.device.type != "meta":
+            raise ArithmeticError("the loss is broken")
+        return get_task(TASK).loss_fn(outputs, batch)
+
+    register_task(replace(get_task(TASK), name="A_Broken", loss_fn=broken))
+    register_task(replace(get_task(TASK), name="A_Good"))
+    status, out, err = run("run", "A_*", SET)
+    assert status == 1
+    assert f"A_Good-{SET}: 30 trials trained" in out
+    assert f"A_Broken-{SET}: failed: " in err
+    assert "the loss is broken" in err
+    assert "error: 30 trials failed; run again to try those alone" in err
+    assert len(curve_files(tmp_path)) == 30
+
+
+def test_a_name_that_is_none_is_an_error(run):
+    status, _, err = run("run", "ImageMLP_FashionMnist8_Relu3", SET)
+    assert status == 1
+    assert f"did you mean {TASK}" in err
