@@ -182,15 +182,21 @@ def _run_grids(
     num_calls = len(pending) * (rule.schedule.num_steps + 1)
     compile_ = compiling_pays(num_calls, device, is_single=pending[0].num_trials == 1)
     programs: dict[tuple[int, int], Program] = {}
+
+    def program_of(shape: tuple[int, int]) -> Program:
+        if shape not in programs:
+            kind = TorchProgram if is_import_path(rule.optimizer) else PureProgram
+            programs[shape] = kind(task, rule, shape, device, compile=compile_)
+        return programs[shape]
+
     while pending:
         grid = pending.pop(0)
         try:
             if is_too_large:  # ask for it and the system may end this process instead of refusing
                 raise _too_large(task, device)
-            if grid.shape not in programs:
-                kind = TorchProgram if is_import_path(rule.optimizer) else PureProgram
-                programs[grid.shape] = kind(task, rule, grid.shape, device, compile=compile_)
-            yield grid, _run_grid(programs[grid.shape], grid, source, tell)
+            how = "compiled" if compile_ else "eager"
+            record, peak = _run_grid(program_of, grid, source, device, tell)
+            yield grid, _Setup(record, f"{len(grid.seeds)} seeds x {len(grid.configs)} configs, {how}", peak)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is these trials' outcome
             if is_out_of_memory(error):
                 if grid.num_trials > 1:
@@ -209,16 +215,21 @@ def _uncompilable(task: Task, error: Exception) -> str:
     return f"`{task.name}` failed compiled ({in_words(error)}); it is trained uncompiled instead"
 
 
-def _run_grid(program: Program, grid: Grid, source: data.Source, tell: Tell) -> _Setup:
-    is_cuda = program.device.type == "cuda"
+def _run_grid(
+    program_of: Callable[[tuple[int, int]], Program],
+    grid: Grid,
+    source: data.Source,
+    device: torch.device,
+    tell: Tell,
+) -> tuple[Record, int]:
+    """What a grid recorded, and its peak of memory on a GPU, else -1."""
+    is_cuda = device.type == "cuda"
     if is_cuda:
-        torch.cuda.reset_peak_memory_stats(program.device)
+        torch.cuda.reset_peak_memory_stats(device)
     # Optimizer classes may draw from torch's generators.
-    with reproducible(program.device), torch.random.fork_rng(devices=[program.device] if is_cuda else []):
-        record = train_grid(program, grid, source, lambda steps: tell(steps * grid.num_trials))
-    peak = torch.cuda.max_memory_allocated(program.device) if is_cuda else -1
-    how = "compiled" if program.is_compiled else "eager"
-    return _Setup(record, f"{len(grid.seeds)} seeds x {len(grid.configs)} configs, {how}", peak)
+    with reproducible(device), torch.random.fork_rng(devices=[device] if is_cuda else []):
+        record = train_grid(program_of, grid, source, lambda steps: tell(steps * grid.num_trials))
+    return record, torch.cuda.max_memory_allocated(device) if is_cuda else -1
 
 
 def _too_large(task: Task, device: torch.device) -> OutOfMemoryError:

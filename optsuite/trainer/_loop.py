@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite import data
 from optsuite._types import Array, Batch, Params
@@ -19,6 +20,8 @@ from optsuite.trainer._program import Program
 __all__ = ["Record", "train_grid"]
 
 EVAL_SPLITS = ("train", "outer_valid", "test")
+
+_Tree = TypeVar("_Tree")
 
 # Losses come to the host, and progress is told, once in so many steps.
 _BLOCK = 50
@@ -64,16 +67,60 @@ class _Batches:
         return (tensor.pin_memory() if is_cuda else tensor).to(self._device, non_blocking=is_cuda)
 
 
+class _Results:
+    """What a grid recorded, on the host; NaN where a trial was no longer trained."""
+
+    def __init__(self, program: Program, grid: Grid) -> None:
+        schedule, self._names = program.rule.schedule, program.task.metric_names
+        evaluated = (len(schedule.eval_steps()), len(EVAL_SPLITS), len(self._names))
+        self.losses_TSH = np.full((schedule.num_steps + 1, *grid.shape), np.nan, np.float32)
+        self._metrics = np.full((*evaluated, *grid.shape), np.nan, np.float32)
+        self.num_steps = self._num_evals = 0
+
+    def add(self, losses: list[Tensor], metrics: list[Tensor], kept: Array) -> Array:
+        """Take in steps and evaluations of the configs that are kept; waits for the device.
+
+        Returns:
+            (S, kept): whether all of these losses are finite.
+        """
+        steps = slice(self.num_steps, self.num_steps + len(losses))
+        evals = slice(self._num_evals, self._num_evals + len(metrics))
+        self.losses_TSH[steps][..., kept] = block = torch.stack(losses).cpu().numpy()
+        if metrics:
+            self._metrics[evals][..., kept] = torch.stack(metrics).cpu().numpy()
+        self.num_steps, self._num_evals = steps.stop, evals.stop
+        is_finite: Array = np.isfinite(block).all(0)
+        return is_finite
+
+    def eval_metrics(self) -> dict[str, Array]:
+        """(E, S, H) by `<split>/<metric>`; empty without evaluations."""
+        if not len(self._metrics):
+            return {}
+        return {
+            f"{split}/{name}": self._metrics[:, i, j]
+            for i, split in enumerate(EVAL_SPLITS)
+            for j, name in enumerate(self._names)
+        }
+
+
 @torch.no_grad()
-def train_grid(program: Program, grid: Grid, source: data.Source, tell: Callable[[int], None]) -> Record:
+def train_grid(
+    program_of: Callable[[tuple[int, int]], Program],
+    grid: Grid,
+    source: data.Source,
+    tell: Callable[[int], None],
+) -> Record:
     """Train every trial of a grid from its initial parameters.
 
+    Configs of which every seed has diverged are dropped where that pays; the others go on as they were.
+
     Args:
-        program: Made for the grid's shape.
+        program_of: Gives the program for a shape; all are of one task and rule.
         grid: Seeds and configs.
         source: Real data or the stand-in.
         tell: Called now and then with the number of steps done since the last call.
     """
+    program = program_of(grid.shape)
     schedule = program.rule.schedule
     train = _Batches(program, grid, "train", "train", source)
     evals = {
@@ -84,32 +131,44 @@ def train_grid(program: Program, grid: Grid, source: data.Source, tell: Callable
     hparams = program.hparams(grid)
     params, opt_state = program.start(grid)
     began = time.perf_counter()
-    losses: list[Array] = []
-    metrics: list[Tensor] = []
-    is_alive_SH = np.ones(grid.shape, bool)
+    results = _Results(program, grid)
+    kept, is_alive_SH, is_new = np.arange(len(grid.configs)), np.ones(grid.shape, bool), True
     for start in range(0, schedule.num_steps + 1, _BLOCK):
         stop = min(start + _BLOCK, schedule.num_steps + 1)
-        block_losses = []
-        # Shapes and devices stay those of the first block: to check them again costs a small task 5 to 10 %.
-        with torch.compiler.set_stance(skip_guard_eval_unsafe=start > 0):
+        losses, metrics = [], []
+        # Shapes and devices stay those of a program's first block: checks would cost a small task 5 to 10 %.
+        with torch.compiler.set_stance(skip_guard_eval_unsafe=not is_new):
             for step, (batch, key) in enumerate(train.block(start, stop), start):
                 if step in schedule.eval_steps():
                     evaluated = program.params_to_evaluate(params, opt_state)
                     metrics.append(_evaluate(program, evals, evaluated, step))
                 params, opt_state, loss_SH = program.step(params, opt_state, hparams, batch, key)
-                block_losses.append(loss_SH)
-        losses.append(torch.stack(block_losses).cpu().numpy())
+                losses.append(loss_SH)
+        is_alive_SH &= results.add(losses, metrics, kept)
         tell(stop - start)
-        is_alive_SH &= np.isfinite(losses[-1]).all(0)
-        if not is_alive_SH.any():
-            break  # every trial has diverged: the rest of their curves is NaN
+        is_alive_H = np.asarray(is_alive_SH.any(0))
+        if not is_alive_H.any():
+            break
+        is_new = program.drops(1 - is_alive_H.mean(), schedule.num_steps + 1 - stop)
+        if is_new:
+            kept, is_alive_SH = kept[is_alive_H], is_alive_SH[:, is_alive_H]
+            program = program_of((len(grid.seeds), len(kept)))
+            params, opt_state = _configs((params, opt_state), is_alive_H, axis=1)
+            hparams = _configs(hparams, is_alive_H, axis=0)
     return Record(
-        _padded(np.concatenate(losses), schedule.num_steps + 1),
-        _by_name(program, metrics, len(schedule.eval_steps())),
-        sum(map(len, losses)),
+        results.losses_TSH,
+        results.eval_metrics(),
+        results.num_steps,
         program.failures(opt_state),
         time.perf_counter() - began,
     )
+
+
+def _configs(tree: _Tree, is_kept: Array, *, axis: int) -> _Tree:
+    """Some of the configs of every leaf."""
+    index = torch.from_numpy(np.flatnonzero(is_kept))
+    kept: _Tree = pytree_map(lambda leaf: leaf.index_select(axis, index.to(leaf.device)), tree)
+    return kept
 
 
 def _evaluate(program: Program, evals: dict[str, _Batches], params: Params, step: int) -> Tensor:
@@ -122,20 +181,3 @@ def _evaluate(program: Program, evals: dict[str, _Batches], params: Params, step
         sums = [program.evaluate(params, batch, key) for batch, key in batches.block(first, first + count)]
         means.append(torch.stack(sums).mean(0).movedim(-1, 0))
     return torch.stack(means)
-
-
-def _padded(values: Array, length: int) -> Array:
-    """Fill up with NaN to `length` rows."""
-    missing = np.full((length - len(values), *values.shape[1:]), np.nan, values.dtype)
-    return np.concatenate([values, missing])
-
-
-def _by_name(program: Program, metrics: list[Tensor], num_evals: int) -> dict[str, Array]:
-    if not metrics:
-        return {}
-    stacked = _padded(torch.stack(metrics).cpu().numpy(), num_evals)
-    return {
-        f"{split}/{name}": stacked[:, i, j]
-        for i, split in enumerate(EVAL_SPLITS)
-        for j, name in enumerate(program.task.metric_names)
-    }

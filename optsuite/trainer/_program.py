@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map as pytree_map
 from optsuite._types import Batch, Params
 from optsuite.optimizers import OPTIMIZERS, Optimizer, OptState
 from optsuite.tasks import Bound, Task
-from optsuite.trainer._compile import compiled
+from optsuite.trainer._compile import compiled, is_long
 from optsuite.trainer._grid import Grid, Rule
 from optsuite.tree import tree_map
 
@@ -72,6 +72,16 @@ class Program(ABC):
     @abstractmethod
     def failures(self, opt_state: OptState) -> dict[tuple[int, int], Exception]:
         """What kept single trials (s, h) from being trained, while the others of the grid were."""
+
+    def drops(self, share: float, num_steps: int) -> bool:
+        """Whether to go on without that share of the configs, with a program for the rest.
+
+        Args:
+            share: Of the configs; 0 to 1.
+            num_steps: That are still to be trained.
+        """
+        del share, num_steps
+        return False
 
     def hparams(self, grid: Grid) -> Params:
         """The hyperparameters that differ between configs, float32 (H,) each."""
@@ -133,6 +143,12 @@ class PureProgram(Program):
         """None: what fails is the outcome of the whole grid."""
         del opt_state
         return {}
+
+    def drops(self, share: float, num_steps: int) -> bool:
+        """Whether it saves more than it costs, which is nothing but the compilation, if there is one."""
+        if not self.is_compiled:
+            return share > 0
+        return is_long(int(share * num_steps), is_single=False)
 
     def _optimizer(self, hparams: Mapping[str, Tensor]) -> Optimizer:
         return OPTIMIZERS[self.rule.optimizer].factory(**self.rule.shared, **hparams)

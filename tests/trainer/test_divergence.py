@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from optsuite import trainer
 from optsuite.hparam_sets import Config, Schedule
+from optsuite.trainer import _program, group_by_rule
 
-from .runs import TINY, adam, assert_identical, nadam, sgd, train, trials_of
+from .runs import TINY, adam, assert_close, assert_identical, nadam, sgd, train, trials_of
 
 SCHEDULE = Schedule(120, eval_every=10, eval_batches=1, last_eval_batches=2)
 MAKERS = pytest.mark.parametrize("make", [sgd, adam, nadam], ids=["SGD", "Adam", "NAdam"])
@@ -46,6 +50,56 @@ def test_a_diverged_trial_leaves_its_neighbours_bits_alone(make):
     wild, tame = train(beside_wild), train(beside_tame)
     for trial in beside_wild[2:]:
         assert_identical(wild[trial], tame[trial])
+
+
+@pytest.fixture
+def shapes(monkeypatch):
+    """The shapes of the programs that are made."""
+    shapes = []
+
+    class Recorded(_program.PureProgram):
+        def __init__(self, task, rule, shape, device, **options):
+            shapes.append(shape)
+            super().__init__(task, rule, shape, device, **options)
+
+    monkeypatch.setattr(trainer, "PureProgram", Recorded)
+    return shapes
+
+
+@pytest.mark.parametrize("make", [sgd, adam], ids=["SGD", "Adam"])
+def test_configs_that_diverged_are_dropped_and_the_others_go_on(make, shapes):
+    tame_configs = [make(RATES[make] / n) for n in (1, 2, 4)]
+    wild = trials_of([make(1e30)], seeds=[0, 1], schedule=SCHEDULE)
+    tame = trials_of(tame_configs, seeds=[0, 1], schedule=SCHEDULE)
+    curves = train([*tame[:2], *wild, *tame[2:]])
+    assert shapes == [(2, 4), (2, 3)]
+    alone = train(tame)
+    for trial in tame:
+        assert_close(curves[trial], alone[trial])
+    for trial in wild:
+        assert_diverged(curves[trial])
+
+
+def test_a_config_is_kept_while_one_of_its_seeds_learns(shapes):
+    def loss_fn(outputs, batch):  # on other data the other seed would be the first
+        return TINY.loss_fn(outputs, batch) / (batch["label"][:2].sum() > 0)
+
+    task = replace(TINY, name="Fragile", batch_size=32, loss_fn=loss_fn)
+    trials = trials_of([sgd(0.1), sgd(0.01)], seeds=range(4), schedule=SCHEDULE, task=task)
+    curves = train(trials, task)
+    ends = [curves[trial].diverged_at for trial in trials]
+    assert ends[:4] == ends[4:]  # what their batches say
+    assert len({end is None or end > 50 for end in ends}) == 2, ends
+    assert shapes == [(4, 2)]
+
+
+def test_a_compiled_program_is_left_only_for_what_buys_another():
+    ((rule, trials),) = group_by_rule(trials_of([sgd(0.1), sgd(0.2)]))
+    options = {"task": TINY, "rule": rule, "shape": (1, len(trials)), "device": torch.device("cpu")}
+    eager, compiled = (_program.PureProgram(**options, compile=flag) for flag in (False, True))
+    assert [eager.drops(share, 10) for share in (0.0, 0.1)] == [False, True]
+    assert [compiled.drops(0.5, steps) for steps in (100, 3000, 5000)] == [False, False, True]
+    assert not compiled.drops(0.0, 10**6)
 
 
 def test_other_optimizers_do_not_notice():
