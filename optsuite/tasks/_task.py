@@ -124,7 +124,7 @@ class Task:
                 kept[key] = tensor.untyped_storage()
             return tensor
 
-        with FlopCounterMode(display=False) as flops, _OpCounter() as ops:
+        with torch.enable_grad(), FlopCounterMode(display=False) as flops, _OpCounter() as ops:
             with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
                 loss = self.loss(module, batch, torch.zeros((), dtype=torch.int64))
             torch.autograd.grad(loss, list(module.parameters()))

@@ -16,6 +16,7 @@ from optsuite._types import Array, Batch, Params
 from optsuite.noise import fold_in, key_from
 from optsuite.trainer._grid import Grid
 from optsuite.trainer._program import Program
+from optsuite.tree import tree_map
 
 __all__ = ["Record", "train_grid"]
 
@@ -56,10 +57,16 @@ class _Batches:
 
     def block(self, start: int, stop: int) -> Iterator[tuple[Batch, Tensor]]:
         """Batches number `start` to `stop - 1`, (S, B, ...) each, with their noise keys (S,)."""
-        index_TSB = self._moved(torch.stack([s.block(start, stop) for s in self._streams], 1))
-        keys_TS = self._moved(fold_in(self._keys_S, torch.arange(start, stop)[:, None]))
-        for index_SB, key_S in zip(index_TSB, keys_TS, strict=True):
-            yield self._examples.gather(index_SB), key_S
+        for batch, key_S1 in self.chunks(start, stop, 1):
+            yield tree_map(lambda field: field[:, 0], batch), key_S1[:, 0]
+
+    def chunks(self, start: int, stop: int, size: int) -> Iterator[tuple[Batch, Tensor]]:
+        """The same, `size` at a time, which divides them: (S, size, B, ...), with noise keys (S, size)."""
+        blocks = [stream.block(start, stop) for stream in self._streams]
+        index_CSEB = self._moved(torch.stack([block.view(-1, size, block.shape[1]) for block in blocks], 1))
+        keys_CSE = self._moved(fold_in(self._keys_S[:, None], torch.arange(start, stop).view(-1, 1, size)))
+        for indices, keys in zip(index_CSEB, keys_CSE, strict=True):
+            yield self._examples.gather(indices), keys
 
     def _moved(self, tensor: Tensor) -> Tensor:
         # From pinned memory the copy does not make the host wait for the steps before it.
@@ -178,6 +185,7 @@ def _evaluate(program: Program, evals: dict[str, _Batches], params: Params, step
     first = step // schedule.eval_every * schedule.eval_batches
     means = []
     for batches in evals.values():
-        sums = [program.evaluate(params, batch, key) for batch, key in batches.block(first, first + count)]
-        means.append(torch.stack(sums).mean(0).movedim(-1, 0))
+        chunks = batches.chunks(first, first + count, program.batches_at_once)
+        metrics = [program.evaluate(params, batch, keys) for batch, keys in chunks]  # (S, H, size, metrics)
+        means.append(torch.cat(metrics, 2).mean(2).movedim(-1, 0))
     return torch.stack(means)

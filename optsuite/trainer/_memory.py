@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
 
 import torch
 
+from optsuite.hparam_sets import Schedule
 from optsuite.tasks import Task
 
-__all__ = ["free_bytes", "is_out_of_memory", "trial_bytes", "width_limit"]
+__all__ = ["batches_at_once", "free_bytes", "is_out_of_memory", "trial_bytes", "width_limit"]
 
 # Of the parameters: themselves, two moments, gradient, update, and the next of the first three.
 _PARAM_COPIES = 8
@@ -62,6 +64,17 @@ def width_limit(task: Task, device: torch.device) -> int:
         if task.has_convolutions:
             return 1
     return max(1, fitting)
+
+
+def batches_at_once(task: Task, schedule: Schedule, device: torch.device) -> int:
+    """On how many batches to evaluate a single trial in one pass, such that all passes are alike.
+
+    Small passes cost their operators more than their arithmetic; several large ones would leave the cache.
+    """
+    room = _CACHE_BYTES if device.type == "cpu" else int(_SHARE * free_bytes(device))
+    fitting = room // max(1, task.activation_bytes)
+    common = math.gcd(schedule.eval_batches, schedule.last_eval_batches)
+    return max((n for n in range(1, fitting + 1) if n <= common and common % n == 0), default=1)
 
 
 _WORDS = ("DefaultCPUAllocator: can't allocate", "CUDA out of memory", "STATUS_ALLOC_FAILED")

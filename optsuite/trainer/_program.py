@@ -17,6 +17,7 @@ from optsuite.optimizers import OPTIMIZERS, Optimizer, OptState
 from optsuite.tasks import Bound, Task
 from optsuite.trainer._compile import compiled, is_long
 from optsuite.trainer._grid import Grid, Rule
+from optsuite.trainer._memory import batches_at_once
 from optsuite.tree import tree_map
 
 __all__ = ["Program", "PureProgram"]
@@ -55,6 +56,7 @@ class Program(ABC):
         self._module = task.meta_module()
         self._lifted = _lift_none if shape == (1, 1) else _lift_grid
         self.evaluate = self._maybe_compiled(self._lifted(self._evaluate, (0, "S", "S")))
+        self.batches_at_once = batches_at_once(task, rule.schedule, device) if shape == (1, 1) else 1
 
     @abstractmethod
     def start(self, grid: Grid) -> tuple[Params, OptState]:
@@ -112,7 +114,15 @@ class Program(ABC):
         )
         return grads_and_loss(params)
 
-    def _evaluate(self, params: Params, batch: Batch, key: Tensor) -> Tensor:
+    def _evaluate(self, params: Params, batches: Batch, keys: Tensor) -> Tensor:
+        """Metrics of each batch, (batches, metrics), of `batches_at_once` batches."""
+        if len(keys) == 1:
+            return self._metrics(params, tree_map(lambda field: field[0], batches), keys[0])[None]
+        over_batches = vmap(self._metrics, in_dims=(None, 0, 0))
+        metrics: Tensor = over_batches(params, batches, keys)
+        return metrics
+
+    def _metrics(self, params: Params, batch: Batch, key: Tensor) -> Tensor:
         """(metrics,): the task's `metric_names` in order."""
         metrics = self.task.metrics(Bound(self._module, params), batch, key)
         return torch.stack([metrics[name] for name in self.task.metric_names])

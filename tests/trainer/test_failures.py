@@ -11,7 +11,8 @@ from optsuite.curves import Curve
 from optsuite.errors import DataError, OptsuiteError, OutOfMemoryError, UnknownNameError
 from optsuite.hparam_sets import Schedule
 from optsuite.tasks import get_task
-from optsuite.trainer._memory import is_out_of_memory, trial_bytes, width_limit
+from optsuite.trainer import _memory
+from optsuite.trainer._memory import batches_at_once, is_out_of_memory, trial_bytes, width_limit
 
 from .runs import KINDS, TINY, adam, assert_close, sgd, train, trials_of
 
@@ -149,6 +150,39 @@ def test_width_is_bounded_by_memory_and_at_least_one(monkeypatch):
     assert width_limit(TINY, cpu) == 10
     monkeypatch.setattr("optsuite.trainer._memory.free_bytes", lambda _: 0)
     assert width_limit(TINY, cpu) == 1
+
+
+@pytest.mark.parametrize(
+    ("eval_batches", "last_eval_batches", "room", "expected"),
+    [
+        (5, 10, 100, 5),
+        (5, 10, 4, 1),
+        (6, 10, 100, 2),
+        (4, 8, 3, 2),
+        (5, 7, 100, 1),
+        (3, 3, 0, 1),
+        (0, 1, 9, 1),
+    ],
+)
+def test_passes_of_an_evaluation_are_alike_and_fit(
+    eval_batches, last_eval_batches, room, expected, monkeypatch
+):
+    task, cpu = get_task("Conv_Cifar10_8_16x32"), torch.device("cpu")
+    monkeypatch.setattr(_memory, "_CACHE_BYTES", room * task.activation_bytes)
+    schedule = Schedule(10, eval_batches=eval_batches, last_eval_batches=last_eval_batches)
+    assert batches_at_once(task, schedule, cpu) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_how_many_batches_are_evaluated_at_once_changes_nothing(kind, monkeypatch):
+    task = KINDS[kind]
+    schedule = Schedule(4, eval_every=2, eval_batches=3, last_eval_batches=6)
+    trials = trials_of([adam(1e-3)], schedule=schedule, task=task)
+    at_once = train(trials, task)
+    monkeypatch.setattr(_memory, "_CACHE_BYTES", 0)
+    monkeypatch.setattr(trainer, "width_limit", lambda *_: 1)
+    one_by_one = train(trials, task)
+    assert_close(at_once[trials[0]], one_by_one[trials[0]])
 
 
 def test_convolutions_train_one_by_one_on_a_cpu():
