@@ -7,6 +7,7 @@ same time.
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from unittest.mock import patch
 
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from optsuite import Config, Schedule, Trial, get_hparam_set, get_task, train_many
+from optsuite.backends import num_cores
 from optsuite.hparam_sets import LEARNING_RATES
 from optsuite.modules import GRU, LSTM, MLP, RNNLM
 from optsuite.trainer import _loop, resolve_device, run, width_limit
@@ -75,8 +77,7 @@ def test_whole_cell(report_line):
 def test_steady_rate(name, report_line):
     """One program of the cell AdamLR_10000_R5 once it is compiled, evaluations included."""
     task, hparam_set = get_task(name), get_hparam_set("AdamLR_10000_R5")
-    # About what a core does in 5 s, in whole rounds of an evaluation and the steps until the next.
-    num_steps = int(min(20, max(1, 2e10 // task.flops_per_step))) * hparam_set.schedule.eval_every
+    num_steps = num_steps_of(task)
     measured = steady_rates(task, hparam_set, num_steps)
     shape = next(measured)
     pairs = [(next(measured), plain_rate(task, hparam_set.schedule, num_steps)) for _ in range(2)]
@@ -87,6 +88,35 @@ def test_steady_rate(name, report_line):
         f"plain loop {1e6 / plain:9.1f} us, ratio {rate / plain:.2f}"
     )
     assert rate > 0
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_steady_rate_of_processes(name, report_line):
+    """The same in a process a core, of one thread each, as `--opt-backend process` has them."""
+    task, schedule = get_task(name), get_hparam_set("AdamLR_10000_R5").schedule
+    count, num_steps = num_cores(), num_steps_of(task)
+    with multiprocessing.get_context("spawn").Pool(count, torch.set_num_threads, (1,)) as pool:
+        rate = sum(pool.map(rate_alone, [(name, num_steps)] * count, chunksize=1))
+    plain = max(plain_rate(task, schedule, num_steps) for _ in range(2))
+    report_line(
+        f"{name:45s} {count} processes: {1e6 / rate:9.1f} us a trial-step, "
+        f"plain loop {1e6 / plain:9.1f} us, ratio {rate / plain:.2f}"
+    )
+    assert rate > 0
+
+
+def rate_alone(args):
+    """What one of several processes does."""
+    name, num_steps = args
+    measured = steady_rates(get_task(name), get_hparam_set("AdamLR_10000_R5"), num_steps)
+    next(measured)
+    return max(next(measured) for _ in range(2))
+
+
+def num_steps_of(task):
+    """About what a core does in 5 s, in whole rounds of an evaluation and the steps until the next."""
+    schedule = get_hparam_set("AdamLR_10000_R5").schedule
+    return int(min(20, max(1, 2e10 // task.flops_per_step))) * schedule.eval_every
 
 
 @pytest.mark.parametrize("path", ["torch.optim:NAdam", "torch.optim:SGD", "torch.optim:Adafactor"])
