@@ -19,11 +19,14 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
 
+from optsuite import _compiler
 from optsuite.errors import UnsupportedError
 
-__all__ = ["gru", "lstm", "relu_rnn"]
+__all__ = ["FLOP_FORMULAS", "gru", "lstm", "relu_rnn"]
+
+FLOP_FORMULAS: dict[Any, Callable[..., int]] = {}
+"""By operator, from the shapes of its arguments; for the `custom_mapping` of torch's `FlopCounterMode`."""
 
 _Op: TypeAlias = Callable[..., tuple[Tensor, ...]]
 _ListOp: TypeAlias = Callable[..., list[Tensor]]
@@ -213,13 +216,12 @@ def _differentiable(name: str, forward: _Op, backward: _Op, num_states: int, num
             grads: tuple[Tensor, ...] = Gradient.apply(grad, *ctx.saved_tensors)
             return grads
 
+    @_compiler.opaque  # which cannot look into such a class under vmap, and need not
     def apply(*args: Tensor) -> tuple[Tensor, ...]:
         outputs: tuple[Tensor, ...] = Recurrence.apply(*args)
         return outputs
 
-    # The compiler cannot look into such a class under vmap, and need not.
-    joined: _Op = torch.compiler.allow_in_graph(apply)  # type: ignore[no-untyped-call]
-    return joined
+    return apply
 
 
 def _operator(name: str, kernel: _Op, fake: _ListOp, num_args: int, factor: int) -> _ListOp:
@@ -256,7 +258,7 @@ def _operator(name: str, kernel: _Op, fake: _ListOp, num_args: int, factor: int)
         return factor * first[1] * first[2] * torch.Size(weight).numel()
 
     torch.library.register_vmap(qualified, over_trials)
-    register_flop_formula(op)(count)
+    FLOP_FORMULAS[op] = count
     return op
 
 

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 import numpy as np
-import torch
 
-from optsuite import storage
+from optsuite import _compiler, storage
 from optsuite.data import data_dir
 from optsuite.errors import StorageError
 from optsuite.optimizers._base import Optimizer
@@ -64,7 +63,7 @@ def opt_list(idx: int) -> Optimizer:
     return nadamw_cosine_lr(**dict(zip(_NAMES.values(), _values(idx), strict=True)))
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@_compiler.constant
 def _values(idx: int) -> tuple[float | bool, ...]:
     """Give the values of a setting; compiled code holds them, and does not try to read a file."""
     return tuple(read_opt_list()[idx].values())

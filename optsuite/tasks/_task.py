@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from optsuite import data
 from optsuite._types import Array, Batch, Params
-from optsuite.modules import Conv2d, Embedding
+from optsuite.modules import FLOP_FORMULAS, Conv2d, Embedding
 
 _LOOKUPS = (Embedding, nn.Embedding, nn.EmbeddingBag)  # an example meets few of their weights
 
@@ -124,7 +123,10 @@ class Task:
                 kept[key] = tensor.untyped_storage()
             return tensor
 
-        with torch.enable_grad(), FlopCounterMode(display=False) as flops, _OpCounter() as ops:
+        from torch.utils.flop_counter import FlopCounterMode  # takes long
+
+        flop_counter = FlopCounterMode(display=False, custom_mapping=FLOP_FORMULAS)
+        with torch.enable_grad(), flop_counter as flops, _OpCounter() as ops:
             with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
                 loss = self.loss(module, batch, torch.zeros((), dtype=torch.int64))
             torch.autograd.grad(loss, list(module.parameters()))

@@ -58,7 +58,8 @@ class TorchProgram(Program):
             params: Params, stepper: _Stepper, _: Params, batch: Batch, key: Tensor
         ) -> tuple[Params, OptState, Tensor]:
             grads, loss_SH = grads_and_loss(params, batch, key)
-            stepper.step(grads)
+            with self._stance("default"):  # what is not ours is checked
+                stepper.step(grads)
             return params, stepper, loss_SH
 
         return step
@@ -99,15 +100,13 @@ class _Stepper:
             grads: (S, H, ...) each.
         """
         self._set_grads(grads)
-        # The loop lets compiled code skip its checks, which is safe for our own programs alone.
-        with torch.compiler.set_stance("default"):
-            for unit in tuple(self._running):
-                try:
-                    unit.step()
-                except Exception as error:
-                    if is_out_of_memory(error):
-                        raise
-                    self._retire(unit, error)
+        for unit in tuple(self._running):
+            try:
+                unit.step()
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                self._retire(unit, error)
         self._publish()
 
     def _set_grads(self, grads: Params) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from optsuite import _compiler
+
 __all__ = ["can_compile", "compiled", "compiling_pays", "is_long"]
 
 # Compilation takes 4 to 10 s, and saves a call of many trials some 3 ms and one of a single trial 1 to 2 ms.
@@ -51,6 +53,7 @@ def can_compile(device_type: str) -> bool:
 
 def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
     """`fn` compiled as one graph for the shapes that it is first called with."""
+    _compiler.put_marks()
     return torch.compile(_own_code(fn), fullgraph=True, dynamic=False)
 
 

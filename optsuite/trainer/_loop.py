@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -143,8 +144,7 @@ def train_grid(
     for start in range(0, schedule.num_steps + 1, _BLOCK):
         stop = min(start + _BLOCK, schedule.num_steps + 1)
         losses, metrics = [], []
-        # Shapes and devices stay those of a program's first block: checks would cost a small task 5 to 10 %.
-        with torch.compiler.set_stance(skip_guard_eval_unsafe=not is_new):
+        with program.unchecked() if not is_new else nullcontext():
             for step, (batch, key) in enumerate(train.block(start, stop), start):
                 if step in schedule.eval_steps():
                     evaluated = program.params_to_evaluate(params, opt_state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, TypeAlias, final
 
@@ -74,6 +75,18 @@ class Program(ABC):
     @abstractmethod
     def failures(self, opt_state: OptState) -> dict[tuple[int, int], Exception]:
         """What kept single trials (s, h) from being trained, while the others of the grid were."""
+
+    def unchecked(self) -> AbstractContextManager[Any]:
+        """Spare compiled code its checks of shapes and devices, which cost a small task 5 to 10 %.
+
+        They must be those of calls before.
+        """
+        return self._stance("default", skip_guard_eval_unsafe=True)
+
+    def _stance(self, name: str, **options: bool) -> AbstractContextManager[Any]:
+        """The compiler's, for a while; left alone where nothing is compiled: to import it takes long."""
+        set_stance: Any = torch.compiler.set_stance
+        return set_stance(name, **options) if self.is_compiled else nullcontext()
 
     def drops(self, share: float, num_steps: int) -> bool:
         """Whether to go on without that share of the configs, with a program for the rest.

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from optsuite.errors import UnsupportedError
 from optsuite.modules import GRU, IRNN, LSTM, VanillaRNN
-from optsuite.modules._recurrence import gru, lstm, relu_rnn
+from optsuite.modules._recurrence import FLOP_FORMULAS, gru, lstm, relu_rnn
 
 T, B, H = 5, 3, 4
 
@@ -128,7 +128,7 @@ def test_recurrence_on_a_gpu_is_that_on_the_cpu(op, loop, gates, num_states):
 def test_operations_are_counted_for_shapes_alone(op, loop, gates, num_states):
     """A product in each step forwards, and two backwards."""
     args = [arg.to("meta").requires_grad_() for arg in arguments(gates, num_states)]
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=FLOP_FORMULAS) as counter:
         grads = torch.autograd.grad(op(*args).sum(), args)
     assert [grad.shape for grad in grads] == [arg.shape for arg in args]
     assert counter.get_total_flops() == 3 * 2 * T * B * gates * H
