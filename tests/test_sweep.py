@@ -46,6 +46,7 @@ from optsuite.sweep import (
     plan_table,
     prepare,
     run_job,
+    share_out,
     split,
     summarize,
 )
@@ -330,7 +331,9 @@ def test_a_budget_keeps_the_cheapest_cells_that_fit(cell):
     assert [one.hparam_set.name for one in left_out] == ["AdamLR_5_R1"]
     assert kept.sources == {"fashion_mnist": "real"}
     assert whole.within(60.0) == (whole, [])
-    assert whole._replace(num_workers=2).within(45.0)[1] == []
+    trials = get_hparam_set("AdamLR_5_R2").trials(TASK)
+    shared = Plan({c: one._replace(missing=trials) for c, one in cells.items()}, {}, num_workers=2)
+    assert shared.within(45.0)[1] == []
 
 
 def test_a_budget_that_fits_nothing_says_what_the_least_is(cell):
@@ -513,6 +516,15 @@ def test_parts_hold_each_trial_once_and_as_many_as_the_others(num_configs, num_s
     numbers_of_configs = [len({trial.config for trial in part.trials}) for part in parts]
     assert max(numbers_of_configs) - min(numbers_of_configs) <= 1
     assert sum(part.num_steps for part in parts) == job.num_steps == 4 * len(trials)
+
+
+@pytest.mark.parametrize(
+    ("num_jobs", "num_workers", "num_parts"), [(1, 1, 1), (1, 2, 2), (2, 2, 1), (3, 2, 1), (3, 8, 3)]
+)
+def test_jobs_are_cut_only_where_workers_would_have_none(num_jobs, num_workers, num_parts):
+    trials = tuple(get_hparam_set("SGDLR_3_R1").trials(TASK))
+    jobs = [Job(str(n), TASK, trials, Store("curves", "archives"), "synthetic") for n in range(num_jobs)]
+    assert [len(parts) for parts in share_out(jobs, num_workers)] == [num_parts] * num_jobs
 
 
 def test_each_trial_has_one_outcome_and_one_file(cell, roots, store):

@@ -24,6 +24,8 @@ _CONNECT_SECONDS = 10
 class DaskBackend:
     """Workers of a cluster, each of which trains in a child process.
 
+    Where workers declare the resource `GPU`, each job takes one, unless `device` is the CPU.
+
     A job whose worker is lost runs again on another; one that has lost several is given up.
 
     Args:
@@ -69,7 +71,10 @@ class DaskBackend:
         self._jobs: dict[Any, Job] = {}
         self._ended = distributed.as_completed()
         self._check_workers()
-        self.num_workers = max(1, sum(self._client.nthreads().values()))
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        num_gpus = int(sum(worker["resources"].get("GPU", 0) for worker in workers))
+        self._resources = {"GPU": 1} if num_gpus and device != "cpu" else None
+        self.num_workers = (num_gpus if self._resources else 0) or max(1, sum(w["nthreads"] for w in workers))
 
     def _check_workers(self) -> None:
         here = self._site.versions
@@ -86,7 +91,8 @@ class DaskBackend:
     def submit(self, job: Job) -> None:
         """Run a job as soon as a worker is free."""
         work = Work(job, self._site, self._device)
-        future = self._client.submit(_work, work, key=f"{job.name}-{job.part}-{self._site.mark}", pure=False)
+        key = f"{job.name}-{job.part}-{self._site.mark}"
+        future = self._client.submit(_work, work, key=key, pure=False, resources=self._resources)
         self._jobs[future] = job
         self._ended.add(future)
 

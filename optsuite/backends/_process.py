@@ -12,6 +12,7 @@ import torch
 from optsuite.backends._backend import Tell, num_cores
 from optsuite.backends._child import Child
 from optsuite.backends._work import Report, Site, Work, collect
+from optsuite.errors import in_words
 from optsuite.sweep import Job
 from optsuite.trainer import Outcome
 
@@ -68,7 +69,9 @@ class ProcessBackend:
             ended, _ = wait(self._jobs, return_when=FIRST_COMPLETED)
             for future in ended:
                 job = self._jobs.pop(future)
-                yield job, collect(job, future.result())
+                error = future.exception()
+                report = Report(lost=in_words(error)) if error else future.result()
+                yield job, collect(job, report)
 
     def close(self) -> None:
         """End every process."""

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after `optsuite`; None takes those of this process.
 
     Returns:
-        The exit status: 0, or 1 after an error that is explained on stderr.
+        The exit status: 0, 1 after an error that is explained on stderr, or 130 after Ctrl-C.
     """
     args = _parser().parse_args(argv)
     try:
@@ -29,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OptsuiteError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted: what was recorded stays, and a second run goes on from there", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
-from optsuite import backends, data, sweep, trainer
+from optsuite import _arguments, backends, data, sweep, trainer
 from optsuite.cli._text import Commands
-from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError, in_words
-from optsuite.words import counted, duration, seconds_in
+from optsuite.trainer import Outcome
+from optsuite.words import counted, duration
 
 __all__ = ["add"]
+
+_TELL_SECONDS = 15.0
 
 
 def add(commands: Commands) -> None:
@@ -35,21 +40,18 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--archives", metavar="URL", help="(default: <storage>_archives)")
     parser.add_argument("--rerun", choices=sweep.RERUNS, default="missing", help="(default: missing)")
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:N")
-    parser.add_argument("--budget", type=_time, metavar="TIME", help="keep the cheapest cells, e.g. 2h")
+    parser.add_argument("--budget", type=_arguments.time, metavar="TIME", help="keep the cheapest, e.g. 2h")
     parser.add_argument("--backend", choices=backends.BACKENDS, default="local", help="(default: local)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes, or workers that dask starts")
+    parser.add_argument(
+        "--workers", type=_arguments.count, metavar="N", help="processes, or workers that dask starts"
+    )
     parser.add_argument("--dask-address", metavar="ADDRESS", help="scheduler of a Dask cluster")
-
-
-def _time(text: str) -> float:
-    try:
-        return seconds_in(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _planned(args: argparse.Namespace) -> sweep.Plan:
     """The plan of the cells that are asked for, with what is left out of it told."""
+    if args.budget and args.dask_address:
+        raise OptsuiteError("--budget needs to know the machines, and those of --dask-address are not asked")
     device = trainer.resolve_device(args.device)
     matrix = sweep.make_matrix(preset="full", tasks=args.task, sets=args.set, device=device)
     plan = sweep.plan(
@@ -82,48 +84,111 @@ def _plan(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     roots = (args.storage, args.archives)
+    progress = _Progress()
     cells = {cell.name: cell for cell in _planned(args).cells}
-    prepared = [
-        sweep.prepare(cell, cell.hparam_set.configs, roots=roots, mode=args.data, rerun=args.rerun)
-        for cell in cells.values()
-    ]
-    jobs = [job for job, _ in prepared if job.trials]
+    jobs = []
+    for cell in cells.values():
+        job, outcomes = sweep.prepare(
+            cell, cell.hparam_set.configs, roots=roots, mode=args.data, rerun=args.rerun
+        )
+        progress.take(job.name, [outcome for outcome in outcomes if isinstance(outcome.result, Exception)])
+        jobs += [job] if job.trials else []
     for store in dict.fromkeys(job.store for job in jobs):
         store.check_writable()
-    num_failed = sum(isinstance(o.result, Exception) for _, outcomes in prepared for o in outcomes)
-    with _backend(args, jobs) as backend:
+    with _backend(args, jobs, progress) as backend:
         for parts in sweep.share_out(jobs, backend.num_workers):
+            progress.begin(parts)
             for part in parts:
                 backend.submit(part)
         for job, outcomes in backend.as_completed():
-            causes = dict.fromkeys(in_words(o.result) for o in outcomes if isinstance(o.result, Exception))
-            num_trained = sum(isinstance(o.result, Curve) for o in outcomes)
-            num_failed += len(outcomes) - num_trained
-            print(f"{job.name}: {counted(num_trained, 'trial')} trained", flush=True)
-            for cause in causes:
-                print(f"{job.name}: failed: {cause}", file=sys.stderr)
+            progress.take(job.name, outcomes)
+            progress.end(job)
     archived = [sweep.archive_cell(cell, cell.source(args.data), roots) for cell in cells.values()]
     print(f"complete cells archived: {sum(url is not None for url in archived)} of {len(archived)}")
-    if num_failed:
-        raise OptsuiteError(f"{counted(num_failed, 'trial')} failed; run again to try those alone")
+    if progress.num_failed:
+        raise OptsuiteError(
+            f"{counted(progress.num_failed, 'trial')} failed; run again to try those alone, with --rerun "
+            "failed where a curve cannot be read"
+        )
     return 0
 
 
+class _Progress:
+    """Says how far cells are, and what became of them."""
+
+    def __init__(self) -> None:
+        self.num_failed = 0
+        self._jobs: dict[str, dict[int, sweep.Job]] = {}
+        self._done: dict[tuple[str, int], int] = {}
+        self._trained: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()
+        self._causes: set[tuple[str, str]] = set()
+        self._told = time.monotonic()
+        self._lock = threading.Lock()
+
+    def begin(self, parts: Sequence[sweep.Job]) -> None:
+        """A cell, as one job or several."""
+        self._jobs[parts[0].name] = {job.part: job for job in parts}
+
+    def tell(self, job: sweep.Job, done: int, _total: int) -> None:
+        """Trial-steps of a job that are done, now and then in a line on stderr."""
+        with self._lock:
+            self._done[job.name, job.part] = done
+            if time.monotonic() - self._told < _TELL_SECONDS:
+                return
+            self._told = time.monotonic()
+            total = sum(job.num_steps for parts in self._jobs.values() for job in parts.values())
+            print(f"{sum(self._done.values()) / total:.0%} of all trial-steps done", file=sys.stderr)
+
+    def take(self, name: str, outcomes: Sequence[Outcome]) -> None:
+        """Count outcomes of a cell and tell each cause once."""
+        errors = [outcome.result for outcome in outcomes if isinstance(outcome.result, Exception)]
+        self._trained[name] += len(outcomes) - len(errors)
+        self.num_failed += len(errors)
+        for cause in dict.fromkeys(map(_cause, errors)):
+            if (name, cause) not in self._causes:
+                self._causes.add((name, cause))
+                print(f"{name}: failed: {cause}", file=sys.stderr)
+
+    def end(self, job: sweep.Job) -> None:
+        """A job; with the last of its cell, say what was trained."""
+        parts = self._jobs[job.name]
+        with self._lock:
+            self._done[job.name, job.part] = job.num_steps
+            self._ended[job.name] += 1
+        if self._ended[job.name] == len(parts):
+            total = sum(len(part.trials) for part in parts.values())
+            print(f"{job.name}: {self._trained[job.name]} of {counted(total, 'trial')} trained", flush=True)
+
+
+def _cause(error: Exception) -> str:
+    return str(error) if isinstance(error, OptsuiteError) else in_words(error)
+
+
 @contextlib.contextmanager
-def _backend(args: argparse.Namespace, jobs: list[sweep.Job]) -> Iterator[backends.Backend]:
+def _backend(
+    args: argparse.Namespace, jobs: list[sweep.Job], progress: _Progress
+) -> Iterator[backends.Backend]:
     """The back end that is asked for, closed in the end, with no mark of it left in the stores."""
     site = backends.Site.of_this_process()
     with contextlib.ExitStack() as stack:
         for store in dict.fromkeys(job.store for job in jobs if args.backend != "local"):
             site.sign(store)
-            stack.callback(site.leave, store)
+            stack.callback(_leave, site, store)
         backend = backends.open_backend(
             args.backend,
             site,
-            lambda _job, _done, _total: None,
+            progress.tell,
             device=args.device,
             num_workers=args.workers,
             dask_address=args.dask_address,
         )
         stack.callback(backend.close)
         yield backend
+
+
+def _leave(site: backends.Site, store: sweep.Store) -> None:
+    try:
+        site.leave(store)
+    except OptsuiteError as error:
+        print(f"a mark of this run stays: {error}", file=sys.stderr)

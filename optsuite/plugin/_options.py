@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from optsuite import data, sweep
+from optsuite import _arguments, data, sweep
 from optsuite.backends import BACKENDS
-from optsuite.words import seconds_in
 
 __all__ = ["Options", "add", "read"]
 
@@ -114,6 +113,11 @@ def read(config: pytest.Config) -> Options:
         raise pytest.UsageError("-n and --opt-backend both spread cells over processes: choose one of them")
     if values["budget"] and _uses_xdist(config):
         raise pytest.UsageError("--opt-budget is for one process to keep: pass --opt-backend process, not -n")
+    if values["budget"] and values["dask_address"]:
+        raise pytest.UsageError(
+            "--opt-budget needs to know the machines, and those of --opt-dask-address are not asked: pass "
+            "--opt-sets and --opt-tasks instead"
+        )
     optimizers = config.getoption("opt_optimizer") or config.getini("optsuite_optimizer")
     return Options(
         optimizers=tuple(optimizers),
@@ -142,20 +146,7 @@ def _value(config: pytest.Config, name: str) -> str | float | None:
         raise pytest.UsageError(f"optsuite_{name}: {error}") from None
 
 
-def _time(text: str) -> float:
-    try:
-        return seconds_in(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed (got {text!r})")
-    return int(text)
-
-
 _TYPES: dict[str, Callable[[str], str | float]] = {
-    **dict.fromkeys(("steps", "reps", "workers"), _count),
-    "budget": _time,
+    **dict.fromkeys(("steps", "reps", "workers"), _arguments.count),
+    "budget": _arguments.time,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,7 +142,9 @@ class Session:
         self.selected = _without(chosen, self.left_out)
         if self.options.budget:
             try:
-                self.over_budget = self._plan().within(self.options.budget)[1]
+                # What lacks its data costs nothing, and says so in its own tests.
+                known = {cell: configs for cell, configs in self.selected.items() if self.source(cell)}
+                self.over_budget = self._plan(known).within(self.options.budget)[1]
             except OptsuiteError as error:
                 raise pytest.UsageError(f"optsuite: {error}") from None
             self.selected = _without(self.selected, self.over_budget)
@@ -164,7 +167,7 @@ class Session:
         if self.config.option.collectonly and not self.options.plan:
             return []
         try:
-            plan = self._plan()
+            plan = self._plan(self.selected)
         except OptsuiteError as error:
             return [f"optsuite: no plan: {error}"]
         preset = f"preset {self.matrix.preset}"
@@ -182,10 +185,10 @@ class Session:
             ),
         ]
 
-    def _plan(self) -> sweep.Plan:
+    def _plan(self, cells: Mapping[sweep.Cell, Sequence[Config]]) -> sweep.Plan:
         options = self.options
         return sweep.plan(
-            self.selected,
+            cells,
             roots=options.roots,
             mode=options.data,
             rerun=options.rerun,
@@ -301,6 +304,7 @@ class CurveStore:
         self._session = session
         self._outcomes: dict[sweep.Cell, dict[Trial, Curve | Exception]] = {}
         self._submitted: dict[str, _Submitted] = {}
+        self._lock = threading.Lock()
         self._trained: set[Trial] = set()
         self._tracebacks: dict[Exception, TracebackType | None] = {}
         self._progress: Progress | None = None
@@ -411,10 +415,11 @@ class CurveStore:
                 del self._submitted[job.name]
 
     def _tell(self, job: sweep.Job, done: int, _total: int) -> None:
-        submitted = self._submitted[job.name]
-        submitted.done[job.part] = done
-        if self._progress is not None and job.name == self._progress.name:
-            self._progress.tell(sum(submitted.done), submitted.num_steps)
+        with self._lock:  # parts of a cell tell from threads of their own
+            submitted = self._submitted[job.name]
+            submitted.done[job.part] = done
+            if self._progress is not None and job.name == self._progress.name:
+                self._progress.tell(sum(submitted.done), submitted.num_steps)
 
 
 @dataclass

@@ -59,14 +59,21 @@ class Plan(NamedTuple):
     def cost(self) -> Cost:
         """Estimated, of all trials, by all workers."""
         total = sum((one.cost for one in self.cells.values()), Cost())
-        starts = _START_SECONDS if self.num_workers > 1 and self.num_missing else 0.0
-        seconds = starts + total.seconds / self.num_workers
-        return Cost(seconds, total.flops, total.memory_bytes * self.num_workers)
+        seconds = self._seconds(list(self.cells.values()))
+        return Cost(seconds, total.flops, total.memory_bytes * min(self.num_workers, self.num_missing))
 
     @property
     def num_bytes(self) -> int:
         """Estimated size of the curves."""
         return sum(one.num_bytes for one in self.cells.values())
+
+    def _seconds(self, cells: Sequence[CellPlan]) -> float:
+        """Of some cells by all workers, of which each trial has one."""
+        alone = sum(one.cost.seconds for one in cells)
+        num_trials = sum(len(one.missing) for one in cells)
+        if self.num_workers == 1 or not num_trials:
+            return alone
+        return _START_SECONDS + alone / min(self.num_workers, num_trials)
 
     def within(self, seconds: float) -> tuple[Plan, list[Cell]]:
         """The cells that fit a budget, the cheapest first; and those that do not.
@@ -74,17 +81,17 @@ class Plan(NamedTuple):
         Raises:
             OptsuiteError: None does.
         """
-        kept, spent = set(), 0.0
+        kept: list[Cell] = []
         for cell in sorted(self.cells, key=lambda cell: self.cells[cell].cost.seconds):
-            spent += self.cells[cell].cost.seconds / self.num_workers
+            spent = self._seconds([self.cells[one] for one in (*kept, cell)])
+            if spent > seconds and not kept:
+                raise OptsuiteError(
+                    f"no cell fits a budget of {duration(seconds)}: the cheapest takes about "
+                    f"{duration(spent)}; give it more time, or fewer steps or repetitions"
+                )
             if spent > seconds:
                 break
-            kept.add(cell)
-        if self.cells and not kept:
-            raise OptsuiteError(
-                f"no cell fits a budget of {duration(seconds)}: the cheapest takes about {duration(spent)}; "
-                "give it more time, or fewer steps or repetitions"
-            )
+            kept.append(cell)
         cells = {cell: one for cell, one in self.cells.items() if cell in kept}
         datasets = {cell.task.dataset.dataset for cell in cells}
         sources = {name: source for name, source in self.sources.items() if name in datasets}
@@ -115,7 +122,7 @@ def plan(
         StorageError: The store cannot be listed.
     """
     sources = {cell.task.dataset.dataset: cell.source(mode) for cell in cells}
-    speed = measured_speed(device, max(1, torch.get_num_threads() // num_workers))
+    num_threads = max(1, torch.get_num_threads() // num_workers)
     planned = {}
     for cell, configs in cells.items():
         source = sources[cell.task.dataset.dataset]
@@ -124,7 +131,9 @@ def plan(
         planned[cell] = CellPlan(
             missing,
             len(trials) - len(missing),
-            estimated_cost(cell.task, missing, device, speed),
+            estimated_cost(cell.task, missing, device, measured_speed(device, num_threads))
+            if missing
+            else Cost(),
             sum(map(_curve_bytes, missing)),
         )
     return Plan(planned, dict(sorted(sources.items())), num_workers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,8 +31,6 @@ __all__ = [
 ]
 
 RERUNS = ("missing", "failed", "all")
-
-_FEW_JOBS = 4  # a worker
 
 
 def missing_trials(
@@ -64,8 +63,8 @@ def missing_trials(
 
 
 def share_out(jobs: Sequence[Job], num_workers: int) -> list[list[Job]]:
-    """Each job in as many parts as keep all workers busy to the end."""
-    num_parts = num_workers if len(jobs) < _FEW_JOBS * num_workers else 1
+    """Each job whole, or in parts where workers would have none: a small part costs nearly the whole."""
+    num_parts = math.ceil(num_workers / len(jobs)) if jobs else 1
     return [split(job, num_parts) for job in jobs]
 
 
@@ -191,7 +190,7 @@ def recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> list
 
 def _unreadable(trial: Trial, identity: str, store: Store) -> StorageError:
     files = storage.list_files(store.folder(trial), f"_{identity}.curves")
-    advice = "pass --opt-rerun failed to set it aside and train it again"
+    advice = "pass --opt-rerun failed (to pytest; --rerun to optsuite) to train it again"
     try:
         storage.read_npz(files[-1])
     except IndexError:

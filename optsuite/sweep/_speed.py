@@ -40,8 +40,12 @@ def measured_speed(device: torch.device, num_threads: int) -> Speed:
     torch.set_num_threads(num_threads)
     try:
         return _measure(device)
+    except RuntimeError:  # a GPU that others have filled; what trains will say so
+        return nominal_speed(device)
     finally:
         torch.set_num_threads(before)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()  # for the processes beside this one
 
 
 def _measure(device: torch.device) -> Speed:

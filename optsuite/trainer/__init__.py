@@ -181,12 +181,13 @@ def _run_grids(
         return
     num_calls = len(pending) * (rule.schedule.num_steps + 1)
     compile_ = compiling_pays(num_calls, device, is_single=pending[0].num_trials == 1)
+    one_by_one = False
     programs: dict[tuple[int, int], Program] = {}
 
     def program_of(shape: tuple[int, int]) -> Program:
         if shape not in programs:
             kind = TorchProgram if is_import_path(rule.optimizer) else PureProgram
-            programs[shape] = kind(task, rule, shape, device, compile=compile_)
+            programs[shape] = kind(task, rule, shape, device, compile=compile_, one_by_one=one_by_one)
         return programs[shape]
 
     while pending:
@@ -198,7 +199,12 @@ def _run_grids(
             record, peak = _run_grid(program_of, grid, source, device, tell)
             yield grid, _Setup(record, f"{len(grid.seeds)} seeds x {len(grid.configs)} configs, {how}", peak)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is these trials' outcome
-            if is_out_of_memory(error):
+            is_at_once = any(program.batches_at_once > 1 for program in programs.values())
+            if is_at_once and not isinstance(error, OptsuiteError):
+                # Too large after all, or a metric of the user's that `vmap` cannot lift.
+                one_by_one, pending = True, [grid, *pending]
+                programs.clear()
+            elif is_out_of_memory(error):
                 if grid.num_trials > 1:
                     pending = [*grid.halves(), *pending]
                 else:
@@ -255,13 +261,12 @@ def _outcomes(
             elif failure := result.record.failures.get((s, h)):
                 yield Outcome(trial, failure)
             else:
-                yield Outcome(trial, _curve(task, trial, grid, (s, h), result, source, device))
+                yield Outcome(trial, _curve(task, trial, (s, h), result, source, device))
 
 
 def _curve(
     task: Task,
     trial: Trial,
-    grid: Grid,
     place: tuple[int, int],
     setup: _Setup,
     source: data.Source,
@@ -284,7 +289,7 @@ def _curve(
         trial_id=trial.id(source),
         extra={
             "trained_as": setup.trained_as,
-            "seconds_per_step": record.seconds / (grid.num_trials * record.num_steps),
+            "seconds_per_step": record.seconds / record.trial_steps,
             "peak_memory_bytes": setup.peak_memory_bytes,
             "flops_per_step": task.flops_per_step,
         },

@@ -36,8 +36,8 @@ class Record(NamedTuple):
     """(num_steps + 1, S, H)."""
     eval_metrics_ESH: dict[str, Array]
     """(E, S, H) by `<split>/<metric>`; empty without evaluations."""
-    num_steps: int
-    """Steps that were trained: fewer than asked for if every trial diverged."""
+    trial_steps: int
+    """That were trained: fewer than asked for if trials diverged."""
     failures: dict[tuple[int, int], Exception]
     """What kept single trials (s, h) from being trained, while the others were."""
     seconds: float
@@ -140,11 +140,12 @@ def train_grid(
     params, opt_state = program.start(grid)
     began = time.perf_counter()
     results = _Results(program, grid)
-    kept, is_alive_SH, is_new = np.arange(len(grid.configs)), np.ones(grid.shape, bool), True
+    kept, is_alive_SH, is_warm = np.arange(len(grid.configs)), np.ones(grid.shape, bool), False
+    trial_steps = 0
     for start in range(0, schedule.num_steps + 1, _BLOCK):
         stop = min(start + _BLOCK, schedule.num_steps + 1)
         losses, metrics = [], []
-        with program.unchecked() if not is_new else nullcontext():
+        with program.unchecked() if is_warm else nullcontext():
             for step, (batch, key) in enumerate(train.block(start, stop), start):
                 if step in schedule.eval_steps():
                     evaluated = program.params_to_evaluate(params, opt_state)
@@ -152,12 +153,14 @@ def train_grid(
                 params, opt_state, loss_SH = program.step(params, opt_state, hparams, batch, key)
                 losses.append(loss_SH)
         is_alive_SH &= results.add(losses, metrics, kept)
+        trial_steps += len(losses) * is_alive_SH.size
+        is_warm = is_warm or bool(metrics) or not evals  # all that is compiled has run
         tell(stop - start)
         is_alive_H = np.asarray(is_alive_SH.any(0))
         if not is_alive_H.any():
             break
-        is_new = program.drops(1 - is_alive_H.mean(), schedule.num_steps + 1 - stop)
-        if is_new:
+        if program.drops(1 - is_alive_H.mean(), schedule.num_steps + 1 - stop):
+            is_warm = False
             kept, is_alive_SH = kept[is_alive_H], is_alive_SH[:, is_alive_H]
             program = program_of((len(grid.seeds), len(kept)))
             params, opt_state = _configs((params, opt_state), is_alive_H, axis=1)
@@ -165,7 +168,7 @@ def train_grid(
     return Record(
         results.losses_TSH,
         results.eval_metrics(),
-        results.num_steps,
+        trial_steps,
         program.failures(opt_state),
         time.perf_counter() - began,
     )

@@ -39,6 +39,7 @@ class Program(ABC):
         shape: (S, H).
         device: Where everything lives.
         compile: Whether to compile what is lifted over the grid.
+        one_by_one: Whether to evaluate batch by batch though several at once would pay.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Program(ABC):
         device: torch.device,
         *,
         compile: bool,  # noqa: A002 - torch's own word
+        one_by_one: bool = False,
     ) -> None:
         self.task = task
         self.rule = rule
@@ -57,7 +59,8 @@ class Program(ABC):
         self._module = task.meta_module()
         self._lifted = _lift_none if shape == (1, 1) else _lift_grid
         self.evaluate = self._maybe_compiled(self._lifted(self._evaluate, (0, "S", "S")))
-        self.batches_at_once = batches_at_once(task, rule.schedule, device) if shape == (1, 1) else 1
+        is_single = shape == (1, 1) and not one_by_one
+        self.batches_at_once = batches_at_once(task, rule.schedule, device) if is_single else 1
 
     @abstractmethod
     def start(self, grid: Grid) -> tuple[Params, OptState]:
@@ -170,7 +173,7 @@ class PureProgram(Program):
     def drops(self, share: float, num_steps: int) -> bool:
         """Whether it saves more than it costs, which is nothing but the compilation, if there is one."""
         if not self.is_compiled:
-            return share > 0
+            return share > 0 and num_steps > 0
         return is_long(int(share * num_steps), is_single=False)
 
     def _optimizer(self, hparams: Mapping[str, Tensor]) -> Optimizer:

@@ -62,7 +62,7 @@ def test_a_budget_leaves_out_what_does_not_fit(run):
 def test_a_run_trains_records_and_archives(backend, run, tmp_path):
     status, out, _ = run("run", TASK, SET, "--backend", backend, "--workers=1")
     assert status == 0
-    assert f"{TASK}-{SET}: 30 trials trained" in out
+    assert f"{TASK}-{SET}: 30 of 30 trials trained" in out
     assert "complete cells archived: 1 of 1" in out
     assert len(curve_files(tmp_path)) == 30
     archive = load_archive(TASK, SET, root=str(tmp_path / "curves_archives_synthetic"))
@@ -90,11 +90,47 @@ def test_what_fails_is_told_and_leaves_the_rest(run, tmp_path):
     register_task(replace(get_task(TASK), name="A_Good"))
     status, out, err = run("run", "A_*", SET)
     assert status == 1
-    assert f"A_Good-{SET}: 30 trials trained" in out
+    assert f"A_Good-{SET}: 30 of 30 trials trained" in out
+    assert f"A_Broken-{SET}: 0 of 30 trials trained" in out
     assert f"A_Broken-{SET}: failed: " in err
     assert "the loss is broken" in err
     assert "error: 30 trials failed; run again to try those alone" in err
     assert len(curve_files(tmp_path)) == 30
+
+
+def test_a_curve_that_cannot_be_read_is_told_with_what_to_do(run, tmp_path):
+    run("run", TASK, SET)
+    curve_files(tmp_path)[0].write_bytes(b"junk")
+    status, _, err = run("run", TASK, SET)
+    assert status == 1
+    assert re.search(rf"^{TASK}-{SET}: failed: `.*\.curves`.* --rerun to optsuite", err, re.MULTILINE)
+    assert "--rerun failed where a curve cannot be read" in err
+    status, out, _ = run("run", TASK, SET, "--rerun=failed")
+    assert status == 0
+    assert f"{TASK}-{SET}: 1 of 1 trial trained" in out
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "two"])
+def test_a_number_of_workers_is_at_least_one(number, run, capsys):
+    with pytest.raises(SystemExit):
+        run("run", TASK, SET, "--backend=process", f"--workers={number}")
+    assert "a whole number of at least 1 is needed" in capsys.readouterr().err
+
+
+def test_a_cell_in_parts_is_told_as_one(run):
+    status, out, _ = run("run", TASK, SET, "--backend=process", "--workers=2")
+    assert status == 0
+    assert out.count(f"{TASK}-{SET}: ") == out.count(f"{TASK}-{SET}: 30 of 30 trials trained") == 1
+
+
+def test_ctrl_c_says_what_stays(run, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("optsuite.sweep.archive_cell", interrupted)
+    status, _, err = run("run", TASK, SET)
+    assert status == 130
+    assert "what was recorded stays" in err
 
 
 def test_a_name_that_is_none_is_an_error(run):

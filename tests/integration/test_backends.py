@@ -6,6 +6,8 @@ import gc
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -159,6 +161,36 @@ def test_a_sweep_survives_a_worker_that_is_killed(cluster, tmp_path):
         str(storage.read_npz(str(path))["trial_id"]) for path in (tmp_path / "curves").rglob("*.curves")
     )
     assert recorded == {trial.id("synthetic"): 1 for job in sweep_jobs for trial in job.trials}
+
+
+@pytest.mark.slow
+@leaves_sockets
+def test_jobs_take_a_gpu_each_where_workers_declare_them(cluster, tmp_path):
+    scheduler = cluster.scheduler_address
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--resources=GPU=1"]
+    with subprocess.Popen([*command, "--nthreads=4", "--no-dashboard"], stderr=subprocess.DEVNULL) as worker:
+        with distributed.Client(scheduler) as client:
+            client.wait_for_workers(3, timeout=60)
+        sweep_jobs = jobs(tmp_path, num_jobs=3, num_steps=1)
+        backend = backends.DaskBackend(scheduler, None, site_for(sweep_jobs[0].store))
+        assert backend.num_workers == 1
+        for job in sweep_jobs:
+            backend.submit(job)
+        (tagged,) = [
+            address
+            for address, info in backend._client.scheduler_info(n_workers=-1)["workers"].items()
+            if info["resources"]
+        ]
+        for future in list(backend._jobs):
+            distributed.wait(future, timeout=60)
+            assert backend._client.who_has([future])[future.key] == (tagged,)
+        for _, outcomes in backend.as_completed():
+            assert not [o.result for o in outcomes if isinstance(o.result, Exception)]
+        backend.close()
+        without = backends.DaskBackend(scheduler, None, site_for(sweep_jobs[0].store), device="cpu")
+        assert without.num_workers == 2 + 4
+        without.close()
+        worker.terminate()
 
 
 def outcomes_of(backend, job):

@@ -45,3 +45,10 @@ def test_a_budget_is_a_time(bench):
 def test_several_workers_cannot_keep_one_budget(bench):
     result = bench.run("--opt-budget=1h", "-n2")
     assert "--opt-budget is for one process to keep: pass --opt-backend process, not -n" in text(result)
+
+
+def test_cells_without_their_data_keep_their_own_errors(bench):
+    args = ("--opt-data=real", "--opt-report=off")
+    without = bench.run(*args).parseoutcomes()
+    assert bench.run(*args, "--opt-budget=1h").parseoutcomes() == without
+    assert sum(without.values()) == len(LABELS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-
 import pytest
 
 from optsuite.plugin import _options
@@ -58,13 +56,3 @@ def test_a_bad_choice_of_the_ini_file_lists_the_good_ones(name):
 def test_a_bad_count_of_the_ini_file_says_what_is_needed(name, text):
     with pytest.raises(pytest.UsageError, match=rf"optsuite_{name}: a whole number of at least 1 is needed"):
         _options.read(Config({name: text}))
-
-
-@pytest.mark.parametrize("text", ["1", "007", "10000"])
-def test_counts_are_whole_numbers(text):
-    assert _options._count(text) == int(text)
-
-
-def test_a_bad_count_is_argparses_error():
-    with pytest.raises(argparse.ArgumentTypeError, match="got '0'"):
-        _options._count("0")

@@ -10,7 +10,8 @@ import torch
 
 from optsuite import trainer
 from optsuite.hparam_sets import Config, Schedule
-from optsuite.trainer import _program, group_by_rule
+from optsuite.trainer import _compile, _program, group_by_rule
+from optsuite.trainer._compile import can_compile
 
 from .runs import TINY, adam, assert_close, assert_identical, nadam, sgd, train, trials_of
 
@@ -91,6 +92,19 @@ def test_a_config_is_kept_while_one_of_its_seeds_learns(shapes):
     assert ends[:4] == ends[4:]  # what their batches say
     assert len({end is None or end > 50 for end in ends}) == 2, ends
     assert shapes == [(4, 2)]
+
+
+@pytest.mark.skipif(not can_compile("cpu"), reason="no compiler")
+def test_compiled_configs_are_dropped_between_rare_evaluations(shapes, monkeypatch):
+    monkeypatch.setattr(_compile, "_MIN_CALLS", 100)
+    schedule = Schedule(300, eval_every=120, eval_batches=1, last_eval_batches=1)
+    trials = trials_of([sgd(0.1), sgd(1e30), sgd(0.01), sgd(1e32)], schedule=schedule)
+    curves = train(trials)
+    assert shapes == [(1, 4), (1, 2)]
+    assert {str(curve["trained_as"]) for curve in curves.values()} == {"1 seeds x 4 configs, compiled"}
+    alone = train(trials[::2])
+    for trial in trials[::2]:
+        assert_close(curves[trial], alone[trial])
 
 
 def test_a_compiled_program_is_left_only_for_what_buys_another():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -171,6 +173,17 @@ def test_passes_of_an_evaluation_are_alike_and_fit(
     monkeypatch.setattr(_memory, "_CACHE_BYTES", room * task.activation_bytes)
     schedule = Schedule(10, eval_batches=eval_batches, last_eval_batches=last_eval_batches)
     assert batches_at_once(task, schedule, cpu) == expected
+
+
+def test_a_metric_that_cannot_be_lifted_is_taken_batch_by_batch():
+    def metric(outputs, batch):
+        return outputs.new_tensor(float(outputs.mean()))
+
+    task = replace(KINDS["conv"], metric_fns={"odd": metric})
+    schedule = Schedule(2, eval_every=1, eval_batches=2, last_eval_batches=2)
+    trials = trials_of([adam(1e-3)], schedule=schedule, task=task)
+    (curve,) = train(trials, task).values()
+    assert np.isfinite(curve["eval/train/odd"]).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

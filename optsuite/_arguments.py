@@ -1,0 +1,24 @@
+"""Types of command-line arguments, for pytest's options and the `optsuite` command."""
+
+from __future__ import annotations
+
+import argparse
+
+from optsuite.words import seconds_in
+
+__all__ = ["count", "time"]
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed (got {text!r})")
+    return int(text)
+
+
+def time(text: str) -> float:
+    """Seconds, of a time such as 90s or 1h30m."""
+    try:
+        return seconds_in(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
