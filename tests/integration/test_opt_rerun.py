@@ -25,7 +25,7 @@ def test_missing_keeps_to_what_is_not_there_and_fails_what_cannot_be_read(bench,
     assert "0 trials to train, 4 recorded already" in text(result)
     assert f"/{LABELS[0]}/" in text(result)
     assert ".curves` is not a readable npz file" in text(result)
-    assert "pass --opt-rerun failed to set it aside and train it again" in text(result)
+    assert "to set it aside and train it again, pass --opt-rerun failed" in text(result)
     assert "Traceback" not in text(result)
     assert "1 setting failed" in text(result)
     assert bench.stamps() == before

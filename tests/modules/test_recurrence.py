@@ -8,6 +8,7 @@ from torch import nn
 from torch.func import grad, grad_and_value, jacrev, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
+from optsuite import _compiler
 from optsuite.errors import UnsupportedError
 from optsuite.modules import GRU, IRNN, LSTM, VanillaRNN
 from optsuite.modules._recurrence import FLOP_FORMULAS, gru, lstm, relu_rnn
@@ -87,6 +88,7 @@ def test_vmap_over_seeds_and_configs_is_that_of_a_loop(op, loop, gates, num_stat
     def lifted(fn):
         return vmap(vmap(grads_and_loss(fn, len(args)), in_dims=in_dims[0]), in_dims=in_dims[1])
 
+    _compiler.put_marks()
     ours = torch.compile(lifted(op), fullgraph=True) if compiled else lifted(op)
     torch.testing.assert_close(ours(*args), lifted(loop)(*args), rtol=1e-4, atol=1e-5)
 

@@ -7,6 +7,7 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_leaves
 from torch.utils._pytree import tree_map as pytree_map
 
+from optsuite import _compiler
 from optsuite.optimizers import OPTIMIZERS, adam
 
 from .cases import CASES
@@ -142,6 +143,7 @@ def test_every_number_may_be_a_tensor_that_differs_per_trial(case):
 @pytest.fixture
 def compiler():
     torch.compiler.reset()
+    _compiler.put_marks()
     yield torch.compile
     torch.compiler.reset()
 

@@ -1,0 +1,186 @@
+"""How far the trainer is from what its products and forward passes alone take, and how its cost grows."""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from optsuite import Config, Schedule, Trial, get_hparam_set, get_task, sweep
+from optsuite.trainer import resolve_device, run, width_limit
+from optsuite.trainer._grid import group_by_rule, split_into_grids
+from optsuite.trainer._loop import _Batches, train_grid
+from optsuite.trainer._program import PureProgram
+from optsuite.trainer._reproducible import reproducible
+
+SOURCE = "synthetic"
+CELL = "ImageMLP_FashionMnist8_Relu32"
+MEDIUM = [
+    "ImageMLP_FashionMnist_Relu128x128",
+    "ImageMLP_Cifar10_128x128x128_Relu",
+    "ImageMLP_Cifar10_256x256_Relu",
+    "Conv_Cifar10_8_16x32",
+    "Conv_Cifar10_16_32x64x64",
+]
+aten = torch.ops.aten
+PRODUCTS = (aten.mm, aten.bmm, aten.addmm, aten.baddbmm, aten.convolution, aten.convolution_backward)
+
+
+class Products(TorchDispatchMode):
+    """Remembers each product and convolution with its arguments."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket in PRODUCTS:
+            self.calls.append((func, args, kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def best_seconds(call, count=5, tries=5):
+    """Of one call, the best of a few tries."""
+
+    def once():
+        began = time.perf_counter()
+        for _ in range(count):
+            call()
+        return (time.perf_counter() - began) / count
+
+    call()
+    return min(once() for _ in range(tries))
+
+
+def products_of(call):
+    """Seconds of the products and convolutions in a call, each alone."""
+    with Products() as products:
+        call()
+    return sum(best_seconds(lambda c=c: c[0](*c[1], **c[2])) for c in products.calls)
+
+
+class Cell:
+    """The first program of AdamLR_10000_R5 on a task, at hand for measuring."""
+
+    def __init__(self, name):
+        self.task, self.device = get_task(name), resolve_device(None)
+        self.schedule = get_hparam_set("AdamLR_10000_R5").schedule
+        ((self.rule, trials),) = group_by_rule(get_hparam_set("AdamLR_10000_R5").trials(name))
+        self.grid = split_into_grids(trials, width_limit(self.task, self.device))[0]
+        self.program = self.made(compiled=True)
+        self.hparams = self.program.hparams(self.grid)
+        self.params, self.opt_state = self.program.start(self.grid)
+        batches = _Batches(self.program, self.grid, "train", "train", SOURCE)
+        self.batch, self.key = next(batches.block(0, 1))
+        self.chunk, self.keys = next(
+            batches.chunks(0, self.program.batches_at_once, self.program.batches_at_once)
+        )
+        self.passes_per_step = 3 * self.schedule.eval_batches / self.schedule.eval_every
+
+    def made(self, *, compiled):
+        """Its program."""
+        return PureProgram(self.task, self.rule, self.grid.shape, self.device, compile=compiled)
+
+    def step(self, program):
+        """One of all trials."""
+        return program.step(self.params, self.opt_state, self.hparams, self.batch, self.key)
+
+    def evaluate(self, program):
+        """One pass of all trials."""
+        return program.evaluate(self.params, self.chunk, self.keys)
+
+    def seconds_per_step(self, schedule):
+        """Of the loop, once compiled."""
+        program, told = (
+            PureProgram(
+                self.task, replace(self.rule, schedule=schedule), self.grid.shape, self.device, compile=True
+            ),
+            [],
+        )
+        train_grid(lambda _: program, self.grid, SOURCE, lambda n: told.append((time.perf_counter(), n)))
+        first, last = told[0][0], told[-1][0]
+        return (last - first) / sum(n for _, n in told[1:])
+
+
+@pytest.mark.parametrize("name", MEDIUM)
+@torch.no_grad()
+def test_distance_to_the_limit(name, report_line):
+    """The products and convolutions of steps and evaluations alone, over steps and evaluations."""
+    cell = Cell(name)
+    eager, share = cell.made(compiled=False), cell.passes_per_step / cell.program.batches_at_once
+    with reproducible(cell.device):
+        limit = products_of(lambda: cell.step(eager)) + share * products_of(lambda: cell.evaluate(eager))
+        whole = best_seconds(lambda: cell.step(cell.program)) + share * best_seconds(
+            lambda: cell.evaluate(cell.program)
+        )
+    report_line(
+        f"{name:40s} products alone {1e3 * limit:.2f} ms, all {1e3 * whole:.2f} ms, share {limit / whole:.2f}"
+    )
+    assert limit > 0
+
+
+@pytest.mark.parametrize("name", [CELL, *MEDIUM[:1], "Conv_Cifar10_8_16x32"])
+@torch.no_grad()
+def test_evaluation_costs_its_forward_passes(name, report_line):
+    """Steps with evaluations, less those without, over the forward passes alone."""
+    cell = Cell(name)
+    num_steps = 400 if cell.grid.num_trials < 75 else 1500
+    with reproducible(cell.device):
+        passes = best_seconds(lambda: cell.evaluate(cell.program)) / cell.program.batches_at_once
+        with_evals, without = (
+            min(cell.seconds_per_step(Schedule(num_steps, **options)) for _ in range(2))
+            for options in ({"last_eval_batches": cell.schedule.eval_batches}, {"eval_batches": 0})
+        )
+    own = passes * cell.passes_per_step
+    report_line(
+        f"{name:40s} a step {1e3 * without:.2f} ms, with evaluation {1e3 * with_evals:.2f} ms, its forward "
+        f"passes {1e3 * own:.2f} ms, beyond them {(with_evals - without - own) / own:+.0%}"
+    )
+    assert with_evals > 0
+
+
+def test_cost_grows_linearly(report_line):
+    """Twice the trials, steps or sets take twice the time, and twice the steps no more memory."""
+    task, configs = get_task(CELL), get_hparam_set("AdamLR_10_R1").configs
+    list(run(task, [Trial(CELL, configs[0], Schedule(10), 0)], mode=SOURCE))
+
+    def seconds(num_seeds, num_steps, num_sets=1):
+        optimizers = ("Adam", "AdaBelief", "Yogi", "RMSProp")[:num_sets]
+        trials = [
+            Trial(CELL, Config(f"{o}{c.label}", o, {"lr": c.hparams["lr"]}), Schedule(num_steps), seed)
+            for o in optimizers
+            for c in configs
+            for seed in range(num_seeds)
+        ]
+        began = time.perf_counter()
+        assert not any(isinstance(o.result, Exception) for o in run(task, trials, mode=SOURCE))
+        return time.perf_counter() - began
+
+    for words, sizes in {
+        "trials": [(4, 400), (8, 400), (16, 400)],
+        "steps": [(4, 400), (4, 800), (4, 1600)],
+        "sets": [(4, 400, 1), (4, 400, 2), (4, 400, 4)],
+    }.items():
+        took = []
+        for size in sizes:
+            took.append(seconds(*size))
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            if words == "steps":
+                report_line(f"  {size[1]} steps: peak of memory {peak:.0f} MB so far")
+        report_line(f"1, 2 and 4 times the {words}: {', '.join(f'{t:.1f} s' for t in took)}")
+        assert took[2] < 6 * took[0]
+
+
+def test_planning_the_default_matrix(report_line):
+    """What a plan of a whole preset takes, its look at the store included."""
+    device = resolve_device(None)
+    matrix = sweep.make_matrix(preset="quick", sets="AdamLR_200_R2", device=device)
+    cells = {cell: cell.hparam_set.configs for cell in matrix.cells if not matrix.leaves_out(cell)}
+    began = time.perf_counter()
+    plan = sweep.plan(cells, roots=("memory://plan", None), mode=SOURCE, rerun="missing", device=device)
+    report_line(f"{len(plan.cells)} cells planned in {time.perf_counter() - began:.1f} s")
+    assert plan.num_missing
