@@ -14,7 +14,7 @@ from optsuite import _arguments, backends, data, sweep, trainer
 from optsuite.cli._text import Commands
 from optsuite.errors import OptsuiteError, in_words
 from optsuite.trainer import Outcome
-from optsuite.words import counted, duration
+from optsuite.words import counted
 
 __all__ = ["add"]
 
@@ -68,10 +68,9 @@ def _planned(args: argparse.Namespace) -> sweep.Plan:
     if args.budget:
         plan, left_out = plan.within(args.budget)
     stores = [sweep.Store.at(args.storage, args.archives, s) for s in sorted(set(plan.sources.values()))]
-    budget = f"the budget of {duration(args.budget or 0)}"
     for line in (
         *sweep.plan_lines(plan, stores, device, "as named"),
-        *sweep.left_out_lines(left_out, budget, "that do not fit; give more time, or name what matters most"),
+        *sweep.over_budget_lines(left_out, args.budget),
     ):
         print(line)
     return plan
@@ -85,9 +84,9 @@ def _plan(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     roots = (args.storage, args.archives)
     progress = _Progress()
-    cells = {cell.name: cell for cell in _planned(args).cells}
+    cells = list(_planned(args).cells)
     jobs = []
-    for cell in cells.values():
+    for cell in cells:
         job, outcomes = sweep.prepare(
             cell, cell.hparam_set.configs, roots=roots, mode=args.data, rerun=args.rerun
         )
@@ -103,7 +102,7 @@ def _run(args: argparse.Namespace) -> int:
         for job, outcomes in backend.as_completed():
             progress.take(job.name, outcomes)
             progress.end(job)
-    archived = [sweep.archive_cell(cell, cell.source(args.data), roots) for cell in cells.values()]
+    archived = [sweep.archive_cell(cell, cell.source(args.data), roots) for cell in cells]
     print(f"complete cells archived: {sum(url is not None for url in archived)} of {len(archived)}")
     if progress.num_failed:
         raise OptsuiteError(
@@ -145,7 +144,7 @@ class _Progress:
         errors = [outcome.result for outcome in outcomes if isinstance(outcome.result, Exception)]
         self._trained[name] += len(outcomes) - len(errors)
         self.num_failed += len(errors)
-        for cause in dict.fromkeys(map(_cause, errors)):
+        for cause in map(_cause, errors):
             if (name, cause) not in self._causes:
                 self._causes.add((name, cause))
                 print(f"{name}: failed: {cause}", file=sys.stderr)

@@ -22,7 +22,6 @@ from optsuite.hparam_sets import Config, HParamSet, Trial, register_lr_family
 from optsuite.plugin import _after, _options, _terminal
 from optsuite.plugin._progress import Progress
 from optsuite.plugin._terminal import Result
-from optsuite.words import duration
 
 __all__ = ["CurveStore", "Recorder", "Session", "Setting"]
 
@@ -86,6 +85,7 @@ class Session:
         self.selected: dict[sweep.Cell, list[Config]] = {}
         self.left_out: list[sweep.Cell] = []
         self.over_budget: list[sweep.Cell] = []
+        self._within_budget: sweep.Plan | None = None
         self.began = datetime.now(UTC).astimezone()
         self.built = _after.Built()
         self._signed: list[tuple[backends.Site, sweep.Store]] = []
@@ -144,7 +144,7 @@ class Session:
             try:
                 # What lacks its data costs nothing, and says so in its own tests.
                 known = {cell: configs for cell, configs in self.selected.items() if self.source(cell)}
-                self.over_budget = self._plan(known).within(self.options.budget)[1]
+                self._within_budget, self.over_budget = self._plan(known).within(self.options.budget)
             except OptsuiteError as error:
                 raise pytest.UsageError(f"optsuite: {error}") from None
             self.selected = _without(self.selected, self.over_budget)
@@ -167,11 +167,12 @@ class Session:
         if self.config.option.collectonly and not self.options.plan:
             return []
         try:
-            plan = self._plan(self.selected)
+            plan = self._within_budget
+            if plan is None or plan.cells.keys() != self.selected.keys():
+                plan = self._plan(self.selected)
         except OptsuiteError as error:
             return [f"optsuite: no plan: {error}"]
         preset = f"preset {self.matrix.preset}"
-        budget = f"the budget of {duration(self.options.budget or 0)}"
         return [
             *sweep.plan_lines(plan, self.stores(plan.sources.values()), self.device, preset),
             *(f"  {line}" for line in sweep.plan_table(plan) if self.options.plan and plan.cells),
@@ -180,9 +181,7 @@ class Session:
                 preset,
                 "that take too long; --opt-tasks NAME or --opt-preset full brings them back",
             ),
-            *sweep.left_out_lines(
-                self.over_budget, budget, "that do not fit; give more time, or name what matters most"
-            ),
+            *sweep.over_budget_lines(self.over_budget, self.options.budget),
         ]
 
     def _plan(self, cells: Mapping[sweep.Cell, Sequence[Config]]) -> sweep.Plan:

@@ -20,7 +20,7 @@ from optsuite.sweep._run import (
 )
 from optsuite.sweep._speed import Speed, measured_speed, nominal_speed
 from optsuite.sweep._summary import Summary, summarize
-from optsuite.sweep._words import left_out_lines, plan_lines, plan_table
+from optsuite.sweep._words import left_out_lines, over_budget_lines, plan_lines, plan_table
 
 __all__ = [
     "PRESETS",
@@ -41,6 +41,7 @@ __all__ = [
     "measured_speed",
     "missing_trials",
     "nominal_speed",
+    "over_budget_lines",
     "plan",
     "plan_lines",
     "plan_table",

@@ -59,7 +59,7 @@ class Plan(NamedTuple):
     def cost(self) -> Cost:
         """Estimated, of all trials, by all workers."""
         total = sum((one.cost for one in self.cells.values()), Cost())
-        seconds = self._seconds(list(self.cells.values()))
+        seconds = self._seconds(total.seconds, self.num_missing)
         return Cost(seconds, total.flops, total.memory_bytes * min(self.num_workers, self.num_missing))
 
     @property
@@ -67,10 +67,8 @@ class Plan(NamedTuple):
         """Estimated size of the curves."""
         return sum(one.num_bytes for one in self.cells.values())
 
-    def _seconds(self, cells: Sequence[CellPlan]) -> float:
-        """Of some cells by all workers, of which each trial has one."""
-        alone = sum(one.cost.seconds for one in cells)
-        num_trials = sum(len(one.missing) for one in cells)
+    def _seconds(self, alone: float, num_trials: int) -> float:
+        """By all workers, of which each trial has one, of what one process does in `alone` seconds."""
         if self.num_workers == 1 or not num_trials:
             return alone
         return _START_SECONDS + alone / min(self.num_workers, num_trials)
@@ -81,9 +79,11 @@ class Plan(NamedTuple):
         Raises:
             OptsuiteError: None does.
         """
-        kept: list[Cell] = []
-        for cell in sorted(self.cells, key=lambda cell: self.cells[cell].cost.seconds):
-            spent = self._seconds([self.cells[one] for one in (*kept, cell)])
+        kept: set[Cell] = set()
+        alone, num_trials = 0.0, 0
+        for cell, one in sorted(self.cells.items(), key=lambda item: item[1].cost.seconds):
+            alone, num_trials = alone + one.cost.seconds, num_trials + len(one.missing)
+            spent = self._seconds(alone, num_trials)
             if spent > seconds and not kept:
                 raise OptsuiteError(
                     f"no cell fits a budget of {duration(seconds)}: the cheapest takes about "
@@ -91,7 +91,7 @@ class Plan(NamedTuple):
                 )
             if spent > seconds:
                 break
-            kept.append(cell)
+            kept.add(cell)
         cells = {cell: one for cell, one in self.cells.items() if cell in kept}
         datasets = {cell.task.dataset.dataset for cell in cells}
         sources = {name: source for name, source in self.sources.items() if name in datasets}

@@ -150,12 +150,12 @@ def run_job(
         DataError: The data are missing or damaged.
         StorageError: The store cannot be listed.
     """
-    done = 0
+    done, total = 0, job.num_steps
 
     def count(steps: int) -> None:
         nonlocal done
         done += steps
-        tell(done, job.num_steps)
+        tell(done, total)
 
     for outcome in trainer.run(
         get_task(job.task_name), job.trials, mode=job.source, device=device, tell=count

@@ -12,7 +12,7 @@ from optsuite.sweep._cells import Cell, Store
 from optsuite.sweep._plan import Plan
 from optsuite.words import aligned, counted, duration
 
-__all__ = ["left_out_lines", "plan_lines", "plan_table"]
+__all__ = ["left_out_lines", "over_budget_lines", "plan_lines", "plan_table"]
 
 
 def plan_lines(plan: Plan, stores: Iterable[Store], device: torch.device, chosen_by: str) -> list[str]:
@@ -81,6 +81,12 @@ def left_out_lines(left_out: Sequence[Cell], chosen_by: str, advice: str) -> lis
         f"optsuite: {chosen_by} leaves out {counted(len(left_out), 'cell')} {advice}:",
         *textwrap.wrap(", ".join(names), 100, initial_indent="  ", subsequent_indent="  "),
     ]
+
+
+def over_budget_lines(left_out: Sequence[Cell], seconds: float | None) -> list[str]:
+    """Which cells do not fit a budget, if there is one."""
+    budget = f"the budget of {duration(seconds or 0)}"
+    return left_out_lines(left_out, budget, "that do not fit; give more time, or name what matters most")
 
 
 def _flops(flops: float) -> str:
