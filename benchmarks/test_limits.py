@@ -12,8 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from optsuite import Config, Schedule, Trial, get_hparam_set, get_task, sweep
 from optsuite.trainer import resolve_device, run, width_limit
+from optsuite.trainer._batches import Batches
 from optsuite.trainer._grid import group_by_rule, split_into_grids
-from optsuite.trainer._loop import _Batches, train_grid
+from optsuite.trainer._loop import train_grid
 from optsuite.trainer._program import PureProgram
 from optsuite.trainer._reproducible import reproducible
 
@@ -74,7 +75,7 @@ class Cell:
         self.program = self.made(compiled=True)
         self.hparams = self.program.hparams(self.grid)
         self.params, self.opt_state = self.program.start(self.grid)
-        batches = _Batches(self.program, self.grid, "train", "train", SOURCE)
+        batches = Batches(self.program, self.grid, "train", "train", SOURCE)
         self.batch, self.key = next(batches.block(0, 1))
         self.chunk, self.keys = next(
             batches.chunks(0, self.program.batches_at_once, self.program.batches_at_once)

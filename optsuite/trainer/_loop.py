@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import NamedTuple, TypeVar
 
@@ -14,10 +15,9 @@ from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite import data
 from optsuite._types import Array, Batch, Params
-from optsuite.noise import fold_in, key_from
+from optsuite.trainer._batches import Batches
 from optsuite.trainer._grid import Grid
 from optsuite.trainer._program import Program
-from optsuite.tree import tree_map
 
 __all__ = ["Record", "train_grid"]
 
@@ -42,37 +42,6 @@ class Record(NamedTuple):
     """What kept single trials (s, h) from being trained, while the others were."""
     seconds: float
     """Wall-clock time of these steps and their evaluations, compilation included, loading of data not."""
-
-
-class _Batches:
-    """The batches of one stream for every seed of a grid."""
-
-    def __init__(self, program: Program, grid: Grid, split: str, name: str, source: data.Source) -> None:
-        task, self._device = program.task, program.device
-        self._examples = data.load(task.dataset, split, source=source, device=self._device)
-        self._streams = [
-            data.IndexStream(len(self._examples), task.batch_size, seed=seed, name=name)
-            for seed in grid.seeds
-        ]
-        self._keys_S = torch.tensor([key_from(seed, "noise", name) for seed in grid.seeds])
-
-    def block(self, start: int, stop: int) -> Iterator[tuple[Batch, Tensor]]:
-        """Batches number `start` to `stop - 1`, (S, B, ...) each, with their noise keys (S,)."""
-        for batch, key_S1 in self.chunks(start, stop, 1):
-            yield tree_map(lambda field: field[:, 0], batch), key_S1[:, 0]
-
-    def chunks(self, start: int, stop: int, size: int) -> Iterator[tuple[Batch, Tensor]]:
-        """The same, `size` at a time, which divides them: (S, size, B, ...), with noise keys (S, size)."""
-        blocks = [stream.block(start, stop) for stream in self._streams]
-        index_CSEB = self._moved(torch.stack([block.view(-1, size, block.shape[1]) for block in blocks], 1))
-        keys_CSE = self._moved(fold_in(self._keys_S[:, None], torch.arange(start, stop).view(-1, 1, size)))
-        for indices, keys in zip(index_CSEB, keys_CSE, strict=True):
-            yield self._examples.gather(indices), keys
-
-    def _moved(self, tensor: Tensor) -> Tensor:
-        # From pinned memory the copy does not make the host wait for the steps before it.
-        is_cuda = self._device.type == "cuda"
-        return (tensor.pin_memory() if is_cuda else tensor).to(self._device, non_blocking=is_cuda)
 
 
 class _Results:
@@ -130,9 +99,9 @@ def train_grid(
     """
     program = program_of(grid.shape)
     schedule = program.rule.schedule
-    train = _Batches(program, grid, "train", "train", source)
+    train = Batches(program, grid, "train", "train", source)
     evals = {
-        split: _Batches(program, grid, split, f"eval/{split}", source)
+        split: Batches(program, grid, split, f"eval/{split}", source)
         for split in EVAL_SPLITS
         if schedule.eval_batches
     }
@@ -145,11 +114,12 @@ def train_grid(
     for start in range(0, schedule.num_steps + 1, _BLOCK):
         stop = min(start + _BLOCK, schedule.num_steps + 1)
         losses, metrics = [], []
+        chunks = {split: _evaluated(batches, program, start, stop) for split, batches in evals.items()}
         with program.unchecked() if is_warm else nullcontext():
             for step, (batch, key) in enumerate(train.block(start, stop), start):
                 if step in schedule.eval_steps():
                     evaluated = program.params_to_evaluate(params, opt_state)
-                    metrics.append(_evaluate(program, evals, evaluated, step))
+                    metrics.append(_evaluate(program, chunks, evaluated, step))
                 params, opt_state, loss_SH = program.step(params, opt_state, hparams, batch, key)
                 losses.append(loss_SH)
         is_alive_SH &= results.add(losses, metrics, kept)
@@ -181,14 +151,21 @@ def _configs(tree: _Tree, is_kept: Array, *, axis: int) -> _Tree:
     return kept
 
 
-def _evaluate(program: Program, evals: dict[str, _Batches], params: Params, step: int) -> Tensor:
-    """(splits, metrics, S, H): the mean over the batches of this evaluation."""
+def _evaluated(batches: Batches, program: Program, start: int, stop: int) -> Iterator[tuple[Batch, Tensor]]:
+    """What a split's evaluations before steps `start` to `stop - 1` take, one after the other."""
     schedule = program.rule.schedule
-    count = schedule.batches_at(step)
-    first = step // schedule.eval_every * schedule.eval_batches
+    steps = [step for step in schedule.eval_steps() if start <= step < stop]
+    first = -(-start // schedule.eval_every) * schedule.eval_batches
+    return batches.chunks(first, first + sum(map(schedule.batches_at, steps)), program.batches_at_once)
+
+
+def _evaluate(
+    program: Program, chunks: Mapping[str, Iterator[tuple[Batch, Tensor]]], params: Params, step: int
+) -> Tensor:
+    """(splits, metrics, S, H): the mean over the batches of this evaluation."""
+    count = program.rule.schedule.batches_at(step) // program.batches_at_once
     means = []
-    for batches in evals.values():
-        chunks = batches.chunks(first, first + count, program.batches_at_once)
-        metrics = [program.evaluate(params, batch, keys) for batch, keys in chunks]  # (S, H, size, metrics)
-        means.append(torch.cat(metrics, 2).mean(2).movedim(-1, 0))
+    for split in chunks.values():
+        metrics = [program.evaluate(params, *chunk) for chunk in itertools.islice(split, count)]
+        means.append(torch.cat(metrics, 2).mean(2).movedim(-1, 0))  # from (S, H, batches, metrics)
     return torch.stack(means)
