@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from optsuite._places import cache_dir
 from optsuite.data._datasets import get_dataset
 from optsuite.data._kinds import DatasetInfo
 from optsuite.errors import DataError, UnknownNameError
@@ -34,8 +35,7 @@ def data_dir() -> Path:
     """
     if chosen := os.environ.get("OPTSUITE_DATA_DIR"):
         return Path(chosen).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "optsuite" / "data"
+    return cache_dir() / "data"
 
 
 def dataset_dir(info: DatasetInfo) -> Path:

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from optsuite import data
 from optsuite._types import Array, Batch, Params
-from optsuite.modules import FLOP_FORMULAS, Conv2d, Embedding
+from optsuite.modules import FLOP_FORMULAS, Embedding
 
 _LOOKUPS = (Embedding, nn.Embedding, nn.EmbeddingBag)  # an example meets few of their weights
 
@@ -83,11 +83,6 @@ class Task:
     def param_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Shapes of the parameters."""
         return tuple(tuple(p.shape) for p in self.meta_module().parameters())
-
-    @cached_property
-    def has_convolutions(self) -> bool:
-        """Whether the network has any."""
-        return any(isinstance(layer, Conv2d) for layer in self.meta_module().modules())
 
     @cached_property
     def min_flops_per_step(self) -> int:

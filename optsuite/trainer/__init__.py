@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -21,8 +22,9 @@ from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.optimizers import is_import_path
 from optsuite.tasks import Task, get_task
 from optsuite.trainer._adapter import TorchProgram
-from optsuite.trainer._compile import compiling_pays, is_long
+from optsuite.trainer._compile import is_long
 from optsuite.trainer._grid import Grid, Rule, group_by_rule, split_into_grids
+from optsuite.trainer._layout import choose_layout
 from optsuite.trainer._loop import Record, train_grid
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes, width_limit
 from optsuite.trainer._program import Program, PureProgram
@@ -172,23 +174,29 @@ def _run_grids(
     device: torch.device,
     tell: Tell,
 ) -> Iterator[tuple[Grid, _Setup | Exception]]:
-    """Train grids of the width that fits; halve those that do not after all."""
+    """Train grids of the layout that is chosen; halve those that do not fit after all."""
+    kind = TorchProgram if is_import_path(rule.optimizer) else PureProgram
+    programs: dict[tuple[tuple[int, int], bool], Program] = {}
+    one_by_one = False
+
+    def make(shape: tuple[int, int], is_compiled: bool) -> Program:
+        if (shape, is_compiled) not in programs:
+            programs[shape, is_compiled] = kind(
+                task, rule, shape, device, compile=is_compiled, one_by_one=one_by_one
+            )
+        return programs[shape, is_compiled]
+
     try:
         is_too_large = trial_bytes(task) > free_bytes(device)
-        pending = split_into_grids(trials, width_limit(task, device))
+        with _training(device):
+            layout = choose_layout(task, rule, trials, device, source, make)
     except Exception as error:  # noqa: BLE001 - a task of the user's may raise anything
         yield from ((grid, error) for grid in split_into_grids(trials, len(trials)))
         return
-    num_calls = len(pending) * (rule.schedule.num_steps + 1)
-    compile_ = compiling_pays(num_calls, device, is_single=pending[0].num_trials == 1)
-    one_by_one = False
-    programs: dict[tuple[int, int], Program] = {}
+    pending, compile_ = split_into_grids(trials, layout.width), layout.is_compiled
 
     def program_of(shape: tuple[int, int]) -> Program:
-        if shape not in programs:
-            kind = TorchProgram if is_import_path(rule.optimizer) else PureProgram
-            programs[shape] = kind(task, rule, shape, device, compile=compile_, one_by_one=one_by_one)
-        return programs[shape]
+        return make(shape, compile_)
 
     while pending:
         grid = pending.pop(0)
@@ -232,10 +240,17 @@ def _run_grid(
     is_cuda = device.type == "cuda"
     if is_cuda:
         torch.cuda.reset_peak_memory_stats(device)
-    # Optimizer classes may draw from torch's generators.
-    with reproducible(device), torch.random.fork_rng(devices=[device] if is_cuda else []):
+    with _training(device):
         record = train_grid(program_of, grid, source, lambda steps: tell(steps * grid.num_trials))
     return record, torch.cuda.max_memory_allocated(device) if is_cuda else -1
+
+
+@contextmanager
+def _training(device: torch.device) -> Iterator[None]:
+    """What holds while programs run."""
+    generators = [device] if device.type == "cuda" else []  # optimizer classes may draw from torch's
+    with reproducible(device), torch.random.fork_rng(devices=generators):
+        yield
 
 
 def _too_large(task: Task, device: torch.device) -> OutOfMemoryError:

@@ -12,7 +12,14 @@ import torch
 from optsuite.hparam_sets import Schedule
 from optsuite.tasks import Task
 
-__all__ = ["batches_at_once", "free_bytes", "is_out_of_memory", "trial_bytes", "width_limit"]
+__all__ = [
+    "batches_at_once",
+    "free_bytes",
+    "is_out_of_memory",
+    "trial_bytes",
+    "width_by_memory",
+    "width_limit",
+]
 
 # Of the parameters: themselves, two moments, gradient, update, and the next of the first three.
 _PARAM_COPIES = 8
@@ -56,15 +63,17 @@ def _free_of_container() -> int:
     return sys.maxsize
 
 
+def width_by_memory(task: Task, device: torch.device) -> int:
+    """How many trials fit side by side, at least 1."""
+    return max(1, int(_SHARE * free_bytes(device)) // trial_bytes(task))
+
+
 def width_limit(task: Task, device: torch.device) -> int:
     """How many trials to train side by side, at least 1; depends on memory only where that is short."""
-    fitting = int(_SHARE * free_bytes(device)) // trial_bytes(task)
+    fitting = width_by_memory(task, device)
     if device.type == "cpu":
         hot_bytes = 4 * task.num_params + 2 * _ACTIVATION_COPIES * task.activation_bytes
         fitting = min(fitting, _CACHE_BYTES // hot_bytes)
-        # Convolutions of many trials become one with many groups, which oneDNN runs slower than a loop.
-        if task.has_convolutions:
-            return 1
     return max(1, fitting)
 
 

@@ -77,7 +77,7 @@ def test_a_trial_alone_and_in_a_crowd_has_the_same_curve(name):
 @pytest.mark.parametrize("kind", ["conv", "dropout"])
 def test_every_kind_of_task_trains(name, kind, monkeypatch):
     """Dropout draws from the trial's own stream, which no optimizer disturbs."""
-    monkeypatch.setattr("optsuite.trainer.width_limit", lambda *_: 1000)
+    monkeypatch.setattr("optsuite.trainer._layout.width_limit", lambda *_: 1000)
     (path, hparams, lr), task = CASES[name], KINDS[kind]
     trials = trials_of(configs_of(path, hparams, lr, lr / 3), [0, 1], Schedule(20, 10, 1, 1), task)
     first, second = train(trials, task), train(trials, task)
@@ -372,7 +372,7 @@ def test_a_compiled_run_agrees_with_an_eager_one(path, lrs, monkeypatch):
     eager = train(trials)
     if not can_compile("cpu"):
         pytest.skip("no C++ compiler here")
-    monkeypatch.setattr("optsuite.trainer.compiling_pays", lambda *_, **__: True)
+    monkeypatch.setattr("optsuite.trainer._layout.compiling_pays", lambda *_, **__: True)
     compiled, again = train(trials), train(trials)
     for trial in trials:
         assert str(compiled[trial]["trained_as"]).endswith("compiled")

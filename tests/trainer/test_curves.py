@@ -86,7 +86,7 @@ GROUPS = {
 @pytest.mark.parametrize("limit", [4, 1000])
 def test_a_trial_alone_in_a_pair_and_in_a_crowd_has_the_same_curve(kind, limit, monkeypatch):
     """Under several widths, since a task's own (1 for convolutions on a CPU) hides the grids."""
-    monkeypatch.setattr("optsuite.trainer.width_limit", lambda *_: limit)
+    monkeypatch.setattr("optsuite.trainer._layout.width_limit", lambda *_: limit)
     task, configs = KINDS[kind], GROUPS[kind]
     crowd = trials_of(configs, seeds=[0, 1], task=task)
     pair = [crowd[-1], crowd[0]]
@@ -99,7 +99,7 @@ def test_a_trial_alone_in_a_pair_and_in_a_crowd_has_the_same_curve(kind, limit, 
 
 def test_settings_of_opt_list_train_together_as_they_do_alone(monkeypatch):
     """Where all numbers differ: as float32 tensors they do what they do as Python numbers."""
-    monkeypatch.setattr("optsuite.trainer.width_limit", lambda *_: 1000)
+    monkeypatch.setattr("optsuite.trainer._layout.width_limit", lambda *_: 1000)
     trials = trials_of(get_hparam_set("OptList1k_60_R1").configs[:6])
     together = train(trials)
     assert {str(curve["trained_as"]) for curve in together.values()} == {"1 seeds x 3 configs, eager"}
@@ -133,7 +133,7 @@ def test_trials_of_shampoo_train_together_as_they_do_alone():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_rerun_is_bit_identical(kind, monkeypatch):
-    monkeypatch.setattr("optsuite.trainer.width_limit", lambda *_: 1000)
+    monkeypatch.setattr("optsuite.trainer._layout.width_limit", lambda *_: 1000)
     trials = trials_of(GROUPS[kind][-3:], seeds=[0, 1], task=KINDS[kind])
     first, second = (train(trials, KINDS[kind]) for _ in range(2))
     for trial in trials:

@@ -193,20 +193,12 @@ def test_how_many_batches_are_evaluated_at_once_changes_nothing(kind, monkeypatc
     trials = trials_of([adam(1e-3)], schedule=schedule, task=task)
     at_once = train(trials, task)
     monkeypatch.setattr(_memory, "_CACHE_BYTES", 0)
-    monkeypatch.setattr(trainer, "width_limit", lambda *_: 1)
     one_by_one = train(trials, task)
     assert_close(at_once[trials[0]], one_by_one[trials[0]])
 
 
-def test_convolutions_train_one_by_one_on_a_cpu():
-    assert width_limit(KINDS["conv"], torch.device("cpu")) == 1
-    assert np.isfinite(
-        trainer.train(KINDS["conv"], adam(1e-3), SCHEDULE, mode="synthetic")["train/loss"]
-    ).all()
-
-
 def test_what_fails_compiled_is_trained_uncompiled(monkeypatch, break_grids):
-    monkeypatch.setattr("optsuite.trainer.compiling_pays", lambda *_, **__: True)
+    monkeypatch.setattr("optsuite.trainer._layout.compiling_pays", lambda *_, **__: True)
     monkeypatch.setattr("optsuite.trainer._program.compiled", lambda fn: fn)
     break_grids(lambda program, _: RuntimeError("no such kernel") if program.is_compiled else None)
     with pytest.warns(RuntimeWarning, match="failed compiled .RuntimeError: no such kernel."):
