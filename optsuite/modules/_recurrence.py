@@ -37,13 +37,15 @@ def _lstm(inputs: Tensor, weight: Tensor, hidden: Tensor, cell: Tensor) -> tuple
     """Hidden states (N, T, B, H), cells, their tanh, and gates i, f, o, g (N, T, B, G)."""
     gates, size = torch.empty_like(inputs), hidden.shape[-1]
     hiddens, cells, tanhs = (_states(inputs, size) for _ in range(3))
-    for t in range(inputs.shape[1]):
-        gate = torch.baddbmm(inputs[:, t], hidden, weight.mT, out=gates[:, t])
-        gate[..., : 3 * size].sigmoid_()
-        gate[..., 3 * size :].tanh_()
-        i, f, o, g = gate.chunk(4, -1)
-        cell = torch.mul(f, cell, out=cells[:, t]).addcmul_(i, g)
-        hidden = torch.mul(torch.tanh(cell, out=tanhs[:, t]), o, out=hiddens[:, t])
+    weight, logistic = weight.mT, gates[..., : 3 * size]
+    for x, gate, ifo, i, f, o, g, h, c, tanh in _steps(
+        inputs, gates, logistic, *gates.chunk(4, -1), hiddens, cells, tanhs
+    ):
+        torch.baddbmm(x, hidden, weight, out=gate)
+        ifo.sigmoid_()
+        g.tanh_()
+        cell = torch.mul(f, cell, out=c).addcmul_(i, g)
+        hidden = torch.mul(torch.tanh(cell, out=tanh), o, out=h)
     return hiddens, cells, tanhs, gates
 
 
@@ -70,14 +72,16 @@ def _lstm_grad(
     torch.mul(i, 1 - g * g, out=grad_g)
     through_tanh = o * (1 - tanhs * tanhs)
     grad_hidden, grad_cell = torch.zeros_like(hidden), torch.zeros_like(cell)
-    for t in reversed(range(gates.shape[1])):
-        grad_hidden += grad_hiddens[:, t]
-        grad_cell.addcmul_(grad_hidden, through_tanh[:, t])
-        grad_o[:, t].mul_(grad_hidden)
-        for grad in (grad_i, grad_f, grad_g):
-            grad[:, t].mul_(grad_cell)
-        grad_cell *= f[:, t]
-        torch.bmm(grads[:, t], weight, out=grad_hidden)
+    steps = _steps(grad_hiddens, through_tanh, f, grads, grad_i, grad_f, grad_o, grad_g)
+    for grad, tanh, forget, gate, of_i, of_f, of_o, of_g in reversed(steps):
+        grad_hidden += grad
+        grad_cell.addcmul_(grad_hidden, tanh)
+        of_o.mul_(grad_hidden)
+        of_i.mul_(grad_cell)
+        of_f.mul_(grad_cell)
+        of_g.mul_(grad_cell)
+        grad_cell *= forget
+        torch.bmm(gate, weight, out=grad_hidden)
     return grads, _weight_grad(grads, _shifted(hidden, hiddens)), grad_hidden, grad_cell
 
 
@@ -86,12 +90,11 @@ def _gru(inputs: Tensor, weight: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
     gates, size = torch.empty_like(inputs), hidden.shape[-1]
     hiddens = _states(inputs, size)
     gate_weight, new_weight = weight[:, : 2 * size].mT, weight[:, 2 * size :].mT
-    for t in range(inputs.shape[1]):
-        x = inputs[:, t]
-        both, a = gates[:, t, :, : 2 * size], gates[:, t, :, 2 * size :]
-        z, r = torch.baddbmm(x[..., : 2 * size], hidden, gate_weight, out=both).sigmoid_().chunk(2, -1)
-        torch.baddbmm(x[..., 2 * size :], r * hidden, new_weight, out=a).tanh_()
-        hidden = torch.lerp(hidden, a, z, out=hiddens[:, t])
+    halves = (*inputs.tensor_split([2 * size], -1), gates[..., : 2 * size])
+    for x_both, x_new, both, z, r, a, h in _steps(*halves, *gates.chunk(3, -1), hiddens):
+        torch.baddbmm(x_both, hidden, gate_weight, out=both).sigmoid_()
+        torch.baddbmm(x_new, r * hidden, new_weight, out=a).tanh_()
+        hidden = torch.lerp(hidden, a, z, out=h)
     return hiddens, gates
 
 
@@ -102,19 +105,20 @@ def _gru_grad(
     before = _shifted(hidden, hiddens)
     gate_weight, new_weight = weight[:, : 2 * size], weight[:, 2 * size :]
     grad_hidden = torch.zeros_like(hidden)
-    for t in reversed(range(gates.shape[1])):
-        z, r, a = gates[:, t].chunk(3, -1)
-        grad_both = grads[:, t, :, : 2 * size]
-        grad_z, grad_r, grad_a = grads[:, t].chunk(3, -1)
-        grad_hidden += grad_hiddens[:, t]
-        torch.mul(grad_hidden, a - before[:, t], out=grad_z)
+    steps = _steps(
+        *(grad_hiddens, before, gates[..., : 2 * size], grads[..., : 2 * size]),
+        *(*gates.chunk(3, -1), *grads.chunk(3, -1)),
+    )
+    for grad, h, both, grad_both, z, r, a, grad_z, grad_r, grad_a in reversed(steps):
+        grad_hidden += grad
+        torch.mul(grad_hidden, a - h, out=grad_z)
         grad_new = grad_hidden * z
         grad_hidden -= grad_new
         grad_a.copy_(_aten.tanh_backward(grad_new, a))
         grad_reset = torch.bmm(grad_a, new_weight)
-        torch.mul(grad_reset, before[:, t], out=grad_r)
+        torch.mul(grad_reset, h, out=grad_r)
         grad_hidden.addcmul_(grad_reset, r)
-        grad_both.copy_(_aten.sigmoid_backward(grad_both, gates[:, t, :, : 2 * size]))
+        grad_both.copy_(_aten.sigmoid_backward(grad_both, both))
         grad_hidden.baddbmm_(grad_both, gate_weight)
     reset = gates[..., size : 2 * size] * before
     grad_weights = (
@@ -126,9 +130,9 @@ def _gru_grad(
 
 def _relu_rnn(inputs: Tensor, weight: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
     """Hidden states (N, T, B, H)."""
-    hiddens = torch.empty_like(inputs)
-    for t in range(inputs.shape[1]):
-        hidden = torch.baddbmm(inputs[:, t], hidden, weight.mT, out=hiddens[:, t]).relu_()
+    hiddens, weight = torch.empty_like(inputs), weight.mT
+    for x, h in _steps(inputs, hiddens):
+        hidden = torch.baddbmm(x, hidden, weight, out=h).relu_()
     return (hiddens,)
 
 
@@ -136,11 +140,16 @@ def _relu_rnn_grad(
     grad_hiddens: Tensor, weight: Tensor, hidden: Tensor, hiddens: Tensor
 ) -> tuple[Tensor, ...]:
     grads, grad_hidden = torch.empty_like(hiddens), torch.zeros_like(hidden)
-    for t in reversed(range(hiddens.shape[1])):
-        grad_hidden += grad_hiddens[:, t]
-        grad = grads[:, t].copy_(_aten.threshold_backward(grad_hidden, hiddens[:, t], 0))
+    for of_hidden, hidden_after, grad in reversed(_steps(grad_hiddens, hiddens, grads)):
+        grad_hidden += of_hidden
+        grad.copy_(_aten.threshold_backward(grad_hidden, hidden_after, 0))
         torch.bmm(grad, weight, out=grad_hidden)
     return grads, _weight_grad(grads, _shifted(hidden, hiddens)), grad_hidden
+
+
+def _steps(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """Views of each step of (N, T, ...), all made at once: one by one they cost what small operators do."""
+    return list(zip(*(tensor.unbind(1) for tensor in tensors), strict=True))
 
 
 def _states(inputs: Tensor, size: int) -> Tensor:
