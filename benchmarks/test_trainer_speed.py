@@ -20,8 +20,9 @@ from optsuite import Config, Schedule, Trial, get_hparam_set, get_task, train_ma
 from optsuite.backends import num_cores
 from optsuite.hparam_sets import LEARNING_RATES
 from optsuite.modules import GRU, LSTM, MLP, RNNLM
-from optsuite.trainer import _loop, resolve_device, run, width_limit
+from optsuite.trainer import _loop, resolve_device, run
 from optsuite.trainer._grid import group_by_rule, split_into_grids
+from optsuite.trainer._layout import choose_layout
 from optsuite.trainer._loop import train_grid
 from optsuite.trainer._program import PureProgram
 from optsuite.trainer._reproducible import reproducible
@@ -150,11 +151,12 @@ def seconds(task, optimizer, schedule):
 def steady_rates(task, hparam_set, num_steps):
     """The shape of the cell's first grid, then its trial-steps a second, once compiled, as often as asked."""
     device = resolve_device(None)
+    layout = layout_of(task, hparam_set, device)
     block = min(_loop._BLOCK, num_steps)
     short = get_hparam_set(f"{hparam_set.family}_{num_steps + block - 1}_R{hparam_set.repetitions}")
     ((rule, trials),) = group_by_rule(short.trials(task.name))
-    grid = split_into_grids(trials, width_limit(task, device))[0]
-    program = PureProgram(task, rule, grid.shape, device, compile=True)
+    grid = split_into_grids(trials, layout.width)[0]
+    program = PureProgram(task, rule, grid.shape, device, compile=layout.is_compiled)
     yield grid.shape
     while True:
         told = []
@@ -166,6 +168,17 @@ def steady_rates(task, hparam_set, num_steps):
             train_grid(lambda _: program, grid, SOURCE, tell)
         steps = sum(steps for _, steps in told[1:])  # the first block pays for compilation and loading
         yield grid.num_trials * steps / (told[-1][0] - told[0][0])
+
+
+def layout_of(task, hparam_set, device):
+    """As the whole cell is trained: measured, if that has not been done on this machine before."""
+    ((rule, trials),) = group_by_rule(hparam_set.trials(task.name))
+
+    def make(shape, is_compiled):
+        return PureProgram(task, rule, shape, device, compile=is_compiled)
+
+    with reproducible(device):
+        return choose_layout(task, rule, trials, device, SOURCE, make)
 
 
 def plain_rate(task, schedule, num_steps, optimizer_class=torch.optim.Adam):

@@ -131,21 +131,34 @@ class Config:
                 )
 
 
+PRECISIONS = ("float32", "tf32", "bf16")
+"""Of products and convolutions; parameters and updates are float32 in any case."""
+
+
 @dataclass(frozen=True)
 class Trial:
-    """One training run: a task, a config, a schedule and a seed."""
+    """One training run: a task, a config, a schedule and a seed.
+
+    Raises:
+        UnknownNameError: There is no such precision.
+    """
 
     task_name: str
     config: Config
     schedule: Schedule
     seed: int
+    precision: str = "float32"
+    """One of `PRECISIONS`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", operator.index(self.seed))  # a NumPy integer is a seed too
+        if self.precision not in PRECISIONS:
+            raise UnknownNameError("precision", self.precision, PRECISIONS)
 
     def id(self, data_source: str) -> str:
         """Ten characters that name the trial; the kind of device is left out, so that results move along."""
         hparams = {f"hparams/{name}": value for name, value in self.config.hparams.items()}
+        reduced = {} if self.precision == "float32" else {"precision": self.precision}
         return trial_id(
             {
                 "task": self.task_name,
@@ -155,6 +168,7 @@ class Trial:
                 **vars(self.schedule),
                 "seed": self.seed,
                 "data_source": data_source,
+                **reduced,
             }
         )
 
@@ -164,7 +178,8 @@ def trial_id(identity: Mapping[str, object]) -> str:
 
     Args:
         identity: All that the trial's curve depends on: task, label, optimizer, hyperparameters,
-            schedule, seed, data source. The order of keys does not matter, nor 1 against 1.0.
+            schedule, seed, data source, a precision below float32. The order of keys does not matter, nor 1
+            against 1.0.
     """
     plain = {key: _without_point(value) for key, value in identity.items()}
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
@@ -198,13 +213,13 @@ class HParamSet:
         """The labels of the configs, for which no file is read."""
         return get_family(self.family).labels
 
-    def trials(self, task_name: str) -> list[Trial]:
+    def trials(self, task_name: str, precision: str = "float32") -> list[Trial]:
         """Every trial of the set on a task, configs outermost."""
-        return [trial for config in self.configs for trial in self.trials_of(config, task_name)]
+        return [trial for config in self.configs for trial in self.trials_of(config, task_name, precision)]
 
-    def trials_of(self, config: Config, task_name: str) -> list[Trial]:
+    def trials_of(self, config: Config, task_name: str, precision: str = "float32") -> list[Trial]:
         """The repetitions of one of its configs on a task."""
-        return [Trial(task_name, config, self.schedule, seed) for seed in range(self.repetitions)]
+        return [Trial(task_name, config, self.schedule, seed, precision) for seed in range(self.repetitions)]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from optsuite import _arguments, backends, data, sweep, trainer
 from optsuite.cli._text import Commands
 from optsuite.errors import OptsuiteError, in_words
+from optsuite.hparam_sets import PRECISIONS
 from optsuite.trainer import Outcome
 from optsuite.words import counted
 
@@ -40,6 +41,7 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--archives", metavar="URL", help="(default: <storage>_archives)")
     parser.add_argument("--rerun", choices=sweep.RERUNS, default="missing", help="(default: missing)")
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:N")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="(default: float32)")
     parser.add_argument("--budget", type=_arguments.time, metavar="TIME", help="keep the cheapest, e.g. 2h")
     parser.add_argument("--backend", choices=backends.BACKENDS, default="local", help="(default: local)")
     parser.add_argument(
@@ -52,8 +54,17 @@ def _planned(args: argparse.Namespace) -> sweep.Plan:
     """The plan of the cells that are asked for, with what is left out of it told."""
     if args.budget and args.dask_address:
         raise OptsuiteError("--budget needs to know the machines, and those of --dask-address are not asked")
+    if args.precision != "float32" and not args.storage:
+        raise OptsuiteError(
+            f"--precision {args.precision} needs a storage of its own: pass --storage, so that its results "
+            "are not taken for those of float32"
+        )
     device = trainer.resolve_device(args.device)
-    matrix = sweep.make_matrix(preset="full", tasks=args.task, sets=args.set, device=device)
+    if args.backend == "local":
+        trainer.check_precision(args.precision, device)
+    matrix = sweep.make_matrix(
+        preset="full", tasks=args.task, sets=args.set, precision=args.precision, device=device
+    )
     plan = sweep.plan(
         {cell: cell.hparam_set.configs for cell in matrix.cells},
         roots=(args.storage, args.archives),

@@ -10,6 +10,7 @@ import pytest
 
 from optsuite import _arguments, data, sweep
 from optsuite.backends import BACKENDS
+from optsuite.hparam_sets import PRECISIONS
 
 __all__ = ["Options", "add", "read"]
 
@@ -26,6 +27,7 @@ class Options(NamedTuple):
     storage: str | None
     archives: str | None
     device: str | None
+    precision: str
     rerun: str
     report: str
     backend: str
@@ -44,12 +46,19 @@ class Options(NamedTuple):
 _CHOICES = {
     "preset": sweep.PRESETS,
     "data": data.MODES,
+    "precision": PRECISIONS,
     "rerun": sweep.RERUNS,
     "report": ("on", "off"),
     "backend": BACKENDS,
 }
 
-_DEFAULTS = {"preset": "auto", "rerun": "missing", "report": "on", "backend": "local"}
+_DEFAULTS = {
+    "preset": "auto",
+    "precision": "float32",
+    "rerun": "missing",
+    "report": "on",
+    "backend": "local",
+}
 
 _HELP = {
     "preset": "full: the published sets; quick: short sets on cheap tasks; auto: full on CUDA, else quick",
@@ -62,6 +71,8 @@ _HELP = {
     "archives": "path or URL of the archives (default: <storage>_archives, $LOPT_BASELINE_ARCHIVES_DIR or "
     "~/lopt_baselines_archives)",
     "device": "where to train, e.g. cpu or cuda:1 (default: cuda if there is one; with xdist one a worker)",
+    "precision": "of products and convolutions: float32; tf32, on CUDA; bf16, by autocast; results of the "
+    "latter two need a storage of their own",
     "rerun": "missing: train what is not recorded; failed: also what cannot be read; all: everything",
     "report": "on: draw the plots and write the report after the session, in <storage>_reports; off",
     "budget": "train the cheapest cells that fit a time such as 45m, 2h or 1h30m, and say what is left out",
@@ -113,6 +124,11 @@ def read(config: pytest.Config) -> Options:
         raise pytest.UsageError("-n and --opt-backend both spread cells over processes: choose one of them")
     if values["budget"] and _uses_xdist(config):
         raise pytest.UsageError("--opt-budget is for one process to keep: pass --opt-backend process, not -n")
+    if values["precision"] != "float32" and not values["storage"]:
+        raise pytest.UsageError(
+            f"--opt-precision {values['precision']} needs a storage of its own: pass --opt-storage, so that "
+            "its results are not taken for those of float32"
+        )
     if values["budget"] and values["dask_address"]:
         raise pytest.UsageError(
             "--opt-budget needs to know the machines, and those of --opt-dask-address are not asked: pass "

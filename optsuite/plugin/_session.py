@@ -45,7 +45,7 @@ class Setting(NamedTuple):
     @property
     def trials(self) -> list[Trial]:
         """The repetitions."""
-        return self.hparam_set.trials_of(self.config, self.task_name)
+        return self.hparam_set.trials_of(self.config, self.task_name, self.cell.precision)
 
     @property
     def id(self) -> str:
@@ -90,6 +90,8 @@ class Session:
         self.built = _after.Built()
         self._signed: list[tuple[backends.Site, sweep.Store]] = []
         self.device = trainer.resolve_device(self.options.device or _worker_device(config))
+        if self.options.backend == "local":
+            trainer.check_precision(self.options.precision, self.device)
 
     @cached_property
     def matrix(self) -> sweep.Matrix:
@@ -101,6 +103,7 @@ class Session:
             sets=options.sets,
             num_steps=options.steps,
             repetitions=options.reps,
+            precision=options.precision,
             device=self.device,
         )
 

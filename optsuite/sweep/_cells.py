@@ -21,6 +21,8 @@ class Cell:
 
     task_name: str
     hparam_set: HParamSet
+    precision: str = "float32"
+    """As for `Trial`."""
 
     @property
     def name(self) -> str:
@@ -39,7 +41,7 @@ class Cell:
     def trials(self, configs: Iterable[Config] | None = None) -> list[Trial]:
         """The trials of all configs, or of some."""
         kept = None if configs is None else {config.label for config in configs}
-        every = self.hparam_set.trials(self.task_name)
+        every = self.hparam_set.trials(self.task_name, self.precision)
         return [trial for trial in every if kept is None or trial.config.label in kept]
 
 

@@ -55,6 +55,7 @@ def make_matrix(
     sets: str | None = None,
     num_steps: int | None = None,
     repetitions: int | None = None,
+    precision: str = "float32",
     device: torch.device,
 ) -> Matrix:
     """Cross tasks with sets.
@@ -67,6 +68,7 @@ def make_matrix(
             join only if no smaller one matches.
         num_steps: Replaces the steps of every set.
         repetitions: Replaces the repetitions of every set.
+        precision: As for `Trial`.
         device: Decides `auto` and the budget.
 
     Raises:
@@ -78,7 +80,7 @@ def make_matrix(
     set_names = _matching(sets, _preset_sets(preset), lambda name: get_hparam_set(name).name)
     hparam_sets = _resized(map(get_hparam_set, set_names), num_steps, repetitions)
     hparam_sets = [s for s in hparam_sets if len(s.labels) <= _MOST_CONFIGS] or hparam_sets
-    cells = [Cell(task, hparam_set) for task in task_names for hparam_set in hparam_sets]
+    cells = [Cell(task, hparam_set, precision) for task in task_names for hparam_set in hparam_sets]
     is_limited = preset == "quick" and tasks not in task_names
     return Matrix(preset, cells, device, _QUICK_SECONDS if is_limited else math.inf)
 

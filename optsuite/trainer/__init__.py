@@ -17,7 +17,7 @@ import torch
 
 from optsuite import data
 from optsuite.curves import Curve, make_curve
-from optsuite.errors import OptsuiteError, OutOfMemoryError, in_words
+from optsuite.errors import OptsuiteError, OutOfMemoryError, UnsupportedError, in_words
 from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.optimizers import is_import_path
 from optsuite.tasks import Task, get_task
@@ -33,6 +33,7 @@ from optsuite.trainer._reproducible import reproducible
 __all__ = [
     "Outcome",
     "Rule",
+    "check_precision",
     "group_by_rule",
     "is_long",
     "resolve_device",
@@ -129,10 +130,13 @@ def run(
 
     Raises:
         DataError: The data are missing or damaged.
+        UnsupportedError: The device has not the precision that is asked for.
     """
     if strangers := {trial.task_name for trial in trials} - {task.name}:
         raise OptsuiteError(f"trials of `{task.name}` needed, got trials of {sorted(strangers)}")
     where = resolve_device(device)
+    for precision in {trial.precision for trial in trials}:
+        check_precision(precision, where)
     source = data.resolve_source(task.dataset.dataset, mode)
     for rule, members in group_by_rule(trials):
         for grid, result in _run_grids(task, rule, members, source, where, tell):
@@ -156,6 +160,18 @@ def resolve_device(device: torch.device | str | None) -> torch.device:
             f"cannot train on device `{device}` ({reason}): pass cpu, cuda or cuda:N"
         ) from error
     return where
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Whether a device has a precision.
+
+    Raises:
+        UnsupportedError: It has not.
+    """
+    if precision == "tf32" and device.type != "cuda":
+        raise UnsupportedError(
+            f"tf32 is a precision of CUDA devices, not of `{device}`: pass float32 or bf16"
+        )
 
 
 class _Setup(NamedTuple):
@@ -188,7 +204,7 @@ def _run_grids(
 
     try:
         is_too_large = trial_bytes(task) > free_bytes(device)
-        with _training(device):
+        with _training(device, rule.precision):
             layout = choose_layout(task, rule, trials, device, source, make)
     except Exception as error:  # noqa: BLE001 - a task of the user's may raise anything
         yield from ((grid, error) for grid in split_into_grids(trials, len(trials)))
@@ -204,7 +220,8 @@ def _run_grids(
             if is_too_large:  # ask for it and the system may end this process instead of refusing
                 raise _too_large(task, device)
             how = "compiled" if compile_ else "eager"
-            record, peak = _run_grid(program_of, grid, source, device, tell)
+            with _training(device, rule.precision):
+                record, peak = _run_grid(program_of, grid, source, device, tell)
             yield grid, _Setup(record, f"{len(grid.seeds)} seeds x {len(grid.configs)} configs, {how}", peak)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is these trials' outcome
             is_at_once = any(program.batches_at_once > 1 for program in programs.values())
@@ -240,16 +257,15 @@ def _run_grid(
     is_cuda = device.type == "cuda"
     if is_cuda:
         torch.cuda.reset_peak_memory_stats(device)
-    with _training(device):
-        record = train_grid(program_of, grid, source, lambda steps: tell(steps * grid.num_trials))
+    record = train_grid(program_of, grid, source, lambda steps: tell(steps * grid.num_trials))
     return record, torch.cuda.max_memory_allocated(device) if is_cuda else -1
 
 
 @contextmanager
-def _training(device: torch.device) -> Iterator[None]:
+def _training(device: torch.device, precision: str) -> Iterator[None]:
     """What holds while programs run."""
     generators = [device] if device.type == "cuda" else []  # optimizer classes may draw from torch's
-    with reproducible(device), torch.random.fork_rng(devices=generators):
+    with reproducible(device, precision), torch.random.fork_rng(devices=generators):
         yield
 
 
@@ -270,7 +286,7 @@ def _outcomes(
 ) -> Iterator[Outcome]:
     for s, seed in enumerate(grid.seeds):
         for h, config in enumerate(grid.configs):
-            trial = Trial(task.name, config, rule.schedule, seed)
+            trial = Trial(task.name, config, rule.schedule, seed, rule.precision)
             if isinstance(result, Exception):
                 yield Outcome(trial, result)
             elif failure := result.record.failures.get((s, h)):
@@ -304,6 +320,7 @@ def _curve(
         trial_id=trial.id(source),
         extra={
             "trained_as": setup.trained_as,
+            "precision": trial.precision,
             "seconds_per_step": record.seconds / record.trial_steps,
             "peak_memory_bytes": setup.peak_memory_bytes,
             "flops_per_step": task.flops_per_step,
@@ -320,6 +337,7 @@ def _config_text(trial: Trial, source: str, device: torch.device) -> str:
         "schedule": vars(trial.schedule),
         "seed": trial.seed,
         "data_source": source,
+        "precision": trial.precision,
         "device": device.type,
     }
     return json.dumps(settings, indent=1)

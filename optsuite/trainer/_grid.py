@@ -24,6 +24,7 @@ class Rule:
     varying: tuple[str, ...]
     """Numbers that differ between trials and reach the optimizer as 0-d tensors."""
     schedule: Schedule
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,20 @@ def group_by_rule(trials: Sequence[Trial]) -> Iterator[tuple[Rule, list[Trial]]]
             for k, v in hparams.items()
             if not OPTIMIZERS[config.optimizer].hparams[k].domain.may_be_tensor
         }
-        key = (config.optimizer, tuple(sorted(hparams)), tuple(sorted(fixed.items())), trial.schedule)
+        key = (
+            config.optimizer,
+            tuple(sorted(hparams)),
+            tuple(sorted(fixed.items())),
+            trial.schedule,
+            trial.precision,
+        )
         groups.setdefault(key, []).append(trial)
     for group in groups.values():
         first = _lifted_hparams(group[0].config)
         varying = tuple(k for k in first if any(t.config.hparams[k] != first[k] for t in group))
         shared = {k: v for k, v in first.items() if k not in varying}
-        yield Rule(group[0].config.optimizer, shared, varying, group[0].schedule), group
+        one = group[0]
+        yield Rule(one.config.optimizer, shared, varying, one.schedule, one.precision), group
 
 
 def _lifted_hparams(config: Config) -> Mapping[str, HparamValue]:

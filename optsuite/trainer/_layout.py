@@ -214,12 +214,13 @@ def layouts_file() -> Path:
 
 def _name(task: Task, rule: Rule, device: torch.device) -> str:
     """All that decides which layout is fast."""
-    kind = f"{device.type} with {torch.get_num_threads()} of {os.cpu_count()} cores"
+    capability = torch.backends.cpu.get_cpu_capability()
+    kind = f"{capability} {device.type} with {torch.get_num_threads()} of {os.cpu_count()} cores"
     if device.type == "cuda":
         kind = torch.cuda.get_device_name(device)
     size = f"{task.num_params} parameters, {task.flops_per_step} operations"
     optimizer = "optimizer class" if is_import_path(rule.optimizer) else rule.optimizer
-    return f"{task.name} ({size}), {optimizer}, {kind}, torch {package_version('torch')}"
+    return f"{task.name} ({size}), {optimizer}, {rule.precision}, {kind}, torch {package_version('torch')}"
 
 
 def _read() -> Mapping[str, Layout]:

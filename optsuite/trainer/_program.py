@@ -126,9 +126,10 @@ class Program(ABC):
 
     def _grads_and_loss(self, params: Params, batch: Batch, key: Tensor) -> tuple[Params, Tensor]:
         grads_and_loss: Callable[[Params], tuple[Params, Tensor]] = grad_and_value(
-            lambda params: self.task.loss(Bound(self._module, params), batch, key)
+            lambda params: self.task.loss(Bound(self._module, params), batch, key).float()
         )
-        return grads_and_loss(params)
+        with self._precision():
+            return grads_and_loss(params)
 
     def _evaluate(self, params: Params, batches: Batch, keys: Tensor) -> Tensor:
         """Metrics of each batch, (batches, metrics), of `batches_at_once` batches."""
@@ -140,8 +141,15 @@ class Program(ABC):
 
     def _metrics(self, params: Params, batch: Batch, key: Tensor) -> Tensor:
         """(metrics,): the task's `metric_names` in order."""
-        metrics = self.task.metrics(Bound(self._module, params), batch, key)
-        return torch.stack([metrics[name] for name in self.task.metric_names])
+        with self._precision():
+            metrics = self.task.metrics(Bound(self._module, params), batch, key)
+        return torch.stack([metrics[name].float() for name in self.task.metric_names])
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        """Without its cache of cast weights, which would outlive the transforms around a loss."""
+        if self.rule.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
 
 
 @final

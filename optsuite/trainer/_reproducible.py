@@ -13,11 +13,16 @@ __all__ = ["reproducible"]
 
 
 @contextmanager
-def reproducible(device: torch.device) -> Iterator[None]:
-    """Sums in a fixed order, compiled ones too, and convolutions of full precision.
+def reproducible(device: torch.device, precision: str = "float32") -> Iterator[None]:
+    """Sums in a fixed order, compiled ones too, of products and convolutions in that precision.
 
     An operator of a user's that knows no fixed order warns.
+
+    Args:
+        device: Where it happens.
+        precision: Under `tf32` factors are rounded to 10 bits; else they are not.
     """
+    is_tf32, products = precision == "tf32", torch.get_float32_matmul_precision()
     enabled = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     deterministic: Any = torch.utils.deterministic  # whose attribute its types do not know
@@ -27,9 +32,12 @@ def reproducible(device: torch.device) -> Iterator[None]:
     try:
         torch.use_deterministic_algorithms(True, warn_only=True)
         deterministic.fill_uninitialized_memory = False  # costs time, and nothing reads what was not written
-        # Without TF32: it rounds to 10 bits.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        torch.set_float32_matmul_precision("high" if is_tf32 else "highest")
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=is_tf32
+        ):
             yield
     finally:
+        torch.set_float32_matmul_precision(products)
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
         deterministic.fill_uninitialized_memory = fills

@@ -137,3 +137,16 @@ def test_a_name_that_is_none_is_an_error(run):
     status, _, err = run("run", "ImageMLP_FashionMnist8_Relu3", SET)
     assert status == 1
     assert f"did you mean {TASK}" in err
+
+
+def test_reduced_precision_is_trained_into_a_storage_of_its_own(run, tmp_path, capsys):
+    status, out, _ = run("run", TASK, SET, "--precision", "bf16")
+    assert status == 0
+    assert "complete cells archived: 1 of 1" in out
+    assert "0 trials to train, 30 recorded already" in run("plan", TASK, SET, "--precision", "bf16")[1]
+    assert "30 trials to train, 0 recorded already" in run("plan", TASK, SET)[1]
+    assert main(["plan", TASK, SET, "--precision", "bf16"]) == 1
+    assert "--precision bf16 needs a storage of its own: pass --storage" in capsys.readouterr().err
+    status, _, err = run("run", TASK, SET, "--precision", "tf32")
+    assert status == 1
+    assert "tf32 is a precision of CUDA devices" in err
