@@ -45,7 +45,7 @@ def antithetic_es(num_pairs: int, std: float) -> Callable[[LossFn], LossFn]:
             def loss_at(sign: int) -> Tensor:
                 def shifted(shift: Params) -> Tensor:
                     moved = tree_map(lambda param, e: param + sign * e, params, shift)
-                    return loss(Bound(bound.module, moved), batch, key)
+                    return loss(bound._replace(params=moved), batch, key)
 
                 losses: Tensor = vmap(shifted)(noise)
                 return losses
@@ -56,7 +56,7 @@ def antithetic_es(num_pairs: int, std: float) -> Callable[[LossFn], LossFn]:
                 slopes @ (noise[name].flatten(1) @ (param - params[name]).flatten())
                 for name, param in bound.params.items()
             )
-            return loss(Bound(bound.module, params), batch, key) + tangent
+            return loss(bound._replace(params=params), batch, key) + tangent
 
         return estimated
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite import data
 from optsuite._types import Array, Batch, Params
@@ -26,10 +27,18 @@ class Bound(NamedTuple):
 
     module: nn.Module
     params: Params
+    is_bf16: bool = False
+    """Whether its products and convolutions are, by autocast; the outputs are float32."""
 
     def __call__(self, *inputs: Tensor | None) -> Any:  # noqa: ANN401 - whatever the network gives
         """The network's outputs at `params`."""
-        return functional_call(self.module, self.params, inputs)
+        if not self.is_bf16:
+            return functional_call(self.module, self.params, inputs)
+        kind = next(iter(self.params.values())).device.type
+        # Its cache of cast weights would outlive the transforms around a loss.
+        with torch.autocast(kind, torch.bfloat16, cache_enabled=False):
+            outputs = functional_call(self.module, self.params, inputs)
+        return pytree_map(torch.Tensor.float, outputs)
 
 
 Model: TypeAlias = nn.Module | Bound

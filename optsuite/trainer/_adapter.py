@@ -8,21 +8,23 @@ same arithmetic in fewer and larger calls.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn, optim
 from torch.utils._pytree import tree_leaves
 
-from optsuite._types import Batch, Params
+from optsuite._types import Array, Batch, Params
 from optsuite.errors import HparamError, in_words
 from optsuite.noise import key_from
 from optsuite.optimizers import OptState, import_optimizer, set_training
 from optsuite.trainer._grid import Grid
 from optsuite.trainer._memory import is_out_of_memory
-from optsuite.trainer._program import Program, Step
+from optsuite.trainer._program import Program, Step, configs_of
 from optsuite.tree import tree_map
 
 __all__ = ["TorchProgram"]
@@ -70,6 +72,12 @@ class TorchProgram(Program):
         stepper: _Stepper = opt_state
         return stepper.params_to_evaluate()
 
+    def keep(self, params: Params, opt_state: OptState, is_kept: Array) -> tuple[Params, OptState]:
+        """The parameters and optimizers of some of the configs."""
+        del params
+        stepper: _Stepper = opt_state
+        return stepper.keep(is_kept), stepper
+
     def failures(self, opt_state: OptState) -> dict[tuple[int, int], Exception]:
         """What the optimizers raised, by trial."""
         stepper: _Stepper = opt_state
@@ -88,10 +96,32 @@ class _Stepper:
     def __init__(self, path: str, grid: Grid, params: Params) -> None:
         self.failures: dict[tuple[int, int], Exception] = {}
         self._params = params
-        # Configs outside, so that the seeds of each lie side by side; the same memory where one of both is 1.
-        self._own = tree_map(lambda stacked: stacked.transpose(0, 1).contiguous(), params)
-        self._running = list(_make_units(path, grid, self._own))
-        self._unit_params = list(zip(*(unit.params for unit in self._running), strict=True))
+        self._own = _by_config(params)
+        self._units = list(_make_units(path, grid, self._own))
+        self._running = list(self._units)
+
+    def keep(self, is_kept: Array) -> Params:
+        """Go on with some of the configs.
+
+        Args:
+            is_kept: (H,), bool.
+
+        Returns:
+            Their parameters, (S, H, ...) each, which every step changes from now on.
+        """
+        units_of_config = len(self._units) // len(is_kept)
+        self._units = list(itertools.compress(self._units, np.repeat(is_kept, units_of_config)))
+        self._running = [unit for unit in self._running if unit in self._units]
+        self._params = configs_of(self._params, is_kept, axis=1)
+        self._own = _by_config(self._params)
+        homes = [self._by_unit(own, number) for number, own in enumerate(self._own.values())]
+        for unit, *own in zip(self._units, *homes, strict=True):
+            unit.move(own)
+        return self._params
+
+    def _by_unit(self, stacked: Tensor, number: int) -> tuple[Tensor, ...]:
+        """Views of what is (H, S, ...) of a parameter, as the units have it."""
+        return stacked.view(len(self._units), *self._units[0].params[number].shape).unbind()
 
     def step(self, grads: Params) -> None:
         """Step every trial that has not failed.
@@ -111,14 +141,12 @@ class _Stepper:
 
     def _set_grads(self, grads: Params) -> None:
         seen = set()
-        for grad, params in zip(grads.values(), self._unit_params, strict=True):
-            own = grad.transpose(0, 1).contiguous()
+        for number, own in enumerate(_by_config(grads).values()):
             if own.data_ptr() in seen:  # those of terms of one sum are one tensor; classes may write into it
                 own = own.clone()
             seen.add(own.data_ptr())
-            by_unit = own.view(len(params), *params[0].shape)
-            for param, part in zip(params, by_unit.unbind(), strict=True):
-                param.grad = part
+            for unit, part in zip(self._units, self._by_unit(own, number), strict=True):
+                unit.params[number].grad = part
 
     def _retire(self, unit: _Unit, error: Exception) -> None:
         """Stop a unit: its trials have diverged if its numbers are not finite, else they have failed."""
@@ -145,6 +173,11 @@ class _Stepper:
         return evaluated
 
 
+def _by_config(params: Params) -> Params:
+    """(S, H, ...) to (H, S, ...): the seeds of a config lie side by side; shared memory where S or H is 1."""
+    return tree_map(lambda stacked: stacked.transpose(0, 1).contiguous(), params)
+
+
 def _by_seed(own: Tensor) -> Tensor:
     """(H, S, ...) to (S, H, ...), with storage of its own."""
     return own.transpose(0, 1).clone(memory_format=torch.contiguous_format)
@@ -169,6 +202,12 @@ class _Unit:
         self._optimizer = cls(self.params, **hparams)
         self.has_modes = hasattr(self._optimizer, "eval")
         self.set_training(is_training=True)
+
+    def move(self, homes: list[Tensor]) -> None:
+        """Go on in other memory, which has the same numbers."""
+        self._homes = homes
+        for param, home in zip(self.params, homes, strict=True):
+            param.data = home
 
     def step(self) -> None:
         """Take one step, by the gradients at the parameters."""

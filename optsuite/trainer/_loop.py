@@ -6,24 +6,21 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite import data
 from optsuite._types import Array, Batch, Params
 from optsuite.trainer._batches import Batches
 from optsuite.trainer._grid import Grid
-from optsuite.trainer._program import Program
+from optsuite.trainer._program import Program, configs_of
 
 __all__ = ["Record", "train_grid"]
 
 EVAL_SPLITS = ("train", "outer_valid", "test")
-
-_Tree = TypeVar("_Tree")
 
 # Losses come to the host, and progress is told, once in so many steps.
 _BLOCK = 50
@@ -132,9 +129,9 @@ def train_grid(
         if program.drops(1 - is_alive_H.mean(), schedule.num_steps + 1 - stop):
             is_warm = False
             kept, is_alive_SH = kept[is_alive_H], is_alive_SH[:, is_alive_H]
+            params, opt_state = program.keep(params, opt_state, is_alive_H)
+            hparams = configs_of(hparams, is_alive_H, axis=0)
             program = program_of((len(grid.seeds), len(kept)))
-            params, opt_state = _configs((params, opt_state), is_alive_H, axis=1)
-            hparams = _configs(hparams, is_alive_H, axis=0)
     return Record(
         results.losses_TSH,
         results.eval_metrics(),
@@ -142,13 +139,6 @@ def train_grid(
         program.failures(opt_state),
         time.perf_counter() - began,
     )
-
-
-def _configs(tree: _Tree, is_kept: Array, *, axis: int) -> _Tree:
-    """Some of the configs of every leaf."""
-    index = torch.from_numpy(np.flatnonzero(is_kept))
-    kept: _Tree = pytree_map(lambda leaf: leaf.index_select(axis, index.to(leaf.device)), tree)
-    return kept
 
 
 def _evaluated(batches: Batches, program: Program, start: int, stop: int) -> Iterator[tuple[Batch, Tensor]]:

@@ -6,14 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any, TypeAlias, final
+from typing import Any, TypeAlias, TypeVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 from torch.utils._pytree import tree_map as pytree_map
 
-from optsuite._types import Batch, Params
+from optsuite._types import Array, Batch, Params
 from optsuite.optimizers import OPTIMIZERS, Optimizer, OptState
 from optsuite.tasks import Bound, Task
 from optsuite.trainer._compile import compiled, is_long
@@ -21,7 +22,9 @@ from optsuite.trainer._grid import Grid, Rule
 from optsuite.trainer._memory import batches_at_once
 from optsuite.tree import tree_map
 
-__all__ = ["Program", "PureProgram"]
+__all__ = ["Program", "PureProgram", "configs_of"]
+
+_Tree = TypeVar("_Tree")
 
 # Parameters, states and losses carry the axes (S, H); batches and keys (S,); hyperparameters (H,).
 _Lift = Callable[..., Any]
@@ -94,12 +97,25 @@ class Program(ABC):
     def drops(self, share: float, num_steps: int) -> bool:
         """Whether to go on without that share of the configs, with a program for the rest.
 
+        It is, where it saves more than it costs, which is nothing but the compilation, if there is one.
+
         Args:
             share: Of the configs; 0 to 1.
             num_steps: That are still to be trained.
         """
-        del share, num_steps
-        return False
+        if not self.is_compiled:
+            return share > 0 and num_steps > 0
+        return is_long(int(share * num_steps), is_single=False)
+
+    @abstractmethod
+    def keep(self, params: Params, opt_state: OptState, is_kept: Array) -> tuple[Params, OptState]:
+        """The parameters and optimizer state of some of the configs.
+
+        Args:
+            params: (S, H, ...) each.
+            opt_state: Of all.
+            is_kept: (H,), bool.
+        """
 
     def hparams(self, grid: Grid) -> Params:
         """The hyperparameters that differ between configs, float32 (H,) each."""
@@ -126,10 +142,9 @@ class Program(ABC):
 
     def _grads_and_loss(self, params: Params, batch: Batch, key: Tensor) -> tuple[Params, Tensor]:
         grads_and_loss: Callable[[Params], tuple[Params, Tensor]] = grad_and_value(
-            lambda params: self.task.loss(Bound(self._module, params), batch, key).float()
+            lambda params: self.task.loss(self._bound(params), batch, key)
         )
-        with self._precision():
-            return grads_and_loss(params)
+        return grads_and_loss(params)
 
     def _evaluate(self, params: Params, batches: Batch, keys: Tensor) -> Tensor:
         """Metrics of each batch, (batches, metrics), of `batches_at_once` batches."""
@@ -141,15 +156,11 @@ class Program(ABC):
 
     def _metrics(self, params: Params, batch: Batch, key: Tensor) -> Tensor:
         """(metrics,): the task's `metric_names` in order."""
-        with self._precision():
-            metrics = self.task.metrics(Bound(self._module, params), batch, key)
-        return torch.stack([metrics[name].float() for name in self.task.metric_names])
+        metrics = self.task.metrics(self._bound(params), batch, key)
+        return torch.stack([metrics[name] for name in self.task.metric_names])
 
-    def _precision(self) -> AbstractContextManager[Any]:
-        """Without its cache of cast weights, which would outlive the transforms around a loss."""
-        if self.rule.precision != "bf16":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
+    def _bound(self, params: Params) -> Bound:
+        return Bound(self._module, params, is_bf16=self.rule.precision == "bf16")
 
 
 @final
@@ -178,11 +189,9 @@ class PureProgram(Program):
         del opt_state
         return {}
 
-    def drops(self, share: float, num_steps: int) -> bool:
-        """Whether it saves more than it costs, which is nothing but the compilation, if there is one."""
-        if not self.is_compiled:
-            return share > 0 and num_steps > 0
-        return is_long(int(share * num_steps), is_single=False)
+    def keep(self, params: Params, opt_state: OptState, is_kept: Array) -> tuple[Params, OptState]:
+        """Those of some of the configs, with storage of their own."""
+        return configs_of((params, opt_state), is_kept, axis=1)
 
     def _optimizer(self, hparams: Mapping[str, Tensor]) -> Optimizer:
         return OPTIMIZERS[self.rule.optimizer].factory(**self.rule.shared, **hparams)
@@ -201,6 +210,13 @@ class PureProgram(Program):
         grads, loss = self._grads_and_loss(params, batch, key)
         updates, opt_state = self._optimizer(hparams).update(grads, opt_state, params, loss=loss)
         return tree_map(torch.add, params, updates), opt_state, loss
+
+
+def configs_of(tree: _Tree, is_kept: Array, *, axis: int) -> _Tree:
+    """Some of the configs of every leaf, where `axis` is that of the configs."""
+    index = torch.from_numpy(np.flatnonzero(is_kept))
+    kept: _Tree = pytree_map(lambda leaf: leaf.index_select(axis, index.to(leaf.device)), tree)
+    return kept
 
 
 def _lift_grid(fn: _Lift, axes: Sequence[int | str]) -> _Lift:

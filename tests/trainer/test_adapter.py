@@ -15,6 +15,7 @@ from optsuite import trainer
 from optsuite.errors import HparamError
 from optsuite.hparam_sets import Config, Schedule
 from optsuite.tasks import get_task
+from optsuite.trainer import _adapter
 from optsuite.trainer._compile import can_compile
 
 from .runs import KINDS, SHORT, TINY, assert_close, assert_identical, train, trials_of
@@ -256,6 +257,25 @@ def own(name, *lrs):
 def assert_alone_as_in_a_crowd(trials):
     curves = train(trials)
     for trial in trials:
+        assert_close(curves[trial], train([trial])[trial])
+
+
+@pytest.mark.parametrize("name", ["Rebinding", "Averaging", "Fragile"])
+def test_configs_that_diverged_are_left_and_the_others_go_on(name, monkeypatch):
+    real, kept = _adapter._Stepper.keep, []
+
+    def keep(self, is_kept):
+        kept.append(is_kept.tolist())
+        return real(self, is_kept)
+
+    monkeypatch.setattr(_adapter._Stepper, "keep", keep)
+    trials = trials_of(own(name, 0.01, 1e30, 0.25), [1, SEED], Schedule(120, eval_every=40, eval_batches=1))
+    curves = {o.trial: o.result for o in trainer.run(TINY, trials, mode="synthetic", device="cpu")}
+    fails = name == "Fragile"  # at 0.25
+    assert kept == [[True, False, not fails]]
+    assert all(curves[trial].is_diverged for trial in trials[2:4])
+    assert [isinstance(curves[trial], Exception) for trial in trials[4:]] == [fails, fails]
+    for trial in trials[:2] if fails else [*trials[:2], *trials[4:]]:
         assert_close(curves[trial], train([trial])[trial])
 
 
