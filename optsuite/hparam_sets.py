@@ -132,7 +132,10 @@ class Config:
 
 
 PRECISIONS = ("float32", "tf32", "bf16")
-"""Of products and convolutions; parameters and updates are float32 in any case."""
+"""Of a network's products and convolutions, and under bf16 of what autocast leaves so between them.
+
+Parameters, losses, gradients and updates are float32 in any case.
+"""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,14 @@ def small_data(small_data_folder, monkeypatch):
 
 
 @pytest.fixture(scope="session", autouse=True)
+def empty_cache(tmp_path_factory):
+    """What was measured on this machine before decides nothing."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def opt_list_file(tmp_path_factory):
     """A list of made-up settings, in place of the one that would be downloaded."""
     path = tmp_path_factory.mktemp("opt_list") / "opt_list.json"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optsuite import archives, normalizers, statistics, storage, sweep
-from optsuite.cli._text import Commands, print_table
+from optsuite.cli._text import Commands, add_precision, print_table, roots
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Schedule, get_family, get_hparam_set, list_families, list_hparam_sets
 
@@ -120,10 +120,11 @@ def _add_roots(parser: argparse.ArgumentParser) -> None:
         default="real",
         help="synthetic: results on stand-in data, which lie under <root>_synthetic",
     )
+    add_precision(parser)
 
 
 def _store(args: argparse.Namespace) -> sweep.Store:
-    return sweep.Store.at(args.storage, args.archives, args.data)
+    return sweep.Store.at(*roots(args), args.data)
 
 
 def _archive(args: argparse.Namespace) -> int:
@@ -141,8 +142,8 @@ def _archive(args: argparse.Namespace) -> int:
             if storage.is_glob(name):
                 print(f"{task}: nothing recorded of `{name}`")
                 continue
-            cell = sweep.Cell(task, get_hparam_set(name))
-            url = sweep.archive_cell(cell, args.data, (args.storage, args.archives))
+            cell = sweep.Cell(task, get_hparam_set(name), args.precision)
+            url = sweep.archive_cell(cell, args.data, roots(args))
             complete.append(url is not None)
             print(url or f"{cell.name}: not archived, {_lacks(cell, store, args.data)}")
     return 0 if complete and all(complete) else 1
@@ -262,7 +263,7 @@ def _report(args: argparse.Namespace) -> int:
     root = _store(args).archives
     results = statistics.require_any(statistics.read_results(args.task, args.sets, root), root)
     cells = [(result.task, result.hparam_set) for result in results]
-    url = args.output or storage.join_url(sweep.Store.reports(args.storage), _PAGES[args.data])
+    url = args.output or storage.join_url(sweep.Store.reports(roots(args)[0]), _PAGES[args.data])
     problems: list[str] = []
     scales = normalizers.load_for(cells, root, problems)
     written = report.write_report(url, results, normalizers=scales)

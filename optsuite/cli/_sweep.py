@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from optsuite import _arguments, backends, data, sweep, trainer
-from optsuite.cli._text import Commands
+from optsuite.cli._text import Commands, add_precision, roots
 from optsuite.errors import OptsuiteError, in_words
-from optsuite.hparam_sets import PRECISIONS
 from optsuite.trainer import Outcome
 from optsuite.words import counted
 
@@ -41,7 +40,7 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--archives", metavar="URL", help="(default: <storage>_archives)")
     parser.add_argument("--rerun", choices=sweep.RERUNS, default="missing", help="(default: missing)")
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:N")
-    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="(default: float32)")
+    add_precision(parser)
     parser.add_argument("--budget", type=_arguments.time, metavar="TIME", help="keep the cheapest, e.g. 2h")
     parser.add_argument("--backend", choices=backends.BACKENDS, default="local", help="(default: local)")
     parser.add_argument(
@@ -54,11 +53,6 @@ def _planned(args: argparse.Namespace) -> sweep.Plan:
     """The plan of the cells that are asked for, with what is left out of it told."""
     if args.budget and args.dask_address:
         raise OptsuiteError("--budget needs to know the machines, and those of --dask-address are not asked")
-    if args.precision != "float32" and not args.storage:
-        raise OptsuiteError(
-            f"--precision {args.precision} needs a storage of its own: pass --storage, so that its results "
-            "are not taken for those of float32"
-        )
     device = trainer.resolve_device(args.device)
     if args.backend == "local":
         trainer.check_precision(args.precision, device)
@@ -67,7 +61,7 @@ def _planned(args: argparse.Namespace) -> sweep.Plan:
     )
     plan = sweep.plan(
         {cell: cell.hparam_set.configs for cell in matrix.cells},
-        roots=(args.storage, args.archives),
+        roots=roots(args),
         mode=args.data,
         rerun=args.rerun,
         device=device,
@@ -78,7 +72,7 @@ def _planned(args: argparse.Namespace) -> sweep.Plan:
     left_out: list[sweep.Cell] = []
     if args.budget:
         plan, left_out = plan.within(args.budget)
-    stores = [sweep.Store.at(args.storage, args.archives, s) for s in sorted(set(plan.sources.values()))]
+    stores = [sweep.Store.at(*roots(args), s) for s in sorted(set(plan.sources.values()))]
     for line in (
         *sweep.plan_lines(plan, stores, device, "as named"),
         *sweep.over_budget_lines(left_out, args.budget),
@@ -93,13 +87,12 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    roots = (args.storage, args.archives)
     progress = _Progress()
     cells = list(_planned(args).cells)
     jobs = []
     for cell in cells:
         job, outcomes = sweep.prepare(
-            cell, cell.hparam_set.configs, roots=roots, mode=args.data, rerun=args.rerun
+            cell, cell.hparam_set.configs, roots=roots(args), mode=args.data, rerun=args.rerun
         )
         progress.take(job.name, [outcome for outcome in outcomes if isinstance(outcome.result, Exception)])
         jobs += [job] if job.trials else []
@@ -113,7 +106,7 @@ def _run(args: argparse.Namespace) -> int:
         for job, outcomes in backend.as_completed():
             progress.take(job.name, outcomes)
             progress.end(job)
-    archived = [sweep.archive_cell(cell, cell.source(args.data), roots) for cell in cells]
+    archived = [sweep.archive_cell(cell, cell.source(args.data), roots(args)) for cell in cells]
     print(f"complete cells archived: {sum(url is not None for url in archived)} of {len(archived)}")
     if progress.num_failed:
         raise OptsuiteError(

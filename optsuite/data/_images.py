@@ -65,7 +65,8 @@ class Images:
         """`image` float32 (..., B, C, Y, X) in [0, 1] and `label` int64 (..., B); see `Examples`."""
         store, labels = self.images, self.labels
         flat = indices.reshape(-1)
-        picked = store.index_select(0, flat.to(store.device, non_blocking=True))
+        # On its way to the host a copy that does not wait would be read before it is there.
+        picked = store.index_select(0, flat.to(store.device, non_blocking=store.device.type != "cpu"))
         picked = picked.to(labels.device, torch.float32, non_blocking=True).div_(255)
         label = labels.index_select(0, flat.to(labels.device, non_blocking=True))
         return {

@@ -39,7 +39,9 @@ class Text:
 
     def gather(self, indices: Tensor) -> Batch:
         """`obs` and `target`, int64 (..., B, length) each; see `Examples`."""
-        flat = indices.reshape(-1).to(self.tokens.device, non_blocking=True)
+        device = self.tokens.device
+        # On its way to the host a copy that does not wait would be read before it is there.
+        flat = indices.reshape(-1).to(device, non_blocking=device.type != "cpu")
         rows = self.tokens.index_select(0, flat).to(self.device, torch.int64, non_blocking=True)
         rows = rows.reshape(*indices.shape, self.tokens.shape[1])
         return {"obs": rows[..., :-1].contiguous(), "target": rows[..., 1:].contiguous()}

@@ -120,7 +120,7 @@ def _write_report(
 ) -> str:
     from optsuite import report  # draws: matplotlib and seaborn take seconds to import
 
-    root = sweep.Store.reports(session.options.storage)
+    root = sweep.Store.reports(session.options.roots[0])
     folder = f"{session.began:%Y%m%d_%H%M%S}_{secrets.token_hex(2)}"
     written = report.write_report(
         storage.join_url(root, folder, "report.html"),

@@ -40,7 +40,7 @@ class Options(NamedTuple):
     @property
     def roots(self) -> tuple[str | None, str | None]:
         """Of curves and archives."""
-        return self.storage, self.archives
+        return sweep.roots_for(self.precision, self.storage, self.archives)
 
 
 _CHOICES = {
@@ -72,7 +72,7 @@ _HELP = {
     "~/lopt_baselines_archives)",
     "device": "where to train, e.g. cpu or cuda:1 (default: cuda if there is one; with xdist one a worker)",
     "precision": "of products and convolutions: float32; tf32, on CUDA; bf16, by autocast; results of the "
-    "latter two need a storage of their own",
+    "latter two lie under <storage>_<precision>",
     "rerun": "missing: train what is not recorded; failed: also what cannot be read; all: everything",
     "report": "on: draw the plots and write the report after the session, in <storage>_reports; off",
     "budget": "train the cheapest cells that fit a time such as 45m, 2h or 1h30m, and say what is left out",
@@ -124,11 +124,6 @@ def read(config: pytest.Config) -> Options:
         raise pytest.UsageError("-n and --opt-backend both spread cells over processes: choose one of them")
     if values["budget"] and _uses_xdist(config):
         raise pytest.UsageError("--opt-budget is for one process to keep: pass --opt-backend process, not -n")
-    if values["precision"] != "float32" and not values["storage"]:
-        raise pytest.UsageError(
-            f"--opt-precision {values['precision']} needs a storage of its own: pass --opt-storage, so that "
-            "its results are not taken for those of float32"
-        )
     if values["budget"] and values["dask_address"]:
         raise pytest.UsageError(
             "--opt-budget needs to know the machines, and those of --opt-dask-address are not asked: pass "

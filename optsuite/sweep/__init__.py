@@ -3,7 +3,7 @@
 The store is the truth about what is done: a trial counts as recorded if its folder holds a file of its id.
 """
 
-from optsuite.sweep._cells import Cell, Store
+from optsuite.sweep._cells import Cell, Store, roots_for
 from optsuite.sweep._cost import Cost, estimated_cost
 from optsuite.sweep._matrix import PRESETS, Matrix, make_matrix
 from optsuite.sweep._plan import CellPlan, Plan, plan
@@ -47,6 +47,7 @@ __all__ = [
     "plan_table",
     "prepare",
     "recorded",
+    "roots_for",
     "run_job",
     "share_out",
     "split",

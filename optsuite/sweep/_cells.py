@@ -12,7 +12,7 @@ from optsuite import data, storage
 from optsuite.hparam_sets import Config, HParamSet, Trial
 from optsuite.tasks import Task, get_task
 
-__all__ = ["Cell", "Store"]
+__all__ = ["Cell", "Store", "roots_for"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,24 @@ class Store(NamedTuple):
         return storage.curve_dir(
             trial.task_name, trial.config.label, **vars(trial.schedule), root=self.curves
         )
+
+
+def roots_for(
+    precision: str, curves_root: str | None, archives_root: str | None
+) -> tuple[str | None, str | None]:
+    """Roots of results of a precision; those below float32 lie apart, under `<root>_<precision>`.
+
+    Args:
+        precision: As for `Trial`.
+        curves_root: As for `Store.at`.
+        archives_root: As for `Store.at`; None is beside the curves.
+    """
+    if precision == "float32":
+        return curves_root, archives_root
+    return (
+        _beside(curves_root or storage.baseline_dir(), precision),
+        archives_root and _beside(archives_root, precision),
+    )
 
 
 def _beside(root: str, word: str) -> str:

@@ -38,7 +38,12 @@ class Bound(NamedTuple):
         # Its cache of cast weights would outlive the transforms around a loss.
         with torch.autocast(kind, torch.bfloat16, cache_enabled=False):
             outputs = functional_call(self.module, self.params, inputs)
-        return pytree_map(torch.Tensor.float, outputs)
+        return pytree_map(_widened, outputs)
+
+
+def _widened(output: Any) -> Any:  # noqa: ANN401 - whatever the network gives
+    is_bf16 = isinstance(output, Tensor) and output.dtype == torch.bfloat16
+    return output.float() if is_bf16 else output
 
 
 Model: TypeAlias = nn.Module | Bound

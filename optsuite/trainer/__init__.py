@@ -64,10 +64,11 @@ def train(
     schedule: Schedule,
     seed: int = 0,
     *,
+    precision: str = "float32",
     mode: str | None = None,
     device: torch.device | str | None = None,
 ) -> Curve:
-    """Train one trial; see `train_many`.
+    """Train one trial; see `Trial` and `train_many`.
 
     >>> from optsuite import Config, Schedule
     >>> config = Config("Adam_lr0.001", "Adam", {"lr": 1e-3})
@@ -76,7 +77,8 @@ def train(
     (21,)
     """
     task = get_task(task) if isinstance(task, str) else task
-    (curve,) = train_many(task, [Trial(task.name, config, schedule, seed)], mode=mode, device=device)
+    trial = Trial(task.name, config, schedule, seed, precision)
+    (curve,) = train_many(task, [trial], mode=mode, device=device)
     return curve
 
 
@@ -168,9 +170,9 @@ def check_precision(precision: str, device: torch.device) -> None:
     Raises:
         UnsupportedError: It has not.
     """
-    if precision == "tf32" and device.type != "cuda":
+    if precision == "tf32" and not (device.type == "cuda" and torch.cuda.is_tf32_supported()):
         raise UnsupportedError(
-            f"tf32 is a precision of CUDA devices, not of `{device}`: pass float32 or bf16"
+            f"tf32 is a precision of later CUDA devices, not of `{device}`: pass float32 or bf16"
         )
 
 
@@ -210,6 +212,9 @@ def _run_grids(
         yield from ((grid, error) for grid in split_into_grids(trials, len(trials)))
         return
     pending, compile_ = split_into_grids(trials, layout.width), layout.is_compiled
+    for shape, is_compiled in list(programs):  # what was only measured must not decide how errors are met
+        if is_compiled != compile_ or shape not in {grid.shape for grid in pending}:
+            del programs[shape, is_compiled]
 
     def program_of(shape: tuple[int, int]) -> Program:
         return make(shape, compile_)
@@ -320,7 +325,7 @@ def _curve(
         trial_id=trial.id(source),
         extra={
             "trained_as": setup.trained_as,
-            "precision": trial.precision,
+            **({} if trial.precision == "float32" else {"precision": trial.precision}),
             "seconds_per_step": record.seconds / record.trial_steps,
             "peak_memory_bytes": setup.peak_memory_bytes,
             "flops_per_step": task.flops_per_step,

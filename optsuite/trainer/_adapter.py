@@ -97,6 +97,7 @@ class _Stepper:
         self.failures: dict[tuple[int, int], Exception] = {}
         self._params = params
         self._own = _by_config(params)
+        self._kept = np.arange(len(grid.configs))
         self._units = list(_make_units(path, grid, self._own))
         self._running = list(self._units)
 
@@ -112,16 +113,17 @@ class _Stepper:
         units_of_config = len(self._units) // len(is_kept)
         self._units = list(itertools.compress(self._units, np.repeat(is_kept, units_of_config)))
         self._running = [unit for unit in self._running if unit in self._units]
+        # The memory of the optimizers stays as it is: they may remember views of it.
+        self._kept = self._kept[is_kept]
         self._params = configs_of(self._params, is_kept, axis=1)
-        self._own = _by_config(self._params)
-        homes = [self._by_unit(own, number) for number, own in enumerate(self._own.values())]
-        for unit, *own in zip(self._units, *homes, strict=True):
-            unit.move(own)
         return self._params
 
-    def _by_unit(self, stacked: Tensor, number: int) -> tuple[Tensor, ...]:
-        """Views of what is (H, S, ...) of a parameter, as the units have it."""
-        return stacked.view(len(self._units), *self._units[0].params[number].shape).unbind()
+    def _own_kept(self) -> Params:
+        """(H, S, ...) of the configs that are kept."""
+        if len(self._kept) == len(next(iter(self._own.values()))):
+            return self._own
+        index = torch.from_numpy(self._kept)
+        return tree_map(lambda own: own.index_select(0, index.to(own.device)), self._own)
 
     def step(self, grads: Params) -> None:
         """Step every trial that has not failed.
@@ -145,7 +147,8 @@ class _Stepper:
             if own.data_ptr() in seen:  # those of terms of one sum are one tensor; classes may write into it
                 own = own.clone()
             seen.add(own.data_ptr())
-            for unit, part in zip(self._units, self._by_unit(own, number), strict=True):
+            by_unit = own.view(len(self._units), *self._units[0].params[number].shape)
+            for unit, part in zip(self._units, by_unit.unbind(), strict=True):
                 unit.params[number].grad = part
 
     def _retire(self, unit: _Unit, error: Exception) -> None:
@@ -156,7 +159,7 @@ class _Stepper:
         unit.fill_with_nan()
 
     def _publish(self) -> None:
-        for name, own in self._own.items():
+        for name, own in self._own_kept().items():
             if own.data_ptr() != self._params[name].data_ptr():
                 self._params[name].copy_(own.transpose(0, 1))
 
@@ -166,7 +169,7 @@ class _Stepper:
             return self._params
         for unit in self._running:
             unit.set_training(is_training=False)
-        evaluated = tree_map(_by_seed, self._own)
+        evaluated = tree_map(_by_seed, self._own_kept())
         for unit in self._running:
             unit.set_training(is_training=True)
         self._publish()
@@ -202,12 +205,6 @@ class _Unit:
         self._optimizer = cls(self.params, **hparams)
         self.has_modes = hasattr(self._optimizer, "eval")
         self.set_training(is_training=True)
-
-    def move(self, homes: list[Tensor]) -> None:
-        """Go on in other memory, which has the same numbers."""
-        self._homes = homes
-        for param, home in zip(self.params, homes, strict=True):
-            param.data = home
 
     def step(self) -> None:
         """Take one step, by the gradients at the parameters."""

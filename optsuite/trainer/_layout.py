@@ -23,7 +23,6 @@ from optsuite._places import cache_dir
 from optsuite.curves import package_version
 from optsuite.errors import StorageError, in_words
 from optsuite.hparam_sets import Trial
-from optsuite.optimizers import is_import_path
 from optsuite.tasks import Task
 from optsuite.trainer._batches import Batches
 from optsuite.trainer._compile import compiling_pays
@@ -42,6 +41,8 @@ _SLOW_FLOPS = 1e9
 _SHARE = 0.05
 # The rule is left only for what is clearly faster: these measurements are short.
 _MARGIN = 0.93
+# For which others may hold the file.
+_LOCK_SECONDS = 10.0
 # Each call is repeated for about so many seconds, and the best of several such tries counts.
 _TRY_SECONDS, _TRIES = 0.2, 3
 
@@ -84,15 +85,14 @@ def choose_layout(
         source: Kind of data.
         make: Gives programs; those that are measured are of use later.
     """
-    most = width_by_memory(task, device)
-    name = _name(task, rule, device)
-    if known := _read().get(name):
-        layout = _layout(rule, trials, device, min(known.width, most))
-        return layout._replace(is_compiled=layout.is_compiled and known.is_compiled)
     by_rule = _layout(rule, trials, device, width_limit(task, device))
+    if _is_surely_short(task, rule, trials) or trial_bytes(task) > free_bytes(device):
+        return by_rule
+    most = width_by_memory(task, device)
+    name = _name(task, rule, trials, device, by_rule)
+    if known := _read().get(name):
+        return known._replace(width=min(known.width, most))
     try:
-        if _is_surely_short(task, rule, trials) or trial_bytes(task) > free_bytes(device):
-            return by_rule
         best = _Measured(rule, trials, device, source, make).best(by_rule, most)
     except Exception:  # noqa: BLE001 - what is wrong with the task will be told by the trials themselves
         return by_rule
@@ -128,7 +128,7 @@ class _Measured:
         began = time.monotonic()
         trial_steps = len(self._trials) * (self._rule.schedule.num_steps + 1)
         total = trial_steps * self._seconds(by_rule._replace(is_compiled=False), tries=0)
-        if total < _MIN_SECONDS:
+        if total < _MIN_SECONDS or math.isinf(total):
             return None
         costs = {by_rule: self._seconds(by_rule) * _MARGIN}
         widths = _widths(self._trials, by_rule.width, most)
@@ -178,6 +178,8 @@ class _Measured:
         if schedule.eval_batches:
             passes_per_step = len(EVAL_SPLITS) * schedule.eval_batches / schedule.eval_every
             seconds += passes_per_step / at_once * _seconds_of_call(evaluate, self._device, tries)
+        for error in program.failures(opt_state).values():  # what no longer steps costs less
+            raise error
         return seconds
 
 
@@ -212,27 +214,36 @@ def layouts_file() -> Path:
     return cache_dir() / "layouts.json"
 
 
-def _name(task: Task, rule: Rule, device: torch.device) -> str:
-    """All that decides which layout is fast."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    kind = f"{capability} {device.type} with {torch.get_num_threads()} of {os.cpu_count()} cores"
+def _name(task: Task, rule: Rule, trials: Sequence[Trial], device: torch.device, by_rule: Layout) -> str:
+    """What decides which layout is fast, as far as it is known."""
     if device.type == "cuda":
         kind = torch.cuda.get_device_name(device)
-    size = f"{task.num_params} parameters, {task.flops_per_step} operations"
-    optimizer = "optimizer class" if is_import_path(rule.optimizer) else rule.optimizer
-    return f"{task.name} ({size}), {optimizer}, {rule.precision}, {kind}, torch {package_version('torch')}"
+    else:
+        cores = f"{torch.get_num_threads()} of {os.cpu_count()} cores"
+        kind = f"{device.type} {torch.backends.cpu.get_cpu_capability()}, {cores}"
+    seeds = len({trial.seed for trial in trials})
+    return ", ".join(
+        [
+            f"{task.name} of {task.num_params} parameters and {task.flops_per_step} operations",
+            f"{rule.optimizer}, {rule.precision}, {len(trials)} trials of {seeds} seeds",
+            f"by rule {by_rule.width} {'compiled' if by_rule.is_compiled else 'uncompiled'}",
+            f"{kind}, torch {package_version('torch')}",
+        ]
+    )
 
 
 def _read() -> Mapping[str, Layout]:
-    file = layouts_file()
-    if not file.exists():
-        return {}
     try:
-        return {name: Layout(**fields) for name, fields in json.loads(file.read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        text = layouts_file().read_text()
+        return {
+            name: Layout(int(fields["width"]), bool(fields["is_compiled"]))
+            for name, fields in json.loads(text).items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         warnings.warn(
-            f"layouts that were measured before cannot be read from {file} ({in_words(error)}) and are "
-            "measured again: delete it",
+            f"layouts that were measured before cannot be read ({in_words(error)}) and are measured again",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -241,12 +252,12 @@ def _read() -> Mapping[str, Layout]:
 
 def _keep(name: str, layout: Layout) -> None:
     """Add to the file; processes that do the same at once wait for each other."""
-    file = layouts_file()
     try:
+        file = layouts_file()
         file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock")):
+        with FileLock(file.with_suffix(".lock"), timeout=_LOCK_SECONDS):
             kept = {**_read(), name: layout}
             text = json.dumps({name: one._asdict() for name, one in sorted(kept.items())}, indent=1)
             storage.write_bytes(str(file), text.encode())
-    except (OSError, NotImplementedError, StorageError) as error:  # it only costs the next run its time
+    except (OSError, RuntimeError, StorageError) as error:  # it only costs the next run its time
         warnings.warn(f"a measured layout cannot be kept: {in_words(error)}", RuntimeWarning, stacklevel=2)

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from optsuite.errors import UnsupportedError, in_words
+
 __all__ = ["reproducible"]
 
 
@@ -21,8 +23,33 @@ def reproducible(device: torch.device, precision: str = "float32") -> Iterator[N
     Args:
         device: Where it happens.
         precision: Under `tf32` factors are rounded to 10 bits; else they are not.
+
+    Raises:
+        UnsupportedError: A precision is set by `torch.backends`, beside which torch takes no other.
     """
-    is_tf32, products = precision == "tf32", torch.get_float32_matmul_precision()
+    with _products("high" if precision == "tf32" else "highest"), _in_order(device, precision):
+        yield
+
+
+@contextmanager
+def _products(precision: str) -> Iterator[None]:
+    try:
+        before = torch.get_float32_matmul_precision()
+        if before != precision:
+            torch.set_float32_matmul_precision(precision)
+    except RuntimeError as error:
+        raise UnsupportedError(
+            f"a precision is set by `torch.backends` ({in_words(error)}): leave that to `--opt-precision`"
+        ) from error
+    try:
+        yield
+    finally:
+        if before != precision:
+            torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def _in_order(device: torch.device, precision: str) -> Iterator[None]:
     enabled = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     deterministic: Any = torch.utils.deterministic  # whose attribute its types do not know
@@ -32,12 +59,10 @@ def reproducible(device: torch.device, precision: str = "float32") -> Iterator[N
     try:
         torch.use_deterministic_algorithms(True, warn_only=True)
         deterministic.fill_uninitialized_memory = False  # costs time, and nothing reads what was not written
-        torch.set_float32_matmul_precision("high" if is_tf32 else "highest")
         with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=is_tf32
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=precision == "tf32"
         ):
             yield
     finally:
-        torch.set_float32_matmul_precision(products)
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
         deterministic.fill_uninitialized_memory = fills

@@ -139,14 +139,19 @@ def test_a_name_that_is_none_is_an_error(run):
     assert f"did you mean {TASK}" in err
 
 
-def test_reduced_precision_is_trained_into_a_storage_of_its_own(run, tmp_path, capsys):
+def test_reduced_precision_is_trained_into_roots_of_its_own(run, tmp_path, capsys):
     status, out, _ = run("run", TASK, SET, "--precision", "bf16")
     assert status == 0
     assert "complete cells archived: 1 of 1" in out
+    assert {path.relative_to(tmp_path).parts[0] for path in curve_files(tmp_path)} == {
+        "curves_bf16_synthetic"
+    }
     assert "0 trials to train, 30 recorded already" in run("plan", TASK, SET, "--precision", "bf16")[1]
     assert "30 trials to train, 0 recorded already" in run("plan", TASK, SET)[1]
-    assert main(["plan", TASK, SET, "--precision", "bf16"]) == 1
-    assert "--precision bf16 needs a storage of its own: pass --storage" in capsys.readouterr().err
+    archive = ["archive", TASK, SET, "--storage", str(tmp_path / "curves"), "--data=synthetic"]
+    assert main([*archive, "--precision=bf16"]) == 0
+    assert "curves_bf16_archives_synthetic" in capsys.readouterr().out
+    assert main(archive) == 1
     status, _, err = run("run", TASK, SET, "--precision", "tf32")
     assert status == 1
-    assert "tf32 is a precision of CUDA devices" in err
+    assert "tf32 is a precision of later CUDA devices" in err

@@ -25,7 +25,7 @@ def test_the_defaults_leave_most_to_others():
     unsaid = dict.fromkeys(("tasks", "sets", "data", "steps", "reps", "storage", "archives", "device"))
     unsaid |= dict.fromkeys(("workers", "dask_address", "budget"))
     said = {"preset": "auto", "rerun": "missing", "report": "on", "optimizers": (), "plan": False}
-    said |= {"backend": "local"}
+    said |= {"backend": "local", "precision": "float32"}
     assert options._asdict() == unsaid | said
 
 

@@ -85,7 +85,7 @@ GROUPS = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("limit", [4, 1000])
 def test_a_trial_alone_in_a_pair_and_in_a_crowd_has_the_same_curve(kind, limit, monkeypatch):
-    """Under several widths, since a task's own (1 for convolutions on a CPU) hides the grids."""
+    """Under several widths, since a task's own may hide the grids."""
     monkeypatch.setattr("optsuite.trainer._layout.width_limit", lambda *_: limit)
     task, configs = KINDS[kind], GROUPS[kind]
     crowd = trials_of(configs, seeds=[0, 1], task=task)

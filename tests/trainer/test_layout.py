@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optsuite import trainer
-from optsuite.hparam_sets import Schedule
+from optsuite.hparam_sets import Config, Schedule
 from optsuite.storage import thread_map
 from optsuite.trainer import _layout
 from optsuite.trainer._compile import can_compile
@@ -142,10 +143,10 @@ def test_what_is_known_is_used_as_far_as_it_fits(long_runs, monkeypatch):
     (name,) = json.loads(layouts_file().read_text())
 
     def trained_as(width):
-        layouts_file().write_text(json.dumps({name: {"width": width, "is_compiled": True}}))
+        layouts_file().write_text(json.dumps({name: {"width": width, "is_compiled": False}}))
         return {str(curve["trained_as"]) for curve in train(SOME).values()}
 
-    assert trained_as(1) == {"1 seeds x 1 configs, eager"}  # too few steps to compile
+    assert trained_as(1) == {"1 seeds x 1 configs, eager"}
     assert trained_as(3) == {"1 seeds x 3 configs, eager"}
     assert trained_as(1000) == {"2 seeds x 3 configs, eager"}
     monkeypatch.setattr(_layout, "width_by_memory", lambda *_: 3)
@@ -172,18 +173,53 @@ def test_memory_that_runs_out_while_measuring_is_no_failure(long_runs, monkeypat
     assert {str(curve["trained_as"]) for curve in train(SOME).values()} == {"1 seeds x 1 configs, eager"}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"a": {"width": 1}}', '{"a": 3}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": {"width": 1}}', '{"a": 3}', '{"a": {"width": "x"}}'])
 def test_a_file_that_cannot_be_read_is_told_and_written_anew(text, long_runs):
     layouts_file().parent.mkdir(parents=True)
     layouts_file().write_text(text)
-    with pytest.warns(RuntimeWarning, match=r"cannot be read from .*layouts\.json .*: delete it"):
+    with pytest.warns(RuntimeWarning, match="measured before cannot be read .* and are measured again"):
         train(SOME)
     assert len(json.loads(layouts_file().read_text())) == 1
 
 
+def test_no_home_costs_no_curve(long_runs, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(_layout, "cache_dir", partial(_raise, RuntimeError("no home directory")))
+    with pytest.warns(RuntimeWarning, match="no home directory"):
+        assert len(train(SOME)) == len(SOME)
+
+
+def _raise(error):
+    raise error
+
+
+def test_layouts_of_uncompiled_runs_are_not_those_of_compiled_ones(long_runs, monkeypatch):
+    train(SOME)
+    monkeypatch.setattr(_layout, "compiling_pays", lambda *_, **__: True)
+    monkeypatch.setattr("optsuite.trainer._program.compiled", lambda fn: fn)
+    train(SOME)
+    assert len(json.loads(layouts_file().read_text())) == 2
+
+
+def test_what_no_longer_steps_is_not_measured(long_runs, tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(
+        "import torch\nclass Broken(torch.optim.Optimizer):\n"
+        "    def __init__(self, params, lr): super().__init__(params, {'lr': lr})\n"
+        "    def step(self): raise ArithmeticError('not today')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    trials = trials_of([Config("x", "own.py:Broken", {"lr": 0.1})], schedule=Schedule(3))
+    (outcome,) = trainer.run(TINY, trials, mode="synthetic", device="cpu")
+    assert "not today" in str(outcome.result)
+    assert not layouts_file().exists()
+
+
 def test_a_folder_that_cannot_be_written_costs_no_curve(long_runs, tmp_path):
-    (tmp_path / "optsuite").write_text("in the way")
-    with pytest.warns(RuntimeWarning, match="a measured layout cannot be kept"):
+    (tmp_path / "optsuite" / "layouts.json").mkdir(parents=True)  # in the way
+    with (
+        pytest.warns(RuntimeWarning, match="cannot be read"),
+        pytest.warns(RuntimeWarning, match="a measured layout cannot be kept"),
+    ):
         assert len(train(SOME)) == len(SOME)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from optsuite import trainer
 from optsuite.errors import UnknownNameError, UnsupportedError
 from optsuite.hparam_sets import Trial, get_hparam_set
+from optsuite.tasks import Bound
 from optsuite.trainer._reproducible import reproducible
 
 from .runs import KINDS, SHORT, TINY, adam, nadam, sgd, train, trials_of
@@ -27,7 +31,8 @@ def test_bf16_is_close_to_float32_and_not_the_same(kind, config):
     curves = train([*full, *reduced], task)
     for one, other in zip(full, reduced, strict=True):
         expected, actual = curves[one], curves[other]
-        assert (str(expected["precision"]), str(actual["precision"])) == ("float32", "bf16")
+        assert str(actual["precision"]) == "bf16"
+        assert "precision" not in expected  # nor has a curve of before
         assert actual["train/loss"].dtype == actual["eval/train/loss"].dtype == np.float32
         np.testing.assert_allclose(actual["train/loss"], expected["train/loss"], rtol=0.1, atol=0.02)
         assert (actual["train/loss"] != expected["train/loss"]).any()
@@ -62,7 +67,7 @@ def test_what_there_is_not_is_refused():
     with pytest.raises(UnknownNameError, match=r"fp8.*float32"):
         Trial(TINY.name, adam(1e-3), SHORT, 0, "fp8")
     trial = Trial(TINY.name, adam(1e-3), SHORT, 0, "tf32")
-    with pytest.raises(UnsupportedError, match="tf32 is a precision of CUDA devices, not of `cpu`: pass"):
+    with pytest.raises(UnsupportedError, match="tf32 is a precision of later CUDA devices"):
         next(trainer.run(TINY, [trial], mode="synthetic", device="cpu"))
 
 
@@ -79,3 +84,29 @@ def test_products_are_exact_whatever_a_user_has_set():
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def test_a_precision_that_torch_mixes_with_no_other_is_refused():
+    code = (
+        "import torch; torch.backends.cuda.matmul.fp32_precision = 'tf32'\n"
+        "from optsuite.trainer._reproducible import reproducible\n"
+        "with reproducible(torch.device('cpu')): pass"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "leave that to `--opt-precision`" in ended.stderr
+
+
+def test_outputs_are_widened_and_what_else_a_network_gives_is_left_alone():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(4, 4))
+
+        def forward(self, x):
+            return x @ self.weight, None, x.argmax()
+
+    module = Pair()
+    product, nothing, index = Bound(module, dict(module.named_parameters()), is_bf16=True)(torch.ones(4, 4))
+    assert product.dtype == torch.float32
+    assert nothing is None
+    assert index.dtype == torch.int64
