@@ -97,7 +97,7 @@ class _Stepper:
         self.failures: dict[tuple[int, int], Exception] = {}
         self._params = params
         self._own = _by_config(params)
-        self._kept = np.arange(len(grid.configs))
+        self._kept: Tensor | None = None  # numbers of the configs that are left, once some are not
         self._units = list(_make_units(path, grid, self._own))
         self._running = list(self._units)
 
@@ -114,16 +114,17 @@ class _Stepper:
         self._units = list(itertools.compress(self._units, np.repeat(is_kept, units_of_config)))
         self._running = [unit for unit in self._running if unit in self._units]
         # The memory of the optimizers stays as it is: they may remember views of it.
-        self._kept = self._kept[is_kept]
+        device = next(iter(self._own.values())).device
+        every = torch.arange(len(is_kept), device=device) if self._kept is None else self._kept
+        self._kept = configs_of(every, is_kept, axis=0)
         self._params = configs_of(self._params, is_kept, axis=1)
         return self._params
 
     def _own_kept(self) -> Params:
         """(H, S, ...) of the configs that are kept."""
-        if len(self._kept) == len(next(iter(self._own.values()))):
+        if (kept := self._kept) is None:
             return self._own
-        index = torch.from_numpy(self._kept)
-        return tree_map(lambda own: own.index_select(0, index.to(own.device)), self._own)
+        return tree_map(lambda own: own.index_select(0, kept), self._own)
 
     def step(self, grads: Params) -> None:
         """Step every trial that has not failed.
