@@ -12,6 +12,7 @@ import io
 import os
 import re
 import secrets
+import threading
 import zipfile
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +62,10 @@ _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "
 
 THREADS = 32
 """Files read at a time, as many as the original does: reading is waiting, on an object store."""
+
+# numpy reads a header through Python's own parser, which before Python 3.11.8 counts its depth for all
+# threads at once: two at a time fail now and then (cpython issue 106905).
+_ONE_PARSER = threading.Lock()
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
@@ -400,7 +405,8 @@ def _parse_npz(content: bytes, keys: Container[str] | None) -> dict[str, Array]:
 
 
 def _parse_npy(content: bytes) -> Array:
-    array: Array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    with _ONE_PARSER:
+        array: Array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     return array
 
 
