@@ -8,6 +8,7 @@ same time.
 from __future__ import annotations
 
 import multiprocessing
+import statistics
 import time
 from unittest.mock import patch
 
@@ -81,12 +82,13 @@ def test_steady_rate(name, report_line):
     num_steps = num_steps_of(task)
     measured = steady_rates(task, hparam_set, num_steps)
     shape = next(measured)
-    pairs = [(next(measured), plain_rate(task, hparam_set.schedule, num_steps)) for _ in range(2)]
-    # In turn and the better of two: these machines are noisy.
-    rate, plain = map(max, zip(*pairs, strict=True))
+    # In turn, since a machine's speed drifts, and one pair at a time compared.
+    pairs = [(next(measured), plain_rate(task, hparam_set.schedule, num_steps)) for _ in range(5)]
+    rate, plain = map(statistics.median, zip(*pairs, strict=True))
+    ratio = statistics.median(ours / theirs for ours, theirs in pairs)
     report_line(
         f"{name:45s} {shape[0]} x {shape[1]}: {1e6 / rate:9.1f} us a trial-step, "
-        f"plain loop {1e6 / plain:9.1f} us, ratio {rate / plain:.2f}"
+        f"plain loop {1e6 / plain:9.1f} us, ratio {ratio:.2f}"
     )
     assert rate > 0
 
@@ -115,9 +117,9 @@ def rate_alone(args):
 
 
 def num_steps_of(task):
-    """About what a core does in 5 s, in whole rounds of an evaluation and the steps until the next."""
+    """About what a core does in 2 s, in whole rounds of an evaluation and the steps until the next."""
     schedule = get_hparam_set("AdamLR_10000_R5").schedule
-    return int(min(20, max(1, 2e10 // task.flops_per_step))) * schedule.eval_every
+    return int(min(20, max(1, 1e10 // task.flops_per_step))) * schedule.eval_every
 
 
 @pytest.mark.parametrize("path", ["torch.optim:NAdam", "torch.optim:SGD", "torch.optim:Adafactor"])

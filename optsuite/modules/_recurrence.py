@@ -14,57 +14,73 @@ Second derivatives are refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from optsuite import _compiler
-from optsuite.errors import UnsupportedError
+from optsuite.modules import _onednn
+from optsuite.modules._operator import differentiable
 
-__all__ = ["FLOP_FORMULAS", "gru", "lstm", "relu_rnn"]
+__all__ = ["gru", "lstm", "relu_rnn"]
 
-FLOP_FORMULAS: dict[Any, Callable[..., int]] = {}
-"""By operator, from the shapes of its arguments; for the `custom_mapping` of torch's `FlopCounterMode`."""
-
-_Op: TypeAlias = Callable[..., tuple[Tensor, ...]]
-_ListOp: TypeAlias = Callable[..., list[Tensor]]
 _aten = torch.ops.aten
 
 
-def _lstm(inputs: Tensor, weight: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
-    """Hidden states (N, T, B, H), cells, their tanh, and gates i, f, o, g (N, T, B, G)."""
-    gates, size = torch.empty_like(inputs), hidden.shape[-1]
-    hiddens, cells, tanhs = (_states(inputs, size) for _ in range(3))
-    weight, logistic = weight.mT, gates[..., : 3 * size]
-    for x, gate, ifo, i, f, o, g, h, c, tanh in _steps(
-        inputs, gates, logistic, *gates.chunk(4, -1), hiddens, cells, tanhs
-    ):
-        torch.baddbmm(x, hidden, weight, out=gate)
+def _lstm(
+    inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
+) -> tuple[Tensor, ...]:
+    """Hidden states and cells (N, T, B, H), and gates i, f, o, g (N, T, B, G)."""
+    if _onednn.serves(inputs):
+        return _onednn.lstm(inputs, input_weight, weight, bias, hidden, cell)
+    gates, weight = _projected(inputs, input_weight, bias), weight.mT
+    hiddens, cells = _states_like(inputs, hidden), _states_like(inputs, cell)
+    logistic = gates[..., : 3 * hidden.shape[-1]]
+    for gate, ifo, i, f, o, g, h, c in _steps(gates, logistic, *gates.chunk(4, -1), hiddens, cells):
+        gate.baddbmm_(hidden, weight)
         ifo.sigmoid_()
         g.tanh_()
         cell = torch.mul(f, cell, out=c).addcmul_(i, g)
-        hidden = torch.mul(torch.tanh(cell, out=tanh), o, out=h)
-    return hiddens, cells, tanhs, gates
+        hidden = torch.tanh(cell, out=h).mul_(o)
+    return hiddens, cells, gates
+
+
+def _lstm_inference(
+    inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
+) -> tuple[Tensor, ...]:
+    """Hidden states."""
+    run = _onednn.lstm_inference if _onednn.serves(inputs) else _lstm
+    return run(inputs, input_weight, weight, bias, hidden, cell)[:1]
+
+
+def _lstm_like(inputs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+    bias, hidden, cell = rest[2:]
+    if _onednn.serves(inputs):
+        return _onednn.lstm_like(inputs, hidden)
+    return _states_like(inputs, hidden), _states_like(inputs, cell), _states_like(inputs, bias)
 
 
 def _lstm_grad(
     grad_hiddens: Tensor,
+    inputs: Tensor,
+    input_weight: Tensor,
     weight: Tensor,
+    bias: Tensor,
     hidden: Tensor,
     cell: Tensor,
     hiddens: Tensor,
     cells: Tensor,
-    tanhs: Tensor,
     gates: Tensor,
 ) -> tuple[Tensor, ...]:
-    size = hidden.shape[-1]
+    if _onednn.serves(inputs):
+        params = (input_weight, weight, bias)
+        return _onednn.lstm_grad(grad_hiddens, inputs, *params, hidden, cell, hiddens, cells, gates)
+    logistic = gates[..., : 3 * hidden.shape[-1]]
     i, f, o, g = gates.chunk(4, -1)
     # What a gate changes of the cell (i, f, g) or of the hidden state (o), and what a cell changes of that:
     # for all steps at once, since small operators cost more than their arithmetic.
-    grads, logistic = torch.empty_like(gates), gates[..., : 3 * size]
-    torch.mul(logistic, 1 - logistic, out=grads[..., : 3 * size])
+    grads, tanhs = torch.empty_like(gates), cells.tanh()
+    torch.mul(logistic, 1 - logistic, out=grads[..., : 3 * hidden.shape[-1]])
     grad_i, grad_f, grad_o, grad_g = grads.chunk(4, -1)
     grad_i *= g
     grad_f *= _shifted(cell, cells)
@@ -82,31 +98,46 @@ def _lstm_grad(
         of_g.mul_(grad_cell)
         grad_cell *= forget
         torch.bmm(gate, weight, out=grad_hidden)
-    return grads, _weight_grad(grads, _shifted(hidden, hiddens)), grad_hidden, grad_cell
+    of_weight = _weight_grad(grads, _shifted(hidden, hiddens))
+    of_inputs, of_input_weight, of_bias = _projection_grads(grads, inputs, input_weight)
+    return of_inputs, of_input_weight, of_weight, of_bias, grad_hidden, grad_cell
 
 
-def _gru(inputs: Tensor, weight: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
+def _gru(
+    inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor
+) -> tuple[Tensor, ...]:
     """Hidden states (N, T, B, H), and gates z, r, a (N, T, B, G)."""
-    gates, size = torch.empty_like(inputs), hidden.shape[-1]
-    hiddens = _states(inputs, size)
-    gate_weight, new_weight = weight[:, : 2 * size].mT, weight[:, 2 * size :].mT
-    halves = (*inputs.tensor_split([2 * size], -1), gates[..., : 2 * size])
-    for x_both, x_new, both, z, r, a, h in _steps(*halves, *gates.chunk(3, -1), hiddens):
-        torch.baddbmm(x_both, hidden, gate_weight, out=both).sigmoid_()
-        torch.baddbmm(x_new, r * hidden, new_weight, out=a).tanh_()
+    gates, hiddens = _projected(inputs, input_weight, bias), _states_like(inputs, hidden)
+    both_size = 2 * hidden.shape[-1]
+    both_weight, new_weight = (part.mT for part in weight.tensor_split([both_size], 1))
+    for both, z, r, a, h in _steps(gates[..., :both_size], *gates.chunk(3, -1), hiddens):
+        both.baddbmm_(hidden, both_weight).sigmoid_()
+        a.baddbmm_(r * hidden, new_weight).tanh_()
         hidden = torch.lerp(hidden, a, z, out=h)
     return hiddens, gates
 
 
+def _gru_like(inputs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+    bias, hidden = rest[2:]
+    return _states_like(inputs, hidden), _states_like(inputs, bias)
+
+
 def _gru_grad(
-    grad_hiddens: Tensor, weight: Tensor, hidden: Tensor, hiddens: Tensor, gates: Tensor
+    grad_hiddens: Tensor,
+    inputs: Tensor,
+    input_weight: Tensor,
+    weight: Tensor,
+    _bias: Tensor,
+    hidden: Tensor,
+    hiddens: Tensor,
+    gates: Tensor,
 ) -> tuple[Tensor, ...]:
-    grads, size = torch.empty_like(gates), hidden.shape[-1]
+    grads, both_size = torch.empty_like(gates), 2 * hidden.shape[-1]
     before = _shifted(hidden, hiddens)
-    gate_weight, new_weight = weight[:, : 2 * size], weight[:, 2 * size :]
+    both_weight, new_weight = weight.tensor_split([both_size], 1)
     grad_hidden = torch.zeros_like(hidden)
     steps = _steps(
-        *(grad_hiddens, before, gates[..., : 2 * size], grads[..., : 2 * size]),
+        *(grad_hiddens, before, gates[..., :both_size], grads[..., :both_size]),
         *(*gates.chunk(3, -1), *grads.chunk(3, -1)),
     )
     for grad, h, both, grad_both, z, r, a, grad_z, grad_r, grad_a in reversed(steps):
@@ -119,32 +150,64 @@ def _gru_grad(
         torch.mul(grad_reset, h, out=grad_r)
         grad_hidden.addcmul_(grad_reset, r)
         grad_both.copy_(_aten.sigmoid_backward(grad_both, both))
-        grad_hidden.baddbmm_(grad_both, gate_weight)
-    reset = gates[..., size : 2 * size] * before
-    grad_weights = (
-        _weight_grad(grads[..., : 2 * size], before),
-        _weight_grad(grads[..., 2 * size :], reset),
+        grad_hidden.baddbmm_(grad_both, both_weight)
+    reset = gates[..., hidden.shape[-1] : both_size] * before
+    of_weights = (
+        _weight_grad(grads[..., :both_size], before),
+        _weight_grad(grads[..., both_size:], reset),
     )
-    return grads, torch.cat(grad_weights, 1), grad_hidden
+    of_inputs, of_input_weight, of_bias = _projection_grads(grads, inputs, input_weight)
+    return of_inputs, of_input_weight, torch.cat(of_weights, 1), of_bias, grad_hidden
 
 
-def _relu_rnn(inputs: Tensor, weight: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
+def _relu_rnn(
+    inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor
+) -> tuple[Tensor, ...]:
     """Hidden states (N, T, B, H)."""
-    hiddens, weight = torch.empty_like(inputs), weight.mT
-    for x, h in _steps(inputs, hiddens):
-        hidden = torch.baddbmm(x, hidden, weight, out=h).relu_()
+    hiddens, weight = _projected(inputs, input_weight, bias), weight.mT
+    for (h,) in _steps(hiddens):
+        hidden = h.baddbmm_(hidden, weight).relu_()
     return (hiddens,)
 
 
+def _relu_rnn_like(inputs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+    return (_states_like(inputs, rest[-1]),)
+
+
 def _relu_rnn_grad(
-    grad_hiddens: Tensor, weight: Tensor, hidden: Tensor, hiddens: Tensor
+    grad_hiddens: Tensor,
+    inputs: Tensor,
+    input_weight: Tensor,
+    weight: Tensor,
+    _bias: Tensor,
+    hidden: Tensor,
+    hiddens: Tensor,
 ) -> tuple[Tensor, ...]:
     grads, grad_hidden = torch.empty_like(hiddens), torch.zeros_like(hidden)
     for of_hidden, hidden_after, grad in reversed(_steps(grad_hiddens, hiddens, grads)):
         grad_hidden += of_hidden
         grad.copy_(_aten.threshold_backward(grad_hidden, hidden_after, 0))
         torch.bmm(grad, weight, out=grad_hidden)
-    return grads, _weight_grad(grads, _shifted(hidden, hiddens)), grad_hidden
+    of_weight = _weight_grad(grads, _shifted(hidden, hiddens))
+    of_inputs, of_input_weight, of_bias = _projection_grads(grads, inputs, input_weight)
+    return of_inputs, of_input_weight, of_weight, of_bias, grad_hidden
+
+
+def _projected(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """What the inputs and biases add to the gates: (N, T, B, G)."""
+    gates = torch.baddbmm(bias[:, None], inputs.flatten(1, 2), weight.mT)
+    return gates.view(*inputs.shape[:-1], -1)
+
+
+def _projection_grads(grads: Tensor, inputs: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """From the gradients of the gates to those of inputs, weight and bias."""
+    of_inputs = torch.bmm(grads.flatten(1, 2), weight).view_as(inputs)
+    return of_inputs, _weight_grad(grads, inputs), grads.sum((1, 2))
+
+
+def _weight_grad(grads: Tensor, factors: Tensor) -> Tensor:
+    """(N, T, B, G) and (N, T, B, K) to (N, G, K)."""
+    return torch.bmm(grads.flatten(1, 2).mT, factors.flatten(1, 2))
 
 
 def _steps(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
@@ -152,8 +215,9 @@ def _steps(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
     return list(zip(*(tensor.unbind(1) for tensor in tensors), strict=True))
 
 
-def _states(inputs: Tensor, size: int) -> Tensor:
-    return inputs.new_empty(*inputs.shape[:-1], size)
+def _states_like(inputs: Tensor, features: Tensor) -> Tensor:
+    """An empty (N, T, B, K) for inputs (N, T, B, E) and features (N, ..., K)."""
+    return inputs.new_empty(*inputs.shape[:-1], features.shape[-1])
 
 
 def _shifted(first: Tensor, states: Tensor) -> Tensor:
@@ -161,127 +225,21 @@ def _shifted(first: Tensor, states: Tensor) -> Tensor:
     return torch.cat([first[:, None], states[:, :-1]], 1)
 
 
-def _weight_grad(grads: Tensor, states: Tensor) -> Tensor:
-    return torch.bmm(grads.flatten(1, 2).mT, states.flatten(1, 2))
+_LSTM = differentiable("lstm", _lstm, _lstm_grad, _lstm_like, _lstm_inference)
+_GRU = differentiable("gru", _gru, _gru_grad, _gru_like)
+_RELU_RNN = differentiable("relu_rnn", _relu_rnn, _relu_rnn_grad, _relu_rnn_like)
 
 
-def _differentiable(name: str, forward: _Op, backward: _Op, num_states: int, num_outputs: int) -> _Op:
-    """Register both as operators and join them.
-
-    Args:
-        name: Of the forward operator.
-        forward: (inputs, weight, *states) to its outputs: hidden states, what else the gradient needs.
-        backward: (gradient of the hidden states, weight, *states, *outputs) to those of the inputs, the
-            weight and the states.
-        num_states: How many states there are before the first step.
-        num_outputs: How many tensors `forward` gives; the last has the shape of the inputs.
-
-    Returns:
-        (inputs, weight, *states) to the outputs, of which the first is differentiable.
-    """
-
-    def fake_forward(inputs: Tensor, _: Tensor, *states: Tensor) -> list[Tensor]:
-        size = states[0].shape[-1]
-        return [*(_states(inputs, size) for _ in range(num_outputs - 1)), torch.empty_like(inputs)]
-
-    def fake_backward(_: Tensor, weight: Tensor, *rest: Tensor) -> list[Tensor]:
-        return [torch.empty_like(tensor) for tensor in (rest[-1], weight, *rest[:num_states])]
-
-    forward_op = _operator(name, forward, fake_forward, 2 + num_states, 2)
-    backward_op = _operator(f"{name}_grad", backward, fake_backward, 2 + num_states + num_outputs, 4)
-
-    class Gradient(torch.autograd.Function):
-        generate_vmap_rule = True
-
-        @staticmethod
-        def forward(*args: Tensor) -> tuple[Tensor, ...]:
-            return tuple(backward_op(*args))
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401 - torch's own class
-            pass
-
-        @staticmethod
-        def backward(*_: object) -> None:
-            raise UnsupportedError(
-                f"a second derivative through `{name}` was asked for, and there is only a first one: write "
-                "the cell as a loop over time"
-            )
-
-    class Recurrence(torch.autograd.Function):
-        generate_vmap_rule = True
-
-        @staticmethod
-        def forward(*args: Tensor) -> tuple[Tensor, ...]:
-            return tuple(forward_op(*args))
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401 - torch's own class
-            ctx.mark_non_differentiable(*output[1:])
-            ctx.save_for_backward(*inputs[1:], *output)
-
-        @staticmethod
-        def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, ...]:  # noqa: ANN401 - likewise
-            grads: tuple[Tensor, ...] = Gradient.apply(grad, *ctx.saved_tensors)
-            return grads
-
-    @_compiler.opaque  # which cannot look into such a class under vmap, and need not
-    def apply(*args: Tensor) -> tuple[Tensor, ...]:
-        outputs: tuple[Tensor, ...] = Recurrence.apply(*args)
-        return outputs
-
-    return apply
-
-
-def _operator(name: str, kernel: _Op, fake: _ListOp, num_args: int, factor: int) -> _ListOp:
-    """An operator whose arguments and outputs all have N as their first axis.
-
-    Args:
-        name: Without the namespace.
-        kernel: What it does.
-        fake: The same for shapes alone.
-        num_args: Its arguments; the first is (N, T, B, ...), the second the weight, (N, G, H).
-        factor: Operations per step, example and entry of the weight.
-    """
-    qualified = f"optsuite::{name}"
-    args = ", ".join(f"Tensor arg{i}" for i in range(num_args))
-    torch.library.define(qualified, f"({args}) -> Tensor[]")
-    torch.library.impl(qualified, "CompositeExplicitAutograd", lambda *tensors: list(kernel(*tensors)))
-    torch.library.register_fake(qualified, fake)
-    op: _ListOp = getattr(torch.ops.optsuite, name)
-
-    def over_trials(
-        info: Any,  # noqa: ANN401 - torch's own class
-        in_dims: Sequence[int | None],
-        *tensors: Tensor,
-    ) -> tuple[list[Tensor], list[int]]:
-        size = info.batch_size
-        stacked = (
-            t.expand(size, *t.shape) if dim is None else t.movedim(dim, 0)
-            for t, dim in zip(tensors, in_dims, strict=True)
-        )
-        outputs = op(*(t.flatten(0, 1) for t in stacked))
-        return [out.view(size, -1, *out.shape[1:]) for out in outputs], [0] * len(outputs)
-
-    def count(first: torch.Size, weight: torch.Size, *_: object, **__: object) -> int:
-        return factor * first[1] * first[2] * torch.Size(weight).numel()
-
-    torch.library.register_vmap(qualified, over_trials)
-    FLOP_FORMULAS[op] = count
-    return op
-
-
-_LSTM = _differentiable("lstm", _lstm, _lstm_grad, 2, 4)
-_GRU = _differentiable("gru", _gru, _gru_grad, 1, 2)
-_RELU_RNN = _differentiable("relu_rnn", _relu_rnn, _relu_rnn_grad, 1, 1)
-
-
-def lstm(inputs: Tensor, weight: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
+def lstm(
+    inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
+) -> Tensor:
     """Long short-term memory: c' = s(f) c + s(i) tanh(g), h' = s(o) tanh(c'), s the logistic function.
 
     Args:
-        inputs: (T, B, 4 H): what the inputs and biases add to the gates i, f, o, g.
-        weight: (4 H, H): from the hidden state to the gates.
+        inputs: (T, B, E).
+        input_weight: (4 H, E): from the inputs to the gates i, f, o, g.
+        weight: (4 H, H): from the hidden state to them.
+        bias: (4 H,).
         hidden: (B, H), before the first step.
         cell: (B, H), likewise.
 
@@ -290,17 +248,19 @@ def lstm(inputs: Tensor, weight: Tensor, hidden: Tensor, cell: Tensor) -> Tensor
 
     Source: Hochreiter and Schmidhuber, 1997.
     """
-    return _of_one_trial(_LSTM, inputs, weight, hidden, cell)
+    return _of_one_trial(_LSTM, inputs, input_weight, weight, bias, hidden, cell)
 
 
-def gru(inputs: Tensor, weight: Tensor, hidden: Tensor) -> Tensor:
+def gru(inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor) -> Tensor:
     """Gated recurrent units: h' = (1 - z) h + z a, a = tanh(x + W (r h)), gates z and r logistic.
 
     Unlike `torch.nn.GRU`, which resets after the product and has z the other way round.
 
     Args:
-        inputs: (T, B, 3 H): what the inputs and biases add to z, r, a.
+        inputs: (T, B, E).
+        input_weight: (3 H, E): from the inputs to z, r, a.
         weight: (3 H, H): from the hidden state to them.
+        bias: (3 H,).
         hidden: (B, H), before the first step.
 
     Returns:
@@ -308,23 +268,27 @@ def gru(inputs: Tensor, weight: Tensor, hidden: Tensor) -> Tensor:
 
     Source: Cho et al., 2014; dm-haiku, `hk.GRU`.
     """
-    return _of_one_trial(_GRU, inputs, weight, hidden)
+    return _of_one_trial(_GRU, inputs, input_weight, weight, bias, hidden)
 
 
-def relu_rnn(inputs: Tensor, weight: Tensor, hidden: Tensor) -> Tensor:
-    """Plain recurrence: h' = relu(x + W h).
+def relu_rnn(inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor) -> Tensor:
+    """Plain recurrence: h' = relu(V x + W h + b).
 
     Args:
-        inputs: (T, B, H).
+        inputs: (T, B, E).
+        input_weight: (H, E).
         weight: (H, H).
+        bias: (H,).
         hidden: (B, H), before the first step.
 
     Returns:
         (T, B, H), the hidden states after each step.
     """
-    return _of_one_trial(_RELU_RNN, inputs, weight, hidden)
+    return _of_one_trial(_RELU_RNN, inputs, input_weight, weight, bias, hidden)
 
 
-def _of_one_trial(op: _Op, *args: Tensor) -> Tensor:
-    dtype = args[0].dtype  # autocast gives products of its own, beside weights of another
-    return op(*(arg[None].to(dtype) for arg in args))[0].squeeze(0)
+def _of_one_trial(op: Callable[..., Tensor], *args: Tensor) -> Tensor:
+    dtype, kind = args[0].dtype, args[0].device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+    return op(*(arg[None].to(dtype) for arg in args)).squeeze(0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from optsuite.modules._init import truncated_normal_, variance_scaling_
@@ -67,9 +66,8 @@ class LSTM(nn.Module):
         """(T, B, in_features) to (T, B, hidden_size); the rows of the weight are the gates i, f, o, g."""
         input_weight, hidden_weight = self.weight.tensor_split([self.in_features], 1)
         is_forget = torch.arange(4, device=inputs.device).repeat_interleave(self.hidden_size) == 1
-        gates = F.linear(inputs, input_weight, self.bias + is_forget)
         states = (state.expand(inputs.shape[1], -1) for state in (self.hidden, self.cell))
-        return lstm(gates, hidden_weight, *states)
+        return lstm(inputs, input_weight, hidden_weight, self.bias + is_forget, *states)
 
 
 class GRU(nn.Module):
@@ -90,8 +88,8 @@ class GRU(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(T, B, in_features) to (T, B, hidden_size); the rows of the weights are z, r, a."""
-        gates = F.linear(inputs, self.input_weight, self.bias)
-        return gru(gates, self.hidden_weight, self.hidden.expand(inputs.shape[1], -1))
+        hidden = self.hidden.expand(inputs.shape[1], -1)
+        return gru(inputs, self.input_weight, self.hidden_weight, self.bias, hidden)
 
 
 class VanillaRNN(nn.Module):
@@ -111,8 +109,9 @@ class VanillaRNN(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(T, B, in_features) to (T, B, hidden_size)."""
-        sums = self.from_input(inputs) + self.from_hidden.bias
-        return relu_rnn(sums, self.from_hidden.weight, self.hidden.expand(inputs.shape[1], -1))
+        bias = self.from_input.bias + self.from_hidden.bias
+        hidden = self.hidden.expand(inputs.shape[1], -1)
+        return relu_rnn(inputs, self.from_input.weight, self.from_hidden.weight, bias, hidden)
 
 
 def IRNN(in_features: int, hidden_size: int) -> VanillaRNN:  # noqa: N802 - it stands for a layer

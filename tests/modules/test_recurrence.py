@@ -10,15 +10,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from optsuite import _compiler
 from optsuite.errors import UnsupportedError
-from optsuite.modules import GRU, IRNN, LSTM, VanillaRNN
-from optsuite.modules._recurrence import FLOP_FORMULAS, gru, lstm, relu_rnn
+from optsuite.modules import FLOP_FORMULAS, GRU, IRNN, LSTM, VanillaRNN, _onednn
+from optsuite.modules._recurrence import gru, lstm, relu_rnn
 
-T, B, H = 5, 3, 4
+T, B, E, H = 5, 3, 6, 4
 
 
-def loop_lstm(inputs, weight, hidden, cell):
+def loop_lstm(inputs, input_weight, weight, bias, hidden, cell):
     outputs = []
-    for gates in inputs:
+    for gates in inputs @ input_weight.mT + bias:
         i, f, o, g = (gates + hidden @ weight.mT).chunk(4, -1)
         cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
         hidden = o.sigmoid() * cell.tanh()
@@ -26,9 +26,9 @@ def loop_lstm(inputs, weight, hidden, cell):
     return torch.stack(outputs)
 
 
-def loop_gru(inputs, weight, hidden):
+def loop_gru(inputs, input_weight, weight, bias, hidden):
     outputs = []
-    for gates in inputs:
+    for gates in inputs @ input_weight.mT + bias:
         z, r = (gates[:, : 2 * H] + hidden @ weight[: 2 * H].mT).sigmoid().chunk(2, -1)
         a = (gates[:, 2 * H :] + (r * hidden) @ weight[2 * H :].mT).tanh()
         hidden = (1 - z) * hidden + z * a
@@ -36,9 +36,9 @@ def loop_gru(inputs, weight, hidden):
     return torch.stack(outputs)
 
 
-def loop_relu_rnn(inputs, weight, hidden):
+def loop_relu_rnn(inputs, input_weight, weight, bias, hidden):
     outputs = []
-    for sums in inputs:
+    for sums in inputs @ input_weight.mT + bias:
         hidden = (sums + hidden @ weight.mT).relu()
         outputs.append(hidden)
     return torch.stack(outputs)
@@ -50,7 +50,7 @@ every_cell = pytest.mark.parametrize(("op", "loop", "gates", "num_states"), CELL
 
 def arguments(gates, num_states, *leading, dtype=torch.float32):
     generator = torch.Generator().manual_seed(0)
-    shapes = [(T, B, gates), (gates, H), *[(B, H)] * num_states]
+    shapes = [(T, B, E), (gates, E), (gates, H), (gates,), *[(B, H)] * num_states]
     return [torch.randn((*leading, *shape), generator=generator, dtype=dtype) for shape in shapes]
 
 
@@ -65,10 +65,49 @@ def grads_and_loss(fn, num_args):
     return grad_and_value(loss, argnums=tuple(range(num_args)))
 
 
+def in_one_graph(fn):
+    torch.compiler.reset()  # for it gives up on what was compiled for many shapes
+    _compiler.put_marks()
+    return torch.compile(fn, fullgraph=True)
+
+
 @every_cell
 def test_recurrence_is_that_of_a_loop(op, loop, gates, num_states):
     args = arguments(gates, num_states)
     torch.testing.assert_close(op(*args), loop(*args))
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_lstm_of_one_trial_is_that_of_a_loop(compiled):
+    args = arguments(4 * H, 2)
+    ours, loop = (grads_and_loss(fn, len(args)) for fn in (lstm, loop_lstm))
+    ours = in_one_graph(ours) if compiled else ours
+    torch.testing.assert_close(ours(*args), loop(*args), rtol=1e-4, atol=1e-5)
+
+
+def test_lstm_of_one_trial_needs_no_onednn(monkeypatch):
+    args = arguments(4 * H, 2)
+    monkeypatch.setattr(_onednn, "serves", lambda inputs: False)
+    ours, loop = (grads_and_loss(fn, len(args))(*args) for fn in (lstm, loop_lstm))
+    torch.testing.assert_close(ours, loop, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+@pytest.mark.parametrize("grad_enabled", [False, True])
+def test_lstm_of_one_trial_runs_on_onednn(grad_enabled):
+    with torch.profiler.profile() as profile, torch.set_grad_enabled(grad_enabled):
+        lstm(*arguments(4 * H, 2))
+    assert "aten::mkldnn_rnn_layer" in {event.name for event in profile.events()}
+
+
+@every_cell
+@pytest.mark.parametrize("num_trials", [1, 2])
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_inference_is_that_of_a_loop(op, loop, gates, num_states, num_trials, compiled):
+    args = arguments(gates, num_states, num_trials)
+    ours = in_one_graph(vmap(op)) if compiled else vmap(op)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(*args), vmap(loop)(*args))
 
 
 @every_cell
@@ -88,24 +127,23 @@ def test_vmap_over_seeds_and_configs_is_that_of_a_loop(op, loop, gates, num_stat
     def lifted(fn):
         return vmap(vmap(grads_and_loss(fn, len(args)), in_dims=in_dims[0]), in_dims=in_dims[1])
 
-    _compiler.put_marks()
-    ours = torch.compile(lifted(op), fullgraph=True) if compiled else lifted(op)
+    ours = in_one_graph(lifted(op)) if compiled else lifted(op)
     torch.testing.assert_close(ours(*args), lifted(loop)(*args), rtol=1e-4, atol=1e-5)
 
 
 @every_cell
 def test_second_derivatives_are_refused(op, loop, gates, num_states):
     """They would be zeros otherwise, and nobody would know."""
-    inputs, weight, *states = arguments(gates, num_states)
+    inputs, *rest = arguments(gates, num_states)
 
-    def loss(weight):
-        return op(inputs, weight, *states).sum()
+    def loss(inputs):
+        return op(inputs, *rest).sum()
 
     with pytest.raises(UnsupportedError, match="write the cell as a loop over time"):
-        jacrev(grad(loss))(weight)
-    (first,) = torch.autograd.grad(loss(weight.requires_grad_()), weight, create_graph=True)
+        jacrev(grad(loss))(inputs)
+    (first,) = torch.autograd.grad(loss(inputs.requires_grad_()), inputs, create_graph=True)
     with pytest.raises(UnsupportedError, match="a second derivative"):
-        torch.autograd.grad(first.sum(), weight)
+        torch.autograd.grad(first.sum(), inputs)
 
 
 @pytest.mark.parametrize("make", [LSTM, GRU, VanillaRNN])
@@ -128,12 +166,12 @@ def test_recurrence_on_a_gpu_is_that_on_the_cpu(op, loop, gates, num_states):
 
 @every_cell
 def test_operations_are_counted_for_shapes_alone(op, loop, gates, num_states):
-    """A product in each step forwards, and two backwards."""
+    """Two products in each step forwards, and four backwards."""
     args = [arg.to("meta").requires_grad_() for arg in arguments(gates, num_states)]
     with FlopCounterMode(display=False, custom_mapping=FLOP_FORMULAS) as counter:
         grads = torch.autograd.grad(op(*args).sum(), args)
     assert [grad.shape for grad in grads] == [arg.shape for arg in args]
-    assert counter.get_total_flops() == 3 * 2 * T * B * gates * H
+    assert counter.get_total_flops() == 3 * 2 * T * B * gates * (E + H)
 
 
 def with_random_parameters(layer):

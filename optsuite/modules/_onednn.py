@@ -1,0 +1,123 @@
+"""oneDNN's LSTM layer, which torch's own runs on CPUs: the fastest there for one trial.
+
+Its gates are i, f, g, o.
+"""
+
+from __future__ import annotations
+
+import functools
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["lstm", "lstm_grad", "lstm_inference", "lstm_like", "serves"]
+
+_LSTM = 2  # among torch's kinds of recurrent layers
+_aten = torch.ops.aten
+
+
+def serves(inputs: Tensor) -> bool:
+    """Whether the layer runs on these (N, T, B, E)."""
+    backend: Any = torch.backends.mkldnn  # which has no types
+    is_here = inputs.device.type == "cpu" and backend.is_available()
+    return is_here and inputs.dtype == torch.float32 and inputs.shape[0] == 1 and inputs.numel() > 0
+
+
+def lstm(
+    inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states (1, T, B, H), the last cell (1, B, H), and the bytes that the gradient needs."""
+    args = _arguments(inputs, input_weight, weight, bias, hidden, cell)
+    with torch.enable_grad():  # or it keeps nothing
+        outputs, _, last, workspace = _aten.mkldnn_rnn_layer(
+            *args, reverse=False, batch_sizes=[], train=True, **_shape(hidden)
+        )
+    return outputs[None], last, workspace[None]
+
+
+def lstm_inference(
+    inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
+) -> tuple[Tensor]:
+    """Hidden states (1, T, B, H)."""
+    args = _arguments(inputs, input_weight, weight, bias, hidden, cell)
+    outputs = _aten.mkldnn_rnn_layer(*args, reverse=False, batch_sizes=[], train=False, **_shape(hidden))
+    return (outputs[0][None],)
+
+
+def lstm_like(inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Tensors of the shapes that `lstm` gives."""
+    *leading, features = inputs.shape
+    size = hidden.shape[-1]
+    num_bytes = _workspace_size(*leading[1:], features, size)
+    workspace = inputs.new_empty(1, num_bytes, dtype=torch.uint8)
+    return inputs.new_empty(*leading, size), torch.empty_like(hidden), workspace
+
+
+def lstm_grad(
+    grad_hiddens: Tensor,
+    inputs: Tensor,
+    input_weight: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    hidden: Tensor,
+    cell: Tensor,
+    hiddens: Tensor,
+    last_cell: Tensor,
+    workspace: Tensor,
+) -> tuple[Tensor, ...]:
+    """Gradients of the arguments of `lstm`."""
+    args = _arguments(inputs, input_weight, weight, bias, hidden, cell)
+    nothing = torch.zeros_like(last_cell)
+    of_inputs, of_input_weight, of_weight, of_bias, _, of_hidden, of_cell = _aten.mkldnn_rnn_layer_backward(
+        *(*args, hiddens[0], hiddens[:, -1], last_cell),
+        *(grad_hiddens[0].contiguous(), nothing, nothing),
+        reverse=False,
+        batch_sizes=[],
+        train=True,
+        workspace=workspace[0],
+        **_shape(hidden),
+    )
+    of_params = (_swapped(grad[None]) for grad in (of_input_weight, of_weight, of_bias))
+    return of_inputs[None], *of_params, of_hidden, of_cell
+
+
+def _arguments(
+    inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
+) -> list[Tensor]:
+    """The layer's own, which have two biases."""
+    params = [_swapped(param)[0] for param in (input_weight, weight, bias)]
+    args = (inputs[0], *params, torch.zeros_like(params[-1]), hidden, cell)
+    return [arg.detach().contiguous() for arg in args]
+
+
+def _swapped(param: Tensor) -> Tensor:
+    """From gates i, f, o, g to i, f, g, o, and back."""
+    i, f, third, fourth = param.chunk(4, 1)
+    return torch.cat([i, f, fourth, third], 1)
+
+
+def _shape(hidden: Tensor) -> dict[str, Any]:
+    return {
+        "mode": _LSTM,
+        "hidden_size": hidden.shape[-1],
+        "num_layers": 1,
+        "has_biases": True,
+        "bidirectional": False,
+        "batch_first": False,
+    }
+
+
+@functools.cache
+def _workspace_size(steps: int, examples: int, features: int, size: int) -> int:
+    """Bytes; only the layer itself knows. Whatever traces this thread is not asked."""
+
+    def run() -> int:
+        shapes = [(1, steps, examples, features), (1, 4 * size, features), (1, 4 * size, size), (1, 4 * size)]
+        states = [(1, examples, size)] * 2
+        workspace = lstm(*(torch.zeros(shape) for shape in [*shapes, *states]))[2]
+        return workspace.numel()
+
+    with ThreadPoolExecutor(1) as another:
+        return another.submit(run).result()

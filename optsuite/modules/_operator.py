@@ -1,0 +1,141 @@
+"""Operators with an axis of trials and a gradient of their own, for `vmap` and `torch.compile`."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from inspect import signature
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from optsuite import _compiler
+from optsuite.errors import UnsupportedError
+
+__all__ = ["FLOP_FORMULAS", "Op", "differentiable"]
+
+FLOP_FORMULAS: dict[Any, Callable[..., int]] = {}
+"""By operator, from the shapes of its arguments; for the `custom_mapping` of torch's `FlopCounterMode`."""
+
+Op: TypeAlias = Callable[..., tuple[Tensor, ...]]
+_ListOp: TypeAlias = Callable[..., list[Tensor]]
+
+
+def differentiable(
+    name: str, forward: Op, backward: Op, fake: Op, inference: Op | None = None
+) -> Callable[..., Tensor]:
+    """Register a recurrent layer and its gradient as operators and join them.
+
+    All arguments and outputs have the axis of trials first: inputs (N, T, B, E), the weights of the inputs
+    (N, G, E) and of the hidden state (N, G, H), biases (N, G) and states (N, B, H).
+
+    Args:
+        name: Of the forward operator.
+        forward: (inputs, input weight, weight, bias, *states) to hidden states (N, T, B, H) and what else the
+            gradient needs.
+        backward: (gradient of the hidden states, *arguments of `forward`, *its outputs) to the gradients of
+            those arguments.
+        fake: `forward` for shapes alone.
+        inference: Where no gradient is wanted, a faster way to the first output alone.
+
+    Returns:
+        The arguments of `forward` to its first output.
+    """
+    num_args = len(signature(forward).parameters)
+
+    def fake_backward(_: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        return tuple(torch.empty_like(tensor) for tensor in rest[:num_args])
+
+    def fake_inference(*args: Tensor) -> tuple[Tensor, ...]:
+        return fake(*args)[:1]
+
+    @functools.wraps(forward)
+    def first_output(*args: Tensor) -> tuple[Tensor, ...]:
+        return forward(*args)[:1]
+
+    forward_op = _operator(name, forward, fake, 2)
+    inference_op = _operator(f"{name}_inference", inference or first_output, fake_inference, 2)
+    backward_op = _operator(f"{name}_grad", backward, fake_backward, 4)
+
+    class Gradient(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(*args: Tensor) -> tuple[Tensor, ...]:
+            return tuple(backward_op(*args))
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401 - torch's own class
+            pass
+
+        @staticmethod
+        def backward(*_: object) -> None:
+            raise UnsupportedError(
+                f"a second derivative through `{name}` was asked for, and there is only a first one: write "
+                "the cell as a loop over time"
+            )
+
+    class Recurrence(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(*args: Tensor) -> tuple[Tensor, ...]:
+            return tuple(forward_op(*args))
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401 - torch's own class
+            ctx.mark_non_differentiable(*output[1:])
+            ctx.save_for_backward(*inputs, *output)
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, ...]:  # noqa: ANN401 - likewise
+            grads: tuple[Tensor, ...] = Gradient.apply(grad, *ctx.saved_tensors)
+            return grads
+
+    @_compiler.opaque  # which cannot look into such a class under vmap, and need not
+    def apply(*args: Tensor) -> Tensor:
+        run: Callable[..., Sequence[Tensor]] = Recurrence.apply if torch.is_grad_enabled() else inference_op
+        return run(*args)[0]
+
+    return apply
+
+
+def _operator(name: str, kernel: Op, fake: Op, factor: int) -> _ListOp:
+    """An operator whose arguments and outputs all have N as their first axis.
+
+    Args:
+        name: Without the namespace.
+        kernel: What it does.
+        fake: The same for shapes alone.
+        factor: Operations per step, example and entry of the two weights.
+    """
+    qualified = f"optsuite::{name}"
+    names = list(signature(kernel).parameters)
+    weights = slice(names.index("input_weight"), names.index("weight") + 1)
+    torch.library.define(qualified, f"({', '.join(f'Tensor {name}' for name in names)}) -> Tensor[]")
+    torch.library.impl(qualified, "CompositeExplicitAutograd", lambda *tensors: list(kernel(*tensors)))
+    torch.library.register_fake(qualified, lambda *tensors: list(fake(*tensors)))
+    op: _ListOp = getattr(torch.ops.optsuite, name)
+
+    def over_trials(
+        info: Any,  # noqa: ANN401 - torch's own class
+        in_dims: Sequence[int | None],
+        *tensors: Tensor,
+    ) -> tuple[list[Tensor], list[int]]:
+        size = info.batch_size
+        stacked = (
+            t.expand(size, *t.shape) if dim is None else t.movedim(dim, 0)
+            for t, dim in zip(tensors, in_dims, strict=True)
+        )
+        outputs = op(*(t.flatten(0, 1) for t in stacked))
+        return [out.view(size, -1, *out.shape[1:]) for out in outputs], [0] * len(outputs)
+
+    def count(*shapes: Sequence[int], **_: object) -> int:
+        num_weights = sum(math.prod(shape) for shape in shapes[weights])
+        return factor * shapes[0][1] * shapes[0][2] * num_weights
+
+    torch.library.register_vmap(qualified, over_trials)
+    FLOP_FORMULAS[op] = count
+    return op
