@@ -8,7 +8,6 @@ same time.
 from __future__ import annotations
 
 import multiprocessing
-import statistics
 import time
 from unittest.mock import patch
 
@@ -82,13 +81,12 @@ def test_steady_rate(name, report_line):
     num_steps = num_steps_of(task)
     measured = steady_rates(task, hparam_set, num_steps)
     shape = next(measured)
-    # In turn, since a machine's speed drifts, and one pair at a time compared.
-    pairs = [(next(measured), plain_rate(task, hparam_set.schedule, num_steps)) for _ in range(5)]
-    rate, plain = map(statistics.median, zip(*pairs, strict=True))
-    ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+    # In turn, since a machine's speed drifts, and the best of each, since what else runs there only slows.
+    pairs = [(next(measured), plain_rate(task, hparam_set.schedule, num_steps)) for _ in range(6)]
+    rate, plain = map(max, zip(*pairs, strict=True))
     report_line(
         f"{name:45s} {shape[0]} x {shape[1]}: {1e6 / rate:9.1f} us a trial-step, "
-        f"plain loop {1e6 / plain:9.1f} us, ratio {ratio:.2f}"
+        f"plain loop {1e6 / plain:9.1f} us, ratio {rate / plain:.2f}"
     )
     assert rate > 0
 
