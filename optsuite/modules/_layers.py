@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from optsuite.modules._init import truncated_normal_
@@ -29,6 +30,10 @@ class Linear(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """(in, B) to (out, B)."""
         return self.weight @ inputs + self.bias[:, None]
+
+    def in_rows(self, inputs: Tensor) -> Tensor:
+        """(in, B) to (B, out)."""
+        return F.linear(inputs.mT, self.weight, self.bias)
 
 
 class BatchNorm(nn.Module):

@@ -10,6 +10,10 @@ from torch import Tensor, nn
 from optsuite.modules._layers import Dropout, Linear
 from optsuite.noise import draw_key, fold_in
 
+# Outputs: so many are pixels, which a loss compares with images row by row; few are classes, over which a
+# softmax is faster along the batch.
+_MANY = 256
+
 
 class MLP(nn.Module):
     """Flatten, then Linear, norm, dropout, activation on each hidden size, then Linear.
@@ -49,7 +53,7 @@ class MLP(nn.Module):
         Returns:
             (B, sizes[-1]).
         """
-        hidden = images.flatten(1).mT  # (features, B) up to the end
+        hidden = images.flatten(1).mT  # (features, B) up to the last layer
         if self.dropout is not None and key is None:
             key = draw_key(images.device)
         for layer, (linear, norm) in enumerate(zip(self.linears, self.norms, strict=False)):
@@ -57,5 +61,6 @@ class MLP(nn.Module):
             if self.dropout is not None and key is not None:
                 hidden = self.dropout(hidden, fold_in(key, layer))
             hidden = self.activation(hidden)
-        outputs: Tensor = self.linears[-1](hidden)
-        return outputs.mT
+        last = self.linears[-1]
+        assert isinstance(last, Linear)
+        return last.in_rows(hidden) if len(last.bias) >= _MANY else last(hidden).mT
