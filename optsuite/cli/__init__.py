@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from optsuite.cli import _catalogue, _results, _sweep
+from optsuite.cli._text import explained
 from optsuite.errors import OptsuiteError
 
 __all__ = ["main"]
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = args.run(args)
         sys.stdout.flush()
     except OptsuiteError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explained(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: what was recorded stays, and a second run goes on from there", file=sys.stderr)

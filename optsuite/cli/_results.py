@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optsuite import archives, normalizers, statistics, storage, sweep
-from optsuite.cli._text import Commands, add_precision, print_table, roots
+from optsuite.cli._text import Commands, add_precision, explained, print_table, roots
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Schedule, get_family, get_hparam_set, list_families, list_hparam_sets
 
@@ -281,7 +281,7 @@ def _normalizer(args: argparse.Namespace) -> int:
         try:
             built[task] = normalizers.build(task, definition.sets, num_knots=definition.num_knots, root=root)
         except OptsuiteError as error:  # one task does not cost the others
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {explained(error)}", file=sys.stderr)
             status = 1
     if built:
         url = args.output or definition.url(root)

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from optsuite import _arguments, backends, data, sweep, trainer
-from optsuite.cli._text import Commands, add_precision, roots
-from optsuite.errors import OptsuiteError, in_words
+from optsuite.cli._text import Commands, add_precision, explained, roots
+from optsuite.errors import OptsuiteError
 from optsuite.trainer import Outcome
 from optsuite.words import counted
 
@@ -148,7 +148,7 @@ class _Progress:
         errors = [outcome.result for outcome in outcomes if isinstance(outcome.result, Exception)]
         self._trained[name] += len(outcomes) - len(errors)
         self.num_failed += len(errors)
-        for cause in map(_cause, errors):
+        for cause in map(explained, errors):
             if (name, cause) not in self._causes:
                 self._causes.add((name, cause))
                 print(f"{name}: failed: {cause}", file=sys.stderr)
@@ -162,10 +162,6 @@ class _Progress:
         if self._ended[job.name] == len(parts):
             total = sum(len(part.trials) for part in parts.values())
             print(f"{job.name}: {self._trained[job.name]} of {counted(total, 'trial')} trained", flush=True)
-
-
-def _cause(error: Exception) -> str:
-    return str(error) if isinstance(error, OptsuiteError) else in_words(error)
 
 
 @contextlib.contextmanager

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from optsuite import sweep
+from optsuite.errors import OptsuiteError, in_words
 from optsuite.hparam_sets import PRECISIONS
 from optsuite.words import aligned
 
-__all__ = ["Commands", "add_precision", "print_table", "roots"]
+__all__ = ["Commands", "add_precision", "explained", "print_table", "roots"]
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Where subcommands are declared."""
@@ -29,6 +30,12 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
 def roots(args: argparse.Namespace) -> tuple[str | None, str | None]:
     """Of curves and archives, as for `Store.at`."""
     return sweep.roots_for(args.precision, args.storage, args.archives)
+
+
+def explained(error: Exception) -> str:
+    """What an error says, with the options of these commands instead of pytest's, which it may advise."""
+    message = str(error) if isinstance(error, OptsuiteError) else in_words(error)
+    return message.replace("--opt-", "--")
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -190,7 +190,7 @@ def recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> list
 
 def _unreadable(trial: Trial, identity: str, store: Store) -> StorageError:
     files = storage.list_files(store.folder(trial), f"_{identity}.curves")
-    advice = "to set it aside and train it again, pass --opt-rerun failed (--rerun to optsuite)"
+    advice = "to set it aside and train it again, pass --opt-rerun failed"
     try:
         storage.read_npz(files[-1])
     except IndexError:

@@ -6,32 +6,26 @@ moment, and what was found is kept in a file for all later runs on such a device
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import torch
-from filelock import FileLock
 
-from optsuite import data, storage
-from optsuite._places import cache_dir
+from optsuite import data
 from optsuite.curves import package_version
-from optsuite.errors import StorageError, in_words
 from optsuite.hparam_sets import Trial
 from optsuite.tasks import Task
 from optsuite.trainer._batches import Batches
 from optsuite.trainer._compile import compiling_pays
 from optsuite.trainer._grid import Grid, Rule, split_into_grids
+from optsuite.trainer._layouts_file import Layout, keep_layout, read_layouts
 from optsuite.trainer._loop import EVAL_SPLITS
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes, width_by_memory, width_limit
 from optsuite.trainer._program import Program
 
-__all__ = ["Layout", "choose_layout", "layouts_file"]
+__all__ = ["choose_layout"]
 
 # Below so many seconds, estimated uncompiled, measuring is not worth its own.
 _MIN_SECONDS = 1200.0
@@ -41,18 +35,8 @@ _SLOW_FLOPS = 1e9
 _SHARE = 0.05
 # The rule is left only for what is clearly faster: these measurements are short.
 _MARGIN = 0.93
-# For which others may hold the file.
-_LOCK_SECONDS = 10.0
 # Each call is repeated for about so many seconds, and the best of several such tries counts.
 _TRY_SECONDS, _TRIES = 0.2, 3
-
-
-class Layout(NamedTuple):
-    """How trials of one task and rule are laid out."""
-
-    width: int
-    """Trials side by side, at most."""
-    is_compiled: bool
 
 
 Make = Callable[[tuple[int, int], bool], Program]
@@ -90,7 +74,7 @@ def choose_layout(
         return by_rule
     most = width_by_memory(task, device)
     name = _name(task, rule, trials, device, by_rule)
-    if known := _read().get(name):
+    if known := read_layouts().get(name):
         return known._replace(width=min(known.width, most))
     try:
         best = _Measured(rule, trials, device, source, make).best(by_rule, most)
@@ -98,7 +82,7 @@ def choose_layout(
         return by_rule
     if best is None:
         return by_rule
-    _keep(name, best)
+    keep_layout(name, best)
     return best
 
 
@@ -209,11 +193,6 @@ def _widths(trials: Sequence[Trial], start: int, most: int) -> list[int]:
     return sorted(sizes)
 
 
-def layouts_file() -> Path:
-    """Where layouts that were measured are kept, as JSON; it may be deleted at any time."""
-    return cache_dir() / "layouts.json"
-
-
 def _name(task: Task, rule: Rule, trials: Sequence[Trial], device: torch.device, by_rule: Layout) -> str:
     """What decides which layout is fast, as far as it is known."""
     if device.type == "cuda":
@@ -230,34 +209,3 @@ def _name(task: Task, rule: Rule, trials: Sequence[Trial], device: torch.device,
             f"{kind}, torch {package_version('torch')}",
         ]
     )
-
-
-def _read() -> Mapping[str, Layout]:
-    try:
-        text = layouts_file().read_text()
-        return {
-            name: Layout(int(fields["width"]), bool(fields["is_compiled"]))
-            for name, fields in json.loads(text).items()
-        }
-    except FileNotFoundError:
-        return {}
-    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-        warnings.warn(
-            f"layouts that were measured before cannot be read ({in_words(error)}) and are measured again",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return {}
-
-
-def _keep(name: str, layout: Layout) -> None:
-    """Add to the file; processes that do the same at once wait for each other."""
-    try:
-        file = layouts_file()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock"), timeout=_LOCK_SECONDS):
-            kept = {**_read(), name: layout}
-            text = json.dumps({name: one._asdict() for name, one in sorted(kept.items())}, indent=1)
-            storage.write_bytes(str(file), text.encode())
-    except (OSError, RuntimeError, StorageError) as error:  # it only costs the next run its time
-        warnings.warn(f"a measured layout cannot be kept: {in_words(error)}", RuntimeWarning, stacklevel=2)

@@ -103,11 +103,20 @@ def test_a_curve_that_cannot_be_read_is_told_with_what_to_do(run, tmp_path):
     curve_files(tmp_path)[0].write_bytes(b"junk")
     status, _, err = run("run", TASK, SET)
     assert status == 1
-    assert re.search(rf"^{TASK}-{SET}: failed: `.*\.curves`.* \(--rerun to optsuite\)", err, re.MULTILINE)
+    assert re.search(rf"^{TASK}-{SET}: failed: `.*\.curves`.* pass --rerun failed$", err, re.MULTILINE)
     assert "--rerun failed where a curve cannot be read" in err
     status, out, _ = run("run", TASK, SET, "--rerun=failed")
     assert status == 0
     assert f"{TASK}-{SET}: 1 of 1 trial trained" in out
+
+
+def test_advice_is_given_in_options_of_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OPTSUITE_DATA_DIR", str(tmp_path))
+    task = "ImageMLP_Cifar10_8_Relu32"
+    assert main(["run", task, SET, "--storage", str(tmp_path / "curves"), "--data=real", "--device=cpu"]) == 1
+    err = capsys.readouterr().err
+    assert f"not found in {tmp_path}" in err
+    assert "pass --data synthetic" in err
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "two"])

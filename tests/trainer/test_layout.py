@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from optsuite import trainer
 from optsuite.hparam_sets import Config, Schedule
 from optsuite.storage import thread_map
-from optsuite.trainer import _layout
+from optsuite.trainer import _layout, _layouts_file
 from optsuite.trainer._compile import can_compile
-from optsuite.trainer._layout import Layout, layouts_file
+from optsuite.trainer._layouts_file import Layout, layouts_file
 
 from .runs import KINDS, TINY, adam, assert_close, nadam, train, trials_of
 
@@ -184,7 +184,7 @@ def test_a_file_that_cannot_be_read_is_told_and_written_anew(text, long_runs):
 
 def test_no_home_costs_no_curve(long_runs, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(_layout, "cache_dir", partial(_raise, RuntimeError("no home directory")))
+    monkeypatch.setattr(_layouts_file, "cache_dir", partial(_raise, RuntimeError("no home directory")))
     with pytest.warns(RuntimeWarning, match="no home directory"):
         assert len(train(SOME)) == len(SOME)
 
@@ -234,5 +234,5 @@ def test_a_broken_task_fails_in_its_own_words(long_runs):
 
 def test_many_that_keep_at_once_lose_nothing(cache):
     names = [f"task {number}" for number in range(20)]
-    thread_map(lambda name: _layout._keep(name, Layout(len(name), is_compiled=False)), names)
-    assert sorted(_layout._read()) == sorted(names)
+    thread_map(lambda name: _layouts_file.keep_layout(name, Layout(len(name), is_compiled=False)), names)
+    assert sorted(_layouts_file.read_layouts()) == sorted(names)

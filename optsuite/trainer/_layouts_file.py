@@ -1,0 +1,65 @@
+"""The file of layouts that were measured: for later runs of such trials on such a device."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock
+
+from optsuite import storage
+from optsuite._places import cache_dir
+from optsuite.errors import StorageError, in_words
+
+__all__ = ["Layout", "keep_layout", "layouts_file", "read_layouts"]
+
+# For which others may hold the file.
+_LOCK_SECONDS = 10.0
+
+
+class Layout(NamedTuple):
+    """How trials of one task and rule are laid out."""
+
+    width: int
+    """Trials side by side, at most."""
+    is_compiled: bool
+
+
+def layouts_file() -> Path:
+    """Where layouts that were measured are kept, as JSON; it may be deleted at any time."""
+    return cache_dir() / "layouts.json"
+
+
+def read_layouts() -> Mapping[str, Layout]:
+    """All that are kept, by name; none where the file cannot be read, with a warning."""
+    try:
+        text = layouts_file().read_text()
+        return {
+            name: Layout(int(fields["width"]), bool(fields["is_compiled"]))
+            for name, fields in json.loads(text).items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        warnings.warn(
+            f"layouts that were measured before cannot be read ({in_words(error)}) and are measured again",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return {}
+
+
+def keep_layout(name: str, layout: Layout) -> None:
+    """Add to the file; processes that do the same at once wait for each other."""
+    try:
+        file = layouts_file()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_suffix(".lock"), timeout=_LOCK_SECONDS):
+            kept = {**read_layouts(), name: layout}
+            text = json.dumps({name: one._asdict() for name, one in sorted(kept.items())}, indent=1)
+            storage.write_bytes(str(file), text.encode())
+    except (OSError, RuntimeError, StorageError) as error:  # it only costs the next run its time
+        warnings.warn(f"a measured layout cannot be kept: {in_words(error)}", RuntimeWarning, stacklevel=2)
