@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from optsuite.backends._backend import num_cores
@@ -26,12 +26,14 @@ class DaskBackend:
 
     Where workers declare the resource `GPU`, each job takes one, unless `device` is the CPU.
 
-    A job whose worker is lost runs again on another; one that has lost several is given up.
+    A job whose worker is lost runs again on another; one that has lost several is given up. Where there is no
+    worker yet, the first is waited for.
 
     Args:
         address: Of the scheduler; None starts a cluster on this machine.
         num_workers: Of that cluster; None takes one a core.
         site: What workers need.
+        say: Shows the user a line at once.
         device: Where they train; None takes CUDA where there is one.
 
     Raises:
@@ -46,6 +48,7 @@ class DaskBackend:
         address: str | None,
         num_workers: int | None,
         site: Site,
+        say: Callable[[str], None],
         *,
         device: str | None = None,
     ) -> None:
@@ -70,11 +73,17 @@ class DaskBackend:
             ) from cause
         self._jobs: dict[Any, Job] = {}
         self._ended = distributed.as_completed()
+        if not self._workers():
+            say(f"optsuite: no worker has joined {self._client.scheduler.address} yet: waiting for the first")
+            self._client.wait_for_workers(1)
         self._check_workers()
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        workers = self._workers()
         num_gpus = int(sum(worker["resources"].get("GPU", 0) for worker in workers))
         self._resources = {"GPU": 1} if num_gpus and device != "cpu" else None
         self.num_workers = (num_gpus if self._resources else 0) or max(1, sum(w["nthreads"] for w in workers))
+
+    def _workers(self) -> list[dict[str, Any]]:
+        return list(self._client.scheduler_info(n_workers=-1)["workers"].values())
 
     def _check_workers(self) -> None:
         here = self._site.versions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from optsuite.backends._backend import Backend, LocalBackend, Tell, num_cores
@@ -16,6 +18,7 @@ def open_backend(
     name: str,
     site: Site,
     tell: Tell,
+    say: Callable[[str], None],
     *,
     device: torch.device | str | None = None,
     num_workers: int | None = None,
@@ -27,6 +30,7 @@ def open_backend(
         name: One of `BACKENDS`.
         site: What workers need.
         tell: Told how far jobs are; `dask` does not tell.
+        say: Shows the user a line at once.
         device: Where to train; None leaves it to the back end.
         num_workers: Processes, or workers of a cluster on this machine; None leaves it to the back end.
         dask_address: Scheduler of a running cluster.
@@ -40,7 +44,7 @@ def open_backend(
     where = None if device is None else str(device)
     if name == "process":
         return ProcessBackend(num_workers, site, tell, device=where)
-    return DaskBackend(dask_address, num_workers, site, device=where)
+    return DaskBackend(dask_address, num_workers, site, say, device=where)
 
 
 def count_workers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 import threading
 import time
@@ -178,6 +179,7 @@ def _backend(
             args.backend,
             site,
             progress.tell,
+            functools.partial(print, file=sys.stderr),
             device=args.device,
             num_workers=args.workers,
             dask_address=args.dask_address,

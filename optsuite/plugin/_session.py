@@ -266,6 +266,7 @@ class Session:
             options.backend,
             site,
             tell,
+            lambda line: self.print_lines([line]),
             device=self.device if is_local else options.device,
             num_workers=options.workers,
             dask_address=options.dask_address,

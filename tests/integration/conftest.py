@@ -89,7 +89,6 @@ def environment(monkeypatch, data_folder):
     for name in ("OPTSUITE_DATA", "LOPT_BASELINE_DIR", "LOPT_BASELINE_ARCHIVES_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPTSUITE_DATA_DIR", str(data_folder))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(data_folder))
     shrink(monkeypatch)
 
 

@@ -145,7 +145,7 @@ leaves_sockets = pytest.mark.filterwarnings(
 @leaves_sockets
 def test_a_sweep_survives_a_worker_that_is_killed(cluster, tmp_path):
     sweep_jobs = jobs(tmp_path, num_jobs=4, num_steps=300)
-    backend = backends.DaskBackend(cluster.scheduler_address, None, site_for(sweep_jobs[0].store))
+    backend = backends.DaskBackend(cluster.scheduler_address, None, site_for(sweep_jobs[0].store), print)
     for job in sweep_jobs:
         backend.submit(job)
     completed = backend.as_completed()
@@ -172,7 +172,7 @@ def test_jobs_take_a_gpu_each_where_workers_declare_them(cluster, tmp_path):
         with distributed.Client(scheduler) as client:
             client.wait_for_workers(3, timeout=60)
         sweep_jobs = jobs(tmp_path, num_jobs=3, num_steps=1)
-        backend = backends.DaskBackend(scheduler, None, site_for(sweep_jobs[0].store))
+        backend = backends.DaskBackend(scheduler, None, site_for(sweep_jobs[0].store), print)
         assert backend.num_workers == 1
         for job in sweep_jobs:
             backend.submit(job)
@@ -187,10 +187,27 @@ def test_jobs_take_a_gpu_each_where_workers_declare_them(cluster, tmp_path):
         for _, outcomes in backend.as_completed():
             assert not [o.result for o in outcomes if isinstance(o.result, Exception)]
         backend.close()
-        without = backends.DaskBackend(scheduler, None, site_for(sweep_jobs[0].store), device="cpu")
+        without = backends.DaskBackend(scheduler, None, site_for(sweep_jobs[0].store), print, device="cpu")
         assert without.num_workers == 2 + 4
         without.close()
         worker.terminate()
+
+
+@leaves_sockets
+def test_a_cluster_without_workers_is_waited_for(environment, tmp_path):
+    said = []
+    with distributed.LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=":0") as cluster:
+
+        def say(line):
+            said.append(line)
+            cluster.scale(2)
+
+        backend = backends.DaskBackend(cluster.scheduler_address, None, backends.Site.of_this_process(), say)
+        assert backend.num_workers >= 1
+        backend.close()
+        assert said == [
+            f"optsuite: no worker has joined {cluster.scheduler_address} yet: waiting for the first"
+        ]
 
 
 def outcomes_of(backend, job):
@@ -217,7 +234,7 @@ def test_a_worker_with_other_versions_says_so(cluster, tmp_path):
     (job,) = jobs(tmp_path, num_jobs=1, num_steps=1)
     other = replace(site_for(job.store), versions={"optsuite": "0.0.1", "torch": "1.0"})
     with pytest.raises(RemoteError, match=r"Dask worker tcp://.* has .*, this process .*'torch': '1\.0'"):
-        backends.DaskBackend(cluster.scheduler_address, None, other)
+        backends.DaskBackend(cluster.scheduler_address, None, other, print)
     backend = backends.ProcessBackend(1, other, lambda *_: None)
     (error, _) = outcomes_of(backend, job)
     backend.close()
