@@ -398,7 +398,7 @@ def test_names_are_listed_once_and_only_for_globs(patterns, times):
 
 
 def test_headers_are_parsed_by_one_thread_at_a_time(tmp_path):
-    """Python 3.11.7 and older fail otherwise, now and then: collecting garbage often makes it nearly sure."""
+    """Before 3.11.8 Python fails otherwise, now and then; with much garbage to collect, mostly."""
     url = str(tmp_path / "a.npz")
     storage.write_npz(url, {f"key{i}": np.zeros(2) for i in range(30)})
     thresholds = gc.get_threshold()

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["lstm", "lstm_grad", "lstm_inference", "lstm_like", "serves"]
+__all__ = ["has_kept", "lstm", "lstm_grad", "lstm_inference", "lstm_like", "serves"]
 
 _LSTM = 2  # among torch's kinds of recurrent layers
 _aten = torch.ops.aten
@@ -50,12 +50,28 @@ def lstm_like(inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Tensors of the shapes that `lstm` gives."""
     *leading, features = inputs.shape
     size = hidden.shape[-1]
-    num_bytes = _workspace_size(*leading[1:], features, size)
+    num_bytes = _workspace_size(*map(int, (*leading[1:], features, size)))  # each size is compiled by itself
     workspace = inputs.new_empty(1, num_bytes, dtype=torch.uint8)
-    return inputs.new_empty(*leading, size), torch.empty_like(hidden), workspace
+    return inputs.new_empty(*leading, size), hidden.new_empty(hidden.shape), workspace
 
 
-def lstm_grad(
+def has_kept(saved: Tensor) -> bool:
+    """Whether `lstm` gave this: `vmap` may ask for the gradient of more trials than there were."""
+    return saved.dtype == torch.uint8
+
+
+def lstm_grad(*args: Tensor) -> tuple[Tensor, ...]:
+    """Gradients of the arguments of `lstm`, one trial after the other.
+
+    Args:
+        *args: The gradient of the hidden states, the arguments of `lstm` and what it gave, for N trials. The
+            layer writes into its bytes, and gives the same when it is asked again.
+    """
+    of_trials = [_lstm_grad(*trial) for trial in zip(*(arg[:, None] for arg in args), strict=True)]
+    return tuple(torch.cat(grads) for grads in zip(*of_trials, strict=True))
+
+
+def _lstm_grad(
     grad_hiddens: Tensor,
     inputs: Tensor,
     input_weight: Tensor,
@@ -67,7 +83,6 @@ def lstm_grad(
     last_cell: Tensor,
     workspace: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Gradients of the arguments of `lstm`."""
     args = _arguments(inputs, input_weight, weight, bias, hidden, cell)
     nothing = torch.zeros_like(last_cell)
     of_inputs, of_input_weight, of_weight, of_bias, _, of_hidden, of_cell = _aten.mkldnn_rnn_layer_backward(
@@ -116,8 +131,8 @@ def _workspace_size(steps: int, examples: int, features: int, size: int) -> int:
     def run() -> int:
         shapes = [(1, steps, examples, features), (1, 4 * size, features), (1, 4 * size, size), (1, 4 * size)]
         states = [(1, examples, size)] * 2
-        workspace = lstm(*(torch.zeros(shape) for shape in [*shapes, *states]))[2]
-        return workspace.numel()
+        args = (torch.zeros(shape, dtype=torch.float32, device="cpu") for shape in [*shapes, *states])
+        return lstm(*args)[2].numel()
 
     with ThreadPoolExecutor(1) as another:
         return another.submit(run).result()

@@ -46,10 +46,10 @@ def differentiable(
     num_args = len(signature(forward).parameters)
 
     def fake_backward(_: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        return tuple(torch.empty_like(tensor) for tensor in rest[:num_args])
+        return tuple(tensor.new_empty(tensor.shape) for tensor in rest[:num_args])
 
-    def fake_inference(*args: Tensor) -> tuple[Tensor, ...]:
-        return fake(*args)[:1]
+    def fake_inference(inputs: Tensor, _: Tensor, weight: Tensor, *__: Tensor) -> tuple[Tensor, ...]:
+        return (inputs.new_empty(*inputs.shape[:-1], weight.shape[-1]),)
 
     @functools.wraps(forward)
     def first_output(*args: Tensor) -> tuple[Tensor, ...]:
@@ -94,10 +94,21 @@ def differentiable(
             grads: tuple[Tensor, ...] = Gradient.apply(grad, *ctx.saved_tensors)
             return grads
 
+    class Inference(torch.autograd.Function):  # rather than the operator, whose forward mode would give zeros
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(*args: Tensor) -> tuple[Tensor, ...]:
+            return tuple(inference_op(*args))
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401 - torch's own class
+            pass
+
     @_compiler.opaque  # which cannot look into such a class under vmap, and need not
     def apply(*args: Tensor) -> Tensor:
-        run: Callable[..., Sequence[Tensor]] = Recurrence.apply if torch.is_grad_enabled() else inference_op
-        return run(*args)[0]
+        outputs: tuple[Tensor, ...] = (Recurrence if torch.is_grad_enabled() else Inference).apply(*args)
+        return outputs[0]
 
     return apply
 

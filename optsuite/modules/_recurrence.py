@@ -72,7 +72,7 @@ def _lstm_grad(
     cells: Tensor,
     gates: Tensor,
 ) -> tuple[Tensor, ...]:
-    if _onednn.serves(inputs):
+    if _onednn.has_kept(gates):
         params = (input_weight, weight, bias)
         return _onednn.lstm_grad(grad_hiddens, inputs, *params, hidden, cell, hiddens, cells, gates)
     logistic = gates[..., : 3 * hidden.shape[-1]]
@@ -87,7 +87,7 @@ def _lstm_grad(
     grad_o *= tanhs
     torch.mul(i, 1 - g * g, out=grad_g)
     through_tanh = o * (1 - tanhs * tanhs)
-    grad_hidden, grad_cell = torch.zeros_like(hidden), torch.zeros_like(cell)
+    grad_hidden, grad_cell = _zeros(hidden), _zeros(cell)
     steps = _steps(grad_hiddens, through_tanh, f, grads, grad_i, grad_f, grad_o, grad_g)
     for grad, tanh, forget, gate, of_i, of_f, of_o, of_g in reversed(steps):
         grad_hidden += grad
@@ -135,7 +135,7 @@ def _gru_grad(
     grads, both_size = torch.empty_like(gates), 2 * hidden.shape[-1]
     before = _shifted(hidden, hiddens)
     both_weight, new_weight = weight.tensor_split([both_size], 1)
-    grad_hidden = torch.zeros_like(hidden)
+    grad_hidden = _zeros(hidden)
     steps = _steps(
         *(grad_hiddens, before, gates[..., :both_size], grads[..., :both_size]),
         *(*gates.chunk(3, -1), *grads.chunk(3, -1)),
@@ -183,7 +183,7 @@ def _relu_rnn_grad(
     hidden: Tensor,
     hiddens: Tensor,
 ) -> tuple[Tensor, ...]:
-    grads, grad_hidden = torch.empty_like(hiddens), torch.zeros_like(hidden)
+    grads, grad_hidden = torch.empty_like(hiddens), _zeros(hidden)
     for of_hidden, hidden_after, grad in reversed(_steps(grad_hiddens, hiddens, grads)):
         grad_hidden += of_hidden
         grad.copy_(_aten.threshold_backward(grad_hidden, hidden_after, 0))
@@ -196,7 +196,7 @@ def _relu_rnn_grad(
 def _projected(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """What the inputs and biases add to the gates: (N, T, B, G)."""
     gates = torch.baddbmm(bias[:, None], inputs.flatten(1, 2), weight.mT)
-    return gates.view(*inputs.shape[:-1], -1)
+    return gates.view(*inputs.shape[:-1], weight.shape[1])
 
 
 def _projection_grads(grads: Tensor, inputs: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -218,6 +218,11 @@ def _steps(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
 def _states_like(inputs: Tensor, features: Tensor) -> Tensor:
     """An empty (N, T, B, K) for inputs (N, T, B, E) and features (N, ..., K)."""
     return inputs.new_empty(*inputs.shape[:-1], features.shape[-1])
+
+
+def _zeros(state: Tensor) -> Tensor:
+    """Of its shape, with strides that do not depend on its own."""
+    return state.new_zeros(state.shape)
 
 
 def _shifted(first: Tensor, states: Tensor) -> Tensor:
@@ -289,6 +294,6 @@ def relu_rnn(inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor,
 
 def _of_one_trial(op: Callable[..., Tensor], *args: Tensor) -> Tensor:
     dtype, kind = args[0].dtype, args[0].device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+    if dtype != torch.float64 and torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
     return op(*(arg[None].to(dtype) for arg in args)).squeeze(0)

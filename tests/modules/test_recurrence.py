@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.func import grad, grad_and_value, jacrev, vmap
+from torch.func import grad, grad_and_value, jacrev, jvp, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
 from optsuite import _compiler
@@ -129,6 +129,88 @@ def test_vmap_over_seeds_and_configs_is_that_of_a_loop(op, loop, gates, num_stat
 
     ours = in_one_graph(lifted(op)) if compiled else lifted(op)
     torch.testing.assert_close(ours(*args), lifted(loop)(*args), rtol=1e-4, atol=1e-5)
+
+
+@every_cell
+@pytest.mark.parametrize("num_trials", [1, 2])
+def test_strides_of_arguments_do_not_matter(op, loop, gates, num_states, num_trials):
+    """Compiled code relies on those that were foretold."""
+    args = arguments(gates, num_states, num_trials)
+
+    def with_other_strides(fn):
+        def run(inputs, *rest):
+            *params, states = *rest[:3], [state.mT.contiguous().mT for state in rest[3:]]
+            return fn(inputs.transpose(0, 1).contiguous().transpose(0, 1), *params, *states)
+
+        return vmap(grads_and_loss(run, len(args)))
+
+    ours = in_one_graph(with_other_strides(op))
+    torch.testing.assert_close(ours(*args), with_other_strides(loop)(*args), rtol=1e-4, atol=1e-5)
+
+
+@every_cell
+def test_what_is_foretold_of_operators_is_true(op, loop, gates, num_states):
+    args = [arg[None] for arg in arguments(gates, num_states)]
+    name = {lstm: "lstm", gru: "gru", relu_rnn: "relu_rnn"}[op]
+    forward, inference, backward = (
+        getattr(torch.ops.optsuite, name + suffix).default for suffix in ("", "_inference", "_grad")
+    )
+    outputs = forward(*args)
+    calls = {forward: args, inference: args, backward: [outputs[0], *args, *outputs]}
+    for operator, its_args in calls.items():
+        torch.library.opcheck(operator, its_args, test_utils="test_faketensor")
+
+
+@every_cell
+def test_gradients_of_many_losses_of_one_run(op, loop, gates, num_states):
+    """Where the gradient has trials that the run itself had not."""
+    args = arguments(gates, num_states)
+    scales = torch.tensor([1.0, -2.0])
+
+    def grads(fn):
+        def loss(args, scale):
+            return (fn(*args) * scale).square().sum()
+
+        return vmap(grad(loss), in_dims=(None, 0))(tuple(args), scales)
+
+    torch.testing.assert_close(grads(op), grads(loop), rtol=1e-4, atol=1e-4)
+    jacobians = (jacrev(fn)(*args) for fn in (op, loop))
+    torch.testing.assert_close(*jacobians, rtol=1e-4, atol=1e-5)
+
+
+@every_cell
+@pytest.mark.parametrize("grad_enabled", [False, True])
+def test_batches_of_any_size_run_compiled(op, loop, gates, num_states, grad_enabled):
+    inputs, *params = arguments(gates, num_states)
+    ours = in_one_graph(op)
+    with torch.set_grad_enabled(grad_enabled):
+        for size in (3, 2, 1):
+            args = inputs[:, :size], *params[:3], *(state[:size] for state in params[3:])
+            torch.testing.assert_close(ours(*args), loop(*args))
+
+
+@every_cell
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
+@pytest.mark.parametrize("grad_enabled", [False, True])
+def test_forward_mode_is_refused(op, loop, gates, num_states, grad_enabled):
+    """It would be zeros otherwise."""
+    args = tuple(arguments(gates, num_states))
+    with torch.set_grad_enabled(grad_enabled), pytest.raises(RuntimeError, match="jvp"):
+        jvp(op, args, args)
+
+
+@every_cell
+def test_nothing_gives_nothing(op, loop, gates, num_states):
+    inputs, *rest = arguments(gates, num_states)
+    assert op(inputs[:0], *rest).shape == (0, B, H)
+    states = [state[:0] for state in rest[3:]]
+    assert op(inputs[:, :0], *rest[:3], *states).shape == (T, 0, H)
+
+
+def test_double_precision_is_left_alone_by_autocast():
+    args = arguments(4 * H, 2, dtype=torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert lstm(*args).dtype == torch.float64
 
 
 @every_cell

@@ -11,7 +11,7 @@ from torch.nn import functional
 from optsuite import trainer
 from optsuite.data import ImageSpec, TextSpec
 from optsuite.hparam_sets import Config, Schedule, Trial
-from optsuite.modules import MLP, BatchNorm
+from optsuite.modules import LSTM, MLP, RNNLM, BatchNorm
 from optsuite.tasks import get_task
 
 TINY = get_task("ImageMLP_FashionMnist8_Relu32")
@@ -46,6 +46,14 @@ PAIRS = replace(
     metric_fns={},
 )
 """A task of text."""
+
+RECURRENT = replace(
+    PAIRS,
+    name="Recurrent",
+    build=lambda: RNNLM(259, 8, LSTM(8, 16)),
+    forward=lambda model, batch, key: model(batch["obs"].mT).transpose(0, 1),
+)
+"""The same with a memory."""
 
 SHORT = Schedule(60, eval_every=20, eval_batches=1, last_eval_batches=2)
 
