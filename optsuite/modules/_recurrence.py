@@ -9,7 +9,7 @@ Second derivatives are refused.
 | --- | --- |
 | N | trials |
 | T, B | steps and examples |
-| H, G | features of the state, and of all gates together |
+| E, H, G | features of the inputs, of the state, and of all gates together |
 """
 
 from __future__ import annotations
