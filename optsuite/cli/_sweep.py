@@ -192,4 +192,4 @@ def _leave(site: backends.Site, store: sweep.Store) -> None:
     try:
         site.leave(store)
     except OptsuiteError as error:
-        print(f"a mark of this run stays: {error}", file=sys.stderr)
+        print(f"a mark of this run stays: {explained(error)}", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["to_device"]
+__all__ = ["pick", "to_device"]
 
 
 def to_device(store: Tensor, device: torch.device) -> Tensor:
@@ -18,3 +18,10 @@ def to_device(store: Tensor, device: torch.device) -> Tensor:
         if store.nbytes > free_bytes // 4:
             return store
     return store.to(device)
+
+
+def pick(store: Tensor, flat_indices: Tensor) -> Tensor:
+    """Rows of a store, by indices on any device."""
+    # On its way to the host a copy that does not wait would be read before it is there.
+    is_on_host = store.device.type == "cpu"
+    return store.index_select(0, flat_indices.to(store.device, non_blocking=not is_on_host))

@@ -15,7 +15,7 @@ from torch import Tensor
 from optsuite.data._cache import as_tensor
 from optsuite.data._converted import read_food101, read_imagenet
 from optsuite.data._datasets import cut
-from optsuite.data._device import to_device
+from optsuite.data._device import pick, to_device
 from optsuite.data._formats import Arrays, read_cifar, read_mnist, read_svhn
 from optsuite.data._kinds import ImageDataset
 from optsuite.data._location import Source, require_files
@@ -65,10 +65,8 @@ class Images:
         """`image` float32 (..., B, C, Y, X) in [0, 1] and `label` int64 (..., B); see `Examples`."""
         store, labels = self.images, self.labels
         flat = indices.reshape(-1)
-        # On its way to the host a copy that does not wait would be read before it is there.
-        picked = store.index_select(0, flat.to(store.device, non_blocking=store.device.type != "cpu"))
-        picked = picked.to(labels.device, torch.float32, non_blocking=True).div_(255)
-        label = labels.index_select(0, flat.to(labels.device, non_blocking=True))
+        picked = pick(store, flat).to(labels.device, torch.float32, non_blocking=True).div_(255)
+        label = pick(labels, flat)
         return {
             "image": picked.reshape(*indices.shape, *store.shape[1:]),
             "label": label.reshape(indices.shape),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from optsuite.data._cache import as_tensor
 from optsuite.data._datasets import cut
-from optsuite.data._device import to_device
+from optsuite.data._device import pick, to_device
 from optsuite.data._kinds import TextDataset
 from optsuite.data._location import Source
 from optsuite.data._specs import TextSpec
@@ -39,10 +39,7 @@ class Text:
 
     def gather(self, indices: Tensor) -> Batch:
         """`obs` and `target`, int64 (..., B, length) each; see `Examples`."""
-        device = self.tokens.device
-        # On its way to the host a copy that does not wait would be read before it is there.
-        flat = indices.reshape(-1).to(device, non_blocking=device.type != "cpu")
-        rows = self.tokens.index_select(0, flat).to(self.device, torch.int64, non_blocking=True)
+        rows = pick(self.tokens, indices.reshape(-1)).to(self.device, torch.int64, non_blocking=True)
         rows = rows.reshape(*indices.shape, self.tokens.shape[1])
         return {"obs": rows[..., :-1].contiguous(), "target": rows[..., 1:].contiguous()}
 

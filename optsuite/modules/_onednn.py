@@ -31,9 +31,7 @@ def lstm(
     """Hidden states (1, T, B, H), the last cell (1, B, H), and the bytes that the gradient needs."""
     args = _arguments(inputs, input_weight, weight, bias, hidden, cell)
     with torch.enable_grad():  # or it keeps nothing
-        outputs, _, last, workspace = _aten.mkldnn_rnn_layer(
-            *args, reverse=False, batch_sizes=[], train=True, **_shape(hidden)
-        )
+        outputs, _, last, workspace = _aten.mkldnn_rnn_layer(*args, train=True, **_settings(hidden))
     return outputs[None], last, workspace[None]
 
 
@@ -42,7 +40,7 @@ def lstm_inference(
 ) -> tuple[Tensor]:
     """Hidden states (1, T, B, H)."""
     args = _arguments(inputs, input_weight, weight, bias, hidden, cell)
-    outputs = _aten.mkldnn_rnn_layer(*args, reverse=False, batch_sizes=[], train=False, **_shape(hidden))
+    outputs = _aten.mkldnn_rnn_layer(*args, train=False, **_settings(hidden))
     return (outputs[0][None],)
 
 
@@ -88,11 +86,9 @@ def _lstm_grad(
     of_inputs, of_input_weight, of_weight, of_bias, _, of_hidden, of_cell = _aten.mkldnn_rnn_layer_backward(
         *(*args, hiddens[0], hiddens[:, -1], last_cell),
         *(grad_hiddens[0].contiguous(), nothing, nothing),
-        reverse=False,
-        batch_sizes=[],
         train=True,
         workspace=workspace[0],
-        **_shape(hidden),
+        **_settings(hidden),
     )
     of_params = (_swapped(grad[None]) for grad in (of_input_weight, of_weight, of_bias))
     return of_inputs[None], *of_params, of_hidden, of_cell
@@ -113,7 +109,7 @@ def _swapped(param: Tensor) -> Tensor:
     return torch.cat([i, f, fourth, third], 1)
 
 
-def _shape(hidden: Tensor) -> dict[str, Any]:
+def _settings(hidden: Tensor) -> dict[str, Any]:
     return {
         "mode": _LSTM,
         "hidden_size": hidden.shape[-1],
@@ -121,6 +117,8 @@ def _shape(hidden: Tensor) -> dict[str, Any]:
         "has_biases": True,
         "bidirectional": False,
         "batch_first": False,
+        "reverse": False,
+        "batch_sizes": [],
     }
 
 

@@ -14,17 +14,27 @@ from torch import Tensor
 from optsuite import _compiler
 from optsuite.errors import UnsupportedError
 
-__all__ = ["FLOP_FORMULAS", "Op", "differentiable"]
+__all__ = ["FLOP_FORMULAS", "differentiable"]
 
 FLOP_FORMULAS: dict[Any, Callable[..., int]] = {}
 """By operator, from the shapes of its arguments; for the `custom_mapping` of torch's `FlopCounterMode`."""
 
-Op: TypeAlias = Callable[..., tuple[Tensor, ...]]
+_Op: TypeAlias = Callable[..., tuple[Tensor, ...]]
 _ListOp: TypeAlias = Callable[..., list[Tensor]]
 
 
+class _Function(torch.autograd.Function):
+    """Lifted by `vmap` as it stands; what remembers nothing for a gradient needs no context."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401 - torch's own class
+        pass
+
+
 def differentiable(
-    name: str, forward: Op, backward: Op, fake: Op, inference: Op | None = None
+    name: str, forward: _Op, backward: _Op, fake: _Op, inference: _Op | None = None
 ) -> Callable[..., Tensor]:
     """Register a recurrent layer and its gradient as operators and join them.
 
@@ -59,16 +69,10 @@ def differentiable(
     inference_op = _operator(f"{name}_inference", inference or first_output, fake_inference, 2)
     backward_op = _operator(f"{name}_grad", backward, fake_backward, 4)
 
-    class Gradient(torch.autograd.Function):
-        generate_vmap_rule = True
-
+    class Gradient(_Function):
         @staticmethod
         def forward(*args: Tensor) -> tuple[Tensor, ...]:
             return tuple(backward_op(*args))
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401 - torch's own class
-            pass
 
         @staticmethod
         def backward(*_: object) -> None:
@@ -77,9 +81,7 @@ def differentiable(
                 "the cell as a loop over time"
             )
 
-    class Recurrence(torch.autograd.Function):
-        generate_vmap_rule = True
-
+    class Recurrence(_Function):
         @staticmethod
         def forward(*args: Tensor) -> tuple[Tensor, ...]:
             return tuple(forward_op(*args))
@@ -94,16 +96,10 @@ def differentiable(
             grads: tuple[Tensor, ...] = Gradient.apply(grad, *ctx.saved_tensors)
             return grads
 
-    class Inference(torch.autograd.Function):  # rather than the operator, whose forward mode would give zeros
-        generate_vmap_rule = True
-
+    class Inference(_Function):  # rather than the operator alone, whose forward mode would give zeros
         @staticmethod
         def forward(*args: Tensor) -> tuple[Tensor, ...]:
             return tuple(inference_op(*args))
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401 - torch's own class
-            pass
 
     @_compiler.opaque  # which cannot look into such a class under vmap, and need not
     def apply(*args: Tensor) -> Tensor:
@@ -113,7 +109,7 @@ def differentiable(
     return apply
 
 
-def _operator(name: str, kernel: Op, fake: Op, factor: int) -> _ListOp:
+def _operator(name: str, kernel: _Op, fake: _Op, factor: int) -> _ListOp:
     """An operator whose arguments and outputs all have N as their first axis.
 
     Args:

@@ -212,9 +212,9 @@ def _run_grids(
         yield from ((grid, error) for grid in split_into_grids(trials, len(trials)))
         return
     pending, compile_ = split_into_grids(trials, layout.width), layout.is_compiled
-    for shape, is_compiled in list(programs):  # what was only measured must not decide how errors are met
-        if is_compiled != compile_ or shape not in {grid.shape for grid in pending}:
-            del programs[shape, is_compiled]
+    # What was only measured must not decide how errors are met.
+    for key in programs.keys() - {(grid.shape, compile_) for grid in pending}:
+        del programs[key]
 
     def program_of(shape: tuple[int, int]) -> Program:
         return make(shape, compile_)

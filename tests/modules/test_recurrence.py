@@ -139,8 +139,8 @@ def test_strides_of_arguments_do_not_matter(op, loop, gates, num_states, num_tri
 
     def with_other_strides(fn):
         def run(inputs, *rest):
-            *params, states = *rest[:3], [state.mT.contiguous().mT for state in rest[3:]]
-            return fn(inputs.transpose(0, 1).contiguous().transpose(0, 1), *params, *states)
+            inputs = inputs.transpose(0, 1).contiguous().transpose(0, 1)
+            return fn(inputs, *rest[:3], *(state.mT.contiguous().mT for state in rest[3:]))
 
         return vmap(grads_and_loss(run, len(args)))
 
