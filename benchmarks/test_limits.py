@@ -78,7 +78,7 @@ class Cell:
         self.task, self.device = get_task(name), resolve_device(None)
         self.schedule = get_hparam_set("AdamLR_10000_R5").schedule
         ((self.rule, trials),) = group_by_rule(get_hparam_set("AdamLR_10000_R5").trials(name))
-        self.grid = split_into_grids(trials, width_limit(self.task, self.device))[0]
+        self.grid = split_into_grids(trials, width_limit(self.task, self.rule, self.device))[0]
         self.program = self.made(compiled=True)
         self.hparams = self.program.hparams(self.grid)
         self.params, self.opt_state = self.program.start(self.grid)
@@ -108,9 +108,7 @@ class Cell:
 
         def seconds_per_step():
             told = []
-            train_grid(
-                lambda _: program, self.grid, SOURCE, lambda n: told.append((time.perf_counter(), n))
-            )
+            train_grid(lambda _: program, self.grid, SOURCE, lambda n: told.append((time.perf_counter(), n)))
             return (told[-1][0] - told[0][0]) / sum(n for _, n in told[1:])
 
         return seconds_per_step

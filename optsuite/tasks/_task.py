@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite import data
@@ -116,6 +118,11 @@ class Task:
         return self._cost.activation_bytes
 
     @property
+    def peak_bytes(self) -> int:
+        """Memory of one loss and its gradient where they need most, parameters and batch left out."""
+        return self._cost.peak_bytes
+
+    @property
     def num_ops(self) -> int:
         """Operators in one loss and its gradient, those on integers left out."""
         return self._cost.num_ops
@@ -135,12 +142,13 @@ class Task:
         from torch.utils.flop_counter import FlopCounterMode  # takes long
 
         flop_counter = FlopCounterMode(display=False, custom_mapping=FLOP_FORMULAS)
-        with torch.enable_grad(), flop_counter as flops, _OpCounter() as ops:
+        with torch.enable_grad(), flop_counter as flops, _Counter(given) as counter:
             with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
                 loss = self.loss(module, batch, torch.zeros((), dtype=torch.int64))
-            torch.autograd.grad(loss, list(module.parameters()))
+            gradient = torch.autograd.grad(loss, list(module.parameters()))
         activations = sum(storage.nbytes() for storage in kept.values())
-        return _Cost(int(flops.get_total_flops()), activations, ops.count)
+        del gradient  # until here, it counts
+        return _Cost(int(flops.get_total_flops()), activations, counter.peak_bytes, counter.num_ops)
 
     def _meta_batch(self) -> Batch:
         return {
@@ -218,15 +226,21 @@ class Task:
 class _Cost(NamedTuple):
     flops: int
     activation_bytes: int
+    peak_bytes: int
     num_ops: int
 
 
-class _OpCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts operators whose outcome is floating-point."""
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts operators whose outcome is floating-point, and the memory that is held of all outcomes.
 
-    def __init__(self) -> None:
+    Args:
+        given: Keys of storages that were there before.
+    """
+
+    def __init__(self, given: set[int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.count = 0
+        self.num_ops = self.peak_bytes = self._held_bytes = 0
+        self._known = set(given)
 
     def __torch_dispatch__(
         self,
@@ -238,8 +252,24 @@ class _OpCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run an operator and count it."""
         outcome = func(*args, **(kwargs or {}))
         first = outcome[0] if isinstance(outcome, tuple | list) and outcome else outcome
-        self.count += isinstance(first, Tensor) and first.is_floating_point()
+        self.num_ops += isinstance(first, Tensor) and first.is_floating_point()
+        for tensor in tree_leaves(outcome):
+            if isinstance(tensor, Tensor):
+                self._hold(tensor.untyped_storage())
+        self.peak_bytes = max(self.peak_bytes, self._held_bytes)
         return outcome
+
+    def _hold(self, storage: torch.UntypedStorage) -> None:
+        key, num_bytes = int(storage._cdata), storage.nbytes()
+        if key in self._known:
+            return
+        self._known.add(key)
+        self._held_bytes += num_bytes
+        weakref.finalize(storage, self._release, key, num_bytes)
+
+    def _release(self, key: int, num_bytes: int) -> None:
+        self._known.remove(key)
+        self._held_bytes -= num_bytes
 
 
 def _storage_key(tensor: Tensor) -> int:

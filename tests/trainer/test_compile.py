@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+from unittest.mock import patch
+
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
-from optsuite.hparam_sets import Schedule
-from optsuite.trainer import _compile
+from optsuite import register_optimizer
+from optsuite.hparam_sets import Config, Schedule
+from optsuite.optimizers import OPTIMIZERS, Optimizer
+from optsuite.trainer import _compile, group_by_rule, split_into_grids
+from optsuite.trainer._batches import Batches
+from optsuite.trainer._program import PureProgram
 
 from .runs import RECURRENT, TINY, adam, assert_close, assert_identical, train, trials_of
 
@@ -91,3 +99,61 @@ def test_a_compiled_run_agrees_with_an_eager_one(configs, task, request):
         assert str(compiled[trial]["trained_as"]).endswith("compiled")
         assert_close(compiled[trial], eager[trial])
         assert_identical(again[trial], compiled[trial])
+
+
+class _Memory(NamedTuple):
+    params: dict[str, torch.Tensor]
+    a: torch.Tensor
+    b: torch.Tensor
+
+
+def _forgetful(lr):
+    """Steps away from where it was a step before, at two rates in turn: what it remembers changes places."""
+
+    def init(params, *, num_steps=None):
+        del num_steps
+        one = torch.ones_like(next(iter(params.values())).sum())
+        return _Memory(params, one, one / 2)
+
+    def update(grads, state, params, *, loss=None):
+        del loss
+        updates = {
+            name: -lr * state.a * grad + 0.01 * (state.params[name] - params[name])
+            for name, grad in grads.items()
+        }
+        return updates, _Memory(params, state.b, state.a)
+
+    return Optimizer(init, update)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compile_everything")
+def test_states_that_hand_on_what_they_were_given_are_not_written_over(request):
+    """A step in place would write over the parameters before they are remembered."""
+    with patch.dict(OPTIMIZERS):
+        register_optimizer("Forgetful", _forgetful)
+        configs = [Config(f"Forgetful_lr{lr}", "Forgetful", {"lr": lr}) for lr in (0.1, 0.3)]
+        trials = trials_of(configs, schedule=Schedule(6, eval_every=3))
+        compiled = train(trials)
+        with patch.object(_compile, "_MIN_CALLS", 100):
+            eager = train(trials)
+    for trial in trials:
+        assert str(compiled[trial]["trained_as"]).endswith("compiled")
+        assert str(eager[trial]["trained_as"]).endswith("eager")
+        assert_close(compiled[trial], eager[trial])
+
+
+@torch.no_grad()
+@pytest.mark.usefixtures("compile_everything")
+def test_a_compiled_step_holds_nothing_twice():
+    ((rule, trials),) = group_by_rule(trials_of([adam(1e-3), adam(1e-2)]))
+    (grid,) = split_into_grids(trials, 2)
+    program = PureProgram(TINY, rule, grid.shape, CPU, compile=True)
+    params, opt_state = program.start(grid)
+    before = {key: value.clone() for key, value in params.items()}
+    batch, key = next(Batches(program, grid, "train", "train", "synthetic").block(0, 1))
+    stepped, next_state, _ = program.step(params, opt_state, program.hparams(grid), batch, key)
+    assert [leaf.data_ptr() for leaf in tree_leaves([stepped, next_state])] == [
+        leaf.data_ptr() for leaf in tree_leaves([params, opt_state])
+    ]
+    assert not any(torch.equal(before[key], params[key]) for key in params)
