@@ -15,6 +15,7 @@ learned_optimization (`baselines/utils.py`, `baselines/run_trainer.py`), plus `A
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import re
 import warnings
@@ -480,6 +481,7 @@ def _first_nonfinite(values: Array) -> int | None:
     return int(bad[0]) if bad.size else None
 
 
+@functools.cache
 def package_version(package: str) -> str:
     """Version of an installed package, or `unknown`."""
     try:

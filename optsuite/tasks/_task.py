@@ -305,7 +305,8 @@ def _is_label(scores: Tensor, batch: Batch) -> Tensor:
 
 def accuracy(logits: Tensor, batch: Batch) -> Tensor:
     """Fraction of the batch whose largest logit is the label's."""
-    return (logits.argmax(-1) == batch["label"]).float().mean()
+    largest = logits.mT.max(0).indices  # the first of equals, as `argmax`, and several times as fast
+    return (largest == batch["label"]).float().mean()
 
 
 def unchanged(loss: Tensor) -> Tensor:
