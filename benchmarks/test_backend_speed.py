@@ -10,7 +10,10 @@ import torch
 from optsuite import get_hparam_set, sweep
 from optsuite.backends import LocalBackend, ProcessBackend, Site
 
-TASKS = ("ImageMLP_FashionMnist8_Relu32", "ImageMLP_Cifar10_8_Relu32")
+TASKS = (
+    *("ImageMLP_FashionMnist8_Relu32", "ImageMLP_Cifar10_8_Relu32"),
+    *("ImageMLP_Cifar10BW8_Relu32", "ESWrapped_1pair_ImageMLP_FashionMnist8_Relu32"),
+)
 FAMILIES = (
     *("SGD", "Adam", "RMSProp", "AdaBelief", "Yogi", "SM3"),
     *("SGDM", "AdamW", "AdaGrad", "RAdam", "Fromage", "RMSPropMom"),
