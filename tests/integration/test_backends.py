@@ -64,9 +64,8 @@ def test_curves_are_those_of_a_local_session(backend, bench):
     assert_nothing_is_left(bench)
 
 
-@pytest.mark.parametrize("backend", ["process", "dask"])
-def test_a_cell_alone_keeps_all_workers_busy(backend, bench):
-    run(bench, backend).assert_outcomes(passed=len(LABELS))
+def test_a_cell_alone_keeps_all_workers_busy(bench):
+    run(bench, "process").assert_outcomes(passed=len(LABELS))
     curves = read_curves(bench.path / "curves_synthetic").values()
     assert len(curves) == len(LABELS) * 2
     assert {str(curve["trained_as"]) for curve in curves} == {"2 seeds x 1 configs, eager"}

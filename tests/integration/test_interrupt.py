@@ -23,7 +23,7 @@ def interrupted(bench):
     # A plugin of this process alone: what conftest.py changes, runs in the test's own process would keep.
     (bench.path / "progress_at_once.py").write_text(PROGRESS_AT_ONCE)
     plugins = ["-p", "no:hypothesispytest", "-p", "progress_at_once"]
-    args = bench.args("-v", *plugins, "--opt-steps=1500", tasks=TASKS_GLOB, report="on")
+    args = bench.args("-v", *plugins, "--opt-steps=500", tasks=TASKS_GLOB, report="on")
     command = [sys.executable, "-u", "-m", "pytest", *args]
     lines, was_sent = [], False
     with subprocess.Popen(
@@ -42,13 +42,13 @@ def test_the_cells_that_ended_are_recorded_archived_and_summarised(bench, interr
     assert code == pytest.ExitCode.INTERRUPTED, output
     assert {path.relative_to(bench.path).parts[1] for path in bench.curve_files} == {TASKS[0]}
     assert len(bench.curve_files) == 4
-    name = SET.replace("_10_", "_1500_")
+    name = SET.replace("_10_", "_500_")
     assert bench.archive_files == [f"curves_archives_synthetic/{TASKS[0]}/{name}.npz"]
     assert "complete cells archived: 1" in output
     assert not (bench.path / "curves_reports").exists()  # who interrupts does not want to wait for figures
     assert "KeyboardInterrupt" in output
     assert "INTERNALERROR" not in output
-    assert bench.run("--opt-steps=1500", "--opt-plan", tasks=TASKS_GLOB).stdout.str().count("4 recorded") == 1
+    assert bench.run("--opt-steps=500", "--opt-plan", tasks=TASKS_GLOB).stdout.str().count("4 recorded") == 1
 
 
 # Frames of compiled code may have no line numbers.

@@ -45,12 +45,12 @@ def final_losses(task_name, labels, num_seeds):
 def test_small_mlp_learns_as_the_original():
     """The original's figures are means of five seeds, to two digits; single seeds scatter by 2 %."""
     expected = {"Adam_lr0.001": 0.61, "Adam_lr0.003": 0.55, "Adam_lr0.01": 0.49}
-    losses = final_losses("ImageMLP_FashionMnist8_Relu32", expected, num_seeds=20)
+    losses = final_losses("ImageMLP_FashionMnist8_Relu32", expected, num_seeds=10)
     assert losses == pytest.approx(expected, rel=0.04)
 
 
 def test_auto_encoder_learns_as_the_original():
-    """Its seeds scatter by 2.5 %, so the mean of five by 1 %."""
+    """Its seeds scatter by 2.5 %, so the mean of three by 1.5 %."""
     expected = {"Adam_lr0.001": 0.0192}
-    losses = final_losses("ImageMLPAE_FashionMnist_128x32x128_bs128", expected, num_seeds=5)
+    losses = final_losses("ImageMLPAE_FashionMnist_128x32x128_bs128", expected, num_seeds=3)
     assert losses == pytest.approx(expected, rel=0.03)
