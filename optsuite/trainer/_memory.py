@@ -55,7 +55,7 @@ def on_meta(task: Task, rule: Rule) -> tuple[Optimizer, Params, OptState]:
     """The optimizer, parameters and state of one trial, without storage."""
     with torch.device("meta"):
         optimizer = rule.make_optimizer({name: torch.empty(()) for name in rule.varying})
-        params = {name: param.detach() for name, param in task.meta_module().named_parameters()}
+        params = {str(number): torch.empty(shape) for number, shape in enumerate(task.param_shapes)}
         return optimizer, params, optimizer.init(params, num_steps=rule.schedule.num_steps)
 
 
