@@ -78,9 +78,10 @@ class Cell:
         self.task, self.device = get_task(name), resolve_device(None)
         self.schedule = get_hparam_set("AdamLR_10000_R5").schedule
         ((self.rule, trials),) = group_by_rule(get_hparam_set("AdamLR_10000_R5").trials(name))
-        self.grid = split_into_grids(trials, width_limit(self.task, self.rule, self.device))[0]
+        self.grid = split_into_grids(trials, width_limit(self.task, self.device))[0]
         self.program = self.made(compiled=True)
-        self.hparams = self.program.hparams(self.grid)
+        # A rate of 0 keeps the parameters where they are, however often a step is measured.
+        self.hparams = {"lr": torch.zeros(self.grid.shape[1], device=self.device)}
         self.params, self.opt_state = self.program.start(self.grid)
         batches = Batches(self.program, self.grid, "train", "train", SOURCE)
         self.batch, self.key = next(batches.block(0, 1))

@@ -167,6 +167,8 @@ class OptimizerRow(NamedTuple):
     flops: Callable[..., int] = _no_flops
     # Raises for hyperparameters that are good one by one and not together; `dict` takes any.
     check: Callable[..., object] = dict
+    # Whether compiled steps may write over parameters and state: none of it is handed on to another place.
+    is_overwritable: bool = True
 
 
 def _row(factory: Callable[..., Optimizer], **own_domains: Domain) -> OptimizerRow:
@@ -231,7 +233,7 @@ def list_optimizers() -> list[str]:
 
 
 def register_optimizer(name: str, factory: Callable[..., Optimizer]) -> None:
-    """Add an optimizer of your own to the table, as fast as those of this package.
+    """Add an optimizer of your own to the table; it trains as those of this package do.
 
     Args:
         name: Letters, digits and `_`.
@@ -256,7 +258,7 @@ def register_optimizer(name: str, factory: Callable[..., Optimizer]) -> None:
     for parameter in inspect.signature(factory).parameters.values():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise OptsuiteError(f"the factory of `{name}` must name its hyperparameters (got `{parameter}`)")
-    if OPTIMIZERS.setdefault(name, _row(factory)).factory is not factory:
+    if OPTIMIZERS.setdefault(name, _row(factory)._replace(is_overwritable=False)).factory is not factory:
         raise OptsuiteError(f"an optimizer `{name}` exists already: choose another name")
 
 

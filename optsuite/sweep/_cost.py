@@ -69,17 +69,19 @@ def estimated_cost(task: Task, trials: Sequence[Trial], device: torch.device, sp
         speed: Of the device.
     """
     try:
-        costs = [_rule_cost(task, *group, device, speed) for group in trainer.group_by_rule(trials)]
+        width = trainer.width_limit(task, device)
+        grids = [
+            (rule, trainer.split_into_grids(members, width))
+            for rule, members in trainer.group_by_rule(trials)
+        ]
+        costs = [_rule_cost(task, rule, [grid.num_trials for grid in parts], speed) for rule, parts in grids]
     except Exception:  # noqa: BLE001 - a task of the user's may raise anything
         return Cost()
     return sum(costs, Cost())
 
 
-def _rule_cost(
-    task: Task, rule: trainer.Rule, trials: Sequence[Trial], device: torch.device, speed: Speed
-) -> Cost:
-    grids = trainer.split_into_grids(trials, trainer.width_limit(task, rule, device))
-    widths = [grid.num_trials for grid in grids]
+def _rule_cost(task: Task, rule: trainer.Rule, widths: Sequence[int], speed: Speed) -> Cost:
+    """Of programs of those widths."""
     schedule, num_leaves = rule.schedule, len(task.param_shapes)
     num_steps, count, is_single = schedule.num_steps + 1, sum(widths), widths[0] == 1
     num_passes = sum(3 * schedule.batches_at(step) for step in schedule.eval_steps())
@@ -96,7 +98,7 @@ def _rule_cost(
         + update_bytes / speed.bytes
         + is_compiled * step_ops * _COMPILE_OPS * speed.op_seconds
     )
-    return Cost(seconds, flops, max(widths) * trainer.trial_bytes(task, rule))
+    return Cost(seconds, flops, max(widths) * trainer.trial_bytes(task))
 
 
 def _update_flops(task: Task, rule: trainer.Rule) -> int:

@@ -145,9 +145,10 @@ class Task:
         with torch.enable_grad(), flop_counter as flops, _Counter(given) as counter:
             with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
                 loss = self.loss(module, batch, torch.zeros((), dtype=torch.int64))
-            gradient = torch.autograd.grad(loss, list(module.parameters()))
+            # As `torch.func` has it, which holds what a second derivative would need.
+            gradient = torch.autograd.grad(loss, list(module.parameters()), create_graph=True)
         activations = sum(storage.nbytes() for storage in kept.values())
-        del gradient  # until here, it counts
+        del gradient, loss  # until here, they count
         return _Cost(int(flops.get_total_flops()), activations, counter.peak_bytes, counter.num_ops)
 
     def _meta_batch(self) -> Batch:
@@ -304,7 +305,7 @@ def _is_label(scores: Tensor, batch: Batch) -> Tensor:
 
 
 def accuracy(logits: Tensor, batch: Batch) -> Tensor:
-    """Fraction of the batch whose largest logit is the label's."""
+    """Fraction of the batch whose largest logit, of (B, C), is the label's."""
     largest = logits.mT.max(0).indices  # the first of equals, as `argmax`, and several times as fast
     return (largest == batch["label"]).float().mean()
 

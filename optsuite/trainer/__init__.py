@@ -205,7 +205,7 @@ def _run_grids(
         return programs[shape, is_compiled]
 
     try:
-        is_too_large = trial_bytes(task, rule) > free_bytes(device)
+        is_too_large = trial_bytes(task) > free_bytes(device)
         with _training(device, rule.precision):
             layout = choose_layout(task, rule, trials, device, source, make)
     except Exception as error:  # noqa: BLE001 - a task of the user's may raise anything
@@ -223,7 +223,7 @@ def _run_grids(
         grid = pending.pop(0)
         try:
             if is_too_large:  # ask for it and the system may end this process instead of refusing
-                raise _too_large(task, rule, device)
+                raise _too_large(task, device)
             how = "compiled" if compile_ else "eager"
             with _training(device, rule.precision):
                 record, peak = _run_grid(program_of, grid, source, device, tell)
@@ -238,7 +238,7 @@ def _run_grids(
                 if grid.num_trials > 1:
                     pending = [*grid.halves(), *pending]
                 else:
-                    yield grid, error if is_too_large else _too_large(task, rule, device)
+                    yield grid, error if is_too_large else _too_large(task, device)
             elif compile_ and not isinstance(error, OptsuiteError):  # ours are no fault of the compiler
                 warnings.warn(_uncompilable(task, error), RuntimeWarning, stacklevel=2)
                 compile_, pending = False, [grid, *pending]
@@ -274,11 +274,10 @@ def _training(device: torch.device, precision: str) -> Iterator[None]:
         yield
 
 
-def _too_large(task: Task, rule: Rule, device: torch.device) -> OutOfMemoryError:
-    needed, free = (size / 2**30 for size in (trial_bytes(task, rule), free_bytes(device)))
+def _too_large(task: Task, device: torch.device) -> OutOfMemoryError:
     return OutOfMemoryError(
-        f"one trial of `{task.name}` alone does not fit: it needs about {needed:.1f} GiB, {device} has "
-        f"{free:.1f} GiB free; train it on a larger device"
+        f"one trial of `{task.name}` alone does not fit: it needs about {trial_bytes(task) / 2**30:.1f} GiB, "
+        f"{device} has {free_bytes(device) / 2**30:.1f} GiB free; train it on a larger device"
     )
 
 

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from torch import Tensor
-
 from optsuite.hparam_sets import Config, HparamValue, Schedule, Trial
-from optsuite.optimizers import OPTIMIZERS, Optimizer, is_import_path
+from optsuite.optimizers import OPTIMIZERS, is_import_path
 
 __all__ = ["Grid", "Rule", "group_by_rule", "split_into_grids"]
 
@@ -27,14 +25,6 @@ class Rule:
     """Numbers that differ between trials and reach the optimizer as 0-d tensors."""
     schedule: Schedule
     precision: str
-
-    def make_optimizer(self, hparams: Mapping[str, Tensor]) -> Optimizer:
-        """That of one trial: no class by its import path.
-
-        Args:
-            hparams: Those that differ, () each.
-        """
-        return OPTIMIZERS[self.optimizer].factory(**self.shared, **hparams)
 
 
 @dataclass(frozen=True)

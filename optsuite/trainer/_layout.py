@@ -69,10 +69,10 @@ def choose_layout(
         source: Kind of data.
         make: Gives programs; those that are measured are of use later.
     """
-    by_rule = _layout(rule, trials, device, width_limit(task, rule, device))
-    if _is_surely_short(task, rule, trials) or trial_bytes(task, rule) > free_bytes(device):
+    by_rule = _layout(rule, trials, device, width_limit(task, device))
+    if _is_surely_short(task, rule, trials) or trial_bytes(task) > free_bytes(device):
         return by_rule
-    most = width_by_memory(task, rule, device)
+    most = width_by_memory(task, device)
     name = _name(task, rule, trials, device, by_rule)
     if known := read_layouts().get(name):
         return known._replace(width=min(known.width, most))
@@ -210,6 +210,6 @@ def _name(task: Task, rule: Rule, trials: Sequence[Trial], device: torch.device,
             f"{task.name} of {task.num_params} parameters and {task.flops_per_step} operations",
             f"{rule.optimizer}, {rule.precision}, {len(trials)} trials of {seeds} seeds",
             f"by rule {by_rule.width} {'compiled' if by_rule.is_compiled else 'uncompiled'}",
-            f"{kind}, torch {package_version('torch')}",
+            f"{kind}, " + ", ".join(f"{name} {package_version(name)}" for name in ("torch", "optsuite")),
         ]
     )

@@ -8,19 +8,14 @@ import sys
 from pathlib import Path
 
 import torch
-from torch.utils._pytree import tree_leaves
 
-from optsuite._types import Params
 from optsuite.hparam_sets import Schedule
-from optsuite.optimizers import Optimizer, OptState, is_import_path
 from optsuite.tasks import Task
-from optsuite.trainer._grid import Rule
 
 __all__ = [
     "batches_at_once",
     "free_bytes",
     "is_out_of_memory",
-    "on_meta",
     "trial_bytes",
     "width_by_memory",
     "width_limit",
@@ -36,27 +31,12 @@ _CACHE_BYTES = 32 * 2**20
 _PASS_BYTES = 2**30
 
 
-def trial_bytes(task: Task, rule: Rule) -> int:
-    """The memory that one trial needs while it trains uncompiled, as its operators ask for it."""
-    params, state = 4 * task.num_params, _state_bytes(task, rule)
-    # An update holds the gradient and what it adds, and makes the next parameters and state beside these.
-    return params + state + max(task.peak_bytes, 3 * params + state)
-
-
-def _state_bytes(task: Task, rule: Rule) -> int:
-    """Of what the optimizer remembers of one trial."""
-    if is_import_path(rule.optimizer):  # most classes remember as much as Adam
-        return 2 * 4 * task.num_params
-    _, _, state = on_meta(task, rule)
-    return sum(leaf.nbytes for leaf in tree_leaves(state))
-
-
-def on_meta(task: Task, rule: Rule) -> tuple[Optimizer, Params, OptState]:
-    """The optimizer, parameters and state of one trial, without storage."""
-    with torch.device("meta"):
-        optimizer = rule.make_optimizer({name: torch.empty(()) for name in rule.varying})
-        params = {str(number): torch.empty(shape) for number, shape in enumerate(task.param_shapes)}
-        return optimizer, params, optimizer.init(params, num_steps=rule.schedule.num_steps)
+def trial_bytes(task: Task) -> int:
+    """About the memory that one trial needs while it trains uncompiled."""
+    params = 4 * task.num_params
+    # Most optimizers remember two moments, as Adam does. An update holds the gradient and what it adds, and
+    # makes the next parameters and moments beside these.
+    return 3 * params + max(task.peak_bytes, 5 * params)
 
 
 def free_bytes(device: torch.device) -> int:
@@ -82,14 +62,14 @@ def _free_of_container() -> int:
     return sys.maxsize
 
 
-def width_by_memory(task: Task, rule: Rule, device: torch.device) -> int:
+def width_by_memory(task: Task, device: torch.device) -> int:
     """How many trials fit side by side, at least 1."""
-    return max(1, int(_SHARE * free_bytes(device)) // trial_bytes(task, rule))
+    return max(1, int(_SHARE * free_bytes(device)) // trial_bytes(task))
 
 
-def width_limit(task: Task, rule: Rule, device: torch.device) -> int:
+def width_limit(task: Task, device: torch.device) -> int:
     """How many trials to train side by side, at least 1; depends on memory only where that is short."""
-    fitting = width_by_memory(task, rule, device)
+    fitting = width_by_memory(task, device)
     if device.type == "cpu":
         hot_bytes = 4 * task.num_params + 4 * task.activation_bytes
         fitting = min(fitting, _CACHE_BYTES // hot_bytes)

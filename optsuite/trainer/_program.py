@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar, final
@@ -16,11 +16,11 @@ from torch.utils._pytree import tree_leaves
 from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite._types import Array, Batch, Params
-from optsuite.optimizers import OptState
+from optsuite.optimizers import OPTIMIZERS, Optimizer, OptState
 from optsuite.tasks import Bound, Task
 from optsuite.trainer._compile import compiled, is_long
 from optsuite.trainer._grid import Grid, Rule
-from optsuite.trainer._memory import batches_at_once, on_meta
+from optsuite.trainer._memory import batches_at_once
 from optsuite.tree import tree_map
 
 __all__ = ["Program", "PureProgram", "configs_of"]
@@ -31,7 +31,10 @@ _Tree = TypeVar("_Tree")
 _Lift = Callable[..., Any]
 
 Step: TypeAlias = Callable[[Params, OptState, Params, Batch, Tensor], tuple[Params, OptState, Tensor]]
-"""(params, opt_state, hparams, batch, key) to the next params and opt_state, and the loss before them."""
+"""(params, opt_state, hparams, batch, key) to the next params and opt_state, and the loss before them.
+
+The next may lie where params and opt_state were.
+"""
 
 
 class Program(ABC):
@@ -172,15 +175,14 @@ class PureProgram(Program):
         """Initial parameters and optimizer state of every trial, each leaf (S, H, ...)."""
         params = self._initial_params(grid)
         init = self._lifted(self._init, (0, "H"))
-        seen = set(map(_storage_key, params.values()))
-        opt_state: OptState = pytree_map(lambda leaf: _own(leaf, seen), init(params, self.hparams(grid)))
-        return params, opt_state
+        # Leaves that vmap broadcast get storage of their own: strides must not change after the first step.
+        return params, pytree_map(torch.Tensor.contiguous, init(params, self.hparams(grid)))
 
     @cached_property
     def step(self) -> Step:
         """Takes one step of every trial; compiled, in the storage of what it is given."""
         step: Step = self._lifted(self._step, (0, 0, "H", "S", "S"))
-        if not self.is_compiled or self._hands_on():
+        if not self.is_compiled or not OPTIMIZERS[self.rule.optimizer].is_overwritable:
             return self._maybe_compiled(step)
 
         def overwrite(
@@ -193,18 +195,6 @@ class PureProgram(Program):
 
         loss_of = self._maybe_compiled(overwrite)
         return lambda params, opt_state, *rest: (params, opt_state, loss_of(params, opt_state, *rest))
-
-    def _hands_on(self) -> bool:
-        """Whether an update gives back what it was given, as itself or in another place.
-
-        Compiled code that wrote over it would do so before it is read.
-        """
-        optimizer, params, state = on_meta(self.task, self.rule)
-        with torch.device("meta"):
-            grads, loss = tree_map(torch.empty_like, params), torch.empty(())
-            _, new_state = optimizer.update(grads, state, params, loss=loss)
-        given = {_storage_key(leaf) for leaf in tree_leaves([params, state])}
-        return any(_storage_key(leaf) in given for leaf in tree_leaves(new_state))
 
     def params_to_evaluate(self, params: Params, opt_state: OptState) -> Params:
         """Those that are trained."""
@@ -220,8 +210,11 @@ class PureProgram(Program):
         """Those of some of the configs, with storage of their own."""
         return configs_of((params, opt_state), is_kept, axis=1)
 
+    def _optimizer(self, hparams: Mapping[str, Tensor]) -> Optimizer:
+        return OPTIMIZERS[self.rule.optimizer].factory(**self.rule.shared, **hparams)
+
     def _init(self, params: Params, hparams: Params) -> OptState:
-        return self.rule.make_optimizer(hparams).init(params, num_steps=self.rule.schedule.num_steps)
+        return self._optimizer(hparams).init(params, num_steps=self.rule.schedule.num_steps)
 
     def _step(
         self,
@@ -232,20 +225,8 @@ class PureProgram(Program):
         key: Tensor,
     ) -> tuple[Params, OptState, Tensor]:
         grads, loss = self._grads_and_loss(params, batch, key)
-        updates, opt_state = self.rule.make_optimizer(hparams).update(grads, opt_state, params, loss=loss)
+        updates, opt_state = self._optimizer(hparams).update(grads, opt_state, params, loss=loss)
         return tree_map(torch.add, params, updates), opt_state, loss
-
-
-def _own(leaf: Tensor, seen: set[int]) -> Tensor:
-    """With storage that `vmap` did not broadcast and no leaf before has: steps write into it."""
-    leaf = leaf.contiguous()
-    leaf = leaf.clone() if _storage_key(leaf) in seen else leaf
-    seen.add(_storage_key(leaf))
-    return leaf
-
-
-def _storage_key(tensor: Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
 
 
 def configs_of(tree: _Tree, is_kept: Array, *, axis: int) -> _Tree:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch.utils._pytree import tree_flatten, tree_leaves
@@ -155,6 +157,22 @@ def test_compiled_update_equals_eager(case, compiler):
     opt = case.make(1e-2)
     compiled = compiler(opt.update, fullgraph=True, backend="aot_eager")
     assert_trees_close(run(opt, params, grads_by_step, compiled), run(opt, params, grads_by_step))
+
+
+@every_case
+def test_compiled_steps_may_write_over_what_an_update_is_given(case):
+    """Each part of the state keeps its place, shape and type, and is not what another was before."""
+    params, opt = random_tree(0), case.make(1e-2)
+    state = opt.init(params, num_steps=10)
+    for seed in range(1, 6):
+        given = [params, state]
+        updates, state = opt.update(random_tree(seed), state, params)
+        params = {name: params[name] + update for name, update in updates.items()}
+    (old, old_spec), (new, new_spec) = tree_flatten(given), tree_flatten([params, state])
+    assert new_spec == old_spec
+    assert [(leaf.shape, leaf.dtype) for leaf in new] == [(leaf.shape, leaf.dtype) for leaf in old]
+    for (i, before), (j, after) in itertools.product(enumerate(old), enumerate(new)):
+        assert i == j or after.numel() < 2 or not torch.equal(after, before)
 
 
 @pytest.mark.slow
