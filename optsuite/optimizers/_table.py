@@ -167,7 +167,8 @@ class OptimizerRow(NamedTuple):
     flops: Callable[..., int] = _no_flops
     # Raises for hyperparameters that are good one by one and not together; `dict` takes any.
     check: Callable[..., object] = dict
-    # Whether compiled steps may write over parameters and state: none of it is handed on to another place.
+    # Whether compiled steps may write over parameters and state: an update hands none of it on to another
+    # place, not as a clone either, since the compiler drops that and reads what has been written over.
     is_overwritable: bool = True
 
 

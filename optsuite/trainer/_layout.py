@@ -210,6 +210,7 @@ def _name(task: Task, rule: Rule, trials: Sequence[Trial], device: torch.device,
             f"{task.name} of {task.num_params} parameters and {task.flops_per_step} operations",
             f"{rule.optimizer}, {rule.precision}, {len(trials)} trials of {seeds} seeds",
             f"by rule {by_rule.width} {'compiled' if by_rule.is_compiled else 'uncompiled'}",
-            f"{kind}, " + ", ".join(f"{name} {package_version(name)}" for name in ("torch", "optsuite")),
+            kind,
+            *(f"{package} {package_version(package)}" for package in ("torch", "optsuite")),
         ]
     )

@@ -21,6 +21,8 @@ __all__ = [
     "width_limit",
 ]
 
+# Of the activations: kept for the gradient, and their own gradients.
+_ACTIVATION_COPIES = 2
 # The rest is for the data, the allocator's slack and other users of the machine.
 _SHARE = 0.5
 
@@ -71,7 +73,7 @@ def width_limit(task: Task, device: torch.device) -> int:
     """How many trials to train side by side, at least 1; depends on memory only where that is short."""
     fitting = width_by_memory(task, device)
     if device.type == "cpu":
-        hot_bytes = 4 * task.num_params + 4 * task.activation_bytes
+        hot_bytes = 4 * task.num_params + 2 * _ACTIVATION_COPIES * task.activation_bytes
         fitting = min(fitting, _CACHE_BYTES // hot_bytes)
     return max(1, fitting)
 
