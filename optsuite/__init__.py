@@ -16,7 +16,7 @@ from optsuite.archives import (
 from optsuite.curves import Curve, load_baseline_results, load_baseline_results_from_dir
 from optsuite.errors import (
     DataError,
-    HparamError,
+    HParamError,
     OptsuiteError,
     OutOfMemoryError,
     StorageError,
@@ -47,8 +47,8 @@ __all__ = [
     "Curve",
     "DataError",
     "Family",
+    "HParamError",
     "HParamSet",
-    "HparamError",
     "OptsuiteError",
     "OutOfMemoryError",
     "Schedule",

@@ -2,7 +2,7 @@
 
 OptsuiteError
 ├── UnknownNameError   a task, hparam set, optimizer, dataset or split that does not exist
-├── HparamError        a hyperparameter that is unknown, of the wrong type or out of range
+├── HParamError        a hyperparameter that is unknown, of the wrong type or out of range
 ├── DataError          a dataset that is missing, truncated or not in its published format
 ├── StorageError       a file that cannot be written, read or understood
 ├── OutOfMemoryError   one trial alone needs more memory than the device has
@@ -20,7 +20,7 @@ from typing import Any
 
 __all__ = [
     "DataError",
-    "HparamError",
+    "HParamError",
     "OptsuiteError",
     "OutOfMemoryError",
     "RemoteError",
@@ -76,7 +76,7 @@ class UnknownNameError(OptsuiteError, LookupError):
         return type(self), self._made_of  # so that it crosses process boundaries
 
 
-class HparamError(OptsuiteError, ValueError):
+class HParamError(OptsuiteError, ValueError):
     """A hyperparameter that is unknown, of the wrong type or out of range."""
 
 

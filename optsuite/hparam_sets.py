@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
-from optsuite.errors import HparamError, OptsuiteError, UnknownNameError, UnsupportedError
+from optsuite.errors import HParamError, OptsuiteError, UnknownNameError, UnsupportedError
 from optsuite.optimizers import check_hparams, parse_call, read_opt_list
 
 __all__ = [
@@ -69,7 +69,7 @@ class Schedule:
     """How long to train, and when and on how much to evaluate.
 
     Raises:
-        HparamError: A count is too small or no integer.
+        HParamError: A count is too small or no integer.
     """
 
     num_steps: int
@@ -92,7 +92,7 @@ class Schedule:
         for name, bound in least.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < bound:
-                raise HparamError(f"`{name}` must be an integer >= {bound} (got {value!r})")
+                raise HParamError(f"`{name}` must be an integer >= {bound} (got {value!r})")
 
     def eval_steps(self) -> range:
         """The steps before which an evaluation happens."""
@@ -109,7 +109,7 @@ class Config:
 
     Raises:
         UnknownNameError: There is no such optimizer.
-        HparamError: A hyperparameter is unknown, missing, of the wrong type or out of range.
+        HParamError: A hyperparameter is unknown, missing, of the wrong type or out of range.
     """
 
     label: str
@@ -126,7 +126,7 @@ class Config:
         check_hparams(self.optimizer, self.hparams)
         for name, value in self.hparams.items():
             if not isinstance(value, float | int | str | tuple):
-                raise HparamError(
+                raise HParamError(
                     f"`{name}` of a config must be a number, a bool, a word or a tuple (got {value!r})"
                 )
 
@@ -440,7 +440,7 @@ def register_lr_family(text: str) -> None:
         text: `[NAME=]MODULE:CLASS[(ARGUMENT=VALUE, ...)]`.
 
     Raises:
-        HparamError: It has not that form, or names a class or arguments that cannot be used.
+        HParamError: It has not that form, or names a class or arguments that cannot be used.
         OptsuiteError: Another family has its name, but for upper and lower case, which some file systems
             do not tell apart.
     """
@@ -448,7 +448,7 @@ def register_lr_family(text: str) -> None:
     call = text[name.end() :] if name else text
     path, hparams = parse_call(call)
     if "lr" in hparams:
-        raise HparamError(f"`{text}` sets `lr`, which is what the configs of its family differ in")
+        raise HParamError(f"`{text}` sets `lr`, which is what the configs of its family differ in")
     words = [path.rpartition(":")[2], *(f"{key}{value}" for key, value in hparams.items())]
     opt = name[1] if name else re.sub(r"[\W_]+", "_", "_".join(words)).strip("_")
     family = Family(f"{opt}LR", opt, lr_grid(opt, path, **hparams), _10K)

@@ -10,7 +10,7 @@ import pytest
 from optsuite import errors
 from optsuite.errors import (
     DataError,
-    HparamError,
+    HParamError,
     OptsuiteError,
     OutOfMemoryError,
     RemoteError,
@@ -21,7 +21,7 @@ from optsuite.errors import (
 
 EXAMPLES = [
     UnknownNameError("task", "Conv", ["Conv_Cifar10"]),
-    HparamError("`lr` must be positive"),
+    HParamError("`lr` must be positive"),
     DataError("no files"),
     StorageError("no disk"),
     OutOfMemoryError("no memory"),

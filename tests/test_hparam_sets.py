@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optsuite.errors import HparamError, OptsuiteError, UnknownNameError, UnsupportedError
+from optsuite.errors import HParamError, OptsuiteError, UnknownNameError, UnsupportedError
 from optsuite.hparam_sets import (
     ACCUMULATIONS,
     LEARNING_RATES,
@@ -252,7 +252,7 @@ def test_an_optimizer_class_takes_no_name_of_another_family(text):
 )
 def test_a_class_that_cannot_be_used_makes_no_family(text, words):
     before = list_families()
-    with pytest.raises(HparamError, match=words):
+    with pytest.raises(HParamError, match=words):
         register_lr_family(text)
     assert list_families() == before
 
@@ -269,13 +269,13 @@ def test_a_class_that_cannot_be_used_makes_no_family(text, words):
     ],
 )
 def test_bad_hyperparameters_are_an_error_of_the_config(optimizer, hparams, message):
-    with pytest.raises(HparamError, match=message):
+    with pytest.raises(HParamError, match=message):
         Config("label", optimizer, hparams)
 
 
 def test_a_config_needs_values_that_can_be_recorded():
     words = r"`times` of a config must be a number, a bool, a word or a tuple \(got \[0, 9\]\)"
-    with pytest.raises(HparamError, match=words):
+    with pytest.raises(HParamError, match=words):
         Config("label", "PiecewiseLinearAdam", {"times": [0, 9]})
 
 

@@ -14,7 +14,7 @@ import optsuite
 # Section 3 of the design as far as it is built, and the types and errors that go with it.
 PUBLIC = {
     *("Config", "Curve", "Family", "HParamSet", "Schedule", "Task", "Trial"),
-    *("DataError", "HparamError", "OptsuiteError", "OutOfMemoryError", "StorageError", "UnknownNameError"),
+    *("DataError", "HParamError", "OptsuiteError", "OutOfMemoryError", "StorageError", "UnknownNameError"),
     "UnsupportedError",
     *("get_task", "list_tasks", "register_task"),
     *("get_hparam_set", "list_hparam_sets", "lr_grid", "register_family"),

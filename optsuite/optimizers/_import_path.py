@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 import torch
 
-from optsuite.errors import HparamError, hint, in_words
+from optsuite.errors import HParamError, hint, in_words
 
 
 def is_import_path(name: str) -> bool:
@@ -36,7 +36,7 @@ def import_optimizer(path: str) -> type[torch.optim.Optimizer]:
         path: `MODULE:CLASS`; the module is a dotted name, or a .py file, relative to the current folder.
 
     Raises:
-        HparamError: It does not import, or is no subclass of `torch.optim.Optimizer`.
+        HParamError: It does not import, or is no subclass of `torch.optim.Optimizer`.
 
     Example:
         >>> import_optimizer("torch.optim:NAdam") is torch.optim.NAdam
@@ -46,14 +46,14 @@ def import_optimizer(path: str) -> type[torch.optim.Optimizer]:
     try:
         module = _import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
     except (Exception, SystemExit) as error:  # a script may read its own command line
-        raise HparamError(f"`{path}`: cannot import `{source}` ({in_words(error)})") from error
+        raise HParamError(f"`{path}`: cannot import `{source}` ({in_words(error)})") from error
     found = getattr(module, name, None)
     if _is_optimizer(found):
         return found
     valid = [key for key, value in vars(module).items() if _is_optimizer(value)]
     what = "is no subclass of torch.optim.Optimizer" if hasattr(module, name) else "does not exist"
     where = hint(name, valid) if valid else f"there is none in `{source}`"
-    raise HparamError(f"`{path}` {what}: {where}")
+    raise HParamError(f"`{path}` {what}: {where}")
 
 
 def _is_optimizer(value: object) -> TypeGuard[type[torch.optim.Optimizer]]:
@@ -86,14 +86,14 @@ def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
         hparams: Arguments of the constructor, besides the parameters.
 
     Raises:
-        HparamError: It cannot.
+        HParamError: It cannot.
     """
     cls = import_optimizer(path)
     known = _arguments(cls)
     for key in hparams:
         if key not in known:
             takes = ", ".join(known) or "nothing but the parameters"
-            raise HparamError(f"`{path}` has no argument `{key}`: it takes {takes}")
+            raise HParamError(f"`{path}` has no argument `{key}`: it takes {takes}")
     _try_out(path, cls, hparams)
 
 
@@ -126,7 +126,7 @@ def _try_out(path: str, cls: type[torch.optim.Optimizer], hparams: Mapping[str, 
         try:
             optimizer = cls([param], **hparams)
         except Exception as error:
-            raise HparamError(f"`{path}` cannot be made with {given} ({in_words(error)})") from error
+            raise HParamError(f"`{path}` cannot be made with {given} ({in_words(error)})") from error
         try:
             set_training(optimizer, is_training=True)
             optimizer.step()
@@ -134,7 +134,7 @@ def _try_out(path: str, cls: type[torch.optim.Optimizer], hparams: Mapping[str, 
             # What else it may not like of so small a matrix is no reason to refuse it.
             if (needs_closure := _is_about_a_closure(error)) or isinstance(error, TypeError):
                 without = " without a closure that computes the loss" if needs_closure else ""
-                raise HparamError(
+                raise HParamError(
                     f"`{path}` cannot step{without} ({in_words(error)}): such optimizers cannot be used here"
                 ) from error
 
@@ -163,7 +163,7 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
             and tuples of these as values.
 
     Raises:
-        HparamError: It has not that form.
+        HParamError: It has not that form.
 
     Example:
         >>> parse_call("torch.optim:SGD(momentum=0.9)")
@@ -178,6 +178,6 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
                     return path, values
         raise ValueError("no path, or no call with arguments that each have a name of their own")
     except (SyntaxError, ValueError) as error:
-        raise HparamError(
+        raise HParamError(
             f"an optimizer is MODULE:CLASS or MODULE:CLASS(ARGUMENT=VALUE, ...) (got `{text}`)"
         ) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from optsuite.errors import HparamError
+from optsuite.errors import HParamError
 from optsuite.optimizers._base import (
     HorizonSchedule,
     Optimizer,
@@ -46,7 +46,7 @@ def scale_by_lr(lr: Scalar | Schedule) -> Optimizer:
             one: 0, 1, 2, ...
 
     Raises:
-        HparamError: By `init`, if the schedule follows the progress of the run and there is no `num_steps`.
+        HParamError: By `init`, if the schedule follows the progress of the run and there is no `num_steps`.
 
     Example:
         >>> opt = scale_by_lr(0.1)
@@ -74,7 +74,7 @@ def _scale_by_schedule(schedule: StepSchedule) -> Optimizer:
 def _scale_by_progress(schedule: HorizonSchedule) -> Optimizer:
     def init(params: Params, *, num_steps: Scalar | None = None) -> HorizonState:
         if num_steps is None:
-            raise HparamError(
+            raise HParamError(
                 "the learning rate follows the progress of the run: `init` needs `num_steps`, the number of "
                 "updates that will be made (got None)"
             )

@@ -32,7 +32,7 @@ def piecewise_linear_adam(
         eps_root: As in `adam`.
 
     Raises:
-        HparamError: There are not as many `times` as `lrs`.
+        HParamError: There are not as many `times` as `lrs`.
 
     Source: `learned_optimization/optimizers/optax_opts.py: PiecewiseLinearAdam`.
 

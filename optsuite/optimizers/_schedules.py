@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from optsuite.errors import HparamError
+from optsuite.errors import HParamError
 from optsuite.optimizers._base import HorizonSchedule
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def piecewise_linear(times: Sequence[Scalar], lrs: Sequence[Scalar]) -> StepSche
         lrs: >= 0, the values at `times`.
 
     Raises:
-        HparamError: There are no points, or not as many `times` as `lrs`.
+        HParamError: There are no points, or not as many `times` as `lrs`.
 
     Source: `learned_optimization/optimizers/optax_opts.py: piecewise_linear`, which recent jax turns
     into NaN after the last time.
@@ -84,7 +84,7 @@ def piecewise_linear(times: Sequence[Scalar], lrs: Sequence[Scalar]) -> StepSche
         tensor(0.7500)
     """
     if not times or len(times) != len(lrs):
-        raise HparamError(f"`times` needs one number for each of `lrs`, got {len(times)} for {len(lrs)}")
+        raise HParamError(f"`times` needs one number for each of `lrs`, got {len(times)} for {len(lrs)}")
 
     def schedule(step: Tensor) -> Tensor:
         lr = torch.zeros_like(step) + lrs[0]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from torch import Tensor
 
-from optsuite.errors import HparamError, OptsuiteError, UnknownNameError
+from optsuite.errors import HParamError, OptsuiteError, UnknownNameError
 from optsuite.optimizers._accumulate import accumulate
 from optsuite.optimizers._adabelief import adabelief
 from optsuite.optimizers._adafactor import adafactor
@@ -274,7 +274,7 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
 
     Raises:
         UnknownNameError: There is no such optimizer.
-        HparamError: A hyperparameter is unknown, missing, of the wrong type or out of range.
+        HParamError: A hyperparameter is unknown, missing, of the wrong type or out of range.
         OptsuiteError: It is the import path of a class, which is no pair of pure functions.
 
     Example:
@@ -299,7 +299,7 @@ def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:
 
     Raises:
         UnknownNameError: There is no such optimizer.
-        HparamError: A hyperparameter is unknown, missing, of the wrong type or out of range; or the
+        HParamError: A hyperparameter is unknown, missing, of the wrong type or out of range; or the
             import path leads nowhere, or to a class that cannot be used.
 
     Example:
@@ -317,22 +317,22 @@ def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:
     known = OPTIMIZERS[name].hparams
     for key, value in hparams.items():
         if key not in known:
-            raise HparamError(f"`{name}` has no hyperparameter `{key}`: it has {', '.join(known)}")
+            raise HParamError(f"`{name}` has no hyperparameter `{key}`: it has {', '.join(known)}")
         _check_value(name, key, value, known[key].domain)
     for key, hparam in known.items():
         if hparam.is_required and key not in hparams:
-            raise HparamError(f"`{name}` needs `{key}`: {hparam.domain.words}")
+            raise HParamError(f"`{name}` needs `{key}`: {hparam.domain.words}")
     OPTIMIZERS[name].check(**hparams)
 
 
 def _check_value(name: str, key: str, value: HparamValue, domain: Domain) -> None:
     if isinstance(value, Tensor) and domain.may_be_tensor:
         if value.ndim != 0:
-            raise HparamError(
+            raise HParamError(
                 f"`{key}` of `{name}` must be {domain.words} or a 0-d tensor, "
                 f"got a tensor of shape {tuple(value.shape)}; use torch.vmap for many values"
             )
     elif isinstance(value, Tensor) or not domain.holds(value):
-        raise HparamError(
+        raise HParamError(
             f"`{key}` of `{name}` must be {domain.words}, got {value!r} ({type(value).__name__})"
         )

@@ -19,7 +19,7 @@ from torch import Tensor, nn, optim
 from torch.utils._pytree import tree_leaves
 
 from optsuite._types import Array, Batch, Params
-from optsuite.errors import HparamError, in_words
+from optsuite.errors import HParamError, in_words
 from optsuite.noise import key_from
 from optsuite.optimizers import OptState, import_optimizer, set_training
 from optsuite.trainer._grid import Grid
@@ -47,7 +47,7 @@ class TorchProgram(Program):
         try:
             return params, _Stepper(path, grid, params)
         except Exception as error:
-            raise HparamError(
+            raise HParamError(
                 f"`{path}` cannot be made for the parameters of `{self.task.name}` ({in_words(error)})"
             ) from error
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from optsuite.errors import HparamError, OptsuiteError
+from optsuite.errors import HParamError, OptsuiteError
 from optsuite.optimizers import (
     check_hparams,
     get_optimizer,
@@ -94,7 +94,7 @@ def test_a_file_that_fails_is_tried_again(tmp_path):
     file = tmp_path / "own.py"
     file.write_text("import torch\nraise ValueError('not yet')\n")
     before = set(sys.modules)
-    with pytest.raises(HparamError, match=r"cannot import `.*own.py` \(ValueError: not yet\)"):
+    with pytest.raises(HParamError, match=r"cannot import `.*own.py` \(ValueError: not yet\)"):
         import_optimizer(f"{file}:Inheriting")
     assert set(sys.modules) == before
     file.write_text(FILE)
@@ -103,7 +103,7 @@ def test_a_file_that_fails_is_tried_again(tmp_path):
 
 def test_a_script_that_exits_ends_no_session(tmp_path):
     (tmp_path / "own.py").write_text("import sys\nsys.exit(2)\n")
-    with pytest.raises(HparamError, match=r"cannot import `.*own.py` \(SystemExit: 2\)"):
+    with pytest.raises(HParamError, match=r"cannot import `.*own.py` \(SystemExit: 2\)"):
         import_optimizer(f"{tmp_path}/own.py:Mine")
 
 
@@ -133,7 +133,7 @@ def test_a_script_that_exits_ends_no_session(tmp_path):
 )
 @pytest.mark.usefixtures("own_file")
 def test_a_path_that_leads_nowhere_says_how_far_it_led(path, words):
-    with pytest.raises(HparamError, match=re.escape(words)):
+    with pytest.raises(HParamError, match=re.escape(words)):
         check_hparams(path, {"lr": 0.1})
 
 
@@ -176,7 +176,7 @@ NADAM = "torch.optim:NAdam"
 )
 @pytest.mark.usefixtures("own_file")
 def test_bad_arguments_say_what_is_needed_and_what_came(path, hparams, words):
-    with pytest.raises(HparamError, match=re.escape(words)):
+    with pytest.raises(HParamError, match=re.escape(words)):
         check_hparams(path, hparams)
 
 
@@ -208,7 +208,7 @@ def test_good_arguments_are_those_of_the_constructor(path, hparams):
 @pytest.mark.usefixtures("own_file")
 def test_what_needs_a_closure_is_refused(path, reason):
     words = rf"`{path}` cannot step without a closure that computes the loss \({reason}\): such optimizers"
-    with pytest.raises(HparamError, match=words):
+    with pytest.raises(HParamError, match=words):
         check_hparams(path, {})
 
 
@@ -221,7 +221,7 @@ def test_trying_out_leaves_the_generator_alone():
 def test_a_class_is_no_pair_of_pure_functions():
     with pytest.raises(OptsuiteError, match=r"`torch\.optim:NAdam` is a class, .* name it in a `Config`"):
         get_optimizer(NADAM, lr=0.1)
-    with pytest.raises(HparamError, match="has no argument `momentum`"):
+    with pytest.raises(HParamError, match="has no argument `momentum`"):
         get_optimizer(NADAM, momentum=0.1)
 
 
@@ -254,5 +254,5 @@ def test_a_call_is_a_path_and_its_arguments(text, expected):
     ],
 )
 def test_what_is_no_call_is_an_error_that_shows_one(text):
-    with pytest.raises(HparamError, match=r"is MODULE:CLASS or MODULE:CLASS\(ARGUMENT=VALUE, ...\) \(got `"):
+    with pytest.raises(HParamError, match=r"is MODULE:CLASS or MODULE:CLASS\(ARGUMENT=VALUE, ...\) \(got `"):
         parse_call(text)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from optsuite import Config, Schedule, Trial, get_optimizer, list_optimizers, register_optimizer, train_many
-from optsuite.errors import HparamError, OptsuiteError
+from optsuite.errors import HParamError, OptsuiteError
 from optsuite.optimizers import OPTIMIZERS, chain, scale_by_lr, sgd, trace
 
 TASK = "ImageMLP_FashionMnist8_Relu32"
@@ -60,7 +60,7 @@ def test_it_trains_as_those_of_the_table(small_data):
 )
 def test_its_hyperparameters_are_checked_by_its_signature(hparams, words):
     register_optimizer("HeavyBall", heavy_ball)
-    with pytest.raises(HparamError, match=words):
+    with pytest.raises(HParamError, match=words):
         Config("label", "HeavyBall", hparams)
 
 
@@ -89,6 +89,6 @@ def test_numbers_may_be_tensors_and_what_decides_which_operations_run_may_not():
     assert get_optimizer("HeavyBall", lr=torch.tensor(0.1), inertia=torch.tensor(0.5))
     for name in ("kind", "is_on"):
         with pytest.raises(
-            HparamError, match=rf"`{name}` of `HeavyBall` must be .*, got tensor\(1.\) \(Tensor\)"
+            HParamError, match=rf"`{name}` of `HeavyBall` must be .*, got tensor\(1.\) \(Tensor\)"
         ):
             get_optimizer("HeavyBall", lr=0.1, **{name: torch.tensor(1.0)})

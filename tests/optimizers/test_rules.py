@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from optsuite.errors import HparamError
+from optsuite.errors import HParamError
 from optsuite.optimizers import (
     adabelief,
     adagrad,
@@ -228,7 +228,7 @@ def test_piecewise_linear_of_one_point_is_constant():
 
 @pytest.mark.parametrize("times", [(), (5,), (5, 15, 20)])
 def test_piecewise_linear_needs_a_time_for_each_rate(times):
-    with pytest.raises(HparamError, match=f"one number for each of `lrs`, got {len(times)} for 2"):
+    with pytest.raises(HParamError, match=f"one number for each of `lrs`, got {len(times)} for 2"):
         piecewise_linear(times, (0.1, 0.2))
 
 
@@ -265,7 +265,7 @@ def test_any_warmup_of_a_cosine_decay_makes_its_constant_part_a_ramp():
 
 @pytest.mark.parametrize("opt", [adam(cosine_decay(0.1)), nadamw_cosine_lr(0.1)], ids=["Adam", "NAdamW"])
 def test_a_rate_that_follows_the_run_needs_its_length(opt):
-    with pytest.raises(HparamError, match=r"`init` needs `num_steps`.*got None"):
+    with pytest.raises(HParamError, match=r"`init` needs `num_steps`.*got None"):
         opt.init({"p": torch.ones(1)})
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import optsuite.optimizers as room
-from optsuite.errors import HparamError, UnknownNameError
+from optsuite.errors import HParamError, UnknownNameError
 from optsuite.optimizers import OPTIMIZERS, check_hparams, get_optimizer, list_optimizers
 
 PUBLIC = [
@@ -121,15 +121,15 @@ def test_unknown_name_says_which_is_near():
 
 @pytest.mark.parametrize(("hparams", "words"), BAD)
 def test_bad_hyperparameter_says_what_is_needed_and_what_came(hparams, words):
-    with pytest.raises(HparamError, match=re.escape(words)):
+    with pytest.raises(HParamError, match=re.escape(words)):
         get_optimizer("Adam", **hparams)
-    with pytest.raises(HparamError, match=re.escape(words)):
+    with pytest.raises(HParamError, match=re.escape(words)):
         check_hparams("Adam", hparams)
 
 
 @pytest.mark.parametrize("value", [1, "yes", torch.tensor(True)])
 def test_a_switch_is_true_or_false(value):
-    with pytest.raises(HparamError, match="`nesterov` of `RMSProp` must be True or False, got"):
+    with pytest.raises(HParamError, match="`nesterov` of `RMSProp` must be True or False, got"):
         get_optimizer("RMSProp", lr=0.1, nesterov=value)
 
 
@@ -169,13 +169,13 @@ OTHER_BAD = [
 
 @pytest.mark.parametrize(("name", "hparams", "words"), OTHER_BAD)
 def test_every_kind_of_hyperparameter_is_checked(name, hparams, words):
-    with pytest.raises(HparamError, match=re.escape(words)):
+    with pytest.raises(HParamError, match=re.escape(words)):
         check_hparams(name, hparams)
 
 
 @pytest.mark.parametrize("make", [get_optimizer, lambda name, **hparams: check_hparams(name, hparams)])
 def test_piecewise_linear_adam_needs_a_time_for_each_rate(make):
-    with pytest.raises(HparamError, match="`times` needs one number for each of `lrs`, got 3 for 2"):
+    with pytest.raises(HParamError, match="`times` needs one number for each of `lrs`, got 3 for 2"):
         make("PiecewiseLinearAdam", times=(1, 2, 3))
 
 

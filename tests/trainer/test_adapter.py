@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from optsuite import trainer
-from optsuite.errors import HparamError
+from optsuite.errors import HParamError
 from optsuite.hparam_sets import Config, Schedule
 from optsuite.tasks import get_task
 from optsuite.trainer import _adapter
@@ -120,9 +120,9 @@ def test_a_class_that_looks_at_shapes_sees_those_of_one_trial():
 def test_a_class_that_refuses_the_parameters_is_an_error_of_its_trials_in_words():
     trials = trials_of(configs_of("torch.optim:Muon", {}, 0.01, 0.1))
     for outcome in trainer.run(TINY, trials, mode="synthetic", device="cpu"):
-        assert isinstance(outcome.result, HparamError)
+        assert isinstance(outcome.result, HParamError)
     words = rf"`torch.optim:Muon` cannot be made for the parameters of `{TINY.name}` \(ValueError: Muon only"
-    with pytest.raises(HparamError, match=words):
+    with pytest.raises(HParamError, match=words):
         train(trials)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from optsuite.errors import HparamError
+from optsuite.errors import HParamError
 from optsuite.hparam_sets import Config
 
 from .runs import SHORT, TINY, assert_close, train, trials_of
@@ -100,5 +100,5 @@ def test_what_cannot_decompose_its_gradients_any_more_has_diverged():
 )
 def test_what_cannot_be_used_is_an_error_in_words(name, hparams, words):
     """An unknown argument too, which the class itself would not mind."""
-    with pytest.raises(HparamError, match=f"`pytorch_optimizer:{name}` {words}"):
+    with pytest.raises(HParamError, match=f"`pytorch_optimizer:{name}` {words}"):
         Config("label", f"pytorch_optimizer:{name}", hparams)
