@@ -17,7 +17,7 @@ from optsuite.optimizers._adam import adam, scale_by_adam
 from optsuite.optimizers._adam_exp_decay_lr import adam_exp_decay_lr
 from optsuite.optimizers._adam_sqrt_decay_lr import adam_sqrt_decay_lr
 from optsuite.optimizers._adamw import adamw
-from optsuite.optimizers._base import HorizonSchedule, Optimizer, OptState, Schedule, chain
+from optsuite.optimizers._base import HorizonLrSchedule, LrSchedule, Optimizer, OptState, chain
 from optsuite.optimizers._clip import clip
 from optsuite.optimizers._decay import add_decayed_weights
 from optsuite.optimizers._fromage import fromage
@@ -61,11 +61,11 @@ from optsuite.optimizers._yogi import scale_by_yogi, yogi
 
 __all__ = [
     "OPTIMIZERS",
-    "HorizonSchedule",
+    "HorizonLrSchedule",
+    "LrSchedule",
     "OptState",
     "Optimizer",
     "OptimizerRow",
-    "Schedule",
     "accumulate",
     "adabelief",
     "adafactor",

@@ -8,9 +8,9 @@ import torch
 
 from optsuite.optimizers._adam import AdamState, init_moments, moment_ratio
 from optsuite.optimizers._base import (
+    LrSchedule,
     Optimizer,
     Scalar,
-    Schedule,
     average,
     average_square,
     cast,
@@ -59,7 +59,7 @@ def scale_by_belief(
 
 
 def adabelief(
-    lr: Scalar | Schedule,
+    lr: Scalar | LrSchedule,
     *,
     beta1: Scalar = 0.9,
     beta2: Scalar = 0.999,

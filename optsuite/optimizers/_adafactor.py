@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from optsuite.optimizers._base import (
+    LrSchedule,
     Optimizer,
     Scalar,
-    Schedule,
     cast,
     chain,
     first_step,
@@ -156,7 +156,7 @@ def _rms(tensor: Tensor) -> Tensor:
 
 
 def adafactor(
-    lr: Scalar | Schedule,
+    lr: Scalar | LrSchedule,
     *,
     decay_rate: Scalar = 0.8,
     eps: Scalar = 1e-30,

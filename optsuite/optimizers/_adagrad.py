@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from optsuite.optimizers._base import Optimizer, Scalar, Schedule, cast, chain, over_root, piece
+from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, cast, chain, over_root, piece
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.tree import tree_map
 
@@ -54,7 +54,7 @@ def scale_by_adagrad(
 
 
 def adagrad(
-    lr: Scalar | Schedule, *, initial_accumulator_value: Scalar = 0.1, eps: Scalar = 1e-7
+    lr: Scalar | LrSchedule, *, initial_accumulator_value: Scalar = 0.1, eps: Scalar = 1e-7
 ) -> Optimizer:
     """AdaGrad: a += g^2; p -= lr g / sqrt(a + eps).
 

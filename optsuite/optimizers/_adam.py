@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from optsuite.optimizers._base import (
+    LrSchedule,
     Optimizer,
     Scalar,
-    Schedule,
     average,
     average_square,
     cast,
@@ -96,7 +96,7 @@ def moment_ratio(
 
 
 def adam(
-    lr: Scalar | Schedule,
+    lr: Scalar | LrSchedule,
     *,
     beta1: Scalar = 0.9,
     beta2: Scalar = 0.999,

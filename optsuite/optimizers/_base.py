@@ -19,17 +19,17 @@ Scalar: TypeAlias = float | Tensor
 OptState: TypeAlias = Any
 """What an optimizer remembers: a pytree of tensors, of a type that only its own functions know."""
 
-StepSchedule: TypeAlias = Callable[[Tensor], Tensor]
+StepLrSchedule: TypeAlias = Callable[[Tensor], Tensor]
 """Gives the learning rate, a 0-d tensor, from the number of updates already made, a 0-d float32."""
 
 
-class HorizonSchedule(NamedTuple):
+class HorizonLrSchedule(NamedTuple):
     """A learning rate that follows the progress of the run, so that `init` needs `num_steps`."""
 
     rate: Callable[[Tensor], Tensor]  # of the progress: (), 0 at the first update, 1 from num_steps on
 
 
-Schedule: TypeAlias = StepSchedule | HorizonSchedule
+LrSchedule: TypeAlias = StepLrSchedule | HorizonLrSchedule
 """A learning rate that changes during the run."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optsuite.optimizers._base import Optimizer, Scalar, Schedule, chain
+from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, chain
 from optsuite.optimizers._decay import add_decayed_weights
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.optimizers._momentum import trace
@@ -10,7 +10,7 @@ from optsuite.optimizers._trust_ratio import scale_by_trust_ratio
 
 
 def lars(
-    lr: Scalar | Schedule,
+    lr: Scalar | LrSchedule,
     *,
     momentum: Scalar = 0.9,
     weight_decay: Scalar = 0.0,

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from optsuite.errors import HParamError
 from optsuite.optimizers._base import (
-    HorizonSchedule,
+    HorizonLrSchedule,
+    LrSchedule,
     Optimizer,
     Scalar,
-    Schedule,
-    StepSchedule,
+    StepLrSchedule,
     cast,
     first_step,
     piece,
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from optsuite._types import Params
 
 
-class ScheduleState(NamedTuple):
+class StepLrState(NamedTuple):
     """State of `scale_by_lr` with a schedule."""
 
     step: Tensor  # (), updates made
 
 
-class HorizonState(NamedTuple):
+class HorizonLrState(NamedTuple):
     """State of `scale_by_lr` with a schedule of the progress."""
 
     step: Tensor  # (), updates made
     num_steps: Tensor  # (), updates that will be made
 
 
-def scale_by_lr(lr: Scalar | Schedule) -> Optimizer:
+def scale_by_lr(lr: Scalar | LrSchedule) -> Optimizer:
     """Multiply by minus the learning rate.
 
     Args:
@@ -53,7 +53,7 @@ def scale_by_lr(lr: Scalar | Schedule) -> Optimizer:
         >>> opt.update({"weight": torch.ones(2)}, opt.init({}), {})[0]["weight"]
         tensor([-0.1000, -0.1000])
     """
-    if isinstance(lr, HorizonSchedule):
+    if isinstance(lr, HorizonLrSchedule):
         return _scale_by_progress(lr)
     if callable(lr):
         return _scale_by_schedule(lr)
@@ -61,29 +61,29 @@ def scale_by_lr(lr: Scalar | Schedule) -> Optimizer:
     return stateless(lambda grads, _: _scale(grads, factor))
 
 
-def _scale_by_schedule(schedule: StepSchedule) -> Optimizer:
-    def init(params: Params) -> ScheduleState:
-        return ScheduleState(first_step(params))
+def _scale_by_schedule(schedule: StepLrSchedule) -> Optimizer:
+    def init(params: Params) -> StepLrState:
+        return StepLrState(first_step(params))
 
-    def update(grads: Params, state: ScheduleState, _: Params) -> tuple[Params, ScheduleState]:
-        return _scale(grads, -schedule(state.step)), ScheduleState(state.step + 1)
+    def update(grads: Params, state: StepLrState, _: Params) -> tuple[Params, StepLrState]:
+        return _scale(grads, -schedule(state.step)), StepLrState(state.step + 1)
 
     return piece(init, update)
 
 
-def _scale_by_progress(schedule: HorizonSchedule) -> Optimizer:
-    def init(params: Params, *, num_steps: Scalar | None = None) -> HorizonState:
+def _scale_by_progress(schedule: HorizonLrSchedule) -> Optimizer:
+    def init(params: Params, *, num_steps: Scalar | None = None) -> HorizonLrState:
         if num_steps is None:
             raise HParamError(
                 "the learning rate follows the progress of the run: `init` needs `num_steps`, the number of "
                 "updates that will be made (got None)"
             )
         step = first_step(params)
-        return HorizonState(step, step + num_steps)
+        return HorizonLrState(step, step + num_steps)
 
     def update(
-        grads: Params, state: HorizonState, params: Params, *, loss: Tensor | None = None
-    ) -> tuple[Params, HorizonState]:
+        grads: Params, state: HorizonLrState, params: Params, *, loss: Tensor | None = None
+    ) -> tuple[Params, HorizonLrState]:
         del params, loss
         # A run of num_steps 0 makes one update all the same.
         progress = torch.clamp(state.step / torch.clamp(state.num_steps, min=1), max=1)

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from optsuite.optimizers._adam import AdamState, init_moments, next_moments
 from optsuite.optimizers._base import (
+    LrSchedule,
     Optimizer,
     Scalar,
-    Schedule,
     add_scaled,
     cast,
     chain,
@@ -69,7 +69,7 @@ def scale_by_nadamw(
 
 
 def nadamw(
-    lr: Scalar | Schedule,
+    lr: Scalar | LrSchedule,
     *,
     beta1: Scalar = 0.9,
     beta2: Scalar = 0.999,

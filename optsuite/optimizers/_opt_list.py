@@ -20,7 +20,7 @@ from optsuite.optimizers._nadamw_cosine_lr import nadamw_cosine_lr
 
 NUM_SETTINGS = 1000
 
-Setting: TypeAlias = Mapping[str, float | bool]
+Hparams: TypeAlias = Mapping[str, float | bool]
 """Hyperparameters of `nadamw_cosine_lr`, all of them."""
 
 _URL = (
@@ -69,7 +69,7 @@ def _values(idx: int) -> tuple[float | bool, ...]:
     return tuple(read_opt_list()[idx].values())
 
 
-def read_opt_list() -> tuple[Setting, ...]:
+def read_opt_list() -> tuple[Hparams, ...]:
     """The thousand settings of OptList, read once per process.
 
     From the path or URL in `OPTSUITE_OPT_LIST`; otherwise the published file, which is downloaded to
@@ -89,7 +89,7 @@ def read_opt_list() -> tuple[Setting, ...]:
 
 
 @functools.cache
-def _settings(url: str) -> tuple[Setting, ...]:
+def _settings(url: str) -> tuple[Hparams, ...]:
     return _parse(storage.read_bytes(url), url) if url else _parse(_published(), _URL)
 
 
@@ -121,7 +121,7 @@ def _verified(content: bytes, url: str) -> bytes:
     return content
 
 
-def _parse(content: bytes, url: str) -> tuple[Setting, ...]:
+def _parse(content: bytes, url: str) -> tuple[Hparams, ...]:
     try:
         entries = json.loads(content)
     except ValueError as cause:
@@ -132,7 +132,7 @@ def _parse(content: bytes, url: str) -> tuple[Setting, ...]:
     return tuple(_setting(entry, f"setting {i} of `{url}`") for i, entry in enumerate(entries))
 
 
-def _setting(entry: object, where: str) -> Setting:
+def _setting(entry: object, where: str) -> Hparams:
     if not isinstance(entry, dict) or entry.keys() != _NAMES.keys():
         found = ", ".join(entry) if isinstance(entry, dict) else type(entry).__name__
         raise storage.CorruptFileError(f"{where} needs the keys {', '.join(_NAMES)}; got {found}")

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from optsuite.optimizers._adam import AdamState, init_moments, next_moments
 from optsuite.optimizers._base import (
+    LrSchedule,
     Optimizer,
     Scalar,
-    Schedule,
     cast,
     chain,
     decay_power,
@@ -70,7 +70,7 @@ def scale_by_radam(*, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 
 
 
 def radam(
-    lr: Scalar | Schedule, *, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
+    lr: Scalar | LrSchedule, *, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
 ) -> Optimizer:
     """Rectified Adam: momentum alone at first, then Adam with steps that grow to full size.
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from optsuite.optimizers._base import (
+    LrSchedule,
     Optimizer,
     Scalar,
-    Schedule,
     average_square,
     chain,
     over_root,
@@ -58,7 +58,7 @@ def scale_by_rms(*, alpha: Scalar = 0.9, eps: Scalar = 1e-8, eps_in_root: bool =
 
 
 def rmsprop(
-    lr: Scalar | Schedule,
+    lr: Scalar | LrSchedule,
     *,
     alpha: Scalar = 0.9,
     eps: Scalar = 1e-8,

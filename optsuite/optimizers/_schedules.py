@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from optsuite.errors import HParamError
-from optsuite.optimizers._base import HorizonSchedule
+from optsuite.optimizers._base import HorizonLrSchedule
 
 if TYPE_CHECKING:
-    from optsuite.optimizers._base import Scalar, StepSchedule
+    from optsuite.optimizers._base import Scalar, StepLrSchedule
 
 
-def linear_rampup_sqrt_decay(peak_lr: Scalar, *, warmup_steps: Scalar = 1000) -> StepSchedule:
+def linear_rampup_sqrt_decay(peak_lr: Scalar, *, warmup_steps: Scalar = 1000) -> StepLrSchedule:
     """Rise linearly, then fall with the inverse square root of the counter t.
 
     peak_lr min(s / warmup_steps, sqrt(warmup_steps / s)) with s = max(t, 1), so the first two
@@ -44,7 +44,7 @@ def linear_rampup_sqrt_decay(peak_lr: Scalar, *, warmup_steps: Scalar = 1000) ->
     return schedule
 
 
-def exponential_decay(lr: Scalar, *, decay: Scalar = 7e-5) -> StepSchedule:
+def exponential_decay(lr: Scalar, *, decay: Scalar = 7e-5) -> StepLrSchedule:
     """Lose the same fraction at every update: lr (1 - decay)^t.
 
     Args:
@@ -66,7 +66,7 @@ def exponential_decay(lr: Scalar, *, decay: Scalar = 7e-5) -> StepSchedule:
     return schedule
 
 
-def piecewise_linear(times: Sequence[Scalar], lrs: Sequence[Scalar]) -> StepSchedule:
+def piecewise_linear(times: Sequence[Scalar], lrs: Sequence[Scalar]) -> StepLrSchedule:
     """Join points by straight lines; constant before the first and after the last.
 
     Args:
@@ -101,7 +101,7 @@ def cosine_decay(
     min_lr_mult: Scalar = 0.0,
     constant_fraction: Scalar = 0.5,
     warmup_fraction: Scalar = 0.01,
-) -> HorizonSchedule:
+) -> HorizonLrSchedule:
     """Stay constant, then fall along half a cosine to the end of the run; or rise first, then fall.
 
     With s the progress: lr before s = constant_fraction, min_lr_mult lr at s = 1. But with a warm-up,
@@ -129,4 +129,4 @@ def cosine_decay(
         is_rising = (warmup_fraction > 0) & (progress < end_of_rise)
         return torch.where(is_rising, progress / end_of_rise, share) * lr
 
-    return HorizonSchedule(rate)
+    return HorizonLrSchedule(rate)

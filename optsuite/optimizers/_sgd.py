@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from optsuite.optimizers._lr import scale_by_lr
 
 if TYPE_CHECKING:
-    from optsuite.optimizers._base import Optimizer, Scalar, Schedule
+    from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar
 
 
-def sgd(lr: Scalar | Schedule) -> Optimizer:
+def sgd(lr: Scalar | LrSchedule) -> Optimizer:
     """Gradient descent: p -= lr g.
 
     Args:

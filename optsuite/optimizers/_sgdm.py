@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from optsuite.optimizers._base import Optimizer, Scalar, Schedule, chain
+from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, chain
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.optimizers._momentum import trace
 
 
-def sgdm(lr: Scalar | Schedule, *, momentum: Scalar = 0.9) -> Optimizer:
+def sgdm(lr: Scalar | LrSchedule, *, momentum: Scalar = 0.9) -> Optimizer:
     """Gradient descent with heavy-ball momentum: b = g + momentum b; p -= lr b.
 
     Args:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from optsuite.optimizers._adagrad import scale_by_adagrad
 from optsuite.optimizers._base import (
+    LrSchedule,
     Optimizer,
     OptState,
     Scalar,
-    Schedule,
     cast,
     chain,
     first_step,
@@ -113,7 +113,7 @@ def scale_by_shampoo(
 
 
 def shampoo(
-    lr: Scalar | Schedule,
+    lr: Scalar | LrSchedule,
     *,
     graft_type: GraftType = "SGD",
     block_size: int = 128,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from optsuite.optimizers._base import Optimizer, Scalar, Schedule, average, cast, chain, piece
+from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, average, cast, chain, piece
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.tree import tree_map
 
@@ -70,7 +70,7 @@ def _covers(sums: Tensor) -> tuple[Tensor, ...]:
     return tuple(sums.amax([other for other in axes if other != axis], keepdim=True) for axis in axes)
 
 
-def sm3(lr: Scalar | Schedule, *, momentum: Scalar = 0.9, beta2: Scalar = 1.0) -> Optimizer:
+def sm3(lr: Scalar | LrSchedule, *, momentum: Scalar = 0.9, beta2: Scalar = 1.0) -> Optimizer:
     """SM3: AdaGrad in little memory, with one accumulator for each row and each column, and momentum.
 
     Args:

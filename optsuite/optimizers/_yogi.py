@@ -9,9 +9,9 @@ from torch import Tensor
 
 from optsuite.optimizers._adam import AdamState, moment_ratio
 from optsuite.optimizers._base import (
+    LrSchedule,
     Optimizer,
     Scalar,
-    Schedule,
     add_scaled,
     average,
     chain,
@@ -64,7 +64,7 @@ def scale_by_yogi(*, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1
 
 
 def yogi(
-    lr: Scalar | Schedule, *, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-3
+    lr: Scalar | LrSchedule, *, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-3
 ) -> Optimizer:
     """Yogi: Adam with v -= (1 - beta2) sign(v - g^2) g^2, which forgets large gradients slowly.
 

@@ -18,11 +18,11 @@ from optsuite.optimizers import OPTIMIZERS, check_hparams, get_optimizer, list_o
 
 PUBLIC = [
     "OPTIMIZERS",
-    "HorizonSchedule",
+    "HorizonLrSchedule",
+    "LrSchedule",
     "OptState",
     "Optimizer",
     "OptimizerRow",
-    "Schedule",
     "accumulate",
     "adabelief",
     "adafactor",
