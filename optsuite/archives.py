@@ -15,7 +15,7 @@ import numpy as np
 
 from optsuite import storage
 from optsuite.curves import read_folders
-from optsuite.errors import StorageError
+from optsuite.errors import StorageError, parameter
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -293,7 +293,7 @@ def _no_archive(url: str, task_name: str, hparam_set_name: str, root: str | None
     there = f"its archives are {', '.join(known)}" if known else "it has no archives"
     stand_ins = f"{storage.archives_dir() if root is None else root.rstrip('/')}_synthetic"
     if hparam_set_name in list_hparam_sets_for_task(task_name, stand_ins):
-        there = f"there is one on stand-in data: pass root={stand_ins!r}"
+        there = f"there is one on stand-in data: pass {parameter('archives', stand_ins)}"
     return storage.MissingFileError(
         f"no archive of `{hparam_set_name}` for task `{task_name}` at `{url}`: {there}"
     )

@@ -10,44 +10,122 @@ OptsuiteError
 └── UnsupportedError   what cannot be done here, or what learned_optimization has and optsuite has not
 
 A trial that diverges is a result, not an error.
+
+Rooms that do not know who asked (pytest, the command line or Python) name what the user may change with
+`parameter`; `str(error)` says it in Python's terms, and `in_face` in those of the others.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
+import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 __all__ = [
     "DataError",
+    "Face",
     "HParamError",
     "OptsuiteError",
     "OutOfMemoryError",
+    "Parameter",
     "RemoteError",
     "StorageError",
     "UnknownNameError",
     "UnsupportedError",
+    "hint",
+    "in_face",
+    "in_words",
+    "parameter",
+    "quoted",
 ]
+
+Face: TypeAlias = Literal["python", "pytest", "cli"]
+"""Who reads a message: the caller of a function, or the user of one of the two commands."""
+
+Parameter: TypeAlias = Literal["archives", "data", "precision", "rerun", "storage"]
+"""Something that every face lets its users choose, by the name of the command-line option."""
+
+_IN_PYTHON: dict[Parameter, str] = {
+    "archives": "root={}",
+    "data": "mode={}",
+    "precision": "precision={}",
+    "rerun": "the file deleted",  # no function takes it
+    "storage": "root={}",
+}
+
+_MARKED = re.compile(f"\2({'|'.join(_IN_PYTHON)})(.*?)\3")
+"""A parameter in a message, before a face has named it; control characters occur in no other text."""
+
+
+def parameter(name: Parameter, value: str = "") -> str:
+    """Return a piece of an error's message that each face words in its own way.
+
+    Args:
+        name: The parameter that the user may change.
+        value: What the message advises to set it to; empty to name the parameter alone.
+
+    Example:
+        >>> error = DataError(f"no files; pass {parameter('data', 'synthetic')}")
+        >>> str(error), in_face(error, "pytest")
+        ('no files; pass mode="synthetic"', 'no files; pass --opt-data synthetic')
+    """
+    return f"\2{name}{value}\3"
+
+
+def in_face(error: BaseException, face: Face) -> str:
+    """Return what an error says in the terms of a face; `in_words` for an error that is not ours."""
+
+    def named(match: re.Match[str]) -> str:
+        name: Parameter = match[1]  # type: ignore[assignment]
+        value = match[2]
+        if face == "python":
+            return _IN_PYTHON[name].format(value and f'"{value}"')
+        return f"--{'opt-' if face == 'pytest' else ''}{name} {value}".rstrip()
+
+    return _MARKED.sub(named, quoted(error)) if isinstance(error, OptsuiteError) else in_words(error)
+
+
+def quoted(error: OptsuiteError) -> str:
+    """Return what an error says for the message of another error; no face has named its parameters yet."""
+    return str(error.args[0]) if error.args else ""
 
 
 def in_words(error: BaseException) -> str:
-    """Type and first line of an error of someone else's.
+    """Return the type and the first line of an error that is not ours.
 
-    >>> in_words(ValueError("no"))
-    'ValueError: no'
+    Example:
+        >>> in_words(ValueError("no"))
+        'ValueError: no'
     """
     return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
 
 
 class OptsuiteError(Exception):
-    """Base of all errors that optsuite raises on purpose."""
+    """Base of all errors that optsuite raises on purpose.
+
+    Args:
+        message: What is wrong and what to do about it. Where it quotes the error that is being handled
+            (`f"... {cause}"`), the quotation is kept open for every face, as by `quoted`.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        cause = sys.exception()
+        if isinstance(cause, OptsuiteError) and (said := str(cause)):
+            message = message.replace(said, quoted(cause))
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return in_face(self, "python")
 
 
 def hint(name: str, valid: Iterable[str]) -> str:
-    """Which names come closest to one that is not valid, else some that are.
+    """Return advice on a name that is not valid: the names that come closest, else some that exist.
 
-    >>> hint("Adm", ["Adam", "SGD"])
-    'did you mean Adam'
+    Example:
+        >>> hint("Adm", ["Adam", "SGD"])
+        'did you mean Adam'
     """
     valid = sorted(valid)
     by_folded = {v.casefold(): v for v in valid}

@@ -430,7 +430,7 @@ def register_family(family: Family) -> None:
 
 
 def register_lr_family(text: str) -> None:
-    """Add the learning-rate grid of an optimizer class, as `--opt-optimizer` does.
+    """Add the learning-rate grid of an optimizer class to the families.
 
     `torch.optim:NAdam` makes the family `NAdamLR` with labels such as `NAdam_lr0.001`,
     `torch.optim:SGD(momentum=0.9)` makes `SGD_momentum0_9LR`, and `Heavy=torch.optim:SGD(momentum=0.9)`

@@ -25,7 +25,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
 
-from optsuite.errors import StorageError
+from optsuite.errors import StorageError, parameter
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -360,7 +360,7 @@ def check_writable(root_url: str) -> None:
     except StorageError as cause:
         raise StorageError(
             f"cannot write to `{root_url}` ({cause}); choose another place: for curves with "
-            "`--opt-storage` or LOPT_BASELINE_DIR, for archives with `--opt-archives` or "
+            f"`{parameter('storage')}` or LOPT_BASELINE_DIR, for archives with `{parameter('archives')}` or "
             "LOPT_BASELINE_ARCHIVES_DIR"
         ) from cause
 

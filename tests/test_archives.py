@@ -387,7 +387,7 @@ def test_a_corrupt_archive_is_an_error_that_names_it(root):
 
 def test_a_missing_archive_points_to_the_one_on_stand_ins(root):
     archives.write_archive(TASK, "S", {"train/loss": np.zeros(1)}, f"{root}_synthetic")
-    with pytest.raises(StorageError, match=r"there is one on stand-in data: pass root='.*_synthetic'"):
+    with pytest.raises(StorageError, match=r"there is one on stand-in data: pass root=\".*_synthetic\""):
         archives.load_archive(TASK, "S", root)
 
 

@@ -574,7 +574,7 @@ def test_a_file_that_cannot_be_read_is_its_trials_outcome_alone(cell, roots, sto
     outcomes = run(cell, roots)
     assert [trial for trial, result in outcomes.items() if isinstance(result, Exception)] == [bad]
     with pytest.raises(
-        StorageError, match=rf"`{store.folder(bad)}/\d+_\d+_\w+\.curves` is not .* --opt-rerun failed"
+        StorageError, match=rf"`{store.folder(bad)}/\d+_\d+_\w+\.curves` is not .* with the file deleted"
     ):
         raise outcomes[bad]
     again = run(cell, roots, rerun="failed")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from optsuite import storage
 from optsuite.curves import package_version
-from optsuite.errors import OptsuiteError, RemoteError
+from optsuite.errors import OptsuiteError, RemoteError, parameter, quoted
 from optsuite.sweep import Job, Store, missing_trials, recorded, run_job
 from optsuite.trainer import Outcome
 
@@ -119,7 +119,7 @@ def do(work: Work, where: str, tell: Callable[[int, int], None]) -> Report:
 
 def _in_words(error: Exception, where: str) -> str:
     if isinstance(error, OptsuiteError):
-        return f"{error} (on {where})"
+        return f"{quoted(error)} (on {where})"
     return f"on {where}:\n{''.join(traceback.format_exception(error)).rstrip()}"
 
 
@@ -136,8 +136,8 @@ def _settle(work: Work, where: str) -> None:
     store = work.job.store
     if not site.is_signed(store):
         raise RemoteError(
-            f"{where} does not see the store at {store.curves}: pass --opt-storage a folder or URL that all "
-            "workers share"
+            f"{where} does not see the store at {store.curves}: choose a folder or URL that all workers "
+            f"share with {parameter('storage')}"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from optsuite import sweep
-from optsuite.errors import OptsuiteError, in_words
+from optsuite.errors import in_face
 from optsuite.hparam_sets import PRECISIONS
 from optsuite.words import aligned
 
@@ -33,9 +33,8 @@ def roots(args: argparse.Namespace) -> tuple[str | None, str | None]:
 
 
 def explained(error: Exception) -> str:
-    """What an error says, with the options of these commands instead of pytest's, which it may advise."""
-    message = str(error) if isinstance(error, OptsuiteError) else in_words(error)
-    return message.replace("--opt-", "--")
+    """Return what an error says in the terms of these commands."""
+    return in_face(error, "cli")
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from optsuite._places import cache_dir
 from optsuite.data._datasets import get_dataset
 from optsuite.data._kinds import DatasetInfo
-from optsuite.errors import DataError, UnknownNameError
+from optsuite.errors import DataError, UnknownNameError, parameter
 
 __all__ = [
     "MODES",
@@ -63,7 +63,7 @@ def require_files(info: DatasetInfo) -> Path:
         looked_for /= info.first_missing(folder / looked_for) or ""
     raise DataError(
         f"{info.title} not found in {folder} (looked for {looked_for}): {info.how_to_get} "
-        "or pass --opt-data synthetic"
+        f"or pass {parameter('data', 'synthetic')}"
     )
 
 

@@ -18,7 +18,7 @@ from optsuite.data._location import Source
 from optsuite.data._specs import TextSpec
 from optsuite.data._synthetic_text import generate_tokens
 from optsuite.data._tokens import read_tokens
-from optsuite.errors import DataError
+from optsuite.errors import DataError, parameter
 
 if TYPE_CHECKING:
     from optsuite._types import Batch
@@ -58,7 +58,8 @@ def load_text(spec: TextSpec, split: str, source: Source, device: torch.device, 
     if start == stop:
         raise DataError(
             f"`{split}` of {info.title} is empty: it is cut from {len(tokens)} documents, and needs "
-            f"{'about 100' if part == 'train' else 'one'}; add files or pass --opt-data synthetic"
+            f"{'about 100' if part == 'train' else 'one'}; add files or pass "
+            f"{parameter('data', 'synthetic')}"
         )
     return Text(to_device(tokens[start:stop], device), device)
 

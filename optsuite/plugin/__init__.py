@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from optsuite.errors import OptsuiteError
+from optsuite.errors import OptsuiteError, in_face
 from optsuite.hparam_sets import Trial
 from optsuite.plugin import _options, _terminal
 from optsuite.plugin._session import CurveStore, Recorder, Session, Setting
@@ -74,7 +74,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         session = _session(config)
         params = session.setting_params() if name == "setting" else session.task_names()
     except (OptsuiteError, pytest.UsageError) as error:
-        config.stash[_ERROR] = f"optsuite: {error}"
+        said = in_face(error, "pytest") if isinstance(error, OptsuiteError) else str(error)
+        config.stash[_ERROR] = f"optsuite: {said}"
         if _is_worker(config):  # its usage errors would bring down the controller
             raise pytest.Collector.CollectError(config.stash[_ERROR]) from None
         params = []

@@ -14,7 +14,7 @@ import torch
 
 from optsuite import data, normalizers, statistics, storage, sweep
 from optsuite.curves import package_version
-from optsuite.errors import OptsuiteError
+from optsuite.errors import in_face
 from optsuite.plugin._terminal import Result
 from optsuite.statistics import Absent, Results
 
@@ -44,8 +44,7 @@ class Built:
         try:
             return step(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - the curves are recorded: nothing may fail the session now
-            kind = "" if isinstance(error, OptsuiteError) else f"{type(error).__name__}: "
-            self.warnings.append(f"no {what}: {kind}{error}")
+            self.warnings.append(f"no {what}: {in_face(error, 'pytest')}")
             return None
 
 

@@ -17,7 +17,7 @@ from _pytest.mark import ParameterSet
 
 from optsuite import backends, sweep, trainer
 from optsuite.curves import Curve
-from optsuite.errors import OptsuiteError
+from optsuite.errors import OptsuiteError, in_face
 from optsuite.hparam_sets import Config, HParamSet, Trial, register_lr_family
 from optsuite.plugin import _after, _options, _terminal
 from optsuite.plugin._progress import Progress
@@ -149,7 +149,7 @@ class Session:
                 known = {cell: configs for cell, configs in self.selected.items() if self.source(cell)}
                 self._within_budget, self.over_budget = self._plan(known).within(self.options.budget)
             except OptsuiteError as error:
-                raise pytest.UsageError(f"optsuite: {error}") from None
+                raise pytest.UsageError(f"optsuite: {in_face(error, 'pytest')}") from None
             self.selected = _without(self.selected, self.over_budget)
         dropped = {*self.left_out, *self.over_budget}
         return [item for item, setting in settings.items() if setting.cell in dropped]
@@ -174,7 +174,7 @@ class Session:
             if plan is None or plan.cells.keys() != self.selected.keys():
                 plan = self._plan(self.selected)
         except OptsuiteError as error:
-            return [f"optsuite: no plan: {error}"]
+            return [f"optsuite: no plan: {in_face(error, 'pytest')}"]
         preset = f"preset {self.matrix.preset}"
         return [
             *sweep.plan_lines(plan, self.stores(plan.sources.values()), self.device, preset),
@@ -226,12 +226,12 @@ class Session:
             try:
                 store.check_writable()
             except OptsuiteError as error:
-                raise pytest.UsageError(f"optsuite: {error}") from None
+                raise pytest.UsageError(f"optsuite: {in_face(error, 'pytest')}") from None
         if self.options.backend != "local" and self.selected:
             try:
                 self.curve_store.connect()
             except OptsuiteError as error:
-                raise pytest.UsageError(f"optsuite: {error}") from None
+                raise pytest.UsageError(f"optsuite: {in_face(error, 'pytest')}") from None
         return None
 
     def source(self, cell: sweep.Cell) -> str:
@@ -246,7 +246,7 @@ class Session:
         try:
             setting.cell.source(self.options.data)
         except OptsuiteError as error:
-            pytest.fail(str(error), pytrace=False)
+            pytest.fail(in_face(error, "pytest"), pytrace=False)
 
     def make_backend(self, tell: backends.Tell) -> backends.Backend:
         """The back end that the options ask for.
@@ -279,7 +279,7 @@ class Session:
             try:
                 site.leave(store)
             except OptsuiteError as error:
-                self.built.warnings.append(f"a mark of this session stays: {error}")
+                self.built.warnings.append(f"a mark of this session stays: {in_face(error, 'pytest')}")
 
     def after_tests(self, results: Sequence[Result], *, is_interrupted: bool) -> None:
         """Make archives, normalizers and the report; nothing of it fails the session."""
@@ -322,7 +322,7 @@ class CurveStore:
         for trial in setting.trials:
             error = outcomes[trial]
             if isinstance(error, OptsuiteError):
-                pytest.fail(str(error), pytrace=False)
+                pytest.fail(in_face(error, "pytest"), pytrace=False)
             if isinstance(error, Exception):
                 # Trials that failed together share the error, and each raise would lengthen its traceback.
                 raise error.with_traceback(self._tracebacks.setdefault(error, error.__traceback__))

@@ -12,7 +12,7 @@ import torch
 
 from optsuite import archives, curves, data, storage, trainer
 from optsuite.curves import Curve
-from optsuite.errors import StorageError
+from optsuite.errors import StorageError, parameter
 from optsuite.hparam_sets import Config, Trial
 from optsuite.sweep._cells import Cell, Store
 from optsuite.tasks import get_task
@@ -190,7 +190,7 @@ def recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> list
 
 def _unreadable(trial: Trial, identity: str, store: Store) -> StorageError:
     files = storage.list_files(store.folder(trial), f"_{identity}.curves")
-    advice = "to set it aside and train it again, pass --opt-rerun failed"
+    advice = f"to train it again, run once more with {parameter('rerun', 'failed')}"
     try:
         storage.read_npz(files[-1])
     except IndexError:

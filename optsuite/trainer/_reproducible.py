@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from optsuite.errors import UnsupportedError, in_words
+from optsuite.errors import UnsupportedError, in_words, parameter
 
 __all__ = ["reproducible"]
 
@@ -39,7 +39,8 @@ def _products(precision: str) -> Iterator[None]:
             torch.set_float32_matmul_precision(precision)
     except RuntimeError as error:
         raise UnsupportedError(
-            f"a precision is set by `torch.backends` ({in_words(error)}): leave that to `--opt-precision`"
+            f"a precision is set by `torch.backends` ({in_words(error)}): leave that to "
+            f"`{parameter('precision')}`"
         ) from error
     try:
         yield

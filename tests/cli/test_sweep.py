@@ -103,7 +103,7 @@ def test_a_curve_that_cannot_be_read_is_told_with_what_to_do(run, tmp_path):
     curve_files(tmp_path)[0].write_bytes(b"junk")
     status, _, err = run("run", TASK, SET)
     assert status == 1
-    assert re.search(rf"^{TASK}-{SET}: failed: `.*\.curves`.* pass --rerun failed$", err, re.MULTILINE)
+    assert re.search(rf"^{TASK}-{SET}: failed: `.*\.curves`.* with --rerun failed$", err, re.MULTILINE)
     assert "--rerun failed where a curve cannot be read" in err
     status, out, _ = run("run", TASK, SET, "--rerun=failed")
     assert status == 0

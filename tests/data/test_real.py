@@ -279,14 +279,14 @@ def test_missing_dataset_says_where_and_how(name, data_folder):
     lacking = info.files[0] if info.subfolder == "." else info.subfolder
     assert message.startswith(f"{info.title} not found in {data_folder / name} (looked for {lacking})")
     assert info.how_to_get in message
-    assert message.endswith("or pass --opt-data synthetic")
+    assert message.endswith('or pass mode="synthetic"')
     assert resolve_source(name, "auto") == "synthetic"
 
 
 def test_message_of_a_missing_dataset(data_folder):
     expected = (
         f"CIFAR-10 not found in {data_folder}/cifar10 (looked for cifar-10-batches-py): run "
-        "`optsuite data fetch cifar10` or pass --opt-data synthetic"
+        '`optsuite data fetch cifar10` or pass mode="synthetic"'
     )
     with pytest.raises(DataError) as caught:
         load("cifar10", "train")

@@ -479,7 +479,7 @@ def test_missing_corpus_says_where_and_how(name, data_folder):
         assert message.startswith(f"{info.title} not found in {data_dir() / info.corpus} (looked for ")
         assert all(pattern in message for pattern in info.train_files)
         assert f"`optsuite data path {name}`" in message
-        assert message.endswith("or pass --opt-data synthetic")
+        assert message.endswith('or pass mode="synthetic"')
 
 
 def test_missing_model_says_where_and_how(data_folder):

@@ -224,7 +224,7 @@ def test_a_worker_that_does_not_see_the_store_says_so(environment, tmp_path):
     for error in errors:
         assert isinstance(error, RemoteError)
         assert re.match(
-            rf"process 0 does not see the store at {job.store.curves}: pass --opt-storage", str(error)
+            rf"process 0 does not see the store at {job.store.curves}: choose a folder or URL", str(error)
         )
 
 

@@ -25,7 +25,7 @@ def test_missing_keeps_to_what_is_not_there_and_fails_what_cannot_be_read(bench,
     assert "0 trials to train, 4 recorded already" in text(result)
     assert f"/{LABELS[0]}/" in text(result)
     assert ".curves` is not a readable npz file" in text(result)
-    assert "to set it aside and train it again, pass --opt-rerun failed" in text(result)
+    assert "to train it again, run once more with --opt-rerun failed" in text(result)
     assert "Traceback" not in text(result)
     assert "1 setting failed" in text(result)
     assert bench.stamps() == before
@@ -36,7 +36,7 @@ def test_where_warnings_are_errors_a_bad_file_costs_no_other_setting(bench, corr
     result = bench.run("-W", "error")
     result.assert_outcomes(passed=1, failed=1)
     assert "INTERNALERROR" not in text(result)
-    assert "pass --opt-rerun failed" in text(result)
+    assert "with --opt-rerun failed" in text(result)
 
 
 def test_failed_sets_aside_what_cannot_be_read_and_trains_it_again(bench, corrupt):

@@ -93,7 +93,7 @@ def test_a_precision_that_torch_mixes_with_no_other_is_refused():
         "with reproducible(torch.device('cpu')): pass"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "leave that to `--opt-precision`" in ended.stderr
+    assert "leave that to `precision=`" in ended.stderr
 
 
 def test_outputs_are_widened_and_what_else_a_network_gives_is_left_alone():
