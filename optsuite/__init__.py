@@ -1,46 +1,45 @@
 """Benchmarks for optimizers: fixed tasks, named hparam sets, recorded training curves.
 
-Everything in `__all__` is stable; all else is internal.
+Everything in `__all__` is stable; all else is internal. Importing this package imports nothing heavy, so that
+pytest and the command line start at once: a name is fetched from its module when it is first used.
 """
 
 import importlib
-import typing
+from typing import TYPE_CHECKING
 
-from optsuite import optimizers
-from optsuite.archives import (
-    delete_archive,
-    list_hparam_sets_for_task,
-    load_archive,
-    write_archive,
-)
-from optsuite.curves import Curve, load_baseline_results, load_baseline_results_from_dir
-from optsuite.errors import (
-    DataError,
-    HParamError,
-    OptsuiteError,
-    OutOfMemoryError,
-    StorageError,
-    UnknownNameError,
-    UnsupportedError,
-)
-from optsuite.hparam_sets import (
-    Config,
-    Family,
-    HParamSet,
-    Schedule,
-    Trial,
-    get_hparam_set,
-    list_hparam_sets,
-    lr_grid,
-    register_family,
-)
-from optsuite.optimizers import get_optimizer, list_optimizers, register_optimizer
-from optsuite.tasks import Task, get_task, list_tasks, register_task
-from optsuite.trainer import train, train_many
-
-if typing.TYPE_CHECKING:
-    from optsuite import normalizers, vis
+if TYPE_CHECKING:
+    from optsuite import normalizers, optimizers, vis
+    from optsuite.archives import (
+        delete_archive,
+        list_hparam_sets_for_task,
+        load_archive,
+        write_archive,
+    )
+    from optsuite.curves import Curve, load_baseline_results, load_baseline_results_from_dir
+    from optsuite.errors import (
+        DataError,
+        HParamError,
+        OptsuiteError,
+        OutOfMemoryError,
+        StorageError,
+        UnknownNameError,
+        UnsupportedError,
+    )
+    from optsuite.hparam_sets import (
+        Config,
+        Family,
+        HParamSet,
+        Schedule,
+        Trial,
+        get_hparam_set,
+        list_hparam_sets,
+        lr_grid,
+        register_family,
+    )
+    from optsuite.optimizers import get_optimizer, list_optimizers, register_optimizer
     from optsuite.tables import archive_table, curves_table, summary_table
+    from optsuite.tasks import Task, get_task, list_tasks, register_task
+    from optsuite.trainer import train, train_many
 
 __all__ = [
     "Config",
@@ -83,21 +82,29 @@ __all__ = [
     "write_archive",
 ]
 
-_LAZY = {
-    "archive_table": "tables",
-    "curves_table": "tables",
-    "summary_table": "tables",
-    "normalizers": "",
-    "vis": "",
+_NAMES = {
+    "archives": "delete_archive list_hparam_sets_for_task load_archive write_archive",
+    "curves": "Curve load_baseline_results load_baseline_results_from_dir",
+    "errors": "DataError HParamError OptsuiteError OutOfMemoryError StorageError UnknownNameError "
+    "UnsupportedError",
+    "hparam_sets": "Config Family HParamSet Schedule Trial get_hparam_set list_hparam_sets lr_grid "
+    "register_family",
+    "optimizers": "get_optimizer list_optimizers register_optimizer",
+    "tables": "archive_table curves_table summary_table",
+    "tasks": "Task get_task list_tasks register_task",
+    "trainer": "train train_many",
 }
-"""Names that need pandas or seaborn, which take seconds to import, and the module that holds each."""
+"""The public names of each module; the public modules are in no other."""
+
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LAZY:
+    if name not in __all__:
         raise AttributeError(f"module `optsuite` has no attribute `{name}`")
-    module = importlib.import_module(f"optsuite.{_LAZY[name] or name}")
-    return getattr(module, name) if _LAZY[name] else module
+    module = importlib.import_module(f"optsuite.{_MODULES.get(name, name)}")
+    globals()[name] = value = getattr(module, name) if name in _MODULES else module
+    return value
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
+from optsuite.choices import PRECISIONS
 from optsuite.errors import HParamError, OptsuiteError, UnknownNameError, UnsupportedError
 from optsuite.optimizers import check_hparams, parse_call, read_opt_list
 
@@ -131,13 +132,6 @@ class Config:
                 )
 
 
-PRECISIONS = ("float32", "tf32", "bf16")
-"""Of a network's products and convolutions, and under bf16 of what autocast leaves so between them.
-
-Parameters, losses, gradients and updates are float32 in any case.
-"""
-
-
 @dataclass(frozen=True)
 class Trial:
     """One training run: a task, a config, a schedule and a seed.
@@ -151,7 +145,7 @@ class Trial:
     schedule: Schedule
     seed: int
     precision: str = "float32"
-    """One of `PRECISIONS`."""
+    """One of `choices.PRECISIONS`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", operator.index(self.seed))  # a NumPy integer is a seed too

@@ -11,14 +11,13 @@ with a worker.
 | `dask` | in a child process of each worker of a `dask.distributed` cluster |
 """
 
-from optsuite.backends._backend import BACKENDS, Backend, LocalBackend, Tell, num_cores
+from optsuite.backends._backend import Backend, LocalBackend, Tell, num_cores
 from optsuite.backends._dask import DaskBackend
 from optsuite.backends._open import count_workers, open_backend
 from optsuite.backends._process import ProcessBackend
 from optsuite.backends._work import Site
 
 __all__ = [
-    "BACKENDS",
     "Backend",
     "DaskBackend",
     "LocalBackend",

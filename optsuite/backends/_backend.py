@@ -13,9 +13,7 @@ import torch
 from optsuite.sweep import Job, run_job
 from optsuite.trainer import Outcome
 
-__all__ = ["BACKENDS", "Backend", "LocalBackend", "Tell", "num_cores"]
-
-BACKENDS = ("local", "process", "dask")
+__all__ = ["Backend", "LocalBackend", "Tell", "num_cores"]
 
 Tell: TypeAlias = Callable[[Job, int, int], None]
 """Called now and then with a job and its trial-steps, those done and those to do in all."""

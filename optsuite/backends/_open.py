@@ -27,7 +27,7 @@ def open_backend(
     """Start a back end.
 
     Args:
-        name: One of `BACKENDS`.
+        name: One of `choices.BACKENDS`.
         site: What workers need.
         tell: Told how far jobs are; `dask` does not tell.
         say: Shows the user a line at once.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 
-from optsuite.cli import _catalogue, _results, _sweep
-from optsuite.cli._text import explained
-from optsuite.errors import OptsuiteError
+from optsuite.cli._commands import function_of, make_parser
+from optsuite.errors import OptsuiteError, in_face
 
 __all__ = ["main"]
 
@@ -23,12 +21,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 after an error that is explained on stderr, or 130 after Ctrl-C.
     """
-    args = _parser().parse_args(argv)
+    args = make_parser().parse_args(argv)
     try:
-        status: int = args.run(args)
+        status = function_of(args)(args)
         sys.stdout.flush()
     except OptsuiteError as error:
-        print(f"error: {explained(error)}", file=sys.stderr)
+        print(f"error: {in_face(error, 'cli')}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: what was recorded stays, and a second run goes on from there", file=sys.stderr)
@@ -37,12 +35,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="optsuite", description="Benchmarks for optimizers.")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _catalogue.add(commands)
-    _sweep.add(commands)
-    _results.add(commands)
-    return parser

@@ -5,42 +5,14 @@ from __future__ import annotations
 import argparse
 
 from optsuite import data
-from optsuite.cli._text import Commands, print_table
+from optsuite.cli._text import print_table
 from optsuite.hparam_sets import get_hparam_set, list_hparam_sets
 from optsuite.tasks import get_task, list_tasks
 
-__all__ = ["add"]
+__all__ = ["fetch_data", "list_data", "show_data_path", "show_sets", "show_tasks"]
 
 
-def add(commands: Commands) -> None:
-    """Declare the commands."""
-    tasks = commands.add_parser("tasks", help="the fixed tasks")
-    tasks.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
-    tasks.set_defaults(run=_tasks)
-
-    sets = commands.add_parser("sets", help="the published hparam sets")
-    sets.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
-    sets.set_defaults(run=_sets)
-
-    _add_data_commands(commands.add_parser("data", help="list, fetch and find datasets"))
-
-
-def _add_data_commands(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    listing = commands.add_parser("list", help="every dataset, and whether it is here")
-    listing.set_defaults(run=_data_list)
-
-    fetching = commands.add_parser("fetch", help="download datasets")
-    fetching.add_argument("names", nargs="+", metavar="NAME", help="e.g. cifar10")
-    fetching.set_defaults(run=_data_fetch)
-
-    path = commands.add_parser("path", help="the folder of all datasets, or of one")
-    path.add_argument("name", nargs="?", metavar="NAME")
-    path.set_defaults(run=_data_path)
-
-
-def _tasks(args: argparse.Namespace) -> int:
+def show_tasks(args: argparse.Namespace) -> int:
     rows = [("name", "dataset", "batch", "parameters", "MFLOP/step")]
     for task in map(get_task, list_tasks(args.pattern)):
         counts = (str(task.batch_size), f"{task.num_params:,}", f"{task.flops_per_step / 1e6:,.0f}")
@@ -49,7 +21,7 @@ def _tasks(args: argparse.Namespace) -> int:
     return 0
 
 
-def _sets(args: argparse.Namespace) -> int:
+def show_sets(args: argparse.Namespace) -> int:
     rows = [("name", "configs", "repetitions", "steps", "first and last config")]
     for one in map(get_hparam_set, list_hparam_sets(args.pattern)):
         counts = (str(len(one.labels)), str(one.repetitions), f"{one.schedule.num_steps:,}")
@@ -58,7 +30,7 @@ def _sets(args: argparse.Namespace) -> int:
     return 0
 
 
-def _data_list(_args: argparse.Namespace) -> int:
+def list_data(_args: argparse.Namespace) -> int:
     rows = [("name", "train", "test", "shape", "classes", "where")]
     for info in data.DATASETS.values():
         found = data.find_files(info)
@@ -69,14 +41,14 @@ def _data_list(_args: argparse.Namespace) -> int:
     return 0
 
 
-def _data_fetch(args: argparse.Namespace) -> int:
+def fetch_data(args: argparse.Namespace) -> int:
     infos = [data.get_dataset(name) for name in args.names]  # a misspelt name downloads nothing
     for info in infos:
         print(f"{info.name}: {data.fetch(info.name)}")
     return 0
 
 
-def _data_path(args: argparse.Namespace) -> int:
+def show_data_path(args: argparse.Namespace) -> int:
     if args.name is None:
         print(data.data_dir())
     else:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optsuite import archives, normalizers, statistics, storage, sweep
-from optsuite.cli._text import Commands, add_precision, explained, print_table, roots
+from optsuite.cli._text import explained, print_table, roots
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Schedule, get_family, get_hparam_set, list_families, list_hparam_sets
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["add"]
+__all__ = ["archive", "normalizer", "plot", "report", "table"]
 
 _MOST_NAMED = 3  # of the repetitions that an archive lacks
 
@@ -38,96 +38,12 @@ _SUMMARY = {
 
 _PAGES = {"real": "report.html", "synthetic": "report-stand-in.html"}
 
-_PLOTS = ("curves", "lr", "final", "normalized")
-
-
-def add(commands: Commands) -> None:
-    """Declare the commands."""
-    archive = commands.add_parser("archive", help="stack the curves of complete cells into archives")
-    archive.add_argument("task", metavar="TASK", help="name, or glob over the tasks that have curves")
-    archive.add_argument("sets", nargs="+", metavar="SET", help="names, or globs over what is recorded")
-    _add_roots(archive)
-    archive.set_defaults(run=_archive)
-
-    table = commands.add_parser("table", help="a table of results: printed, or written as CSV or Parquet")
-    _add_cells(table, is_optional=True)
-    table.add_argument(
-        "--kind",
-        choices=("summary", "archive", "curves"),
-        default="summary",
-        help="summary: a row a cell; archive: every point; curves: every point of curves that no archive "
-        "needs to hold; its SETs are labels of configs, e.g. 'Adam_lr*'",
-    )
-    table.add_argument(
-        "-o", "--output", metavar="URL", help="a .csv or .parquet; else text, or CSV of points"
-    )
-    table.set_defaults(run=_table)
-
-    plot = commands.add_parser("plot", help="draw a figure as PNG or SVG")
-    _add_cells(plot)
-    plot.add_argument("--kind", choices=_PLOTS, default="curves")
-    plot.add_argument(
-        "--initial-shift",
-        type=float,
-        default=500,
-        metavar="STEP",
-        help="the y axis of curves ends at the lowest loss after this step (default: 500)",
-    )
-    plot.add_argument("--normalizer", metavar="URL", help="JSON file for --kind normalized")
-    plot.add_argument("-o", "--output", metavar="URL", required=True, help="ends in .png or .svg")
-    plot.set_defaults(run=_plot)
-
-    report = commands.add_parser("report", help="write one page with tables and figures")
-    _add_cells(report, is_optional=True)
-    report.add_argument(
-        "-o", "--output", metavar="URL", help=f"(default: <storage>_reports/{_PAGES['real']})"
-    )
-    report.set_defaults(run=_report)
-
-    normalizer = commands.add_parser("normalizer", help="build the scale that makes tasks comparable")
-    normalizer.add_argument("name", metavar="NAME", help="e.g. speedup_over_adam, speedup_over_adam_2000_R5")
-    normalizer.add_argument("tasks", nargs="*", default=["*"], metavar="TASK", help="names or globs")
-    normalizer.add_argument("-o", "--output", metavar="URL", help="(default: <archives>/<NAME>.json)")
-    normalizer.add_argument("--overwrite", action="store_true", help="replace tasks that the file has")
-    _add_roots(normalizer)
-    normalizer.set_defaults(run=_normalizer)
-
-
-def _add_cells(parser: argparse.ArgumentParser, *, is_optional: bool = False) -> None:
-    """Cells that are archived: one task or glob, and any number of sets."""
-    nargs = "?" if is_optional else None
-    parser.add_argument("task", nargs=nargs, default="*", metavar="TASK", help="name or glob")
-    parser.add_argument(
-        "sets",
-        nargs="*",
-        default=["*"],
-        metavar="SET",
-        help="names or globs (default: all that are archived)",
-    )
-    _add_roots(parser)
-
-
-def _add_roots(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--storage", metavar="URL", help="of the curves (default: $LOPT_BASELINE_DIR or ~/lopt_baselines)"
-    )
-    parser.add_argument(
-        "--archives", metavar="URL", help="(default: <storage>_archives or $LOPT_BASELINE_ARCHIVES_DIR)"
-    )
-    parser.add_argument(
-        "--data",
-        choices=("real", "synthetic"),
-        default="real",
-        help="synthetic: results on stand-in data, which lie under <root>_synthetic",
-    )
-    add_precision(parser)
-
 
 def _store(args: argparse.Namespace) -> sweep.Store:
     return sweep.Store.at(*roots(args), args.data)
 
 
-def _archive(args: argparse.Namespace) -> int:
+def archive(args: argparse.Namespace) -> int:
     store = _store(args)
     tasks = fnmatch.filter(storage.list_folders(store.curves), args.task)
     if not tasks:
@@ -181,7 +97,7 @@ def _lacks(cell: sweep.Cell, store: sweep.Store, source: str) -> str:
     return f"it lacks {len(missing)} of {len(ids)} curves in {store.curves}: {named}{more}{why}"
 
 
-def _table(args: argparse.Namespace) -> int:
+def table(args: argparse.Namespace) -> int:
     from optsuite import tables  # pandas takes a while to import
 
     store = _store(args)
@@ -218,7 +134,7 @@ def _cell(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _plot(args: argparse.Namespace) -> int:
+def plot(args: argparse.Namespace) -> int:
     from matplotlib import pyplot as plt
 
     from optsuite import vis  # seaborn takes seconds to import
@@ -257,7 +173,7 @@ def _normalizers(args: argparse.Namespace) -> normalizers.Normalizers:
     return normalizers.load(args.normalizer)
 
 
-def _report(args: argparse.Namespace) -> int:
+def report(args: argparse.Namespace) -> int:
     from optsuite import report  # seaborn takes seconds to import
 
     root = _store(args).archives
@@ -273,7 +189,7 @@ def _report(args: argparse.Namespace) -> int:
     return 0
 
 
-def _normalizer(args: argparse.Namespace) -> int:
+def normalizer(args: argparse.Namespace) -> int:
     root = _store(args).archives
     definition = normalizers.get_definition(args.name)
     built, status = {}, 0

@@ -11,43 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from optsuite import _arguments, backends, data, sweep, trainer
-from optsuite.cli._text import Commands, add_precision, explained, roots
+from optsuite import backends, sweep, trainer
+from optsuite.cli._text import explained, roots
 from optsuite.errors import OptsuiteError
 from optsuite.trainer import Outcome
 from optsuite.words import counted
 
-__all__ = ["add"]
+__all__ = ["plan", "run"]
 
 _TELL_SECONDS = 15.0
-
-
-def add(commands: Commands) -> None:
-    """Declare the commands."""
-    planning = commands.add_parser("plan", help="what training cells would cost, cell by cell")
-    _add_cells(planning)
-    planning.set_defaults(run=_plan)
-
-    running = commands.add_parser("run", help="train cells, record their curves and archive them")
-    _add_cells(running)
-    running.set_defaults(run=_run)
-
-
-def _add_cells(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", metavar="TASK", help="name or glob")
-    parser.add_argument("set", metavar="SET", help="glob over the published sets, or the name of any set")
-    parser.add_argument("--data", choices=data.MODES, help="(default: $OPTSUITE_DATA or auto)")
-    parser.add_argument("--storage", metavar="URL", help="of the curves (default: $LOPT_BASELINE_DIR)")
-    parser.add_argument("--archives", metavar="URL", help="(default: <storage>_archives)")
-    parser.add_argument("--rerun", choices=sweep.RERUNS, default="missing", help="(default: missing)")
-    parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:N")
-    add_precision(parser)
-    parser.add_argument("--budget", type=_arguments.time, metavar="TIME", help="keep the cheapest, e.g. 2h")
-    parser.add_argument("--backend", choices=backends.BACKENDS, default="local", help="(default: local)")
-    parser.add_argument(
-        "--workers", type=_arguments.count, metavar="N", help="processes, or workers that dask starts"
-    )
-    parser.add_argument("--dask-address", metavar="ADDRESS", help="scheduler of a Dask cluster")
 
 
 def _planned(args: argparse.Namespace) -> sweep.Plan:
@@ -82,12 +54,12 @@ def _planned(args: argparse.Namespace) -> sweep.Plan:
     return plan
 
 
-def _plan(args: argparse.Namespace) -> int:
+def plan(args: argparse.Namespace) -> int:
     print("\n".join(sweep.plan_table(_planned(args))))
     return 0
 
 
-def _run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     progress = _Progress()
     cells = list(_planned(args).cells)
     jobs = []

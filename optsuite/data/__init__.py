@@ -5,7 +5,6 @@ from optsuite.data._fetch import fetch
 from optsuite.data._kinds import DatasetInfo, ImageDataset, TextDataset
 from optsuite.data._load import Examples, dataloader, load
 from optsuite.data._location import (
-    MODES,
     Source,
     data_dir,
     dataset_dir,
@@ -18,7 +17,6 @@ from optsuite.data._stream import IndexStream
 
 __all__ = [
     "DATASETS",
-    "MODES",
     "SPLITS",
     "DataSpec",
     "DatasetInfo",

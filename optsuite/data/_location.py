@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from optsuite._places import cache_dir
+from optsuite.choices import MODES
 from optsuite.data._datasets import get_dataset
 from optsuite.data._kinds import DatasetInfo
 from optsuite.errors import DataError, UnknownNameError, parameter
 
 __all__ = [
-    "MODES",
     "Source",
     "data_dir",
     "dataset_dir",
@@ -23,9 +23,6 @@ __all__ = [
 
 Source: TypeAlias = Literal["real", "synthetic"]
 """The published data, or the stand-in that is generated in their place."""
-
-MODES = ("auto", "real", "synthetic")
-"""`auto` takes the published data where they are present and the stand-in elsewhere."""
 
 
 def data_dir() -> Path:
@@ -72,7 +69,7 @@ def resolve_source(dataset: str, mode: str | None = None) -> Source:
 
     Args:
         dataset: Key of `DATASETS`.
-        mode: One of `MODES`; None reads the environment variable `OPTSUITE_DATA`, which
+        mode: One of `choices.MODES`; None reads the environment variable `OPTSUITE_DATA`, which
             defaults to `auto`.
 
     Raises:

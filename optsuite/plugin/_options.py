@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from optsuite import _arguments, data, sweep
-from optsuite.backends import BACKENDS
-from optsuite.hparam_sets import PRECISIONS
+from optsuite import _arguments, choices, sweep
 
 __all__ = ["Options", "add", "read"]
 
@@ -44,12 +42,12 @@ class Options(NamedTuple):
 
 
 _CHOICES = {
-    "preset": sweep.PRESETS,
-    "data": data.MODES,
-    "precision": PRECISIONS,
-    "rerun": sweep.RERUNS,
+    "preset": choices.PRESETS,
+    "data": choices.MODES,
+    "precision": choices.PRECISIONS,
+    "rerun": choices.RERUNS,
     "report": ("on", "off"),
-    "backend": BACKENDS,
+    "backend": choices.BACKENDS,
 }
 
 _DEFAULTS = {

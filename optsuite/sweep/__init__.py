@@ -5,10 +5,9 @@ The store is the truth about what is done: a trial counts as recorded if its fol
 
 from optsuite.sweep._cells import Cell, Store, roots_for
 from optsuite.sweep._cost import Cost, estimated_cost
-from optsuite.sweep._matrix import PRESETS, Matrix, make_matrix
+from optsuite.sweep._matrix import Matrix, make_matrix
 from optsuite.sweep._plan import CellPlan, Plan, plan
 from optsuite.sweep._run import (
-    RERUNS,
     Job,
     archive_cell,
     missing_trials,
@@ -23,8 +22,6 @@ from optsuite.sweep._summary import Summary, summarize
 from optsuite.sweep._words import left_out_lines, over_budget_lines, plan_lines, plan_table
 
 __all__ = [
-    "PRESETS",
-    "RERUNS",
     "Cell",
     "CellPlan",
     "Cost",

@@ -113,7 +113,7 @@ def plan(
         cells: The configs to run, by cell.
         roots: Of curves and archives, as for `Store.at`.
         mode: Data: auto, real or synthetic; None reads `OPTSUITE_DATA`.
-        rerun: One of `RERUNS`.
+        rerun: One of `choices.RERUNS`.
         device: Where it would run; its speed is measured.
         num_workers: Processes that share the work, and the cores.
 

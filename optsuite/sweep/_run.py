@@ -19,7 +19,6 @@ from optsuite.tasks import get_task
 from optsuite.trainer import Outcome
 
 __all__ = [
-    "RERUNS",
     "Job",
     "archive_cell",
     "missing_trials",
@@ -29,8 +28,6 @@ __all__ = [
     "share_out",
     "split",
 ]
-
-RERUNS = ("missing", "failed", "all")
 
 
 def missing_trials(
@@ -117,7 +114,7 @@ def prepare(
         configs: Those of its configs to run.
         roots: Of curves and archives, as for `Store.at`.
         mode: Data: auto, real or synthetic; None reads `OPTSUITE_DATA`.
-        rerun: One of `RERUNS`.
+        rerun: One of `choices.RERUNS`.
 
     Raises:
         DataError: The data are missing.

@@ -1,0 +1,23 @@
+"""The values that options may take, for those who declare options without importing what reads them."""
+
+from __future__ import annotations
+
+__all__ = ["BACKENDS", "MODES", "PRECISIONS", "PRESETS", "RERUNS"]
+
+BACKENDS = ("local", "process", "dask")
+"""Where jobs run: here, in processes beside this one, or on the workers of a Dask cluster."""
+
+MODES = ("auto", "real", "synthetic")
+"""Which data are used; `auto` takes published data where they are present and stand-ins elsewhere."""
+
+PRECISIONS = ("float32", "tf32", "bf16")
+"""Precision of a network's products and convolutions; under `bf16`, also of what autocast leaves so between.
+
+Parameters, losses, gradients and updates are float32 in any case.
+"""
+
+PRESETS = ("auto", "quick", "full")
+"""Which cells are in the matrix; `auto` is `full` on CUDA and `quick` elsewhere."""
+
+RERUNS = ("missing", "failed", "all")
+"""Which trials are trained: those not recorded, also those whose file cannot be read, or all of them."""

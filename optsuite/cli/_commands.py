@@ -1,0 +1,182 @@
+"""The grammar of the command line: every subcommand, its arguments, and the function that runs it.
+
+Declaring it imports nothing heavy; the module of a command is imported when the command runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable
+from typing import TypeAlias
+
+from optsuite import _arguments, choices
+
+__all__ = ["function_of", "make_parser"]
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""Where subcommands are declared."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Declare all commands; the `run` of parsed arguments says where the command's function is."""
+    parser = argparse.ArgumentParser(prog="optsuite", description="Benchmarks for optimizers.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_catalogue(commands)
+    _add_sweep(commands)
+    _add_results(commands)
+    return parser
+
+
+def function_of(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
+    """Import the module of a parsed command and return the function that runs it."""
+    module, function = args.run
+    run: Callable[[argparse.Namespace], int] = getattr(
+        importlib.import_module(f"optsuite.cli.{module}"), function
+    )
+    return run
+
+
+def _add_catalogue(commands: _Commands) -> None:
+    """Declare the commands that say what there is."""
+    tasks = commands.add_parser("tasks", help="the fixed tasks")
+    tasks.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
+    tasks.set_defaults(run=("_catalogue", "show_tasks"))
+
+    sets = commands.add_parser("sets", help="the published hparam sets")
+    sets.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
+    sets.set_defaults(run=("_catalogue", "show_sets"))
+
+    data = commands.add_parser("data", help="list, fetch and find datasets")
+    of_data = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    listing = of_data.add_parser("list", help="every dataset, and whether it is here")
+    listing.set_defaults(run=("_catalogue", "list_data"))
+
+    fetching = of_data.add_parser("fetch", help="download datasets")
+    fetching.add_argument("names", nargs="+", metavar="NAME", help="e.g. cifar10")
+    fetching.set_defaults(run=("_catalogue", "fetch_data"))
+
+    path = of_data.add_parser("path", help="the folder of all datasets, or of one")
+    path.add_argument("name", nargs="?", metavar="NAME")
+    path.set_defaults(run=("_catalogue", "show_data_path"))
+
+
+def _add_sweep(commands: _Commands) -> None:
+    """Declare the commands that train."""
+    planning = commands.add_parser("plan", help="what training cells would cost, cell by cell")
+    _add_training(planning)
+    planning.set_defaults(run=("_sweep", "plan"))
+
+    running = commands.add_parser("run", help="train cells, record their curves and archive them")
+    _add_training(running)
+    running.set_defaults(run=("_sweep", "run"))
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    """Declare which cells are trained, on what and where."""
+    parser.add_argument("task", metavar="TASK", help="name or glob")
+    parser.add_argument("set", metavar="SET", help="glob over the published sets, or the name of any set")
+    parser.add_argument("--data", choices=choices.MODES, help="(default: $OPTSUITE_DATA or auto)")
+    parser.add_argument("--storage", metavar="URL", help="of the curves (default: $LOPT_BASELINE_DIR)")
+    parser.add_argument("--archives", metavar="URL", help="(default: <storage>_archives)")
+    parser.add_argument("--rerun", choices=choices.RERUNS, default="missing", help="(default: missing)")
+    parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:N")
+    _add_precision(parser)
+    parser.add_argument("--budget", type=_arguments.time, metavar="TIME", help="keep the cheapest, e.g. 2h")
+    parser.add_argument("--backend", choices=choices.BACKENDS, default="local", help="(default: local)")
+    parser.add_argument(
+        "--workers", type=_arguments.count, metavar="N", help="processes, or workers that dask starts"
+    )
+    parser.add_argument("--dask-address", metavar="ADDRESS", help="scheduler of a Dask cluster")
+
+
+def _add_precision(parser: argparse.ArgumentParser) -> None:
+    """Declare the precision, on which the roots depend too."""
+    parser.add_argument(
+        "--precision",
+        choices=choices.PRECISIONS,
+        default="float32",
+        help="tf32 and bf16: results of that precision, which lie under <root>_<precision>",
+    )
+
+
+def _add_results(commands: _Commands) -> None:
+    """Declare the commands that read what was recorded."""
+    archive = commands.add_parser("archive", help="stack the curves of complete cells into archives")
+    archive.add_argument("task", metavar="TASK", help="name, or glob over the tasks that have curves")
+    archive.add_argument("sets", nargs="+", metavar="SET", help="names, or globs over what is recorded")
+    _add_roots(archive)
+    archive.set_defaults(run=("_results", "archive"))
+
+    table = commands.add_parser("table", help="a table of results: printed, or written as CSV or Parquet")
+    _add_archived(table, is_optional=True)
+    table.add_argument(
+        "--kind",
+        choices=("summary", "archive", "curves"),
+        default="summary",
+        help="summary: a row a cell; archive: every point; curves: every point of curves that no archive "
+        "needs to hold; its SETs are labels of configs, e.g. 'Adam_lr*'",
+    )
+    table.add_argument(
+        "-o", "--output", metavar="URL", help="a .csv or .parquet; else text, or CSV of points"
+    )
+    table.set_defaults(run=("_results", "table"))
+
+    plot = commands.add_parser("plot", help="draw a figure as PNG or SVG")
+    _add_archived(plot)
+    plot.add_argument("--kind", choices=("curves", "lr", "final", "normalized"), default="curves")
+    plot.add_argument(
+        "--initial-shift",
+        type=float,
+        default=500,
+        metavar="STEP",
+        help="the y axis of curves ends at the lowest loss after this step (default: 500)",
+    )
+    plot.add_argument("--normalizer", metavar="URL", help="JSON file for --kind normalized")
+    plot.add_argument("-o", "--output", metavar="URL", required=True, help="ends in .png or .svg")
+    plot.set_defaults(run=("_results", "plot"))
+
+    report = commands.add_parser("report", help="write one page with tables and figures")
+    _add_archived(report, is_optional=True)
+    report.add_argument("-o", "--output", metavar="URL", help="(default: <storage>_reports/report.html)")
+    report.set_defaults(run=("_results", "report"))
+
+    normalizer = commands.add_parser("normalizer", help="build the scale that makes tasks comparable")
+    normalizer.add_argument("name", metavar="NAME", help="e.g. speedup_over_adam, speedup_over_adam_2000_R5")
+    normalizer.add_argument("tasks", nargs="*", default=["*"], metavar="TASK", help="names or globs")
+    normalizer.add_argument("-o", "--output", metavar="URL", help="(default: <archives>/<NAME>.json)")
+    normalizer.add_argument("--overwrite", action="store_true", help="replace tasks that the file has")
+    _add_roots(normalizer)
+    normalizer.set_defaults(run=("_results", "normalizer"))
+
+
+def _add_archived(parser: argparse.ArgumentParser, *, is_optional: bool = False) -> None:
+    """Declare which archived cells are read: one task or glob, and any number of sets."""
+    nargs = "?" if is_optional else None
+    parser.add_argument("task", nargs=nargs, default="*", metavar="TASK", help="name or glob")
+    parser.add_argument(
+        "sets",
+        nargs="*",
+        default=["*"],
+        metavar="SET",
+        help="names or globs (default: all that are archived)",
+    )
+    _add_roots(parser)
+
+
+def _add_roots(parser: argparse.ArgumentParser) -> None:
+    """Declare where results lie."""
+    parser.add_argument(
+        "--storage", metavar="URL", help="of the curves (default: $LOPT_BASELINE_DIR or ~/lopt_baselines)"
+    )
+    parser.add_argument(
+        "--archives", metavar="URL", help="(default: <storage>_archives or $LOPT_BASELINE_ARCHIVES_DIR)"
+    )
+    parser.add_argument(
+        "--data",
+        choices=("real", "synthetic"),
+        default="real",
+        help="synthetic: results on stand-in data, which lie under <root>_synthetic",
+    )
+    _add_precision(parser)

@@ -1,0 +1,71 @@
+"""What importing costs: modules that take seconds are imported by what needs them, and not before."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from optsuite.cli import _commands
+
+SELDOM_NEEDED = (
+    "dask",
+    "distributed",
+    "jinja2",
+    "matplotlib",
+    "pandas",
+    "pytest",
+    "scipy",
+    "seaborn",
+    "torchvision",
+)
+HEAVY = ("fsspec", "numpy", "torch", *SELDOM_NEEDED)
+
+
+def imported(program, modules):
+    """The modules that a program imports, of those given."""
+    code = f"import sys\n{program}\nprint('imported:', *[name for name in {modules} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1].removeprefix("imported:").split()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import optsuite; dir(optsuite)",
+        "import optsuite; optsuite.DataError",
+        "import optsuite.choices, optsuite._arguments",
+    ],
+)
+def test_the_package_and_its_errors_import_nothing_heavy(program):
+    assert imported(program, HEAVY) == []
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["plot", "--help"], ["table", "--nonsense"]]
+)
+def test_a_command_that_runs_nothing_imports_nothing_heavy(words):
+    program = f"from optsuite.cli import main\ntry: main({words})\nexcept SystemExit: pass"
+    assert imported(program, HEAVY) == []
+
+
+def test_training_imports_nothing_that_draws_or_reads_tables():
+    assert imported("import optsuite; optsuite.train; optsuite.load_archive", SELDOM_NEEDED) == []
+
+
+def commands(parser):
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from commands(command) if command._subparsers else [command]
+
+
+@pytest.mark.parametrize("command", list(commands(_commands.make_parser())), ids=lambda command: command.prog)
+def test_every_command_has_a_function(command):
+    """It is looked up when the command runs: a wrong name would be found out by users."""
+    function = _commands.function_of(argparse.Namespace(run=command.get_default("run")))
+    assert inspect.isfunction(function)
+    assert len(inspect.signature(function).parameters) == 1
