@@ -14,14 +14,14 @@ import hashlib
 import json
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
 from optsuite.choices import PRECISIONS
 from optsuite.errors import HParamError, OptsuiteError, UnknownNameError, UnsupportedError
-from optsuite.optimizers import check_hparams, parse_call, read_opt_list
+from optsuite.optimizers import OPTIMIZERS, check_hparams, parse_call, read_opt_list
 
 __all__ = [
     "ACCUMULATIONS",
@@ -261,19 +261,13 @@ def lr_grid(opt: str, optimizer: str, /, **hparams: HparamValue) -> Callable[[],
     ]
 
 
-def _accumulation_grid(opt: str, optimizer: str) -> Callable[[], Sequence[Config]]:
-    """Every learning rate at every number of gradients, numbers outermost."""
+def _accumulation_grid(opt: str) -> Callable[[], Sequence[Config]]:
+    """Return what makes configs of every learning rate at every number of gradients, numbers outermost."""
     return lambda: [
         config
         for num_average in ACCUMULATIONS
-        for config in lr_grid(f"GradAccum{num_average}_{opt}", optimizer, num_average=num_average)()
+        for config in lr_grid(f"GradAccum{num_average}_{opt}", f"{opt}GradAccum", num_average=num_average)()
     ]
-
-
-def _shampoo(graft_type: str) -> Family:
-    words = "".join(word.capitalize() for word in graft_type.split("_"))
-    opt = f"Shampoo128{words}"
-    return Family(f"{opt}LR", opt, lr_grid(opt, "Shampoo", graft_type=graft_type, block_size=128), _10K)
 
 
 def _number(value: float) -> str:
@@ -292,58 +286,30 @@ def _opt_list() -> Sequence[Config]:
     ]
 
 
-_10K = ((10_000, 5),)
+def _lr_families() -> Iterator[Family]:
+    """Yield the families over learning rates that the optimizers' rows name."""
+    for optimizer, row in OPTIMIZERS.items():
+        for grid in row.lr_grids:
+            opt = grid.opt or optimizer
+            configs = lr_grid(opt, optimizer, **grid.hparams)
+            yield Family(grid.name or f"{opt.removesuffix('LR')}LR", opt, configs, grid.published)
+
+
 _16K = ((16_384, 5),)
-_LONG = ((100_000, 5), (300_000, 5))
 
 _FAMILIES = {
     family.name: family
     for family in (
-        Family("AdaBeliefLR", "AdaBelief", lr_grid("AdaBelief", "AdaBelief"), _10K),
-        Family("AdaGradLR", "AdaGrad", lr_grid("AdaGrad", "AdaGrad"), _10K),
-        Family("AdafactorLR", "Adafactor", lr_grid("Adafactor", "Adafactor"), _10K),
-        Family("AdamExpDecayLR", "AdamExpDecayLR", lr_grid("AdamExpDecayLR", "AdamExpDecayLR"), _LONG),
-        Family(
-            "AdamLR",
-            "Adam",
-            lr_grid("Adam", "Adam"),
-            ((1000, 5), (2000, 5), (10_000, 1), *_10K, *_LONG),
-        ),
+        *_lr_families(),
         Family(
             "AdamLR_GradAccum",
             "AdamGradAccum",
-            _accumulation_grid("Adam", "AdamGradAccum"),
+            _accumulation_grid("Adam"),
             ((16_384, 3), *_16K, (16_384, 32)),
         ),
-        Family(
-            "AdamSqrtDecayLR",
-            "AdamSqrtDecayLR",
-            lr_grid("AdamSqrtDecayLR", "AdamSqrtDecayLR"),
-            _LONG,
-        ),
-        Family("AdamWLR", "AdamW", lr_grid("AdamW", "AdamW"), _10K),
-        Family("FromageLR", "Fromage", lr_grid("Fromage", "Fromage"), _10K),
-        Family(
-            "Grad10AdamLR",
-            "Grad10Adam",
-            lr_grid("Grad10Adam", "AdamGradAccum", num_average=10),
-            ((100_000, 5),),
-        ),
-        Family("LambLR", "Lamb", lr_grid("Lamb", "Lamb"), _10K),
-        Family("LarsLR", "Lars", lr_grid("Lars", "Lars"), _10K),
-        Family("OptList1k", "OptList", _opt_list, _10K, _OPT_LIST_LABELS),
-        Family("RAdamLR", "RAdam", lr_grid("RAdam", "RAdam"), (*_10K, *_LONG)),
-        Family("RMSPropLR", "RMSProp", lr_grid("RMSProp", "RMSProp"), _10K),
-        # The reference writes both RMSProp families into the folders `RMSProp_lr...`.
-        Family("RMSPropMomLR", "RMSPropMom", lr_grid("RMSPropMom", "RMSProp", momentum=0.9), _10K),
-        Family("SGDLR", "SGD", lr_grid("SGD", "SGD"), ((2000, 5), *_10K)),
-        Family("SGDLR_GradAccum", "SGDGradAccum", _accumulation_grid("SGD", "SGDGradAccum"), _16K),
-        Family("SGDMLR", "SGDM", lr_grid("SGDM", "SGDM"), ((2000, 5), *_10K)),
-        Family("SGDMLR_GradAccum", "SGDMGradAccum", _accumulation_grid("SGDM", "SGDMGradAccum"), _16K),
-        *map(_shampoo, ("ADAGRAD", "ADAGRAD_NORMALIZED", "RMSPROP", "RMSPROP_NORMALIZED", "SGD", "SQRT_N")),
-        Family("SM3LR", "SM3", lr_grid("SM3", "SM3"), _10K),
-        Family("SM3beta2_999_LR", "SM3beta2_999", lr_grid("SM3beta2_999", "SM3", beta2=0.999), _10K),
-        Family("YogiLR", "Yogi", lr_grid("Yogi", "Yogi"), _10K),
+        Family("SGDLR_GradAccum", "SGDGradAccum", _accumulation_grid("SGD"), _16K),
+        Family("SGDMLR_GradAccum", "SGDMGradAccum", _accumulation_grid("SGDM"), _16K),
+        Family("OptList1k", "OptList", _opt_list, ((10_000, 5),), _OPT_LIST_LABELS),
     )
 }
 
@@ -445,7 +411,7 @@ def register_lr_family(text: str) -> None:
         raise HParamError(f"`{text}` sets `lr`, which is what the configs of its family differ in")
     words = [path.rpartition(":")[2], *(f"{key}{value}" for key, value in hparams.items())]
     opt = name[1] if name else re.sub(r"[\W_]+", "_", "_".join(words)).strip("_")
-    family = Family(f"{opt}LR", opt, lr_grid(opt, path, **hparams), _10K)
+    family = Family(f"{opt}LR", opt, lr_grid(opt, path, **hparams), ((10_000, 5),))
     configs = family.configs
     taken = next((f for f in _FAMILIES.values() if f.name.casefold() == family.name.casefold()), None)
     if taken is None:

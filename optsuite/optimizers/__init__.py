@@ -1,7 +1,7 @@
 """Optimizers as pairs of pure functions, one file each, made of pieces that chain.
 
 The rules are those of `learned_optimization`'s baselines, which take most of them from optax. A new
-one is a file with a factory in this folder, and a row in `_table.py`.
+one is a file with a factory in this folder and a row in `_table.py`, its grid of learning rates included.
 """
 
 from optsuite.optimizers._accumulate import accumulate
@@ -24,7 +24,6 @@ from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
 from optsuite.optimizers._import_path import (
     import_optimizer,
-    is_import_path,
     parse_call,
     set_training,
 )
@@ -53,6 +52,7 @@ from optsuite.optimizers._table import (
     OptimizerRow,
     check_hparams,
     get_optimizer,
+    get_row,
     list_optimizers,
     register_optimizer,
 )
@@ -83,9 +83,9 @@ __all__ = [
     "exponential_decay",
     "fromage",
     "get_optimizer",
+    "get_row",
     "graft",
     "import_optimizer",
-    "is_import_path",
     "lamb",
     "lars",
     "linear_rampup_sqrt_decay",

@@ -1,15 +1,13 @@
-"""The table of optimizers by name, and the check of their hyperparameters."""
+"""The table of optimizers by name: how each is made, checked, trained and costed."""
 
 from __future__ import annotations
 
 import inspect
-import itertools
 import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
-
-from torch import Tensor
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from optsuite.errors import HParamError, OptsuiteError, UnknownNameError
 from optsuite.optimizers._accumulate import accumulate
@@ -20,13 +18,23 @@ from optsuite.optimizers._adam import adam
 from optsuite.optimizers._adam_exp_decay_lr import adam_exp_decay_lr
 from optsuite.optimizers._adam_sqrt_decay_lr import adam_sqrt_decay_lr
 from optsuite.optimizers._adamw import adamw
+from optsuite.optimizers._domains import (
+    ARGUMENT,
+    DOMAINS,
+    NON_NEGATIVE,
+    PLAIN,
+    SHARE,
+    Domain,
+    HparamValue,
+    check_value,
+)
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._import_path import check_arguments, is_import_path
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._nadamw import nadamw
 from optsuite.optimizers._nadamw_cosine_lr import nadamw_cosine_lr
-from optsuite.optimizers._opt_list import NUM_SETTINGS, opt_list
+from optsuite.optimizers._opt_list import opt_list
 from optsuite.optimizers._piecewise_linear_adam import piecewise_linear_adam
 from optsuite.optimizers._radam import radam
 from optsuite.optimizers._rmsprop import rmsprop
@@ -39,113 +47,12 @@ from optsuite.optimizers._yogi import yogi
 if TYPE_CHECKING:
     from optsuite.optimizers._base import Optimizer, Scalar
 
-HparamValue = float | bool | str | Tensor | Sequence[float | bool | str | Tensor]
-
-
-class Domain(NamedTuple):
-    """The values that a hyperparameter may take."""
-
-    words: str  # completes "must be ..."
-    holds: Callable[[object], bool]  # asked for Python values only
-    may_be_tensor: bool
-
-
-def _is_finite(value: float) -> bool:
-    return abs(value) <= sys.float_info.max  # an int may be too large for a float
-
-
-def _number(words: str, holds: Callable[[float], bool]) -> Domain:
-    def is_valid(value: object) -> bool:
-        if isinstance(value, bool) or not isinstance(value, float | int):
-            return False
-        return _is_finite(value) and holds(value)
-
-    return Domain(words, is_valid, may_be_tensor=True)
-
-
-def _integer(words: str, holds: Callable[[int], bool]) -> Domain:
-    def is_valid(value: object) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and holds(value)
-
-    return Domain(words, is_valid, may_be_tensor=False)
-
-
-def _tuple(words: str, holds: Callable[[Sequence[object]], bool]) -> Domain:
-    def is_valid(value: object) -> bool:
-        return isinstance(value, tuple | list) and len(value) > 0 and holds(value)
-
-    return Domain(words, is_valid, may_be_tensor=False)
-
-
-def _choice(*words: str) -> Domain:
-    return Domain(f"one of {', '.join(words)}", lambda value: value in words, may_be_tensor=False)
-
-
-_NON_NEGATIVE = _number("a finite number >= 0", lambda value: value >= 0)
-_POSITIVE = _number("a finite number > 0", lambda value: value > 0)
-_FRACTION = _number("a number in [0, 1)", lambda value: 0 <= value < 1)
-_SHARE = _number("a number in [0, 1]", lambda value: 0 <= value <= 1)
-_BOOL = Domain("True or False", lambda value: isinstance(value, bool), may_be_tensor=False)
-
-
-def _is_rate(value: object) -> bool:
-    return isinstance(value, Tensor) or _NON_NEGATIVE.holds(value)
-
-
-def _is_rising(values: Sequence[Any]) -> bool:
-    return all(map(_NON_NEGATIVE.holds, values)) and all(a < b for a, b in itertools.pairwise(values))
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, float | int):
-        return _is_finite(value)
-    return isinstance(value, str)
-
-
-def _is_argument(value: object) -> bool:
-    return all(map(_is_plain, value)) if isinstance(value, tuple) else _is_plain(value)
-
-
-# Of names that no optimizer of this package has, and of the arguments of classes.
-_PLAIN = Domain("a finite number, True, False or a word", _is_plain, may_be_tensor=True)
-_ARGUMENT = Domain(f"{_PLAIN.words}, or a tuple of these", _is_argument, may_be_tensor=False)
-
-# A name means the same in every optimizer, up to its ends.
-_DOMAINS = {
-    "alpha": _FRACTION,
-    "beta1": _FRACTION,
-    "beta2": _FRACTION,
-    "block_size": _integer("an integer >= 1", lambda value: value >= 1),
-    "clipping_threshold": _POSITIVE,
-    "constant_fraction": _FRACTION,
-    "decay": _FRACTION,
-    "decay_rate": _POSITIVE,
-    "eps": _POSITIVE,
-    "eps_root": _NON_NEGATIVE,
-    "graft_type": _choice(*get_args(GraftType)),
-    "idx": _integer(f"an integer from 0 to {NUM_SETTINGS - 1}", lambda value: 0 <= value < NUM_SETTINGS),
-    "initial_accumulator_value": _NON_NEGATIVE,
-    "l2_weight_decay": _NON_NEGATIVE,
-    "lr": _NON_NEGATIVE,
-    "lrs": _tuple("a tuple of finite numbers >= 0", lambda values: all(map(_is_rate, values))),
-    "min_dim_size_to_factor": _integer("an integer >= 1", lambda value: value >= 1),
-    "min_lr_mult": _SHARE,
-    "min_norm": _POSITIVE,
-    "momentum": _FRACTION,
-    "nesterov": _BOOL,
-    "num_average": _number("a whole number >= 1", lambda value: value >= 1 and value == int(value)),
-    "times": _tuple("a tuple of rising numbers >= 0", _is_rising),
-    "trust_coefficient": _NON_NEGATIVE,
-    "warmup_fraction": _FRACTION,
-    "warmup_steps": _POSITIVE,
-    "weight_decay": _NON_NEGATIVE,
-}
-
 
 class Hparam(NamedTuple):
-    """A hyperparameter that can be set by name."""
+    """A hyperparameter of an optimizer of pure functions."""
 
-    default: object  # `inspect.Parameter.empty`: it must be given
+    default: object
+    """Its value where none is given; `inspect.Parameter.empty` if it must be given."""
     domain: Domain
 
     @property
@@ -154,83 +61,200 @@ class Hparam(NamedTuple):
         return self.default is inspect.Parameter.empty
 
 
+class LrGrid(NamedTuple):
+    """A family of configs that differ in their learning rate, offered as hparam sets."""
+
+    published: tuple[tuple[int, int], ...]
+    """(steps, repetitions) of the sets that the reference published."""
+    opt: str = ""
+    """The optimizer as its users call it, which begins the labels; empty for the row's name."""
+    hparams: Mapping[str, float | str] = MappingProxyType({})
+    """Hyperparameters that all configs share."""
+    name: str = ""
+    """The family's name; empty for `opt` with `LR` at its end."""
+
+
 def _no_flops(*_: object, **__: object) -> int:
     return 0
 
 
 class OptimizerRow(NamedTuple):
-    """A row of the table."""
+    """How one optimizer is made, checked, trained and costed; rows of every kind answer alike."""
 
+    program: Literal["pure", "torch"]
+    """Kind of program that trains it: one of pure functions, or one that steps objects of a torch class."""
     factory: Callable[..., Optimizer]
-    hparams: Mapping[str, Hparam]
-    # Of an update, beyond some passes over the parameters, from their shapes and the hyperparameters.
+    """Makes the pair of pure functions from hyperparameters; raises if the optimizer has no such pair."""
+    check: Callable[[str, Mapping[str, HparamValue]], None]
+    """Raises `HParamError` for hyperparameters that cannot be used; is given the optimizer's name too."""
+    hparams: Mapping[str, Hparam] = MappingProxyType({})
+    """Hyperparameters that are arguments of the program; none where objects keep their own.
+
+    Those whose domain allows tensors may differ between trials of one program.
+    """
+    lr_grids: tuple[LrGrid, ...] = ()
+    """Families of hparam sets over its learning rate."""
     flops: Callable[..., int] = _no_flops
-    # Raises for hyperparameters that are good one by one and not together; `dict` takes any.
-    check: Callable[..., object] = dict
-    # Whether compiled steps may write over parameters and state: an update hands none of it on to another
-    # place, not as a clone either, since the compiler drops that and reads what has been written over.
-    is_overwritable: bool = True
+    """Operations of one update beyond some passes over the parameters, from their shapes and the hparams."""
+    is_overwritable: bool = False
+    """Whether compiled steps may write over parameters and state.
+
+    They may if an update hands none of them on to another place, not as a clone either, since the compiler
+    drops the clone and reads what has been written over.
+    """
 
 
-def _row(factory: Callable[..., Optimizer], **own_domains: Domain) -> OptimizerRow:
-    """Read the names and defaults off the factory's signature."""
-    domains = _DOMAINS | own_domains
+def _row(
+    factory: Callable[..., Optimizer],
+    *lr_grids: LrGrid,
+    together: Callable[..., object] = dict,
+    **own: Domain,
+) -> OptimizerRow:
+    """Read hyperparameters and their defaults off the factory's signature.
+
+    Args:
+        factory: Makes the optimizer.
+        lr_grids: Families of hparam sets over its learning rate.
+        together: Raises for hyperparameters that are good one by one but not together; `dict` takes any.
+        own: Domains that replace those of `DOMAINS` for this optimizer.
+    """
     parameters = inspect.signature(factory).parameters.values()
-    return OptimizerRow(factory, {p.name: Hparam(p.default, _domain(p, domains)) for p in parameters})
+    hparams = {p.name: Hparam(p.default, _domain(p, DOMAINS | own)) for p in parameters}
+    return OptimizerRow(
+        "pure", factory, partial(_check, hparams, together), hparams, lr_grids, is_overwritable=True
+    )
 
 
 def _domain(parameter: inspect.Parameter, known: Mapping[str, Domain]) -> Domain:
     # A default that is a switch, a word or a size says that its values decide which operations run.
     may_be_tensor = parameter.default is parameter.empty or isinstance(parameter.default, float)
-    return known.get(parameter.name, _PLAIN._replace(may_be_tensor=may_be_tensor))
+    return known.get(parameter.name, PLAIN._replace(may_be_tensor=may_be_tensor))
 
 
-def _accumulated(row: OptimizerRow) -> OptimizerRow:
-    """The optimizer of another row, run on the means of `num_average` gradients."""
+def _accumulated(row: OptimizerRow, *lr_grids: LrGrid) -> OptimizerRow:
+    """Return the row of an optimizer that is run on the means of `num_average` gradients."""
 
     def factory(*, num_average: Scalar = 1, **hparams: HparamValue) -> Optimizer:
         return accumulate(row.factory(**hparams), num_average)
 
-    return OptimizerRow(factory, {**row.hparams, "num_average": Hparam(1, _DOMAINS["num_average"])})
+    hparams = {**row.hparams, "num_average": Hparam(1, DOMAINS["num_average"])}
+    return row._replace(
+        factory=factory, check=partial(_check, hparams, dict), hparams=hparams, lr_grids=lr_grids
+    )
+
+
+def _check(
+    known: Mapping[str, Hparam],
+    together: Callable[..., object],
+    name: str,
+    hparams: Mapping[str, HparamValue],
+) -> None:
+    """Check hyperparameters of pure functions, by their names and domains."""
+    for key, value in hparams.items():
+        if key not in known:
+            raise HParamError(f"`{name}` has no hyperparameter `{key}`: it has {', '.join(known)}")
+        check_value(name, key, value, known[key].domain)
+    for key, hparam in known.items():
+        if hparam.is_required and key not in hparams:
+            raise HParamError(f"`{name}` needs `{key}`: {hparam.domain.words}")
+    together(**hparams)
+
+
+def _check_class(path: str, hparams: Mapping[str, HparamValue]) -> None:
+    """Check the arguments of a class, by their values and by making one and letting it step."""
+    for key, value in hparams.items():
+        domain = NON_NEGATIVE._replace(may_be_tensor=False) if key == "lr" else ARGUMENT
+        check_value(path, key, value, domain)
+    check_arguments(path, hparams)
+
+
+def _class_row(path: str) -> OptimizerRow:
+    """Return the row of a `torch.optim.Optimizer` class, which is imported when it is first needed."""
+
+    def refuse(**_: HparamValue) -> Optimizer:
+        raise OptsuiteError(
+            f"`{path}` is a class, whose objects change parameters in place; here are pairs of pure "
+            "functions only: name it in a `Config` to train it, or call it yourself"
+        )
+
+    return OptimizerRow("torch", refuse, _check_class)
+
+
+_10K = LrGrid(((10_000, 5),))
+_LONG = LrGrid(((100_000, 5), (300_000, 5)))
+
+
+def _shampoo_grid(graft_type: str) -> LrGrid:
+    words = "".join(word.capitalize() for word in graft_type.split("_"))
+    return _10K._replace(opt=f"Shampoo128{words}", hparams={"graft_type": graft_type, "block_size": 128})
 
 
 OPTIMIZERS: dict[str, OptimizerRow] = {
-    "AdaBelief": _row(adabelief),
-    "AdaGrad": _row(adagrad),
-    "Adafactor": _row(adafactor),
-    "Adam": _row(adam),
-    "AdamExpDecayLR": _row(adam_exp_decay_lr),
-    "AdamGradAccum": _accumulated(_row(adam)),
-    "AdamSqrtDecayLR": _row(adam_sqrt_decay_lr),
-    "AdamW": _row(adamw),
-    "Fromage": _row(fromage),
-    "Lamb": _row(lamb),
-    "Lars": _row(lars),
+    "AdaBelief": _row(adabelief, _10K),
+    "AdaGrad": _row(adagrad, _10K),
+    "Adafactor": _row(adafactor, _10K),
+    "Adam": _row(adam, LrGrid(((1000, 5), (2000, 5), (10_000, 1), (10_000, 5), (100_000, 5), (300_000, 5)))),
+    "AdamExpDecayLR": _row(adam_exp_decay_lr, _LONG),
+    "AdamGradAccum": _accumulated(
+        _row(adam), LrGrid(((100_000, 5),), opt="Grad10Adam", hparams={"num_average": 10})
+    ),
+    "AdamSqrtDecayLR": _row(adam_sqrt_decay_lr, _LONG),
+    "AdamW": _row(adamw, _10K),
+    "Fromage": _row(fromage, _10K),
+    "Lamb": _row(lamb, _10K),
+    "Lars": _row(lars, _10K),
     "NAdamW": _row(nadamw),
     "NAdamWCosineLR": _row(nadamw_cosine_lr),
     "OptList": _row(opt_list),
-    "PiecewiseLinearAdam": _row(piecewise_linear_adam)._replace(check=piecewise_linear_adam),
-    "RAdam": _row(radam),
-    "RMSProp": _row(rmsprop),
-    "SGD": _row(sgd),
+    "PiecewiseLinearAdam": _row(piecewise_linear_adam, together=piecewise_linear_adam),
+    "RAdam": _row(radam, LrGrid(((10_000, 5), (100_000, 5), (300_000, 5)))),
+    # The reference writes both RMSProp families into the folders `RMSProp_lr...`.
+    "RMSProp": _row(rmsprop, _10K, _10K._replace(opt="RMSPropMom", hparams={"momentum": 0.9})),
+    "SGD": _row(sgd, LrGrid(((2000, 5), (10_000, 5)))),
     "SGDGradAccum": _accumulated(_row(sgd)),
-    "SGDM": _row(sgdm),
+    "SGDM": _row(sgdm, LrGrid(((2000, 5), (10_000, 5)))),
     "SGDMGradAccum": _accumulated(_row(sgdm)),
-    "SM3": _row(sm3, beta2=_SHARE),
-    "Shampoo": _row(shampoo)._replace(flops=shampoo_flops),
-    "Yogi": _row(yogi),
+    "SM3": _row(
+        sm3,
+        _10K,
+        _10K._replace(opt="SM3beta2_999", hparams={"beta2": 0.999}, name="SM3beta2_999_LR"),
+        beta2=SHARE,
+    ),
+    "Shampoo": _row(shampoo, *map(_shampoo_grid, get_args(GraftType)))._replace(flops=shampoo_flops),
+    "Yogi": _row(yogi, _10K),
 }
-"""Every optimizer of pure functions that can be asked for by name."""
+"""The rows of the optimizers of pure functions, by name; `get_row` knows classes by import path as well."""
 
 
 def list_optimizers() -> list[str]:
-    """Give the names that `get_optimizer` accepts, sorted.
+    """Return the names that `get_optimizer` accepts, sorted.
 
     Example:
         >>> "Adam" in list_optimizers()
         True
     """
     return sorted(OPTIMIZERS)
+
+
+def get_row(name: str) -> OptimizerRow:
+    """Return how an optimizer is trained; nothing is imported for it.
+
+    Args:
+        name: One of `list_optimizers()`, or the import path of a `torch.optim.Optimizer` class, e.g.
+            `torch.optim:NAdam` or `path/to/my.py:Mine`.
+
+    Raises:
+        UnknownNameError: There is no such optimizer.
+
+    Example:
+        >>> get_row("Adam").program, get_row("torch.optim:NAdam").program
+        ('pure', 'torch')
+    """
+    if is_import_path(name):
+        return _class_row(name)
+    if name not in OPTIMIZERS:
+        raise UnknownNameError("optimizer", name, OPTIMIZERS)
+    return OPTIMIZERS[name]
 
 
 def register_optimizer(name: str, factory: Callable[..., Optimizer]) -> None:
@@ -280,22 +304,17 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
     Example:
         >>> opt = get_optimizer("Adam", lr=1e-3)
     """
-    check_hparams(name, hparams)
-    if is_import_path(name):
-        raise OptsuiteError(
-            f"`{name}` is a class, whose objects change parameters in place; here are pairs of pure "
-            "functions only: name it in a `Config` to train it, or call it yourself"
-        )
-    return OPTIMIZERS[name].factory(**hparams)
+    row = get_row(name)
+    row.check(name, hparams)
+    return row.factory(**hparams)
 
 
 def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:
     """Check hyperparameters before anything is trained.
 
     Args:
-        name: One of `list_optimizers()`, or the import path of a `torch.optim.Optimizer` class, e.g.
-            `torch.optim:NAdam` or `path/to/my.py:Mine`.
-        hparams: As for `get_optimizer`; of a class, arguments of its constructor.
+        name: As for `get_row`.
+        hparams: As for `get_optimizer`; for a class, arguments of its constructor.
 
     Raises:
         UnknownNameError: There is no such optimizer.
@@ -306,33 +325,4 @@ def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:
         >>> check_hparams("Adam", {"lr": 1e-3})
         >>> check_hparams("torch.optim:NAdam", {"lr": 1e-3, "betas": (0.9, 0.99)})
     """
-    if is_import_path(name):
-        for key, value in hparams.items():
-            domain = _NON_NEGATIVE._replace(may_be_tensor=False) if key == "lr" else _ARGUMENT
-            _check_value(name, key, value, domain)
-        check_arguments(name, hparams)
-        return
-    if name not in OPTIMIZERS:
-        raise UnknownNameError("optimizer", name, OPTIMIZERS)
-    known = OPTIMIZERS[name].hparams
-    for key, value in hparams.items():
-        if key not in known:
-            raise HParamError(f"`{name}` has no hyperparameter `{key}`: it has {', '.join(known)}")
-        _check_value(name, key, value, known[key].domain)
-    for key, hparam in known.items():
-        if hparam.is_required and key not in hparams:
-            raise HParamError(f"`{name}` needs `{key}`: {hparam.domain.words}")
-    OPTIMIZERS[name].check(**hparams)
-
-
-def _check_value(name: str, key: str, value: HparamValue, domain: Domain) -> None:
-    if isinstance(value, Tensor) and domain.may_be_tensor:
-        if value.ndim != 0:
-            raise HParamError(
-                f"`{key}` of `{name}` must be {domain.words} or a 0-d tensor, "
-                f"got a tensor of shape {tuple(value.shape)}; use torch.vmap for many values"
-            )
-    elif isinstance(value, Tensor) or not domain.holds(value):
-        raise HParamError(
-            f"`{key}` of `{name}` must be {domain.words}, got {value!r} ({type(value).__name__})"
-        )
+    get_row(name).check(name, hparams)

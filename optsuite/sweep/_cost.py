@@ -13,7 +13,7 @@ import torch
 
 from optsuite import trainer
 from optsuite.hparam_sets import Trial
-from optsuite.optimizers import OPTIMIZERS
+from optsuite.optimizers import get_row
 from optsuite.sweep._speed import Speed
 from optsuite.tasks import Task
 
@@ -90,18 +90,13 @@ def _rule_cost(task: Task, rule: trainer.Rule, widths: Sequence[int], speed: Spe
     flops = count * task.flops_per_step * (num_steps + num_passes / 3)
     step_ops = task.num_ops + num_leaves * _UPDATE_OPS
     num_ops = len(widths) * (num_steps * step_ops + num_passes * (task.num_ops / 3 + _METRIC_OPS))
+    update_flops = get_row(rule.optimizer).flops(task.param_shapes, **rule.shared)
     update_passes = _COMPILED_UPDATE_PASSES if is_compiled else _UPDATE_PASSES
     update_bytes = count * num_steps * update_passes * 4 * task.num_params
     seconds = (
         num_ops * _OP_FACTORS[is_single, is_compiled] * speed.op_seconds
-        + (flops + count * num_steps * _update_flops(task, rule)) / (_PRODUCT_SHARE * speed.flops)
+        + (flops + count * num_steps * update_flops) / (_PRODUCT_SHARE * speed.flops)
         + update_bytes / speed.bytes
         + is_compiled * step_ops * _COMPILE_OPS * speed.op_seconds
     )
     return Cost(seconds, flops, max(widths) * trainer.trial_bytes(task))
-
-
-def _update_flops(task: Task, rule: trainer.Rule) -> int:
-    if rule.optimizer not in OPTIMIZERS:  # a class by its import path
-        return 0
-    return OPTIMIZERS[rule.optimizer].flops(task.param_shapes, **rule.shared)

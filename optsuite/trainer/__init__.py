@@ -19,7 +19,7 @@ from optsuite import data
 from optsuite.curves import Curve, make_curve
 from optsuite.errors import OptsuiteError, OutOfMemoryError, UnsupportedError, in_words
 from optsuite.hparam_sets import Config, Schedule, Trial
-from optsuite.optimizers import is_import_path
+from optsuite.optimizers import get_row
 from optsuite.tasks import Task, get_task
 from optsuite.trainer._adapter import TorchProgram
 from optsuite.trainer._compile import is_long
@@ -193,7 +193,7 @@ def _run_grids(
     tell: Tell,
 ) -> Iterator[tuple[Grid, _Setup | Exception]]:
     """Train grids of the layout that is chosen; halve those that do not fit after all."""
-    kind = TorchProgram if is_import_path(rule.optimizer) else PureProgram
+    kind = {"pure": PureProgram, "torch": TorchProgram}[get_row(rule.optimizer).program]
     programs: dict[tuple[tuple[int, int], bool], Program] = {}
     one_by_one = False
 

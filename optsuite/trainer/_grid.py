@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from optsuite.hparam_sets import Config, HparamValue, Schedule, Trial
-from optsuite.optimizers import OPTIMIZERS, is_import_path
+from optsuite.optimizers import get_row
 
 __all__ = ["Grid", "Rule", "group_by_rule", "split_into_grids"]
 
@@ -63,12 +63,8 @@ def group_by_rule(trials: Sequence[Trial]) -> Iterator[tuple[Rule, list[Trial]]]
     groups: dict[object, list[Trial]] = {}
     for trial in trials:
         config = trial.config
-        hparams = _lifted_hparams(config)
-        fixed = {
-            k: v
-            for k, v in hparams.items()
-            if not OPTIMIZERS[config.optimizer].hparams[k].domain.may_be_tensor
-        }
+        known, hparams = get_row(config.optimizer).hparams, _program_hparams(config)
+        fixed = {k: v for k, v in hparams.items() if not known[k].domain.may_be_tensor}
         key = (
             config.optimizer,
             tuple(sorted(hparams)),
@@ -78,16 +74,17 @@ def group_by_rule(trials: Sequence[Trial]) -> Iterator[tuple[Rule, list[Trial]]]
         )
         groups.setdefault(key, []).append(trial)
     for group in groups.values():
-        first = _lifted_hparams(group[0].config)
+        first = _program_hparams(group[0].config)
         varying = tuple(k for k in first if any(t.config.hparams[k] != first[k] for t in group))
         shared = {k: v for k, v in first.items() if k not in varying}
         one = group[0]
         yield Rule(one.config.optimizer, shared, varying, one.schedule, one.precision), group
 
 
-def _lifted_hparams(config: Config) -> Mapping[str, HparamValue]:
-    """The hyperparameters that are part of a program."""
-    return {} if is_import_path(config.optimizer) else config.hparams
+def _program_hparams(config: Config) -> Mapping[str, HparamValue]:
+    """Return the hyperparameters that are part of a program, as the optimizer's row says."""
+    known = get_row(config.optimizer).hparams
+    return {name: value for name, value in config.hparams.items() if name in known}
 
 
 def split_into_grids(trials: Sequence[Trial], width: int) -> list[Grid]:

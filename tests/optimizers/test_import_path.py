@@ -12,8 +12,8 @@ from optsuite.errors import HParamError, OptsuiteError
 from optsuite.optimizers import (
     check_hparams,
     get_optimizer,
+    get_row,
     import_optimizer,
-    is_import_path,
     list_optimizers,
     parse_call,
 )
@@ -65,9 +65,10 @@ def own_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_name_with_a_colon_is_an_import_path():
-    assert is_import_path("torch.optim:NAdam")
-    assert not any(map(is_import_path, list_optimizers()))
+def test_an_import_path_has_a_row_for_which_nothing_is_imported():
+    row = get_row("no.such:Mine")
+    assert (row.program, dict(row.hparams), row.flops((2, 3)), row.is_overwritable) == ("torch", {}, 0, False)
+    assert {get_row(name).program for name in list_optimizers()} == {"pure"}
 
 
 def test_a_class_is_found_in_a_module():

@@ -1,0 +1,145 @@
+"""The values that hyperparameters may take, by their names."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias, get_args
+
+from torch import Tensor
+
+from optsuite.errors import HParamError
+from optsuite.optimizers._opt_list import NUM_SETTINGS
+from optsuite.optimizers._shampoo import GraftType
+
+HparamValue: TypeAlias = float | bool | str | Tensor | Sequence[float | bool | str | Tensor]
+"""A hyperparameter: a number, a bool, a word, a 0-d tensor in place of a number, or a tuple of these."""
+
+
+class Domain(NamedTuple):
+    """The values that a hyperparameter may take."""
+
+    words: str
+    """Completes "must be ..."."""
+    holds: Callable[[object], bool]
+    """Whether a Python value is one of them; never asked about tensors."""
+    may_be_tensor: bool
+    """Whether a 0-d tensor may stand in place of the number, so that it can differ between trials."""
+
+
+def _is_finite(value: float) -> bool:
+    return abs(value) <= sys.float_info.max  # an int may be too large for a float
+
+
+def _number(words: str, holds: Callable[[float], bool]) -> Domain:
+    def is_valid(value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, float | int):
+            return False
+        return _is_finite(value) and holds(value)
+
+    return Domain(words, is_valid, may_be_tensor=True)
+
+
+def _integer(words: str, holds: Callable[[int], bool]) -> Domain:
+    def is_valid(value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and holds(value)
+
+    return Domain(words, is_valid, may_be_tensor=False)
+
+
+def _tuple(words: str, holds: Callable[[Sequence[object]], bool]) -> Domain:
+    def is_valid(value: object) -> bool:
+        return isinstance(value, tuple | list) and len(value) > 0 and holds(value)
+
+    return Domain(words, is_valid, may_be_tensor=False)
+
+
+def _choice(*words: str) -> Domain:
+    return Domain(f"one of {', '.join(words)}", lambda value: value in words, may_be_tensor=False)
+
+
+NON_NEGATIVE = _number("a finite number >= 0", lambda value: value >= 0)
+_POSITIVE = _number("a finite number > 0", lambda value: value > 0)
+_FRACTION = _number("a number in [0, 1)", lambda value: 0 <= value < 1)
+SHARE = _number("a number in [0, 1]", lambda value: 0 <= value <= 1)
+_BOOL = Domain("True or False", lambda value: isinstance(value, bool), may_be_tensor=False)
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, Tensor) or NON_NEGATIVE.holds(value)
+
+
+def _is_rising(values: Sequence[Any]) -> bool:
+    return all(map(NON_NEGATIVE.holds, values)) and all(a < b for a, b in itertools.pairwise(values))
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, float | int):
+        return _is_finite(value)
+    return isinstance(value, str)
+
+
+def _is_argument(value: object) -> bool:
+    return all(map(_is_plain, value)) if isinstance(value, tuple) else _is_plain(value)
+
+
+# For hyperparameters that no optimizer of this package has.
+PLAIN = Domain("a finite number, True, False or a word", _is_plain, may_be_tensor=True)
+# For the arguments of classes.
+ARGUMENT = Domain(f"{PLAIN.words}, or a tuple of these", _is_argument, may_be_tensor=False)
+
+# A name means the same in every optimizer; SM3 alone allows one end more of `beta2`.
+DOMAINS = {
+    "alpha": _FRACTION,
+    "beta1": _FRACTION,
+    "beta2": _FRACTION,
+    "block_size": _integer("an integer >= 1", lambda value: value >= 1),
+    "clipping_threshold": _POSITIVE,
+    "constant_fraction": _FRACTION,
+    "decay": _FRACTION,
+    "decay_rate": _POSITIVE,
+    "eps": _POSITIVE,
+    "eps_root": NON_NEGATIVE,
+    "graft_type": _choice(*get_args(GraftType)),
+    "idx": _integer(f"an integer from 0 to {NUM_SETTINGS - 1}", lambda value: 0 <= value < NUM_SETTINGS),
+    "initial_accumulator_value": NON_NEGATIVE,
+    "l2_weight_decay": NON_NEGATIVE,
+    "lr": NON_NEGATIVE,
+    "lrs": _tuple("a tuple of finite numbers >= 0", lambda values: all(map(_is_rate, values))),
+    "min_dim_size_to_factor": _integer("an integer >= 1", lambda value: value >= 1),
+    "min_lr_mult": SHARE,
+    "min_norm": _POSITIVE,
+    "momentum": _FRACTION,
+    "nesterov": _BOOL,
+    "num_average": _number("a whole number >= 1", lambda value: value >= 1 and value == int(value)),
+    "times": _tuple("a tuple of rising numbers >= 0", _is_rising),
+    "trust_coefficient": NON_NEGATIVE,
+    "warmup_fraction": _FRACTION,
+    "warmup_steps": _POSITIVE,
+    "weight_decay": NON_NEGATIVE,
+}
+
+
+def check_value(name: str, key: str, value: HparamValue, domain: Domain) -> None:
+    """Refuse a value outside its domain.
+
+    Args:
+        name: The optimizer's, for the message.
+        key: The hyperparameter's name.
+        value: What was given.
+        domain: What is allowed.
+
+    Raises:
+        HParamError: The value is outside; the message says what is needed and what came.
+    """
+    if isinstance(value, Tensor) and domain.may_be_tensor:
+        if value.ndim != 0:
+            raise HParamError(
+                f"`{key}` of `{name}` must be {domain.words} or a 0-d tensor, "
+                f"got a tensor of shape {tuple(value.shape)}; use torch.vmap for many values"
+            )
+    elif isinstance(value, Tensor) or not domain.holds(value):
+        raise HParamError(
+            f"`{key}` of `{name}` must be {domain.words}, got {value!r} ({type(value).__name__})"
+        )
