@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import zip_longest
 from typing import TypeAlias
 
 from optsuite.choices import PRECISIONS
@@ -96,11 +97,11 @@ class Schedule:
                 raise HParamError(f"`{name}` must be an integer >= {bound} (got {value!r})")
 
     def eval_steps(self) -> range:
-        """The steps before which an evaluation happens."""
+        """Return the steps before which an evaluation happens."""
         return range(0, self.num_steps + 1 if self.eval_batches else 0, self.eval_every)
 
     def batches_at(self, step: int) -> int:
-        """Batches of each split in the evaluation at `step`."""
+        """Return how many batches of each split the evaluation at `step` takes."""
         return self.last_eval_batches if step == self.num_steps else self.eval_batches
 
 
@@ -114,9 +115,9 @@ class Config:
     """
 
     label: str
-    """Names the folder of its curves."""
+    """Name of the config, and of the folder of its curves."""
     optimizer: str
-    """A name that `get_optimizer` knows; or `MODULE:CLASS`, the import path of a `torch.optim.Optimizer`.
+    """Name that `get_optimizer` knows; or `MODULE:CLASS`, the import path of a `torch.optim.Optimizer`.
 
     The module may be a .py file. The path is part of a trial's identity as it is written here, and the text
     of the file is not: give it relative to the folder in which pytest runs, and rerun what an edit changed.
@@ -153,7 +154,13 @@ class Trial:
             raise UnknownNameError("precision", self.precision, PRECISIONS)
 
     def id(self, data_source: str) -> str:
-        """Ten characters that name the trial; the kind of device is left out, so that results move along."""
+        """Return ten characters that name the trial; the kind of device is no part of them.
+
+        Results can therefore be taken to another device.
+
+        Args:
+            data_source: Kind of data that the trial trains on, `real` or `synthetic`.
+        """
         hparams = {f"hparams/{name}": value for name, value in self.config.hparams.items()}
         reduced = {} if self.precision == "float32" else {"precision": self.precision}
         return trial_id(
@@ -171,12 +178,12 @@ class Trial:
 
 
 def trial_id(identity: Mapping[str, object]) -> str:
-    """Ten hexadecimal characters that stand for a trial, the same in every process.
+    """Return ten hexadecimal characters that stand for a trial, the same in every process.
 
     Args:
-        identity: All that the trial's curve depends on: task, label, optimizer, hyperparameters,
-            schedule, seed, data source, a precision below float32. The order of keys does not matter, nor 1
-            against 1.0.
+        identity: Everything that the trial's curve depends on: task, label, optimizer, hyperparameters,
+            schedule, seed, data source, and a precision below float32. Neither the order of the keys nor
+            the difference between 1 and 1.0 matters.
     """
     plain = {key: _without_point(value) for key, value in identity.items()}
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
@@ -196,64 +203,95 @@ class HParamSet:
     name: str
     family: str
     opt: str
-    """The optimizer as its users call it, e.g. `RMSPropMom`."""
+    """Name of the optimizer as its users call it, e.g. `RMSPropMom`."""
     repetitions: int
     schedule: Schedule
 
     @property
     def configs(self) -> tuple[Config, ...]:
-        """The family's configs; those of OptList are read from a file."""
+        """Configs of the family; those of OptList are read from a file."""
         return get_family(self.family).configs
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels of the configs, for which no file is read."""
+        """Labels of the configs, for which no file is read."""
         return get_family(self.family).labels
 
     def trials(self, task_name: str, precision: str = "float32") -> list[Trial]:
-        """Every trial of the set on a task, configs outermost."""
+        """Return every trial of the set on a task, configs outermost."""
         return [trial for config in self.configs for trial in self.trials_of(config, task_name, precision)]
 
     def trials_of(self, config: Config, task_name: str, precision: str = "float32") -> list[Trial]:
-        """The repetitions of one of its configs on a task."""
+        """Return the repetitions of one of its configs on a task."""
         return [Trial(task_name, config, self.schedule, seed, precision) for seed in range(self.repetitions)]
 
 
 @dataclass(frozen=True)
 class Family:
-    """Configs that are trained together, for any steps and repetitions."""
+    """Configs that are trained together, for any steps and repetitions.
+
+    Raises:
+        OptsuiteError: Two configs share a label, or have labels that differ in upper and lower case only; or
+            the labels that are known beforehand are not those of the configs. Raised when the family is
+            registered, or when its configs are first asked for if `known_labels` are given.
+    """
 
     name: str
     opt: str
-    """The optimizer as its users call it."""
+    """Name of the optimizer as its users call it."""
     make_configs: Callable[[], Sequence[Config]]
-    """Called when the configs of a set of the family are first asked for."""
+    """Function that makes the configs; called once, when they are first needed."""
     published: tuple[tuple[int, int], ...] = ()
     """(steps, repetitions) of the sets that the reference published."""
     known_labels: tuple[str, ...] | None = None
-    """The labels of the configs, where these are read from a file that listing them must not ask for."""
+    """Labels of the configs, for a family whose configs are read from a file that listing must not need."""
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The labels of the configs, in their order."""
+        """Labels of the configs, in their order."""
         return self.known_labels or tuple(config.label for config in self.configs)
 
     @cached_property
     def configs(self) -> tuple[Config, ...]:
-        """The family's configs, in the order of its archives."""
-        return tuple(self.make_configs())
+        """Configs of the family, in the order of its archives."""
+        configs = tuple(self.make_configs())
+        self._check_labels(configs)
+        return configs
+
+    def _check_labels(self, configs: Sequence[Config]) -> None:
+        first: dict[str, Config] = {}
+        for config in configs:
+            if other := first.get(config.label.casefold()):
+                raise OptsuiteError(
+                    f"the family `{self.name}` has two configs for one folder of curves: "
+                    f"{_in_words(other)} and {_in_words(config)}; give each a label of its own, different in "
+                    "more than upper and lower case, e.g. with all digits of its hyperparameters"
+                )
+            first[config.label.casefold()] = config
+        labels = [config.label for config in configs]
+        for known, label in zip_longest(labels if self.known_labels is None else self.known_labels, labels):
+            if known != label:
+                raise OptsuiteError(
+                    f"the family `{self.name}` has {known!r} among its `known_labels` where its configs have "
+                    f"{label!r}: give the label of every config, in the order of the configs"
+                )
 
     def set_name(self, num_steps: int, repetitions: int) -> str:
-        """Name of the family's set of that length."""
+        """Return the name of the family's set of that length."""
         return f"{self.name}_{num_steps}_R{repetitions}"
 
 
+def _in_words(config: Config) -> str:
+    hparams = ", ".join(f"{name}={value!r}" for name, value in config.hparams.items())
+    return f"`{config.label}` ({config.optimizer}: {hparams})"
+
+
 def lr_grid(opt: str, optimizer: str, /, **hparams: HparamValue) -> Callable[[], Sequence[Config]]:
-    """One config a learning rate, in rising order.
+    """Return a function that makes one config for each learning rate, in rising order.
 
     Args:
-        opt: Begins the labels, e.g. `Adam` for `Adam_lr0.001`.
-        optimizer: As in a `Config`.
+        opt: First part of the labels, e.g. `Adam` for `Adam_lr0.001`.
+        optimizer: Name or import path of the optimizer, as in a `Config`.
         hparams: Hyperparameters that all configs share.
     """
     return lambda: [
@@ -262,7 +300,10 @@ def lr_grid(opt: str, optimizer: str, /, **hparams: HparamValue) -> Callable[[],
 
 
 def _accumulation_grid(opt: str) -> Callable[[], Sequence[Config]]:
-    """Return what makes configs of every learning rate at every number of gradients, numbers outermost."""
+    """Return a function that makes configs of every learning rate at every number of gradients.
+
+    The numbers of gradients are outermost.
+    """
     return lambda: [
         config
         for num_average in ACCUMULATIONS
@@ -279,10 +320,10 @@ _OPT_LIST_LABELS = tuple(f"OptList{idx}" for idx in range(1000))
 
 
 def _opt_list() -> Sequence[Config]:
-    """The settings of OptList, by their numbers, so that many of them train as one program."""
+    """Return the configs of OptList, with their numbers as hparams, so that many train as one program."""
     return [
-        Config(label, "NAdamWCosineLR", setting)
-        for label, setting in zip(_OPT_LIST_LABELS, read_opt_list(), strict=True)
+        Config(label, "NAdamWCosineLR", hparams)
+        for label, hparams in zip(_OPT_LIST_LABELS, read_opt_list(), strict=True)
     ]
 
 
@@ -319,12 +360,12 @@ _LEARNED = ("GradAccum_LOpt", "GraftedShampoo_LOpt", "LOpt", "LOptGradAccum10")
 
 
 def list_families() -> list[str]:
-    """Names of the families, sorted."""
+    """Return the names of the families, sorted."""
     return sorted(_FAMILIES)
 
 
 def list_hparam_sets(pattern: str = "*") -> list[str]:
-    """Names of the published sets that match a glob pattern (case-sensitive), sorted.
+    """Return the names of the published sets that match a glob pattern (case-sensitive), sorted.
 
     >>> list_hparam_sets("AdamW*")
     ['AdamWLR_10000_R5']
@@ -334,7 +375,7 @@ def list_hparam_sets(pattern: str = "*") -> list[str]:
 
 
 def get_hparam_set(name: str) -> HParamSet:
-    """The set of that name; any steps and repetitions will do.
+    """Return the set of that name; any steps and repetitions will do.
 
     >>> len(get_hparam_set("AdamLR_500_R2").trials("Conv_Cifar10_8_16x32"))
     30
@@ -357,7 +398,7 @@ def get_hparam_set(name: str) -> HParamSet:
 
 
 def get_family(name: str) -> Family:
-    """The family of that name.
+    """Return the family of that name.
 
     Raises:
         UnknownNameError: There is none.
@@ -381,12 +422,20 @@ def register_family(family: Family) -> None:
     """Add a family of your own: its sets of any length then have names.
 
     Raises:
-        OptsuiteError: Its name is no word, or another family has it.
+        OptsuiteError: The name is no word, or another family has it, maybe in other upper and lower case; or
+            two configs share a label.
     """
     if not re.fullmatch(r"\w+", family.name):
         raise OptsuiteError(f"a family's name is made of letters, digits and `_` (got `{family.name}`)")
-    if _FAMILIES.setdefault(family.name, family) is not family:
-        raise OptsuiteError(f"an hparam set family `{family.name}` exists already: choose another name")
+    if (taken := _of_like_name(family.name)) not in (None, family):
+        raise OptsuiteError(f"an hparam set family `{taken.name}` exists already: choose another name")
+    _ = family.labels
+    _FAMILIES[family.name] = family
+
+
+def _of_like_name(name: str) -> Family | None:
+    """Return the family that has the name but for upper and lower case, which some file systems ignore."""
+    return next((f for f in _FAMILIES.values() if f.name.casefold() == name.casefold()), None)
 
 
 def register_lr_family(text: str) -> None:
@@ -400,9 +449,8 @@ def register_lr_family(text: str) -> None:
         text: `[NAME=]MODULE:CLASS[(ARGUMENT=VALUE, ...)]`.
 
     Raises:
-        HParamError: It has not that form, or names a class or arguments that cannot be used.
-        OptsuiteError: Another family has its name, but for upper and lower case, which some file systems
-            do not tell apart.
+        HParamError: The text has not that form, or names a class or arguments that cannot be used.
+        OptsuiteError: Another family has its name, maybe in other upper and lower case.
     """
     name = re.match(r"(\w+)=", text)
     call = text[name.end() :] if name else text
@@ -413,7 +461,7 @@ def register_lr_family(text: str) -> None:
     opt = name[1] if name else re.sub(r"[\W_]+", "_", "_".join(words)).strip("_")
     family = Family(f"{opt}LR", opt, lr_grid(opt, path, **hparams), ((10_000, 5),))
     configs = family.configs
-    taken = next((f for f in _FAMILIES.values() if f.name.casefold() == family.name.casefold()), None)
+    taken = _of_like_name(family.name)
     if taken is None:
         register_family(family)
     elif taken.configs != configs:

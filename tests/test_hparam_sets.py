@@ -205,6 +205,54 @@ def test_registering_a_taken_family_is_an_error():
 
 
 @pytest.mark.usefixtures("own_families")
+@pytest.mark.parametrize("name", ["ADAMLR", "adamLr"])
+def test_a_family_differs_from_others_in_more_than_case(name):
+    with pytest.raises(OptsuiteError, match="an hparam set family `AdamLR` exists already"):
+        register_family(Family(name, "Mine", lr_grid("Mine", "Adam")))
+
+
+def rates(*lrs, label="Adam_lr{:.3f}"):
+    """A family whose labels are written with so many digits."""
+    configs = [Config(label.format(lr), "Adam", {"lr": lr}) for lr in lrs]
+    return Family("RoundedLR", "Adam", lambda: configs)
+
+
+TWINS = [
+    (
+        rates(0.0014, 0.1, 0.001449),
+        r"`Adam_lr0.001` \(Adam: lr=0.0014\) and `Adam_lr0.001` \(Adam: lr=0.001449\)",
+    ),
+    (rates(0.1, 0.1), r"`Adam_lr0.100` \(Adam: lr=0.1\) and `Adam_lr0.100` \(Adam: lr=0.1\)"),
+    (
+        Family("CaseLR", "A", lambda: [Config(label, "Adam", {"lr": 0.1}) for label in ("Adam_A", "adam_a")]),
+        r"`Adam_A` \(Adam: lr=0.1\) and `adam_a` \(Adam: lr=0.1\)",
+    ),
+]
+
+
+@pytest.mark.usefixtures("own_families")
+@pytest.mark.parametrize(("family", "words"), TWINS)
+def test_configs_that_would_share_a_folder_make_no_family(family, words):
+    """Names that differ in case only are one folder on some file systems."""
+    before = list_families()
+    for ask in (register_family, lambda family: family.configs, lambda family: family.labels):
+        with pytest.raises(
+            OptsuiteError, match=rf"the family `{family.name}` has two configs .*: {words}; give"
+        ):
+            ask(family)
+    assert list_families() == before
+
+
+@pytest.mark.parametrize("known", [("A",), ("B", "A"), ("A", "B", "C"), ("A", "b"), ()])
+def test_labels_that_are_known_beforehand_are_those_of_the_configs(known):
+    family = Family("F", "F", lambda: [Config(label, "SGD", {"lr": 0.1}) for label in "AB"], (), known)
+    with pytest.raises(
+        OptsuiteError, match=r"the family `F` has .* among its `known_labels` where its configs"
+    ):
+        _ = family.configs
+
+
+@pytest.mark.usefixtures("own_families")
 @pytest.mark.parametrize(
     ("text", "opt", "optimizer", "hparams"),
     [

@@ -35,7 +35,7 @@ _TASKS = {
 
 
 def list_tasks(pattern: str = "*") -> list[str]:
-    """Names of the tasks that match a glob pattern (case-sensitive), sorted.
+    """Return the names of the tasks that match a glob pattern (case-sensitive), sorted.
 
     >>> list_tasks("Conv_Cifar10_8*")
     ['Conv_Cifar10_8_16x32']
@@ -44,7 +44,7 @@ def list_tasks(pattern: str = "*") -> list[str]:
 
 
 def get_task(name: str) -> Task:
-    """The task of that name.
+    """Return the task of that name.
 
     Raises:
         UnknownNameError: There is none; the message has the nearest names.
@@ -59,9 +59,11 @@ def register_task(task: Task) -> None:
     """Add a task of your own to the table.
 
     Raises:
-        OptsuiteError: Its name is no word, or another task has it.
+        OptsuiteError: The name is no word, or another task has it, maybe in other upper and lower case, which
+            some file systems do not tell apart.
     """
     if not re.fullmatch(r"\w+", task.name):
         raise OptsuiteError(f"a task's name is made of letters, digits and `_` (got `{task.name}`)")
-    if _TASKS.setdefault(task.name, task) is not task:
-        raise OptsuiteError(f"a task `{task.name}` exists already: choose another name")
+    taken = next((name for name in _TASKS if name.casefold() == task.name.casefold()), task.name)
+    if _TASKS.setdefault(taken, task) is not task:
+        raise OptsuiteError(f"a task `{taken}` exists already: choose another name")

@@ -114,3 +114,5 @@ def test_registered_task_joins_the_table():
 def test_registering_a_taken_name_is_an_error():
     with pytest.raises(OptsuiteError, match=f"a task `{TINY}` exists already: choose another name"):
         register_task(replace(get_task(TINY)))
+    with pytest.raises(OptsuiteError, match=f"a task `{TINY}` exists already: choose another name"):
+        register_task(replace(get_task(TINY), name=TINY.upper()))
