@@ -1,4 +1,4 @@
-"""Commands that say what there is: tasks, hparam sets, datasets."""
+"""Commands that list tasks, hparam sets and datasets."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ __all__ = ["fetch_data", "list_data", "show_data_path", "show_sets", "show_tasks
 
 
 def show_tasks(args: argparse.Namespace) -> int:
-    rows = [("name", "dataset", "batch", "parameters", "MFLOP/step")]
+    rows = [("name", "dataset", "example", "batch", "parameters", *(["MFLOP/step"] * args.operations))]
     for task in map(get_task, list_tasks(args.pattern)):
-        counts = (str(task.batch_size), f"{task.num_params:,}", f"{task.flops_per_step / 1e6:,.0f}")
+        shape, _ = next(iter(task.dataset.fields.values()))
+        counts = ["x".join(map(str, shape)), str(task.batch_size), f"{task.num_params:,}"]
+        if args.operations:
+            counts.append("?" if task.flops_per_step < 0 else f"{task.flops_per_step / 1e6:,.0f}")
         rows.append((task.name, task.dataset.dataset, *counts))
     print_table(rows)
     return 0

@@ -41,6 +41,11 @@ def _add_catalogue(commands: _Commands) -> None:
     """Declare the commands that say what there is."""
     tasks = commands.add_parser("tasks", help="the fixed tasks")
     tasks.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
+    tasks.add_argument(
+        "--operations",
+        action="store_true",
+        help="also count the floating-point operations of a training step, in about 0.1 s a task",
+    )
     tasks.set_defaults(run=("_catalogue", "show_tasks"))
 
     sets = commands.add_parser("sets", help="the published hparam sets")

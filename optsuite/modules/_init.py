@@ -7,11 +7,17 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["truncated_normal_", "variance_scaling_", "xavier_uniform_"]
+__all__ = ["normal_", "truncated_normal_", "variance_scaling_", "xavier_uniform_"]
 
 # Deviation of a standard normal cut to [-2, 2], and the probability of that interval.
 _CUT_STD = 0.87962566103423978
 _CUT_MASS = math.erf(math.sqrt(2))
+
+
+def normal_(weight: Tensor, std: float) -> Tensor:
+    """Fill with a normal of mean 0."""
+    # On the meta device torch would import its compiler, for seconds, to fill in nothing.
+    return weight if weight.is_meta else nn.init.normal_(weight, std=std)
 
 
 def truncated_normal_(weight: Tensor, std: float) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from optsuite.modules._init import variance_scaling_, xavier_uniform_
+from optsuite.modules._init import normal_, variance_scaling_, xavier_uniform_
 from optsuite.modules._layers import LayerNorm
 from optsuite.modules._sequence import Dense, FeedForward, attend
 
@@ -47,7 +47,7 @@ class VisionTransformer(nn.Module):
         num_tokens = 1 + (image_size // _PATCH) ** 2
         self.patches = _Patches(num_features)
         self.class_token = nn.Parameter(torch.zeros(1, 1, num_features))
-        self.positions = nn.Parameter(nn.init.normal_(torch.empty(1, num_tokens, num_features), std=0.02))
+        self.positions = nn.Parameter(normal_(torch.empty(1, num_tokens, num_features), std=0.02))
         self.blocks = nn.ModuleList(
             _EncoderBlock(num_features, num_heads, mlp_features) for _ in range(num_layers)
         )
@@ -151,7 +151,7 @@ class _EncoderBlock(nn.Module):
         self.mlp = FeedForward(num_features, mlp_features)
         for layer in (self.mlp.hidden, self.mlp.out):
             xavier_uniform_(layer.weight, num_features, mlp_features)
-            nn.init.normal_(layer.bias, std=1e-6)
+            normal_(layer.bias, std=1e-6)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, tokens, num_features) to the same shape."""

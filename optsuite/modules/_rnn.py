@@ -120,5 +120,6 @@ def IRNN(in_features: int, hidden_size: int) -> VanillaRNN:  # noqa: N802 - it s
     Source: Le, Jaitly and Hinton, "A simple way to initialize recurrent networks", 2015.
     """
     core = VanillaRNN(in_features, hidden_size)
-    nn.init.eye_(core.from_hidden.weight)
+    with torch.no_grad():  # `nn.init.eye_` on the meta device imports the compiler, which takes seconds
+        core.from_hidden.weight.zero_().fill_diagonal_(1.0)
     return core
