@@ -436,7 +436,8 @@ def test_a_task_whose_cost_cannot_be_counted_can_be_planned(roots):
     cell = Cell("Broken", get_hparam_set("TinyLR_2_R2"))
     assert not make_matrix(tasks="Brok*", device=CPU).leaves_out(cell)
     look = {"roots": roots, "mode": "synthetic", "rerun": "missing", "device": CPU}
-    assert plan({cell: cell.hparam_set.configs}, **look).num_missing == 4
+    planned = plan({cell: cell.hparam_set.configs}, **look)
+    assert (planned.num_missing, planned.cost) == (4, Cost(is_known=False))
 
 
 # The plan in words.
@@ -469,6 +470,15 @@ def test_the_plan_says_what_it_costs_and_where_it_goes():
 def test_a_cpu_comes_with_its_threads_and_workers_with_their_number():
     assert f"on cpu ({counted(torch.get_num_threads(), 'thread')})" in words(planned())[0]
     assert "on 4 workers (cpu)" in words(planned()._replace(num_workers=4))[0]
+
+
+def test_a_cost_that_is_unknown_is_not_said_to_be_nothing():
+    unknown, known = Cost(is_known=False), Cost(200.0, 2.5e12, 3e8)
+    one = planned(cost=unknown)
+    assert words(one)[0].endswith("), the cost is unknown, 0 MB of curves")
+    assert re.split(r"  +", plan_table(one)[1])[2:] == ["30", "0", "?", "?", "?", "0 MB"]
+    both = Plan({CELL: one.cells[CELL], replace(CELL, task_name=LARGE): planned(cost=known).cells[CELL]}, {})
+    assert "; at least 3 min 20 s on cpu (" in words(both)[0]
 
 
 def test_a_plan_without_work_names_no_cost():

@@ -1,7 +1,7 @@
-"""What training costs, estimated from what a task counts and from the speed of the device.
+"""Estimates what training costs, from what a task counts and from the speed of the device.
 
-A program's time is that of its operators on next to nothing, times how many there are, and that of its
-arithmetic. The factors below were fitted to measured steps of 14 tasks of all families, compiled and not.
+A program's time is the time of its operators on next to nothing, times how many there are, plus the time of
+its arithmetic. The factors below were fitted to measured steps of 14 tasks of all families, compiled and not.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from optsuite.tasks import Task
 
 __all__ = ["Cost", "estimated_cost", "least_seconds"]
 
-# What an operator takes, as a multiple of a bare one's time, by (is one trial alone, is compiled).
+# Time of an operator as a multiple of a bare one's, by (is one trial alone, is compiled).
 _OP_FACTORS = {(True, False): 13.0, (True, True): 5.0, (False, False): 35.0, (False, True): 7.0}
-# Of the speed of a large product, what those of the tasks reach.
+# Share of the speed of a large product that the tasks' products reach.
 _PRODUCT_SHARE = 0.65
 # Operators of an optimizer for each parameter tensor, and passes of them over memory when not compiled.
 _UPDATE_OPS, _UPDATE_PASSES, _COMPILED_UPDATE_PASSES = 15, 45, 7
@@ -32,23 +32,26 @@ _COMPILE_OPS = 50_000
 
 @dataclass(frozen=True)
 class Cost:
-    """Of training, evaluations included."""
+    """Estimated cost of training, evaluations included."""
 
     seconds: float = 0.0
     """Wall-clock time."""
     flops: float = 0.0
-    """Operations of products and convolutions."""
+    """Number of operations of products and convolutions."""
     memory_bytes: float = 0.0
     """Largest working set of a program, the data left out."""
+    is_known: bool = True
+    """Whether nothing is missing; otherwise the numbers are those of the part that is known."""
 
     def __add__(self, other: Cost) -> Cost:
-        """Of one after the other."""
+        """Return the cost of one after the other."""
         memory = max(self.memory_bytes, other.memory_bytes)
-        return Cost(self.seconds + other.seconds, self.flops + other.flops, memory)
+        is_known = self.is_known and other.is_known
+        return Cost(self.seconds + other.seconds, self.flops + other.flops, memory, is_known)
 
 
 def least_seconds(task: Task, trials: Sequence[Trial], speed: Speed) -> float:
-    """What the time of `estimated_cost` is at least, without counting operations."""
+    """Return a bound below the time of `estimated_cost`, without counting operations."""
     try:
         flops = task.min_flops_per_step
     except Exception:  # noqa: BLE001 - a task of the user's may raise anything
@@ -58,15 +61,15 @@ def least_seconds(task: Task, trials: Sequence[Trial], speed: Speed) -> float:
 
 
 def estimated_cost(task: Task, trials: Sequence[Trial], device: torch.device, speed: Speed) -> Cost:
-    """What it costs to train trials of one task, in one process.
+    """Estimate what it costs to train trials of one task in one process.
 
-    Nothing for a task that cannot be costed because it is broken: it is to fail in its own items.
+    The cost is unknown if the task cannot be counted; a task that is broken is to fail when it is trained.
 
     Args:
         task: The task.
-        trials: Of the task.
+        trials: Trials of the task.
         device: Where they would train.
-        speed: Of the device.
+        speed: Speed of the device.
     """
     try:
         width = trainer.width_limit(task, device)
@@ -76,12 +79,14 @@ def estimated_cost(task: Task, trials: Sequence[Trial], device: torch.device, sp
         ]
         costs = [_rule_cost(task, rule, [grid.num_trials for grid in parts], speed) for rule, parts in grids]
     except Exception:  # noqa: BLE001 - a task of the user's may raise anything
-        return Cost()
+        return Cost(is_known=False)
     return sum(costs, Cost())
 
 
 def _rule_cost(task: Task, rule: trainer.Rule, widths: Sequence[int], speed: Speed) -> Cost:
-    """Of programs of those widths."""
+    """Estimate the cost of programs of those widths."""
+    if task.flops_per_step < 0:
+        return Cost(is_known=False)
     schedule, num_leaves = rule.schedule, len(task.param_shapes)
     num_steps, count, is_single = schedule.num_steps + 1, sum(widths), widths[0] == 1
     num_passes = sum(3 * schedule.batches_at(step) for step in schedule.eval_steps())

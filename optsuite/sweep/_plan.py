@@ -60,7 +60,8 @@ class Plan(NamedTuple):
         """Estimated, of all trials, by all workers."""
         total = sum((one.cost for one in self.cells.values()), Cost())
         seconds = self._seconds(total.seconds, self.num_missing)
-        return Cost(seconds, total.flops, total.memory_bytes * min(self.num_workers, self.num_missing))
+        memory = total.memory_bytes * min(self.num_workers, self.num_missing)
+        return Cost(seconds, total.flops, memory, total.is_known)
 
     @property
     def num_bytes(self) -> int:

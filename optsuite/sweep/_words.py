@@ -28,16 +28,20 @@ def plan_lines(plan: Plan, stores: Iterable[Store], device: torch.device, chosen
         return []
     work = f"{plan.num_missing} trials to train, {plan.num_recorded} recorded already"
     if plan.num_missing:
-        cost = plan.cost
-        work += (
-            f"; about {duration(cost.seconds)} on {_place(plan, device)}, {_flops(cost.flops)}, "
-            f"{_bytes(cost.memory_bytes)} of memory, {_bytes(plan.num_bytes)} of curves"
-        )
+        work += f"; {_cost(plan, device)}, {_bytes(plan.num_bytes)} of curves"
     return [
         f"optsuite: {counted(len(plan.cells), 'cell')}, {chosen_by}: {work}",
         *(f"  {line}" for line in _source_lines(plan.sources)),
         *(f"  curves in {s.curves}, archives in {s.archives}" for s in stores),
     ]
+
+
+def _cost(plan: Plan, device: torch.device) -> str:
+    cost, place = plan.cost, _place(plan, device)
+    if not cost.is_known and not cost.seconds:
+        return f"on {place}, the cost is unknown"
+    time = f"{'about' if cost.is_known else 'at least'} {duration(cost.seconds)}"
+    return f"{time} on {place}, {_flops(cost.flops)}, {_bytes(cost.memory_bytes)} of memory"
 
 
 def _place(plan: Plan, device: torch.device) -> str:
@@ -57,15 +61,14 @@ def _source_lines(sources: Mapping[str, data.Source]) -> list[str]:
 
 
 def plan_table(plan: Plan) -> list[str]:
-    """A row a cell; times are those of one worker."""
-    rows = [("task", "hparam set", "to train", "recorded", "time", "operations", "memory", "curves")]
+    """Return a row for each cell; times are those of one worker, and `?` is unknown."""
+    rows = [["task", "hparam set", "to train", "recorded", "time", "operations", "memory", "curves"]]
     for cell, one in plan.cells.items():
         cost = one.cost
-        costs = (duration(cost.seconds), _flops(cost.flops), _bytes(cost.memory_bytes), _bytes(one.num_bytes))
+        costs = [duration(cost.seconds), _flops(cost.flops), _bytes(cost.memory_bytes)]
+        costs = [*(costs if cost.is_known else "???"), _bytes(one.num_bytes)] if one.missing else ["-"] * 4
         counts = (str(len(one.missing)), str(one.num_recorded))
-        rows.append(
-            (cell.task_name, cell.hparam_set.name, *counts, *(costs if one.missing else ["-"] * len(costs)))
-        )
+        rows.append([cell.task_name, cell.hparam_set.name, *counts, *costs])
     return aligned(rows)
 
 

@@ -71,6 +71,8 @@ def width_by_memory(task: Task, device: torch.device) -> int:
 
 def width_limit(task: Task, device: torch.device) -> int:
     """How many trials to train side by side, at least 1; depends on memory only where that is short."""
+    if task.activation_bytes < 0:  # unknown
+        return 1
     fitting = width_by_memory(task, device)
     if device.type == "cpu":
         hot_bytes = 4 * task.num_params + 2 * _ACTIVATION_COPIES * task.activation_bytes
@@ -83,6 +85,8 @@ def batches_at_once(task: Task, schedule: Schedule, device: torch.device) -> int
 
     Small passes cost their operators more than their arithmetic; several large ones would leave the cache.
     """
+    if task.activation_bytes < 0:  # unknown
+        return 1
     room = _CACHE_BYTES if device.type == "cpu" else _PASS_BYTES
     fitting = room // max(1, task.activation_bytes)
     common = math.gcd(schedule.eval_batches, schedule.last_eval_batches) if schedule.eval_batches else 1

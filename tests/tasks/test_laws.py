@@ -30,7 +30,6 @@ DROPOUT = [name for name in SMALL if has_dropout(name)]
 CHANCE = [n for n in SMALL if get_task(n).family != "image_mlp_ae" and n not in MSE and "IRNN" not in n]
 
 
-every_task = pytest.mark.parametrize("name", list_tasks())
 with_dropout = pytest.mark.parametrize("name", DROPOUT)
 
 
@@ -81,36 +80,6 @@ def loss_fn_of(task):
 
 def test_the_kinds_of_tasks_are_as_many_as_the_reference_has():
     assert [len(LARGE), len(ES), len(MSE), len(LANGUAGE), len(DROPOUT)] == [2, 6, 4, 30, 9]
-
-
-@every_task
-def test_every_task_is_counted_without_storage(name):
-    task = replace(get_task(name))  # a copy that has counted nothing yet
-    module = task.meta_module()
-    assert all(p.is_meta for p in module.parameters())
-    assert task.num_params == sum(p.numel() for p in module.parameters())
-    assert 0 < task.min_flops_per_step <= task.flops_per_step
-    assert 0 < task.activation_bytes <= task.peak_bytes
-
-
-def test_operations_of_an_mlp_are_those_of_its_products():
-    """Forward, gradient to the weights, and to the inputs of all layers but the first."""
-    task = get_task("ImageMLP_FashionMnist8_Relu32")
-    assert task.flops_per_step == 2 * 128 * (2 * 64 * 32 + 3 * 32 * 10)
-
-
-def test_operations_of_a_conv_net_are_those_of_its_products():
-    task = get_task("Conv_Cifar10_8_16x32")
-    pixels = 4 * 4  # of both layers' outputs: the first has stride 2
-    first, second, head = pixels * 3 * 9 * 16, pixels * 16 * 9 * 32, 32 * 10
-    assert task.flops_per_step == 2 * 128 * (2 * first + 3 * second + 3 * head)
-
-
-@pytest.mark.parametrize("family", sorted({get_task(name).family for name in SMALL} - {"es_wrapped"}))
-def test_activation_bytes_grow_with_the_batch(family):
-    task = next(get_task(name) for name in SMALL if get_task(name).family == family)
-    double = replace(task, batch_size=2 * task.batch_size)
-    assert double.activation_bytes / task.activation_bytes == pytest.approx(2, rel=0.1)
 
 
 def test_parameters_are_a_function_of_the_seed(light):
