@@ -68,18 +68,18 @@ ACCUMULATIONS = tuple(2**power for power in range(12))
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to train, and when and on how much to evaluate.
+    """Length of training, and when and on how many batches to evaluate.
 
     Raises:
         HParamError: A count is too small or no integer.
     """
 
     num_steps: int
-    """The last step; steps 0 to num_steps are trained, so one more than the number says."""
+    """Number of the last step; steps 0 to num_steps are trained, so one more than the number says."""
     eval_every: int = 10
     """Steps from one evaluation to the next, the first before step 0."""
     eval_batches: int = 5
-    """Batches of each split in an evaluation; 0 evaluates never."""
+    """Batches of each split in an evaluation; 0 for no evaluations."""
     last_eval_batches: int = 10
     """Batches of each split in the evaluation at the last step."""
 

@@ -21,7 +21,7 @@ class Domain(NamedTuple):
     """The values that a hyperparameter may take."""
 
     words: str
-    """Completes "must be ..."."""
+    """Words that complete "must be ..."."""
     holds: Callable[[object], bool]
     """Whether a Python value is one of them; never asked about tensors."""
     may_be_tensor: bool

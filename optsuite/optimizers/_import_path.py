@@ -1,4 +1,4 @@
-"""Classes of `torch.optim.Optimizer` by import path: `torch.optim:NAdam`, `path/to/my.py:Mine`."""
+"""Imports classes of `torch.optim.Optimizer` by path, e.g. `torch.optim:NAdam`, `path/to/my.py:Mine`."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def import_optimizer(path: str) -> type[torch.optim.Optimizer]:
     """Import an optimizer class.
 
     Args:
-        path: `MODULE:CLASS`; the module is a dotted name, or a .py file, relative to the current folder.
+        path: `MODULE:CLASS`, where the module is a dotted name, or a .py file relative to the current folder.
 
     Raises:
-        HParamError: It does not import, or is no subclass of `torch.optim.Optimizer`.
+        HParamError: The path cannot be imported, or leads to no subclass of `torch.optim.Optimizer`.
 
     Example:
         >>> import_optimizer("torch.optim:NAdam") is torch.optim.NAdam
@@ -86,7 +86,7 @@ def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
         hparams: Arguments of the constructor, besides the parameters.
 
     Raises:
-        HParamError: It cannot.
+        HParamError: The class cannot be imported, made or stepped.
     """
     cls = import_optimizer(path)
     known = _arguments(cls)
@@ -98,7 +98,7 @@ def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
 
 
 def _arguments(cls: type[torch.optim.Optimizer]) -> list[str]:
-    """Names that a constructor takes after the parameters, those that it hands on to its bases included."""
+    """List what a constructor takes after the parameters, with what it hands on to its bases."""
     names: dict[str, None] = {}
     for base in cls.__mro__:
         if base is torch.optim.Optimizer:
@@ -144,11 +144,11 @@ def _is_about_a_closure(error: Exception) -> bool:
 
 
 def set_training(optimizer: torch.optim.Optimizer, *, is_training: bool) -> None:
-    """Switch between training and evaluation, where an optimizer has parameters of its own for either.
+    """Switch an optimizer between training and evaluation, if it has parameters of its own for either.
 
     Example:
         >>> sgd = torch.optim.SGD([torch.zeros(2)])
-        >>> set_training(sgd, is_training=False)  # nothing: those are optimizers such as ScheduleFreeAdamW
+        >>> set_training(sgd, is_training=False)  # does nothing; ScheduleFreeAdamW and the like have modes
     """
     switch = getattr(optimizer, "train" if is_training else "eval", None)
     if switch is not None:
@@ -159,11 +159,11 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
     """Split an import path from the arguments after it.
 
     Args:
-        text: `MODULE:CLASS` or `MODULE:CLASS(ARGUMENT=VALUE, ...)`, with numbers, bools, words in quotes,
-            and tuples of these as values.
+        text: The call, `MODULE:CLASS` or `MODULE:CLASS(ARGUMENT=VALUE, ...)`, with numbers, bools, words in
+            quotes, and tuples of these as values.
 
     Raises:
-        HParamError: It has not that form.
+        HParamError: The text has not that form.
 
     Example:
         >>> parse_call("torch.optim:SGD(momentum=0.9)")

@@ -52,7 +52,7 @@ class Hparam(NamedTuple):
     """A hyperparameter of an optimizer of pure functions."""
 
     default: object
-    """Its value where none is given; `inspect.Parameter.empty` if it must be given."""
+    """Value where none is given; `inspect.Parameter.empty` if one must be given."""
     domain: Domain
 
     @property
@@ -67,11 +67,11 @@ class LrGrid(NamedTuple):
     published: tuple[tuple[int, int], ...]
     """(steps, repetitions) of the sets that the reference published."""
     opt: str = ""
-    """The optimizer as its users call it, which begins the labels; empty for the row's name."""
+    """Name of the optimizer as its users call it, which begins the labels; empty for the row's name."""
     hparams: Mapping[str, float | str] = MappingProxyType({})
     """Hyperparameters that all configs share."""
     name: str = ""
-    """The family's name; empty for `opt` with `LR` at its end."""
+    """Name of the family; empty for `opt` with `LR` at its end."""
 
 
 def _no_flops(*_: object, **__: object) -> int:
@@ -79,14 +79,17 @@ def _no_flops(*_: object, **__: object) -> int:
 
 
 class OptimizerRow(NamedTuple):
-    """How one optimizer is made, checked, trained and costed; rows of every kind answer alike."""
+    """Row of the table: how one optimizer is made, checked, trained and costed.
+
+    Rows of every kind, classes by import path included, are asked the same questions.
+    """
 
     program: Literal["pure", "torch"]
     """Kind of program that trains it: one of pure functions, or one that steps objects of a torch class."""
     factory: Callable[..., Optimizer]
-    """Makes the pair of pure functions from hyperparameters; raises if the optimizer has no such pair."""
+    """Function that makes the pure functions from hyperparameters; raises if the optimizer has none."""
     check: Callable[[str, Mapping[str, HparamValue]], None]
-    """Raises `HParamError` for hyperparameters that cannot be used; is given the optimizer's name too."""
+    """Function of the optimizer's name and hyperparameters that raises `HParamError` for bad ones."""
     hparams: Mapping[str, Hparam] = MappingProxyType({})
     """Hyperparameters that are arguments of the program; none where objects keep their own.
 
@@ -95,7 +98,10 @@ class OptimizerRow(NamedTuple):
     lr_grids: tuple[LrGrid, ...] = ()
     """Families of hparam sets over its learning rate."""
     flops: Callable[..., int] = _no_flops
-    """Operations of one update beyond some passes over the parameters, from their shapes and the hparams."""
+    """Function of the parameters' shapes and the hyperparameters that counts the operations of an update.
+
+    A few passes over the parameters are left out.
+    """
     is_overwritable: bool = False
     """Whether compiled steps may write over parameters and state.
 
