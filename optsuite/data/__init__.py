@@ -1,4 +1,4 @@
-"""Datasets: as published or as their stand-ins, their splits, and batches on the device."""
+"""Datasets as published or as stand-ins, the splits cut from them, and batches on the device."""
 
 from optsuite.data._datasets import DATASETS, SPLITS, get_dataset
 from optsuite.data._fetch import fetch

@@ -1,4 +1,4 @@
-"""Files made once from a dataset's own, and memory-mapped from then on."""
+"""Files that are made once from the files of a dataset, and memory-mapped from then on."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 __all__ = ["as_tensor", "cache_name", "mapped"]
 
-_FORMAT = 1  # another number makes every file again: count up when what is written to them changes
+_FORMAT = 1  # count up when the content of the files changes: another number has every file made again
 
 
 def cache_name(info: DatasetInfo, part: str, sources: Sequence[Path], *others: object) -> str:
-    """Name of a file that holds a hash of all that its content depends on.
+    """Return a file name with a hash of all that the content of the file depends on.
 
     Args:
-        info: The dataset's row.
+        info: The dataset's row in `DATASETS`.
         part: `train` or `test`.
-        sources: The files that it is made from; known by name, size and time of change.
-        others: What else it depends on.
+        sources: The files that it is made from; their names, sizes and times of change are hashed.
+        others: Everything else that the content depends on.
     """
     files = []
     for path in sources:
@@ -45,21 +45,22 @@ def cache_name(info: DatasetInfo, part: str, sources: Sequence[Path], *others: o
 
 
 def mapped(info: DatasetInfo, path: Path, make: Callable[[Path], None], num_bytes: int = 0) -> Array:
-    """The array of an npy file, which is made first where it is not there.
+    """Map the array of an npy file, after making the file if it does not exist.
 
-    Whoever needs it in the meantime waits. A run that is killed leaves a `.tmp`, which the next overwrites.
+    Other processes that need it in the meantime wait. A process that is killed leaves a `.tmp`, which the
+    next one overwrites.
 
     Args:
-        info: The dataset's row.
+        info: The dataset's row in `DATASETS`.
         path: The file.
-        make: Writes it to the path that it is given.
-        num_bytes: That have to be free before: those that will be written through a mapping.
+        make: Function that writes the file to the path that it is given.
+        num_bytes: Bytes that must be free on the disk before `make` writes them through a mapping.
 
     Returns:
-        Mapped; it cannot be written to.
+        A read-only mapped array.
 
     Raises:
-        DataError: It cannot be written or read.
+        DataError: The file cannot be written or read.
     """
     if not path.exists():
         _make_once(info, path, make, num_bytes)
@@ -82,7 +83,7 @@ def _make_once(info: DatasetInfo, path: Path, make: Callable[[Path], None], num_
                 return
             free_bytes = shutil.disk_usage(folder).free
             if free_bytes < num_bytes:  # a mapping that runs out of disk would kill the process
-                raise OSError(f"needs {num_bytes:,} bytes, {free_bytes:,} are free")
+                raise OSError(f"needed {num_bytes:,} bytes, {free_bytes:,} are free")
             try:
                 make(temporary)
                 temporary.replace(path)
@@ -96,7 +97,7 @@ def _make_once(info: DatasetInfo, path: Path, make: Callable[[Path], None], num_
 
 
 def as_tensor(array: Array) -> Tensor:
-    """A tensor on an array's memory; if that is mapped, it must not be written to."""
+    """Return a tensor that shares the memory of an array; do not write to it if that is mapped."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(array)

@@ -1,4 +1,4 @@
-"""Large datasets: converted once to one memory-mapped array of bytes per set.
+"""Readers of large datasets, which are converted once to one memory-mapped array of bytes per set.
 
 The arrays are written in the order of the splits, so that a split is a slice of the mapping and
 never a copy. They lie beside the published files, under `optsuite_<size>`.
@@ -32,14 +32,14 @@ _SLICE_BYTES = 1 << 26
 
 
 def read_food101(info: ImageDataset, folder: Path, part: str, size: int, order: Array) -> Arrays:
-    """Food-101, resized and rounded to whole brightness levels when it is converted.
+    """Read Food-101, resized and rounded to whole brightness levels when it is converted.
 
     Args:
-        info: Its row.
-        folder: Holds `meta` and `images`.
+        info: The row of Food-101 in `DATASETS`.
+        folder: The folder that holds `meta` and `images`.
         part: `train` or `test`.
         size: Rows and columns to resize to.
-        order: int64 (M,), which published example comes at each place.
+        order: Number of the published example that comes at each place, int64 (M,).
     """
     photos, labels = _food101_index(info, folder, part)
 
@@ -53,7 +53,7 @@ def read_food101(info: ImageDataset, folder: Path, part: str, size: int, order: 
             for _ in pool.map(convert, range(len(images))):
                 pass
 
-    sources = [_food101_list(folder, part)]  # a change of a photo alone is not worth 100,000 looks
+    sources = [_food101_list(folder, part)]  # to look at 100,000 photos for a change would take too long
     images = _converted(info, folder, part, (len(order), 3, size, size), sources, write)
     return Arrays(images, labels[order])
 
@@ -63,7 +63,7 @@ def _food101_list(folder: Path, part: str) -> Path:
 
 
 def _food101_index(info: ImageDataset, folder: Path, part: str) -> tuple[list[str], Array]:
-    """Names of the photos, and their labels: int64 (M,)."""
+    """Return the names of the photos and their labels, int64 (M,)."""
     path = _food101_list(folder, part)
     with reading(path, info):
         by_class: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
@@ -77,7 +77,7 @@ def _food101_index(info: ImageDataset, folder: Path, part: str) -> tuple[list[st
 
 
 def _decode(path: Path, size: int) -> Array:
-    """uint8 (3, size, size)."""
+    """Read a photo and resize it: uint8 (3, size, size)."""
     from PIL import Image
 
     with Image.open(path) as photo:
@@ -88,7 +88,7 @@ def _decode(path: Path, size: int) -> Array:
 
 
 def read_imagenet(info: ImageDataset, folder: Path, part: str, size: int, order: Array) -> Arrays:
-    """Downsampled ImageNet; arguments as for `read_food101`, though `size` is its own."""
+    """Read downsampled ImageNet; `size` is the one it was published in, all else as for `read_food101`."""
     paths = [folder / name for name in info.files if name.startswith("val") == (part == "test")]
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
@@ -134,15 +134,15 @@ def _converted(
     """Map the converted images, after converting them if that has not been done.
 
     Args:
-        info: The dataset's row.
-        folder: Of its files.
+        info: The dataset's row in `DATASETS`.
+        folder: The folder of its files.
         part: `train` or `test`.
-        shape: (M, 3, size, size).
-        sources: Files whose change converts them again.
-        write: Fills an array of that shape.
+        shape: Shape of the result, (M, 3, size, size).
+        sources: Files whose change has the images converted again.
+        write: Function that fills an array of that shape.
 
     Returns:
-        uint8 of `shape`, mapped; it cannot be written to.
+        A read-only mapped array, uint8 of `shape`.
     """
 
     def make(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Readers of documents, one at a time and never a whole corpus."""
+"""Readers of documents, which hold one document at a time and never a whole corpus."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from optsuite.errors import DataError, UnknownNameError
 __all__ = ["ERRORS_VARIABLE", "read_documents", "text_errors"]
 
 ERRORS_VARIABLE = "OPTSUITE_TEXT_ERRORS"
-"""Environment variable: what to do with documents that are not UTF-8."""
+"""Environment variable that says what to do with documents that are not UTF-8: `fail` or `skip`."""
 
 _OPENERS = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File}
 _MARK = b"<doc "
@@ -24,7 +24,7 @@ _MAX_ARTICLE_BYTES = 1 << 26
 
 
 def text_errors() -> str:
-    """`fail` or `skip`, from the environment."""
+    """Return what the environment says to do with documents that are not UTF-8: `fail` or `skip`."""
     chosen = os.environ.get(ERRORS_VARIABLE) or "fail"
     if chosen not in ("fail", "skip"):
         raise UnknownNameError(f"value of {ERRORS_VARIABLE}", chosen, ("fail", "skip"))
@@ -32,18 +32,18 @@ def text_errors() -> str:
 
 
 def read_documents(info: TextDataset, paths: list[Path], errors: str) -> Iterator[str]:
-    """The documents of some files, without space at their ends; empty ones are left out.
+    """Yield the documents of some files, without space at their ends; empty ones are left out.
 
     A document is a line (LM1B), a row of the column `text` of a Parquet file, what WikiExtractor puts
     between `<doc ...>` and `</doc>` less the title, or else the whole of a text file.
 
     Args:
-        info: Their dataset's row.
+        info: The row of their dataset in `DATASETS`.
         paths: The files, Parquet or text; text may be compressed by gzip or bzip2.
-        errors: What to do with a document that is not UTF-8: `fail` or `skip` it, with a warning.
+        errors: Whether a document that is not UTF-8 is an error (`fail`) or left out with a warning (`skip`).
 
     Raises:
-        DataError: A file cannot be read, or is not UTF-8.
+        DataError: A file cannot be read, or a document is not UTF-8.
     """
     num_skipped = 0
     for path in paths:
@@ -73,7 +73,7 @@ def _text_documents(info: TextDataset, path: Path) -> Iterator[tuple[int, bytes]
 
 
 def _lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Each line, after the byte that it starts at."""
+    """Yield each line, after the number of the byte at which it starts."""
     start = 0
     for line in file:
         yield start, line
@@ -81,7 +81,7 @@ def _lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _articles(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """What is between marks, or the whole file if it has none."""
+    """Yield the text between marks, or the whole file if it has none, after the byte at which it starts."""
     start, lines, mark = 0, list[bytes](), b""
     is_open = True  # a file without marks is one article
     for place, line in _lines(file):
@@ -103,14 +103,14 @@ def _articles(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _without_title(start: int, lines: list[bytes], mark: bytes) -> tuple[int, bytes]:
-    """WikiExtractor repeats the title of its mark as the first line."""
+    """Drop the first line if it repeats the title in the mark, as WikiExtractor writes it."""
     if lines and mark.rstrip().endswith(b'title="' + lines[0].rstrip() + b'">'):
         start, lines = start + len(lines[0]), lines[1:]
     return start, b"".join(lines)
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The column `text`, after the number of the row."""
+    """Yield each row of the column `text`, after its number."""
     try:
         from pyarrow import parquet
     except ImportError as cause:

@@ -1,4 +1,4 @@
-"""Which datasets there are, and how each is cut into splits."""
+"""The table of datasets, and how each is cut into splits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from optsuite.errors import UnknownNameError
 __all__ = ["DATASETS", "SPLITS", "cut", "get_dataset"]
 
 SPLITS = ("train", "inner_valid", "outer_valid", "test")
-"""The first three are cut from a dataset's training examples, and so is `test` where there are no others."""
+"""Names of the splits. The first three are cut from the training examples, and so is `test` if a dataset has
+no test examples of its own."""
 
 
 _IDX_FILES = (
@@ -37,7 +38,7 @@ def _imagenet(size: int) -> ImageDataset:
 
 
 _LM1B = "1-billion-word-language-modeling-benchmark-r13output"
-_VOCABULARIES = {"bytes": 0, "32k": 32_000}  # and their pieces
+_VOCABULARIES = {"bytes": 0, "32k": 32_000}  # the number of pieces by name
 
 
 def _plain_or_gz(glob: str) -> tuple[str, str]:
@@ -184,14 +185,14 @@ _ROWS = (
 )
 
 DATASETS: dict[str, DatasetInfo] = {row.name: row for row in _ROWS}
-"""Every dataset by name."""
+"""Every dataset, by name."""
 
 
 def get_dataset(name: str) -> DatasetInfo:
-    """The row of `DATASETS` called `name`.
+    """Return the row of `DATASETS` called `name`.
 
     Raises:
-        UnknownNameError: There is none.
+        UnknownNameError: There is no such dataset.
     """
     if name not in DATASETS:
         raise UnknownNameError("dataset", name, DATASETS)
@@ -199,15 +200,15 @@ def get_dataset(name: str) -> DatasetInfo:
 
 
 def cut(info: DatasetInfo, split: str, num_train: int, num_test: int) -> tuple[str, int, int]:
-    """Which examples of a dataset make up a split.
+    """Return which examples of a dataset make up a split.
 
     Bounds are rounded to the nearest example, as in `tfds` (`train[80%:90%]`).
 
     Args:
-        info: Its row.
+        info: The dataset's row in `DATASETS`.
         split: One of `SPLITS`.
-        num_train: Training examples that there are.
-        num_test: Test examples that there are.
+        num_train: Number of training examples.
+        num_test: Number of test examples.
 
     Returns:
         The part that the split is cut from (`train` or `test`), and where it starts and stops in it.

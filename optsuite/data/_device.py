@@ -1,4 +1,4 @@
-"""Where a split is kept."""
+"""Placement of a split on a device."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ __all__ = ["pick", "to_device"]
 
 
 def to_device(store: Tensor, device: torch.device) -> Tensor:
-    """Move the examples of a split to the device, but to a GPU only up to a quarter of what is free there.
+    """Move the examples of a split to a device, to a GPU only if they fill at most a quarter of what is free.
 
-    What is larger is memory-mapped and stays on the CPU; its batches are moved as they are gathered.
+    A larger split is memory-mapped and stays on the CPU; its batches are moved as they are gathered.
     """
     if device.type == "cuda":
         free_bytes, _ = torch.cuda.mem_get_info(device)
@@ -21,7 +21,7 @@ def to_device(store: Tensor, device: torch.device) -> Tensor:
 
 
 def pick(store: Tensor, flat_indices: Tensor) -> Tensor:
-    """Rows of a store, by indices on any device."""
-    # On its way to the host a copy that does not wait would be read before it is there.
+    """Return rows of a store by their indices, which may lie on any device."""
+    # A copy to the host that does not wait would be read before it has arrived.
     is_on_host = store.device.type == "cpu"
     return store.index_select(0, flat_indices.to(store.device, non_blocking=not is_on_host))

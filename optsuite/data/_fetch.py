@@ -1,4 +1,4 @@
-"""Downloading datasets, through torchvision."""
+"""Download of datasets through torchvision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["fetch"]
 
 
 def fetch(dataset: str) -> Path:
-    """Download a dataset, unless its files are here.
+    """Download a dataset, unless its files are on this machine already.
 
     Args:
         dataset: Key of `DATASETS`.
@@ -22,8 +22,8 @@ def fetch(dataset: str) -> Path:
         The folder in which its files lie.
 
     Raises:
-        DataError: It cannot be downloaded: no network, or a person has to accept its terms.
-        UnknownNameError: No such dataset.
+        DataError: The dataset cannot be downloaded: there is no network, or a person has to accept its terms.
+        UnknownNameError: There is no such dataset.
     """
     info = get_dataset(dataset)
     if found := find_files(info):

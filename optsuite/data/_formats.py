@@ -37,7 +37,7 @@ __all__ = [
     "reading",
 ]
 
-# What readers raise on a damaged or foreign file.
+# The errors that readers raise on a damaged or foreign file.
 _DAMAGE = (
     OSError,
     EOFError,
@@ -62,7 +62,7 @@ class Arrays(NamedTuple):
 
 @contextmanager
 def reading(path: Path, info: DatasetInfo) -> Iterator[None]:
-    """Turn whatever a damaged file at `path` raises into a DataError that names it."""
+    """Turn what reading a damaged file raises into a DataError that names the file and its dataset."""
     try:
         yield
     except _DAMAGE as cause:
@@ -77,14 +77,14 @@ def read_idx(path: Path, ndim: int) -> Array:
     """Read an idx file of bytes, plain or as `path` with `.gz` added.
 
     Args:
-        path: Without `.gz`.
-        ndim: Dimensions that the file must have.
+        path: Path without `.gz`.
+        ndim: Number of dimensions that the array must have.
 
     Returns:
-        uint8, of the shape that the file states.
+        A read-only array, uint8, of the shape that the file states.
 
     Raises:
-        ValueError: Not an idx file of bytes, or not as long as its header says.
+        ValueError: The file is no idx file of bytes, or not as long as its header says.
     """
     raw = path.read_bytes() if path.exists() else gzip.decompress(_gz(path).read_bytes())
     magic = bytes((0, 0, 8, ndim))  # 8: the elements are unsigned bytes
@@ -104,7 +104,7 @@ def _gz(path: Path) -> Path:
 
 
 def read_mnist(info: ImageDataset, folder: Path, part: str) -> Arrays:
-    """MNIST or Fashion-MNIST: `part` is `train` or `test`."""
+    """Read MNIST or Fashion-MNIST; `part` is `train` or `test`."""
     stem = {"train": "train", "test": "t10k"}[part]
     path = folder / f"{stem}-images-idx3-ubyte"
     with reading(path if path.exists() else _gz(path), info):
@@ -146,7 +146,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def read_cifar(info: ImageDataset, folder: Path, part: str) -> Arrays:
-    """CIFAR-10 or CIFAR-100 (its fine labels): `part` is `train` or `test`."""
+    """Read CIFAR-10 or CIFAR-100 (its fine labels); `part` is `train` or `test`."""
     names = [name for name in info.files if name.startswith("test") == (part == "test")]
     key = "labels" if info.num_classes == 10 else "fine_labels"
     images, labels = [], []
@@ -161,7 +161,7 @@ def read_cifar(info: ImageDataset, folder: Path, part: str) -> Arrays:
 
 
 def read_svhn(info: ImageDataset, folder: Path, part: str) -> Arrays:
-    """SVHN's cropped digits: `part` is `train` or `test`."""
+    """Read SVHN's cropped digits; `part` is `train` or `test`."""
     try:
         from scipy import io
     except ImportError as cause:
@@ -183,12 +183,12 @@ def read_npz_rows(path: Path, key: str, max_bytes: int) -> Iterator[Array]:
     """Read an array of an npz in slices along its first axis, never whole.
 
     Args:
-        path: The npz.
-        key: The array's name.
-        max_bytes: Upper bound of a slice, though a slice has at least one row.
+        path: The npz file.
+        key: Name of the array in it.
+        max_bytes: Largest size of a slice, though a slice has at least one row.
 
     Yields:
-        Consecutive slices; read-only.
+        Consecutive slices, which are read-only.
     """
     with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as file:
         major, _ = np.lib.format.read_magic(file)

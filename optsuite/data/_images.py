@@ -1,4 +1,4 @@
-"""Images as tensors: kept on the device, gathered by index."""
+"""Splits of image datasets as tensors on the device, and batches gathered from them by index."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ _MAPPED = {
 class Images:
     """One split of a dataset of images.
 
-    `images` lies on the device of `labels`, unless it is memory-mapped and too large for it: then
-    it lies on the CPU and batches are moved as they are gathered.
+    `images` lies on the device of `labels`. If it is memory-mapped and too large for that device, it lies on
+    the CPU and batches are moved as they are gathered.
     """
 
     images: Tensor
-    """(M, C, Y, X), 0..255: uint8 as published, float32 once resized or made grey."""
+    """Pixels from 0 to 255, (M, C, Y, X): uint8 as published, float32 if resized or made grey."""
     labels: Tensor
-    """int64 (M,)."""
+    """Classes, int64 (M,)."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def gather(self, indices: Tensor) -> Batch:
-        """`image` float32 (..., B, C, Y, X) in [0, 1] and `label` int64 (..., B); see `Examples`."""
+        """Return `image`, float32 (..., B, C, Y, X) in [0, 1], and `label`, int64 (..., B), of examples."""
         store, labels = self.images, self.labels
         flat = indices.reshape(-1)
         picked = pick(store, flat).to(labels.device, torch.float32, non_blocking=True).div_(255)
@@ -76,10 +76,10 @@ class Images:
 def load_images(
     spec: ImageSpec, split: str, source: Source, device: torch.device, settings: Hashable
 ) -> Images:
-    """One split as tensors; see `load`.
+    """Load one split of a dataset of images; see `load`.
 
-    The splits that are cut from the training set are cut after one shuffle that depends on the
-    dataset alone, since some sets are stored sorted by class.
+    The training set is shuffled before splits are cut from it, in an order that depends on the dataset alone,
+    since some sets are stored sorted by class.
     """
     info = spec.info
     is_real = source == "real"
@@ -98,7 +98,7 @@ def _read(info: ImageDataset, part: str, source: Source, size: int | None, setti
 
 
 def _read_real(info: ImageDataset, part: str, size: int | None) -> Arrays:
-    """The published training set in shuffled order, or the test set in its own."""
+    """Read the published training set in shuffled order, or the test set in its own order."""
     folder = require_files(info)
     count = info.num_train if part == "train" else info.num_test
     order = permutation(count, "splits", info.name) if part == "train" else np.arange(count)

@@ -1,4 +1,4 @@
-"""Splits as tensors, of any kind of data: loaded once per process, gathered by index."""
+"""Loading of splits of any kind of data: once per process, as tensors from which batches are gathered."""
 
 from __future__ import annotations
 
@@ -25,42 +25,40 @@ if TYPE_CHECKING:
 
 __all__ = ["Examples", "dataloader", "load"]
 
-_LOCK = threading.RLock()  # threads that ask for the same split wait for one load
+_LOCK = threading.RLock()  # threads that ask for the same split wait while one of them loads it
 
 
 class Examples(Protocol):
     """One split of a dataset, in the form that a task asked for."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of examples."""
 
     def gather(self, indices: Tensor) -> Batch:
-        """The examples at `indices`, on the device that the split was loaded for.
+        """Return the examples at `indices`, on the device that the split was loaded for.
 
-        Nothing waits for the device, unless the split is too large for it.
+        The host does not wait for the device, unless the split is too large to lie there.
 
         Args:
-            indices: int64 (..., B), on any device.
+            indices: Numbers of examples, int64 (..., B), on any device.
 
         Returns:
-            (..., B, *shape) by the `fields` of the spec.
+            A tensor (..., B, *shape) for each of the `fields` of the spec.
         """
 
 
 def load(spec: DataSpec, split: str, *, source: Source, device: torch.device | str) -> Examples:
-    """One split.
-
-    The latest splits are kept, so that asking again gives the same object.
+    """Load one split; the latest 16 are kept, so that asking again returns the same object.
 
     Args:
-        spec: Which examples.
+        spec: The dataset and the form in which its examples are needed.
         split: One of `SPLITS`.
-        source: The published data or the stand-in; see `resolve_source`.
-        device: Where the batches will be used.
+        source: Whether to use the published data or the stand-in; see `resolve_source`.
+        device: The device on which the batches will be used.
 
     Raises:
         DataError: `source` is `real` and a file is missing, damaged or of another format.
-        UnknownNameError: No such split or source.
+        UnknownNameError: There is no such split or source.
     """
     if source not in get_args(Source):
         raise UnknownNameError("data source", source, get_args(Source))
@@ -69,7 +67,7 @@ def load(spec: DataSpec, split: str, *, source: Source, device: torch.device | s
 
 
 def _settings() -> Hashable:
-    """What of the environment decides what is read."""
+    """Return the values of the environment variables that decide what is read."""
     return data_dir(), *map(os.environ.get, (MODEL_VARIABLE, ERRORS_VARIABLE))
 
 
@@ -91,7 +89,15 @@ def dataloader(
     source: Source,
     device: torch.device | str,
 ) -> Iterator[Batch]:
-    """Batches without end, in the order of `IndexStream(..., seed=seed, name=split)`.
+    """Return an endless iterator of batches, in the order of `IndexStream(..., seed=seed, name=split)`.
+
+    Args:
+        spec: The dataset and the form in which its examples are needed.
+        batch_size: Examples in a batch.
+        split: One of `SPLITS`.
+        seed: Decides the order of the examples.
+        source: Whether to use the published data or the stand-in; see `resolve_source`.
+        device: The device on which the batches will be used.
 
     Example:
         >>> spec = ImageSpec(dataset="mnist", size=28)

@@ -1,4 +1,4 @@
-"""Where datasets lie on this machine, and whether a run uses them or their stand-ins."""
+"""Folders of datasets on this machine, and the choice between published data and stand-ins."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = [
 ]
 
 Source: TypeAlias = Literal["real", "synthetic"]
-"""The published data, or the stand-in that is generated in their place."""
+"""The data source: published data, or the stand-in that is generated in their place."""
 
 
 def data_dir() -> Path:
-    """The folder that holds one folder per dataset.
+    """Return the folder that holds one folder per dataset.
 
-    `OPTSUITE_DATA_DIR` if set, otherwise `optsuite/data` in the user's cache folder.
+    It is `OPTSUITE_DATA_DIR` if that is set, otherwise `optsuite/data` in the user's cache folder.
     """
     if chosen := os.environ.get("OPTSUITE_DATA_DIR"):
         return Path(chosen).expanduser()
@@ -36,18 +36,18 @@ def data_dir() -> Path:
 
 
 def dataset_dir(info: DatasetInfo) -> Path:
-    """The folder that a dataset is downloaded to, whether it exists or not."""
+    """Return the folder that a dataset is downloaded to, whether it exists or not."""
     return data_dir() / info.folder
 
 
 def find_files(info: DatasetInfo) -> Path | None:
-    """The folder in which all of the dataset's files lie, or None."""
+    """Return the folder in which all of the dataset's files lie, or None."""
     candidates = (dataset_dir(info) / info.subfolder, *info.system_folders)
     return next((folder for folder in candidates if info.first_missing(folder) is None), None)
 
 
 def require_files(info: DatasetInfo) -> Path:
-    """The folder in which all of the dataset's files lie.
+    """Return the folder in which all of the dataset's files lie.
 
     Raises:
         DataError: A file is missing.
@@ -65,16 +65,16 @@ def require_files(info: DatasetInfo) -> Path:
 
 
 def resolve_source(dataset: str, mode: str | None = None) -> Source:
-    """Decide between the published data and the stand-in.
+    """Return the data source: the published data or the stand-in.
 
     Args:
         dataset: Key of `DATASETS`.
-        mode: One of `choices.MODES`; None reads the environment variable `OPTSUITE_DATA`, which
-            defaults to `auto`.
+        mode: One of `choices.MODES`; None takes that of the environment variable `OPTSUITE_DATA`, or else
+            `auto`.
 
     Raises:
-        DataError: `mode` is `real` and a file (of text: or its vocabulary) is missing.
-        UnknownNameError: No such dataset or mode.
+        DataError: `mode` is `real`, and a file of the dataset or of its vocabulary is missing.
+        UnknownNameError: There is no such dataset or mode.
     """
     info = get_dataset(dataset)
     mode = mode or os.environ.get("OPTSUITE_DATA") or "auto"

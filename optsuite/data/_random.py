@@ -19,11 +19,11 @@ __all__ = ["normal_int16", "permutation", "uniform_uint8", "words"]
 
 
 def words(count: int, *key: object) -> Array:
-    """Independent uniform 64-bit words.
+    """Return independent uniform 64-bit words.
 
     Args:
-        count: How many.
-        key: Names the stream, e.g. `("train", seed, epoch)`; streams of different keys are
+        count: Number of words.
+        key: Parts of the stream's name, e.g. `("train", seed, epoch)`; streams of different keys are
             independent of each other.
 
     Returns:
@@ -36,7 +36,7 @@ def words(count: int, *key: object) -> Array:
 
 
 def permutation(count: int, *key: object) -> Array:
-    """A uniformly drawn order of `range(count)`: int32 (count,), or int64 from 2^31 on.
+    """Return a uniformly drawn order of `range(count)`: int32 (count,), or int64 from 2^31 on.
 
     The index sits in the low bits of each sort key, so keys never tie and a plain sort of values,
     several times faster than an argsort, gives one order everywhere.
@@ -51,13 +51,13 @@ def permutation(count: int, *key: object) -> Array:
 
 
 def uniform_uint8(shape: tuple[int, ...], *key: object) -> Array:
-    """Independent bytes, uniform over 0..255: uint8 of `shape`."""
+    """Return independent bytes, uniform over 0..255: uint8 of `shape`."""
     count = prod(shape)
     raw = words(-(-count // 8), *key).astype("<u8", copy=False)
     return raw.view(np.uint8)[:count].reshape(shape)
 
 
 def normal_int16(shape: tuple[int, ...], *key: object) -> Array:
-    """Nearly normal whole numbers (sums of four bytes): int16 of `shape`, mean 0, std 148."""
+    """Return nearly normal whole numbers (sums of four bytes): int16 of `shape`, mean 0, std 148."""
     total: Array = uniform_uint8((4, *shape), *key).sum(axis=0, dtype=np.int16)
     return total - np.int16(510)

@@ -1,4 +1,4 @@
-"""Resizing and grayscale, as the reference's input pipeline does them."""
+"""Resizing and conversion to grayscale, as the reference's input pipeline does them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def resize(images: Tensor, size: int) -> Tensor:
 def to_spec(images: Tensor, size: int, grayscale: bool) -> Tensor:
     """Bring images to the size and the channels that a task asks for.
 
-    Works in chunks, so that memory beyond the result stays below a few hundred MB.
+    This works in chunks, so that memory beyond the result stays below a few hundred MB.
 
     Args:
         images: uint8 (M, C, Y, X).

@@ -1,4 +1,4 @@
-"""What a task asks for: which dataset, and in which form."""
+"""The form in which a task asks for the examples of a dataset."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Fields: TypeAlias = Mapping[str, tuple[tuple[int, ...], torch.dtype]]
 
 
 class DataSpec(Hashable, Protocol):
-    """The examples that a task asks for."""
+    """A dataset and the form in which a task asks for its examples."""
 
     @property
     def dataset(self) -> str:
@@ -27,16 +27,16 @@ class DataSpec(Hashable, Protocol):
 
     @property
     def fields(self) -> Fields:
-        """What one example is made of."""
+        """Shape and dtype of each field of one example."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSpec:
-    """The images that a task asks for.
+    """A dataset of images, and their size and channels.
 
     Attributes:
         dataset: Key of `DATASETS`.
-        size: Rows (= columns) after resizing, in pixels.
+        size: Rows (= columns) of an image after resizing, in pixels.
         grayscale: Whether to replace the channels by their mean.
     """
 
@@ -50,7 +50,7 @@ class ImageSpec:
 
     @property
     def info(self) -> ImageDataset:
-        """The dataset's row."""
+        """The dataset's row in `DATASETS`."""
         info = get_dataset(self.dataset)
         if not isinstance(info, ImageDataset):
             raise DataError(f"an ImageSpec needs a dataset of images, got {self.dataset} ({info.title}).")
@@ -58,28 +58,28 @@ class ImageSpec:
 
     @property
     def fields(self) -> Fields:
-        """`image` in [0, 1] and `label`."""
+        """Shape and dtype of `image`, whose values are in [0, 1], and of `label`."""
         return {"image": (self.shape, torch.float32), "label": ((), torch.int64)}
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, Y, X) of one image."""
+        """Shape of one image, (C, Y, X)."""
         channels = 1 if self.grayscale else self.info.channels
         return channels, self.size, self.size
 
     @property
     def num_classes(self) -> int:
-        """Labels run from 0 to `num_classes - 1`."""
+        """Number of classes; labels run from 0 to `num_classes - 1`."""
         return self.info.num_classes
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextSpec:
-    """The tokens that a task asks for, from the start of each document.
+    """A dataset of text, and how many tokens are taken from the start of each document.
 
     Attributes:
         dataset: Key of `DATASETS`.
-        length: Tokens observed, and as many to predict: each the one after.
+        length: Number of tokens that are observed, and of those to predict: each is the one after.
     """
 
     dataset: str
@@ -91,7 +91,7 @@ class TextSpec:
 
     @property
     def info(self) -> TextDataset:
-        """The dataset's row."""
+        """The dataset's row in `DATASETS`."""
         info = get_dataset(self.dataset)
         if not isinstance(info, TextDataset):
             raise DataError(f"a TextSpec needs a dataset of text, got {self.dataset} ({info.title}).")
@@ -99,11 +99,11 @@ class TextSpec:
 
     @property
     def fields(self) -> Fields:
-        """`obs` and `target`, which is `obs` moved by one; 0 is padding."""
+        """Shape and dtype of `obs` and of `target`, which is `obs` moved by one; 0 is padding."""
         tokens = (self.length,), torch.int64
         return {"obs": tokens, "target": tokens}
 
     @property
     def vocab_size(self) -> int:
-        """Tokens run from 0 to `vocab_size - 1`: 259 for bytes, 32,100 for pieces."""
+        """Size of the vocabulary, 259 for bytes and 32,100 for pieces; tokens run from 0."""
         return self.info.num_outputs

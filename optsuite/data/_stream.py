@@ -1,4 +1,4 @@
-"""Which examples make up which batch."""
+"""The order in which examples are put into batches."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class IndexStream:
     before.
 
     Args:
-        num_examples: Indices run from 0 to `num_examples - 1`.
-        batch_size: Indices per batch.
-        seed: Streams of different seeds are independent.
-        name: Likewise for different names, e.g. `"train"` and `"eval/train"`.
+        num_examples: Number of examples; indices run from 0 to `num_examples - 1`.
+        batch_size: Number of indices in a batch.
+        seed: Seed of the stream; streams of different seeds are independent.
+        name: Name of the stream, e.g. `"train"` or `"eval/train"`; so are streams of different names.
 
     Example:
         >>> IndexStream(5, 3, seed=0, name="train").block(0, 2).shape
@@ -49,7 +49,7 @@ class IndexStream:
         self._latest: tuple[int, Array] | None = None  # an epoch and its permutation
 
     def block(self, start: int, stop: int) -> Tensor:
-        """Batches number `start` to `stop - 1`: int64 (stop - start, batch_size), on the CPU."""
+        """Return batches number `start` to `stop - 1`: int64 (stop - start, batch_size), on the CPU."""
         if not 0 <= start <= stop:
             raise DataError(f"a block needs 0 <= start <= stop, got {start} and {stop}.")
         indices = np.empty((stop - start) * self.batch_size, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Stand-ins: images generated in the place of a dataset that is not on this machine.
+"""Stand-ins for image datasets: images generated in place of a dataset that is not on this machine.
 
 Each dataset's stand-in has its image shape, channels and classes, and looks like natural images
 as far as an optimizer can tell: power falls with frequency, so pixels are strongly correlated and
@@ -35,20 +35,20 @@ if TYPE_CHECKING:
 __all__ = ["SYNTHETIC_SIZE", "generate", "synthetic_counts"]
 
 SYNTHETIC_SIZE = 64
-"""Rows (= columns) of the stand-in of a dataset whose images differ in size."""
+"""Rows (= columns) of the stand-in for a dataset whose images differ in size."""
 
 _FIELDS = 32
 _GRATINGS = 16  # pairs of a cosine and a sine
-_PROTOTYPES = 4  # per digit of a class
+_PROTOTYPES = 4  # for each digit of a class
 _MAX_TRAIN_BYTES = 1 << 27
 _MAX_TEST_BYTES = 1 << 25
-_CHUNK = 1024  # images; keeps a chunk's float32 pixels in the processor's cache
+_CHUNK = 1024  # images, so few that their float32 pixels stay in the processor's cache
 
 
 def synthetic_counts(info: ImageDataset) -> tuple[int, int]:
-    """Training and test examples of a dataset's stand-in.
+    """Return the numbers of training and test examples of a dataset's stand-in.
 
-    As many as the dataset has, but at most 128 MiB and 32 MiB of pixels, so that generating them
+    They are those of the dataset, but no more than make 128 MiB and 32 MiB of pixels, so that generating them
     takes about a second.
     """
     image_bytes = info.channels * (info.size or SYNTHETIC_SIZE) ** 2
@@ -57,7 +57,7 @@ def synthetic_counts(info: ImageDataset) -> tuple[int, int]:
 
 
 def generate(info: ImageDataset, part: str) -> Arrays:
-    """The stand-in's `train` or `test` examples, in random order."""
+    """Generate the stand-in's `train` or `test` examples, in random order."""
     count = synthetic_counts(info)[0 if part == "train" else 1]
     true_labels = (words(count, "stand-in", info.name, part, "labels") >> np.uint64(32)).astype(
         np.int64
@@ -75,7 +75,7 @@ def _with_label_noise(info: ImageDataset, part: str, labels: Array) -> Array:
 
 
 def _coefficients(info: ImageDataset, part: str, labels: Array) -> Array:
-    """float32 (M, 64): whole numbers in -170..170."""
+    """Draw the factors of the basis images of each image: float32 (M, 64), whole numbers in -170..170."""
     key = ("stand-in", info.name)
     digits, base = _digits(labels, info.num_classes)
     count, num_digits = digits.shape
@@ -97,7 +97,7 @@ def _coefficients(info: ImageDataset, part: str, labels: Array) -> Array:
 
 
 def _digits(labels: Array, num_classes: int) -> tuple[Array, int]:
-    """Labels as numbers of 1, 2 or 3 digits for about 10, 100 or 1000 classes: (M, digits), base.
+    """Write labels in 1, 2 or 3 digits for about 10, 100 or 1000 classes: (M, digits), and their base.
 
     Classes that share a digit share features, as related classes of photographs do; so a thousand
     classes can be told apart after a few examples of each.
@@ -108,7 +108,7 @@ def _digits(labels: Array, num_classes: int) -> tuple[Array, int]:
 
 
 def _basis(info: ImageDataset) -> Array:
-    """float32 (64, C * Y * X): whole numbers in -127..127."""
+    """Return the images that are mixed: float32 (64, C * Y * X), whole numbers in -127..127."""
     size = info.size or SYNTHETIC_SIZE
     fields = _smooth_fields(info, size) * 24
     gratings = _gratings(info, size)[:, None] * np.ones((1, info.channels, 1, 1))
@@ -121,7 +121,7 @@ def _basis(info: ImageDataset) -> Array:
 
 
 def _smooth_fields(info: ImageDataset, size: int) -> Array:
-    """(32, C, Y, X): fields of unit variance with a 1/f spectrum, each mostly of one hue."""
+    """Return fields of unit variance with a 1/f spectrum, each mostly of one hue: (32, C, Y, X)."""
     white = normal_int16((_FIELDS, size, size), "stand-in", info.name, "fields")
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size)))
     frequency[0, 0] = np.inf  # no change of the mean brightness
@@ -133,7 +133,7 @@ def _smooth_fields(info: ImageDataset, size: int) -> Array:
 
 
 def _gratings(info: ImageDataset, size: int) -> Array:
-    """(32, Y, X): cosines and sines, in pairs, of 2 to 5 periods per image."""
+    """Return pairs of a cosine and a sine of 2 to 5 periods per image: (32, Y, X)."""
     waves = [(u, v) for u in range(6) for v in range(-5, 6) if 4 <= u * u + v * v <= 25]
     order = permutation(len(waves), "stand-in", info.name, "gratings")[:_GRATINGS]
     rows, columns = np.mgrid[:size, :size] * (2 * np.pi / size)
@@ -145,7 +145,7 @@ def _gratings(info: ImageDataset, size: int) -> Array:
 
 
 def _render(info: ImageDataset, part: str, coefficients: Array) -> Array:
-    """uint8 (M, C, Y, X)."""
+    """Mix the basis images, with noise in each pixel: uint8 (M, C, Y, X)."""
     size = info.size or SYNTHETIC_SIZE
     shape = (len(coefficients), info.channels, size, size)
     noise = torch.from_numpy(uniform_uint8(shape, "stand-in", info.name, part, "noise"))

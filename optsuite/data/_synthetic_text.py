@@ -1,4 +1,4 @@
-"""Stand-ins: text generated in the place of a corpus that is not on this machine.
+"""Stand-ins for text datasets: text generated in place of a corpus that is not on this machine.
 
 A document has a topic and is a walk over 40,000 words whose frequencies follow Zipf's law. Each word comes
 from one of three urns: the few words that tend to follow the one before (a model of pairs learns these),
@@ -11,8 +11,8 @@ the words of the topic (what a longer context tells), or all words. Words are th
 So cross entropy falls from uniform over the frequencies of tokens to their pairs and on to topics, as in
 real text. Documents of LM1B are sentences of 5 to 45 words, those of Wikipedia have 100 words and more.
 
-All is drawn from urns by whole numbers, so the tokens are the same on every machine. Any length gives the
-start of the same documents.
+All is drawn from urns by whole numbers, so the tokens are the same on every machine. The documents of a
+shorter length are the starts of those of a longer one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MAX_LETTERS = 11
 
 
 def generate_tokens(info: TextDataset, part: str, length: int) -> Array:
-    """The stand-in's `train` or `test` documents: int16 (M, length), padded with 0."""
+    """Generate the stand-in's `train` or `test` documents: int16 (M, length), padded with 0."""
     published = info.num_train if part == "train" else info.num_test
     count = min(published, _MAX_DOCUMENTS[part])
     spelt, lengths = _spelt_in_pieces(info.num_pieces) if info.num_pieces else _spelt_in_bytes()
@@ -59,7 +59,7 @@ def generate_tokens(info: TextDataset, part: str, length: int) -> Array:
 
 
 def _walk(info: TextDataset, part: str, count: int) -> Iterator[Array]:
-    """The next word of each document: int64 (count,), without end."""
+    """Yield the next word of each document without end: int64 (count,)."""
     key = ("stand-in", info.folder)
     urn = _zipf_urn(_WORDS - _COMMA, 500_000) + _COMMA
     followers = _draw(urn, words(_WORDS * 4, *key, "followers")).reshape(-1, 4)
@@ -81,20 +81,20 @@ def _walk(info: TextDataset, part: str, count: int) -> Iterator[Array]:
 
 
 def _zipf_urn(count: int, most: int) -> Array:
-    """Numbers from 0 to `count - 1` in order, as often as Zipf's law and its steeper end say."""
+    """Return the numbers from 0 to `count - 1`, each as often as Zipf's law with a steeper end has it."""
     rank = np.arange(count)
     return rank.repeat(most * _BEND // ((rank + 3) * (rank + _BEND)))
 
 
 def _draw(urn: Array, raw: Array) -> Array:
-    """One of an urn for each random word, by its lower half."""
+    """Draw from an urn for each random word, by the word's lower half."""
     place = (raw & np.uint64(0xFFFFFFFF)) * np.uint64(len(urn)) >> np.uint64(32)
     drawn: Array = urn[place]
     return drawn
 
 
 def _spelt_in_pieces(num_pieces: int) -> tuple[Array, Array]:
-    """Tokens of every word, padded with 0, and how many they are: (words, 2) and (words,)."""
+    """Return the tokens of every word, padded with 0, and their numbers: (words, 2) and (words,)."""
     word = np.arange(_WORDS)
     first_stem, first_suffix = num_pieces * 3 // 4, num_pieces * 31 // 32
     is_rare = word + 1 >= first_stem  # the comma is piece 3, the first that is text
@@ -107,7 +107,11 @@ def _spelt_in_pieces(num_pieces: int) -> tuple[Array, Array]:
 
 
 def _spelt_in_bytes() -> tuple[Array, Array]:
-    """The same for bytes, with a space after each word: (words, letters + 1) and (words,)."""
+    """Return the bytes of every word and a space, padded with 0, and their numbers.
+
+    Returns:
+        (words, letters + 1) and (words,).
+    """
     is_vowel = np.isin(np.arange(26), [_LETTERS.tobytes().index(vowel) for vowel in b"aeiou"])
     raw = words(26 * 64, "stand-in", "letters").reshape(26, 64)
     urns = [_LETTER_URN[is_vowel[_LETTER_URN] != vowel] for vowel in (False, True)]  # of the other kind

@@ -1,4 +1,4 @@
-"""Text as tensors: the tokens that a model observes, and those that it has to predict."""
+"""Splits of text datasets as tensors: the tokens that a model observes and those that it has to predict."""
 
 from __future__ import annotations
 
@@ -31,21 +31,22 @@ class Text:
     """One split of a dataset of text."""
 
     tokens: Tensor
-    """int16 (M, length + 1), on the device unless it is memory-mapped and too large for it."""
+    """Tokens, int16 (M, length + 1); on `device`, unless they are memory-mapped and too large for it."""
     device: torch.device
+    """Device on which batches are returned."""
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def gather(self, indices: Tensor) -> Batch:
-        """`obs` and `target`, int64 (..., B, length) each; see `Examples`."""
+        """Return `obs` and `target` of examples, int64 (..., B, length) each."""
         rows = pick(self.tokens, indices.reshape(-1)).to(self.device, torch.int64, non_blocking=True)
         rows = rows.reshape(*indices.shape, self.tokens.shape[1])
         return {"obs": rows[..., :-1].contiguous(), "target": rows[..., 1:].contiguous()}
 
 
 def load_text(spec: TextSpec, split: str, source: Source, device: torch.device, settings: Hashable) -> Text:
-    """One split; see `load`.
+    """Load one split of a dataset of text; see `load`.
 
     Documents are tokenised (no end is added) and cropped to `length + 1` tokens, or padded with 0.
 

@@ -1,4 +1,4 @@
-"""Corpora as matrices of tokens, written once and memory-mapped from then on."""
+"""Corpora as matrices of tokens, which are written once and memory-mapped from then on."""
 
 from __future__ import annotations
 
@@ -27,30 +27,31 @@ __all__ = ["crop_or_pad", "encode_bytes", "read_tokens"]
 
 Tokens: TypeAlias = "Sequence[int] | Array"
 Encode: TypeAlias = Callable[[Sequence[str], int], Iterable["Tokens"]]
-"""(documents, length) to at least the first `length` tokens of each, or all that it has."""
+"""Function of (documents, length) that returns at least the first `length` tokens of each document, or all
+that it has."""
 
 _DTYPE = np.dtype("<i2")  # holds 32,000 pieces; torch knows it better than uint16
-_DOCUMENTS = 4096  # tokenised at a time
-_ROWS = 1 << 16  # shuffled at a time
+_DOCUMENTS = 4096  # that are tokenised at a time
+_ROWS = 1 << 16  # that are shuffled at a time
 _CHARS_PER_TOKEN = 16  # T5's longest piece
 
 
 def read_tokens(info: TextDataset, part: str, length: int) -> Array:
-    """The first tokens of each document of `train` (in shuffled order) or `test`.
+    """Return the first tokens of each document of `train` (in shuffled order) or `test`.
 
     They are written beside the corpus, in `optsuite_<vocab>_<length>`; another corpus, SentencePiece model or
     choice about documents that are not UTF-8 makes another file.
 
-    Documents are shuffled as those of the reference are when it stores them: articles are published in
-    order of age, and the oldest are not like the others.
+    Documents are shuffled, as the reference does when it stores them: articles are published in order of age,
+    and the oldest are not like the others.
 
     Args:
-        info: The dataset's row.
+        info: The dataset's row in `DATASETS`.
         part: `train` or `test`.
-        length: Tokens of each document.
+        length: Number of tokens taken from each document.
 
     Returns:
-        int16 (M, length), padded with 0, mapped; it cannot be written to.
+        A read-only mapped array, int16 (M, length), padded with 0.
     """
     folder = require_files(info)
     paths, errors = info.part_files(folder, part), text_errors()
@@ -67,20 +68,20 @@ def read_tokens(info: TextDataset, part: str, length: int) -> Array:
 
 
 def _tokenise(documents: Iterator[str], encode: Encode, length: int) -> Iterator[Array]:
-    """int16 (up to 4096, length) at a time."""
+    """Yield the tokens of up to 4096 documents at a time: int16 (up to 4096, length)."""
     while texts := list(itertools.islice(documents, _DOCUMENTS)):
         yield np.stack([crop_or_pad(tokens, length) for tokens in encode(texts, length)])
 
 
 def crop_or_pad(tokens: Tokens, length: int) -> Array:
-    """The first `length` tokens, or all of them and zeros: int16 (length,)."""
+    """Return the first `length` tokens, or all of them followed by zeros: int16 (length,)."""
     row = np.zeros(length, _DTYPE)
     row[: len(tokens)] = tokens[:length]
     return row
 
 
 def _write(rows: Iterator[Array], length: int, target: Path, shuffle_key: tuple[str, ...] | None) -> None:
-    """Write an npy file of all rows, in the order of a permutation named by a key."""
+    """Write an npy file of all rows, in the order of the permutation that a key names, if there is one."""
     with tempfile.TemporaryFile(dir=target.parent) as file, target.open("wb") as out:
         for chunk in rows:
             file.write(chunk.data)
@@ -97,7 +98,7 @@ def _write(rows: Iterator[Array], length: int, target: Path, shuffle_key: tuple[
 
 
 def encode_bytes(texts: Sequence[str], length: int) -> Iterator[Array]:
-    """Byte b of the UTF-8 text as b + 3: int16 (up to length,) for each text."""
+    """Yield each text as tokens, b + 3 for a byte b of its UTF-8 form: int16 (up to length,)."""
     for text in texts:
         raw = np.frombuffer(text[:length].encode()[:length], np.uint8)
         yield raw.astype(_DTYPE) + _DTYPE.type(FIRST_BYTE)
@@ -108,7 +109,10 @@ def _model_url(folder: Path) -> str:
 
 
 def _model_identity(info: TextDataset, url: str) -> str:
-    """A file's content; a URL is taken to serve the same for ever, so that kept tokens need no network."""
+    """Return a hash of a model file; or the URL, which is taken to serve the same for ever.
+
+    So tokens that were kept need no network.
+    """
     return url if "://" in url else hashlib.sha256(_read_model(info, url)).hexdigest()
 
 
@@ -126,10 +130,10 @@ def _unreadable_model(info: TextDataset, url: str, cause: Exception) -> DataErro
 
 
 def _sentencepiece(info: TextDataset, url: str) -> Encode:
-    """The encoder of a SentencePiece model.
+    """Return the encoder of a SentencePiece model.
 
     Raises:
-        DataError: It is not there, is of another kind or size, or its package is not installed.
+        DataError: The model is missing, or is of another kind or size, or its package is not installed.
     """
     try:
         from sentencepiece import SentencePieceProcessor
@@ -161,5 +165,5 @@ def _sentencepiece(info: TextDataset, url: str) -> Encode:
 
 
 def _head(text: str, num_chars: int) -> str:
-    """Whole words from the start of a text, whose tokens are the text's: no piece spans two words."""
+    """Return whole words from the start of a text. No piece spans two words: they give the text's tokens."""
     return text if len(text) <= num_chars else text[:num_chars].rpartition(" ")[0] or text
