@@ -1,4 +1,4 @@
-"""Networks that tasks are built from."""
+"""Layers and networks that tasks are built from."""
 
 from optsuite.modules._conv import Conv2d, ConvNet
 from optsuite.modules._layers import BatchNorm, Dropout, LayerNorm, Linear

@@ -14,7 +14,7 @@ from optsuite.modules._layers import Linear
 
 
 class Conv2d(nn.Module):
-    """Convolution with SAME padding, the smaller half of it first.
+    """A convolution with SAME padding, the smaller half of it first.
 
     torch's symmetric `padding=` gives other numbers wherever the total is odd (even size, stride 2).
 
@@ -31,7 +31,7 @@ class Conv2d(nn.Module):
         truncated_normal_(self.weight, 1 / math.sqrt(in_channels * kernel * kernel))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, in, Y, X) to (B, out, ceil(Y / stride), ceil(X / stride))."""
+        """Map (B, in, Y, X) to (B, out, ceil(Y / stride), ceil(X / stride))."""
         kernel = self.weight.shape[-1]
         pad_y, pad_x = (same_padding(n, kernel, self.stride) for n in images.shape[-2:])
         if pad_y[0] == pad_y[1] and pad_x[0] == pad_x[1]:
@@ -40,13 +40,15 @@ class Conv2d(nn.Module):
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Padding before and after an axis of `size`, such that `ceil(size / stride)` windows fit."""
+    """Return the padding before and after an axis with which `ceil(size / stride)` windows fit."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
 class ConvNet(nn.Module):
-    """3x3 convolutions, the first with stride 2; each followed by activation, then norm; mean; Linear.
+    """A network of 3x3 convolutions, each followed by activation and norm, then the mean and Linear.
+
+    The first convolution has stride 2, the others 1.
 
     Source: learned_optimization, `tasks/fixed/conv.py` (the norm comes after the activation).
     """
@@ -65,9 +67,9 @@ class ConvNet(nn.Module):
         Args:
             in_channels: Channels of the images.
             channels: Output channels of each convolution.
-            num_classes: Outputs.
+            num_classes: Number of outputs.
             activation: Applied after every convolution.
-            norm: Makes the normalisation layer for so many channels.
+            norm: Function that makes a normalisation layer, given the number of channels.
         """
         super().__init__()
         strides = [2] + [1] * (len(channels) - 1)
@@ -79,14 +81,7 @@ class ConvNet(nn.Module):
         self.head = Linear(channels[-1], num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits.
-
-        Args:
-            images: (B, C, Y, X).
-
-        Returns:
-            (B, num_classes).
-        """
+        """Return the logits of the classes, (B, num_classes), for images (B, C, Y, X)."""
         hidden = images
         for conv, norm in zip(self.convs, self.norms, strict=True):
             hidden = norm(self.activation(conv(hidden)))

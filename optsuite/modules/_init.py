@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 __all__ = ["normal_", "truncated_normal_", "variance_scaling_", "xavier_uniform_"]
 
-# Deviation of a standard normal cut to [-2, 2], and the probability of that interval.
+# The deviation of a standard normal cut to [-2, 2], and the probability of that interval.
 _CUT_STD = 0.87962566103423978
 _CUT_MASS = math.erf(math.sqrt(2))
 
@@ -21,9 +21,10 @@ def normal_(weight: Tensor, std: float) -> Tensor:
 
 
 def truncated_normal_(weight: Tensor, std: float) -> Tensor:
-    """Fill with `std * z`, z a standard normal cut to [-2, 2] and not rescaled: of deviation 0.88 `std`.
+    """Fill with `std * z`, z a standard normal cut to [-2, 2] and not rescaled: the deviation is 0.88 `std`.
 
-    By the inverse of the distribution function, eight times as fast as torch's `trunc_normal_`.
+    Numbers are drawn by the inverse of the distribution function, eight times as fast as by torch's
+    `trunc_normal_`.
 
     Source: dm-haiku, `hk.initializers.TruncatedNormal`.
     """

@@ -1,4 +1,4 @@
-"""Layers with the reference's initialisers; none keeps running state."""
+"""Layers with the reference's initialisers; none keeps state from batch to batch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from optsuite.noise import uniform
 
 
 class Linear(nn.Module):
-    """`weight @ x + bias` on columns x; weights truncated normal of 0.88 / sqrt(in), biases 0.
+    """A linear layer that maps columns x to `weight @ x + bias`.
 
-    Features come first: the products of many trials with one shared input then fold into a single large one,
-    and what follows (bias, activation, softmax over few classes) runs along the batch.
+    Weights start out truncated normal of deviation 0.88 / sqrt(in), biases at 0. Features come first: the
+    products of many trials with one shared input then fold into a single large one, and what follows (bias,
+    activation, softmax over few classes) runs along the batch.
 
     Source: dm-haiku, `hk.Linear`.
     """
@@ -28,16 +29,16 @@ class Linear(nn.Module):
         truncated_normal_(self.weight, 1 / math.sqrt(in_features))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(in, B) to (out, B)."""
+        """Map (in, B) to (out, B)."""
         return self.weight @ inputs + self.bias[:, None]
 
     def in_rows(self, inputs: Tensor) -> Tensor:
-        """(in, B) to (B, out)."""
+        """Map (in, B) to (B, out)."""
         return F.linear(inputs.mT, self.weight, self.bias)
 
 
 class BatchNorm(nn.Module):
-    """Normalise each channel over everything else, always by the statistics of the batch at hand.
+    """A layer that normalises each channel over all else, always by the statistics of the batch at hand.
 
     Source: dm-haiku, `hk.BatchNorm` in training mode (biased variance, eps 1e-5).
     """
@@ -49,18 +50,18 @@ class BatchNorm(nn.Module):
         self.eps = eps
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(B, C) or (B, C, Y, X) to the same shape."""
+        """Map (B, C) or (B, C, Y, X) to the same shape."""
         dims = [d for d in range(inputs.ndim) if d != 1]
         return _affine(_normalize(inputs, dims, self.eps), self.weight, self.bias, 1)
 
 
 class LayerNorm(nn.Module):
-    """Normalise the features of each example, the channels of each pixel, or the features of each token.
+    """A layer that normalises along one axis: features of an example or a token, or channels of a pixel.
 
     Args:
-        num_features: Size of the axis.
-        dim: The axis that holds them.
-        eps: Added to the variance.
+        num_features: Number of features or channels.
+        dim: Axis that holds them.
+        eps: Number added to the variance.
 
     Source: dm-haiku, `hk.LayerNorm` over the last axis of its channels-last layout (eps 1e-5).
     """
@@ -73,19 +74,22 @@ class LayerNorm(nn.Module):
         self.eps = eps
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Any shape to the same shape."""
+        """Map any shape to the same shape."""
         return _affine(_normalize(inputs, [self.dim], self.eps), self.weight, self.bias, self.dim)
 
 
 class Dropout(nn.Module):
-    """Zero each activation with probability `rate`, divide the rest by 1 - rate; on in evaluation too."""
+    """A layer that zeroes each activation with probability `rate` and divides the rest by 1 - rate.
+
+    It does so in evaluation too, as the reference does.
+    """
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, inputs: Tensor, key: Tensor) -> Tensor:
-        """Any shape to the same shape; `key` fixes which activations stay."""
+        """Map any shape to the same shape; `key` decides which activations stay."""
         keep = uniform(key, inputs.shape) >= self.rate
         return torch.where(keep, inputs / (1 - self.rate), 0.0)
 

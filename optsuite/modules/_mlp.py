@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from optsuite.modules._layers import Dropout, Linear
 from optsuite.noise import draw_key, fold_in
 
-# Outputs: so many are pixels, which a loss compares with images row by row; few are classes, over which a
-# softmax is faster along the batch.
+# Networks with at least so many outputs give pixels, which a loss compares with images row by row; those with
+# fewer give classes, over which a softmax is faster along the batch.
 _MANY = 256
 
 
 class MLP(nn.Module):
-    """Flatten, then Linear, norm, dropout, activation on each hidden size, then Linear.
+    """A multi-layer perceptron: Linear, norm, dropout and activation for each hidden size, then Linear.
 
     Source: learned_optimization, `tasks/fixed/image_mlp.py` (dropout before the activation).
     """
@@ -32,9 +32,9 @@ class MLP(nn.Module):
         """Build and initialise.
 
         Args:
-            sizes: Input, hidden and output features.
+            sizes: Numbers of input, hidden and output features.
             activation: Applied to every hidden layer.
-            norm: Makes the normalisation layer for so many features.
+            norm: Function that makes a normalisation layer, given the number of features.
             dropout_rate: Probability of dropping a hidden activation; None for no dropout.
         """
         super().__init__()
@@ -44,14 +44,11 @@ class MLP(nn.Module):
         self.dropout = None if dropout_rate is None else Dropout(dropout_rate)
 
     def forward(self, images: Tensor, key: Tensor | None = None) -> Tensor:
-        """Outputs of the last layer.
+        """Return the outputs of the last layer, (B, sizes[-1]).
 
         Args:
             images: (B, C, Y, X).
-            key: (), int64, fixes the dropout; None draws one from torch's generator.
-
-        Returns:
-            (B, sizes[-1]).
+            key: Key that decides what is dropped, (), int64; None draws one from torch's generator.
         """
         hidden = images.flatten(1).mT  # (features, B) up to the last layer
         if self.dropout is not None and key is None:

@@ -1,4 +1,4 @@
-"""Operators with an axis of trials and a gradient of their own, for `vmap` and `torch.compile`."""
+"""Operators with an axis of trials and gradients of their own, which `vmap` and `torch.compile` can take."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from optsuite.errors import UnsupportedError
 __all__ = ["FLOP_FORMULAS", "differentiable"]
 
 FLOP_FORMULAS: dict[Any, Callable[..., int]] = {}
-"""By operator, from the shapes of its arguments; for the `custom_mapping` of torch's `FlopCounterMode`."""
+"""Functions that count the operations of an operator from the shapes of its arguments, by operator; for the
+`custom_mapping` of torch's `FlopCounterMode`."""
 
 _Op: TypeAlias = Callable[..., tuple[Tensor, ...]]
 _ListOp: TypeAlias = Callable[..., list[Tensor]]
 
 
 class _Function(torch.autograd.Function):
-    """Lifted by `vmap` as it stands; what remembers nothing for a gradient needs no context."""
+    """A base of functions that `vmap` lifts as they stand and that save nothing for a gradient."""
 
     generate_vmap_rule = True
 
@@ -42,16 +43,16 @@ def differentiable(
     (N, G, E) and of the hidden state (N, G, H), biases (N, G) and states (N, B, H).
 
     Args:
-        name: Of the forward operator.
-        forward: (inputs, input weight, weight, bias, *states) to hidden states (N, T, B, H) and what else the
-            gradient needs.
-        backward: (gradient of the hidden states, *arguments of `forward`, *its outputs) to the gradients of
-            those arguments.
-        fake: `forward` for shapes alone.
-        inference: Where no gradient is wanted, a faster way to the first output alone.
+        name: Name of the forward operator.
+        forward: Function of (inputs, input weight, weight, bias, *states) that returns hidden states
+            (N, T, B, H) and what else the gradient needs.
+        backward: Function of (gradient of the hidden states, *arguments of `forward`, *its outputs) that
+            returns the gradients of those arguments.
+        fake: Function like `forward` that returns empty tensors of the right shapes.
+        inference: Faster function that returns the first output alone, for where no gradient is wanted.
 
     Returns:
-        The arguments of `forward` to its first output.
+        A differentiable function of the arguments of `forward` that returns its first output.
     """
     num_args = len(signature(forward).parameters)
 
@@ -96,12 +97,12 @@ def differentiable(
             grads: tuple[Tensor, ...] = Gradient.apply(grad, *ctx.saved_tensors)
             return grads
 
-    class Inference(_Function):  # rather than the operator alone, whose forward mode would give zeros
+    class Inference(_Function):  # the operator alone would give zeros in forward mode
         @staticmethod
         def forward(*args: Tensor) -> tuple[Tensor, ...]:
             return tuple(inference_op(*args))
 
-    @_compiler.opaque  # which cannot look into such a class under vmap, and need not
+    @_compiler.opaque  # the compiler cannot look into such a class under vmap, and need not
     def apply(*args: Tensor) -> Tensor:
         outputs: tuple[Tensor, ...] = (Recurrence if torch.is_grad_enabled() else Inference).apply(*args)
         return outputs[0]
@@ -110,13 +111,13 @@ def differentiable(
 
 
 def _operator(name: str, kernel: _Op, fake: _Op, factor: int) -> _ListOp:
-    """An operator whose arguments and outputs all have N as their first axis.
+    """Register and return an operator whose arguments and outputs all have N as their first axis.
 
     Args:
-        name: Without the namespace.
-        kernel: What it does.
-        fake: The same for shapes alone.
-        factor: Operations per step, example and entry of the two weights.
+        name: Name without the namespace.
+        kernel: Function that computes the outputs.
+        fake: Function that returns empty tensors of the right shapes.
+        factor: Number of operations per step, example and entry of the two weights.
     """
     qualified = f"optsuite::{name}"
     names = list(signature(kernel).parameters)

@@ -18,7 +18,7 @@ _EPS = 1e-6  # flax's LayerNorm
 
 
 class VisionTransformer(nn.Module):
-    """Patches and a class token, learned positions, pre-norm blocks, norm, zero head on the class token.
+    """A vision transformer: patches and a class token, learned positions, pre-norm blocks, norm, zero head.
 
     Source: Dosovitskiy et al., "An image is worth 16x16 words", 2021.
     """
@@ -37,11 +37,11 @@ class VisionTransformer(nn.Module):
 
         Args:
             image_size: Rows (= columns) of the images, a multiple of 16.
-            num_classes: Outputs.
+            num_classes: Number of outputs.
             num_features: Width of the residual stream.
-            num_layers: Blocks.
-            num_heads: Heads of each attention.
-            mlp_features: Hidden features of each MLP.
+            num_layers: Number of blocks.
+            num_heads: Number of heads of each attention.
+            mlp_features: Number of hidden features of each MLP.
         """
         super().__init__()
         num_tokens = 1 + (image_size // _PATCH) ** 2
@@ -56,14 +56,7 @@ class VisionTransformer(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits.
-
-        Args:
-            images: (B, 3, Y, X).
-
-        Returns:
-            (B, num_classes).
-        """
+        """Return the logits of the classes, (B, num_classes), for images (B, 3, Y, X)."""
         patches = self.patches(images)
         class_token = self.class_token.expand(len(patches), -1, -1)
         hidden = torch.cat([class_token, patches], 1) + self.positions
@@ -74,7 +67,7 @@ class VisionTransformer(nn.Module):
 
 
 class MLPMixer(nn.Module):
-    """Patches, blocks that mix tokens and then channels by MLPs, norm, mean over tokens, zero head.
+    """An MLP-Mixer: patches, blocks that mix tokens and then channels by MLPs, norm, mean, zero head.
 
     Source: Tolstikhin et al., "MLP-Mixer", 2021.
     """
@@ -93,11 +86,11 @@ class MLPMixer(nn.Module):
 
         Args:
             image_size: Rows (= columns) of the images, a multiple of 16.
-            num_classes: Outputs.
+            num_classes: Number of outputs.
             num_features: Width of the residual stream.
-            num_layers: Blocks.
-            token_features: Hidden features of the MLPs over tokens.
-            channel_features: Hidden features of the MLPs over channels.
+            num_layers: Number of blocks.
+            token_features: Number of hidden features of the MLPs over tokens.
+            channel_features: Number of hidden features of the MLPs over channels.
         """
         super().__init__()
         num_tokens = (image_size // _PATCH) ** 2
@@ -110,14 +103,7 @@ class MLPMixer(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits.
-
-        Args:
-            images: (B, 3, Y, X).
-
-        Returns:
-            (B, num_classes).
-        """
+        """Return the logits of the classes, (B, num_classes), for images (B, 3, Y, X)."""
         hidden = self.patches(images)
         for block in self.blocks:
             hidden = block(hidden)
@@ -126,7 +112,7 @@ class MLPMixer(nn.Module):
 
 
 class _Patches(nn.Module):
-    """A convolution whose stride is its width, as one product; its weight keeps a convolution's shape."""
+    """A convolution whose stride is its width, computed as one product; its weight has the usual shape."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -135,7 +121,7 @@ class _Patches(nn.Module):
         variance_scaling_(self.weight, 3 * _PATCH * _PATCH)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, Y, X) to (B, tokens, num_features)."""
+        """Map (B, 3, Y, X) to (B, tokens, num_features)."""
         rows, columns = (size // _PATCH for size in images.shape[-2:])
         tiles = images.reshape(-1, 3, rows, _PATCH, columns, _PATCH)
         pixels = tiles.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, tokens, 3 * 16 * 16)
@@ -154,14 +140,14 @@ class _EncoderBlock(nn.Module):
             normal_(layer.bias, std=1e-6)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(B, tokens, num_features) to the same shape."""
+        """Map (B, tokens, num_features) to the same shape."""
         hidden = hidden + self.attention(self.attention_norm(hidden))
         grown: Tensor = hidden + self.mlp(self.mlp_norm(hidden))
         return grown
 
 
 class _SelfAttention(nn.Module):
-    """Attention whose weights keep an axis of heads, as flax's do: optimizers see shapes."""
+    """Attention whose weights have an axis of heads, as flax's do, since shapes matter to some optimizers."""
 
     def __init__(self, num_features: int, num_heads: int) -> None:
         super().__init__()
@@ -172,7 +158,7 @@ class _SelfAttention(nn.Module):
         self.out = _HeadProjection((num_features, num_heads, size), (num_features,))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(B, tokens, num_features) to the same shape."""
+        """Map (B, tokens, num_features) to the same shape."""
         query, key, value = (
             F.linear(hidden, layer.weight.flatten(0, 1), layer.bias.flatten())
             for layer in (self.query, self.key, self.value)
@@ -182,7 +168,7 @@ class _SelfAttention(nn.Module):
 
 
 class _HeadProjection(nn.Module):
-    """Weight and bias of a projection from or to heads."""
+    """The weight and bias of a projection from or to heads."""
 
     def __init__(self, shape: tuple[int, ...], bias_shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -206,7 +192,7 @@ class _MixerBlock(nn.Module):
                 variance_scaling_(layer.weight, layer.weight.shape[1])
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(B, tokens, num_features) to the same shape."""
+        """Map (B, tokens, num_features) to the same shape."""
         hidden = hidden + self.token_mlp(self.token_norm(hidden).mT).mT
         grown: Tensor = hidden + self.channel_mlp(self.channel_norm(hidden))
         return grown

@@ -1,9 +1,9 @@
 """Recurrences over time with gradients of their own.
 
-What autograd records of a loop over time is slow under `vmap` and takes minutes to compile. Here a whole
-recurrence is one operator, with another for its gradient: they compile as they stand, and the gradient of the
-weights is one product over all steps at once. Both carry an axis of trials, N, which `vmap` lengthens.
-Second derivatives are refused.
+A loop over time, as autograd records it, is slow under `vmap` and takes minutes to compile. Here a whole
+recurrence is one operator, with another one for its gradient: the compiler need not look into them, and the
+gradient of the weights is one product over all steps at once. Both have an axis of trials, N, which `vmap`
+lengthens. Second derivatives are refused.
 
 | letter | dimension |
 | --- | --- |
@@ -30,7 +30,7 @@ _aten = torch.ops.aten
 def _lstm(
     inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
 ) -> tuple[Tensor, ...]:
-    """Hidden states and cells (N, T, B, H), and gates i, f, o, g (N, T, B, G)."""
+    """Return hidden states and cells (N, T, B, H), and gates i, f, o, g (N, T, B, G)."""
     if _onednn.serves(inputs):
         return _onednn.lstm(inputs, input_weight, weight, bias, hidden, cell)
     gates, weight = _projected(inputs, input_weight, bias), weight.mT
@@ -48,7 +48,7 @@ def _lstm(
 def _lstm_inference(
     inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
 ) -> tuple[Tensor, ...]:
-    """Hidden states."""
+    """Return hidden states (N, T, B, H)."""
     run = _onednn.lstm_inference if _onednn.serves(inputs) else _lstm
     return run(inputs, input_weight, weight, bias, hidden, cell)[:1]
 
@@ -77,7 +77,7 @@ def _lstm_grad(
         return _onednn.lstm_grad(grad_hiddens, inputs, *params, hidden, cell, hiddens, cells, gates)
     logistic = gates[..., : 3 * hidden.shape[-1]]
     i, f, o, g = gates.chunk(4, -1)
-    # What a gate changes of the cell (i, f, g) or of the hidden state (o), and what a cell changes of that:
+    # The derivatives of the cell by i, f and g, and of the hidden state by o and by the cell, are computed
     # for all steps at once, since small operators cost more than their arithmetic.
     grads, tanhs = torch.empty_like(gates), cells.tanh()
     torch.mul(logistic, 1 - logistic, out=grads[..., : 3 * hidden.shape[-1]])
@@ -106,7 +106,7 @@ def _lstm_grad(
 def _gru(
     inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor
 ) -> tuple[Tensor, ...]:
-    """Hidden states (N, T, B, H), and gates z, r, a (N, T, B, G)."""
+    """Return hidden states (N, T, B, H), and gates z, r, a (N, T, B, G)."""
     gates, hiddens = _projected(inputs, input_weight, bias), _states_like(inputs, hidden)
     both_size = 2 * hidden.shape[-1]
     both_weight, new_weight = (part.mT for part in weight.tensor_split([both_size], 1))
@@ -163,7 +163,7 @@ def _gru_grad(
 def _relu_rnn(
     inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor
 ) -> tuple[Tensor, ...]:
-    """Hidden states (N, T, B, H)."""
+    """Return hidden states (N, T, B, H)."""
     hiddens, weight = _projected(inputs, input_weight, bias), weight.mT
     for (h,) in _steps(hiddens):
         hidden = h.baddbmm_(hidden, weight).relu_()
@@ -194,39 +194,39 @@ def _relu_rnn_grad(
 
 
 def _projected(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """What the inputs and biases add to the gates: (N, T, B, G)."""
+    """Return what the inputs and biases add to the gates: (N, T, B, G)."""
     gates = torch.baddbmm(bias[:, None], inputs.flatten(1, 2), weight.mT)
     return gates.view(*inputs.shape[:-1], weight.shape[1])
 
 
 def _projection_grads(grads: Tensor, inputs: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """From the gradients of the gates to those of inputs, weight and bias."""
+    """Return the gradients of inputs, weight and bias, given those of the gates."""
     of_inputs = torch.bmm(grads.flatten(1, 2), weight).view_as(inputs)
     return of_inputs, _weight_grad(grads, inputs), grads.sum((1, 2))
 
 
 def _weight_grad(grads: Tensor, factors: Tensor) -> Tensor:
-    """(N, T, B, G) and (N, T, B, K) to (N, G, K)."""
+    """Sum the outer products of (N, T, B, G) and (N, T, B, K) over steps and examples: (N, G, K)."""
     return torch.bmm(grads.flatten(1, 2).mT, factors.flatten(1, 2))
 
 
 def _steps(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
-    """Views of each step of (N, T, ...), all made at once: one by one they cost what small operators do."""
+    """Return views of each step of (N, T, ...), made at once: each alone costs as much as an operator."""
     return list(zip(*(tensor.unbind(1) for tensor in tensors), strict=True))
 
 
 def _states_like(inputs: Tensor, features: Tensor) -> Tensor:
-    """An empty (N, T, B, K) for inputs (N, T, B, E) and features (N, ..., K)."""
+    """Return an empty tensor (N, T, B, K) for inputs (N, T, B, E) and features (N, ..., K)."""
     return inputs.new_empty(*inputs.shape[:-1], features.shape[-1])
 
 
 def _zeros(state: Tensor) -> Tensor:
-    """Of its shape, with strides that do not depend on its own."""
+    """Return zeros in the shape of a state, whose strides do not depend on the state's."""
     return state.new_zeros(state.shape)
 
 
 def _shifted(first: Tensor, states: Tensor) -> Tensor:
-    """The state before each step: (N, T, B, H)."""
+    """Return the state before each step: (N, T, B, H)."""
     return torch.cat([first[:, None], states[:, :-1]], 1)
 
 
@@ -238,18 +238,18 @@ _RELU_RNN = differentiable("relu_rnn", _relu_rnn, _relu_rnn_grad, _relu_rnn_like
 def lstm(
     inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
 ) -> Tensor:
-    """Long short-term memory: c' = s(f) c + s(i) tanh(g), h' = s(o) tanh(c'), s the logistic function.
+    """Run long short-term memory: c' = s(f) c + s(i) tanh(g), h' = s(o) tanh(c'), s the logistic function.
 
     Args:
         inputs: (T, B, E).
-        input_weight: (4 H, E): from the inputs to the gates i, f, o, g.
-        weight: (4 H, H): from the hidden state to them.
+        input_weight: Weights from the inputs to the gates i, f, o, g, (4 H, E).
+        weight: Weights from the hidden state to the gates, (4 H, H).
         bias: (4 H,).
-        hidden: (B, H), before the first step.
-        cell: (B, H), likewise.
+        hidden: Hidden state before the first step, (B, H).
+        cell: Cell before the first step, (B, H).
 
     Returns:
-        (T, B, H), the hidden states after each step.
+        Hidden states after each step, (T, B, H).
 
     Source: Hochreiter and Schmidhuber, 1997.
     """
@@ -257,19 +257,19 @@ def lstm(
 
 
 def gru(inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor) -> Tensor:
-    """Gated recurrent units: h' = (1 - z) h + z a, a = tanh(x + W (r h)), gates z and r logistic.
+    """Run gated recurrent units: h' = (1 - z) h + z a, a = tanh(x + W (r h)), gates z and r logistic.
 
-    Unlike `torch.nn.GRU`, which resets after the product and has z the other way round.
+    This differs from `torch.nn.GRU`, which resets after the product and has z the other way round.
 
     Args:
         inputs: (T, B, E).
-        input_weight: (3 H, E): from the inputs to z, r, a.
-        weight: (3 H, H): from the hidden state to them.
+        input_weight: Weights from the inputs to z, r, a, (3 H, E).
+        weight: Weights from the hidden state to z, r, a, (3 H, H).
         bias: (3 H,).
-        hidden: (B, H), before the first step.
+        hidden: Hidden state before the first step, (B, H).
 
     Returns:
-        (T, B, H), the hidden states after each step.
+        Hidden states after each step, (T, B, H).
 
     Source: Cho et al., 2014; dm-haiku, `hk.GRU`.
     """
@@ -277,17 +277,17 @@ def gru(inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidd
 
 
 def relu_rnn(inputs: Tensor, input_weight: Tensor, weight: Tensor, bias: Tensor, hidden: Tensor) -> Tensor:
-    """Plain recurrence: h' = relu(V x + W h + b).
+    """Run a plain recurrence: h' = relu(V x + W h + b).
 
     Args:
         inputs: (T, B, E).
-        input_weight: (H, E).
-        weight: (H, H).
-        bias: (H,).
-        hidden: (B, H), before the first step.
+        input_weight: V, (H, E).
+        weight: W, (H, H).
+        bias: b, (H,).
+        hidden: Hidden state before the first step, (B, H).
 
     Returns:
-        (T, B, H), the hidden states after each step.
+        Hidden states after each step, (T, B, H).
     """
     return _of_one_trial(_RELU_RNN, inputs, input_weight, weight, bias, hidden)
 

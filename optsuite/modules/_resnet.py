@@ -16,7 +16,7 @@ _INITIAL_CHANNELS = 64
 
 
 class ResNet(nn.Module):
-    """Pre-activation bottleneck network: convolution, four groups of blocks, norm, mean, Linear of zeros.
+    """A pre-activation bottleneck network: convolution, four groups of blocks, norm, mean, Linear of zeros.
 
     Source: He et al., "Identity mappings in deep residual networks", 2016; dm-haiku, `hk.nets.ResNet`, whose
     version 2 projects the shortcut of every group's first block.
@@ -36,11 +36,11 @@ class ResNet(nn.Module):
 
         Args:
             in_channels: Channels of the images.
-            blocks: Blocks of each of the four groups.
+            blocks: Number of blocks of each of the four groups.
             channels: Output channels of each group, multiples of 4.
-            num_classes: Outputs.
-            initial_kernel: Width of the first convolution, of stride 2.
-            max_pool: Whether a 3x3 pooling of stride 2 follows it.
+            num_classes: Number of outputs.
+            initial_kernel: Width of the first convolution, whose stride is 2.
+            max_pool: Whether the first convolution is followed by a 3x3 pooling of stride 2.
         """
         super().__init__()
         self.initial_conv = Conv2d(in_channels, _INITIAL_CHANNELS, initial_kernel, 2, bias=False)
@@ -56,14 +56,7 @@ class ResNet(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits.
-
-        Args:
-            images: (B, C, Y, X).
-
-        Returns:
-            (B, num_classes).
-        """
+        """Return the logits of the classes, (B, num_classes), for images (B, C, Y, X)."""
         hidden = self.initial_conv(images)
         if self.max_pool:
             hidden = _max_pool(hidden)
@@ -82,7 +75,10 @@ def _group(in_channels: int, channels: int, num_blocks: int, stride: int) -> nn.
 
 
 class _Block(nn.Module):
-    """Three times norm, relu, convolution (1x1 to a quarter of the channels, 3x3, 1x1), beside a shortcut."""
+    """A block of three times norm, relu, convolution, beside a shortcut.
+
+    The convolutions are 1x1 to a quarter of the channels, 3x3, and 1x1 to all channels.
+    """
 
     def __init__(self, in_channels: int, channels: int, stride: int, *, is_first: bool) -> None:
         super().__init__()
@@ -96,7 +92,7 @@ class _Block(nn.Module):
         self.shortcut = Conv2d(in_channels, channels, 1, stride, bias=False) if is_first else None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(B, in, Y, X) to (B, channels, ceil(Y / stride), ceil(X / stride))."""
+        """Map (B, in, Y, X) to (B, channels, ceil(Y / stride), ceil(X / stride))."""
         hidden = shortcut = inputs
         for layer, (norm, conv) in enumerate(zip(self.norms, self.convs, strict=True)):
             hidden = torch.relu(norm(hidden))
@@ -107,6 +103,6 @@ class _Block(nn.Module):
 
 
 def _max_pool(images: Tensor) -> Tensor:
-    """3x3, stride 2, SAME padding with -inf."""
+    """Pool 3x3 pixels with stride 2 and SAME padding with -inf."""
     pad_y, pad_x = (same_padding(n, 3, 2) for n in images.shape[-2:])
     return F.max_pool2d(F.pad(images, (*pad_x, *pad_y), value=-torch.inf), 3, 2)

@@ -15,7 +15,7 @@ __all__ = ["GRU", "IRNN", "LSTM", "RNNLM", "VanillaRNN"]
 
 
 class RNNLM(nn.Module):
-    """Embedding, a recurrent layer, Dense.
+    """A recurrent language model: Embedding, a recurrent layer, Dense.
 
     Source: learned_optimization, `tasks/fixed/rnn_lm.py`.
     """
@@ -24,8 +24,8 @@ class RNNLM(nn.Module):
         """Build and initialise.
 
         Args:
-            vocab_size: Tokens.
-            embedding_size: Features of a token, the inputs of `core`.
+            vocab_size: Number of tokens.
+            embedding_size: Number of features of a token, which are the inputs of `core`.
             core: The recurrent layer.
         """
         super().__init__()
@@ -35,20 +35,17 @@ class RNNLM(nn.Module):
         truncated_normal_(self.head.weight, 1 / math.sqrt(core.hidden_size))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits of the next token.
+        """Return the logits of each next token, (T, B, vocab_size).
 
         Args:
             tokens: int64 (T, B): time comes first, as in torch's own recurrent layers.
-
-        Returns:
-            (T, B, vocab_size).
         """
         logits: Tensor = self.head(self.core(self.embedding(tokens)))
         return logits
 
 
 class LSTM(nn.Module):
-    """Long short-term memory with learned first states; 1 is added to the forget gate.
+    """A layer of long short-term memory with learned first states; 1 is added to the forget gate.
 
     Source: dm-haiku, `hk.LSTM`: one truncated normal matrix of deviation 0.88 / sqrt(in + hidden).
     """
@@ -63,7 +60,7 @@ class LSTM(nn.Module):
         truncated_normal_(self.weight, 1 / math.sqrt(in_features + hidden_size))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(T, B, in_features) to (T, B, hidden_size); the rows of the weight are the gates i, f, o, g."""
+        """Map (T, B, in_features) to (T, B, hidden_size); the rows of the weight are the gates i, f, o, g."""
         input_weight, hidden_weight = self.weight.tensor_split([self.in_features], 1)
         is_forget = torch.arange(4, device=inputs.device).repeat_interleave(self.hidden_size) == 1
         states = (state.expand(inputs.shape[1], -1) for state in (self.hidden, self.cell))
@@ -71,7 +68,7 @@ class LSTM(nn.Module):
 
 
 class GRU(nn.Module):
-    """Gated recurrent units with a learned first state.
+    """A layer of gated recurrent units with a learned first state.
 
     Source: dm-haiku, `hk.GRU`.
     """
@@ -87,13 +84,13 @@ class GRU(nn.Module):
         variance_scaling_(self.hidden_weight, hidden_size)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(T, B, in_features) to (T, B, hidden_size); the rows of the weights are z, r, a."""
+        """Map (T, B, in_features) to (T, B, hidden_size); the rows of the weights are z, r, a."""
         hidden = self.hidden.expand(inputs.shape[1], -1)
         return gru(inputs, self.input_weight, self.hidden_weight, self.bias, hidden)
 
 
 class VanillaRNN(nn.Module):
-    """relu of two linear layers, of the input and of the state; the first state is learned.
+    """A recurrent layer: relu of linear layers of the input and of the state, with a learned first state.
 
     Source: dm-haiku, `hk.VanillaRNN`.
     """
@@ -108,14 +105,14 @@ class VanillaRNN(nn.Module):
         truncated_normal_(self.from_hidden.weight, 1 / math.sqrt(hidden_size))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(T, B, in_features) to (T, B, hidden_size)."""
+        """Map (T, B, in_features) to (T, B, hidden_size)."""
         bias = self.from_input.bias + self.from_hidden.bias
         hidden = self.hidden.expand(inputs.shape[1], -1)
         return relu_rnn(inputs, self.from_input.weight, self.from_hidden.weight, bias, hidden)
 
 
 def IRNN(in_features: int, hidden_size: int) -> VanillaRNN:  # noqa: N802 - it stands for a layer
-    """A vanilla RNN whose state starts out as the sum of its inputs: recurrent weights of the identity.
+    """Make a vanilla RNN whose recurrent weights start as the identity, so that its state sums up the inputs.
 
     Source: Le, Jaitly and Hinton, "A simple way to initialize recurrent networks", 2015.
     """

@@ -15,7 +15,7 @@ _FORBIDDEN = -1e30
 
 
 class Dense(nn.Module):
-    """`inputs @ weight.T + bias` on the last axis, for sequences; weights are the caller's to initialise.
+    """A linear layer on the last axis, `inputs @ weight.T + bias`; the caller initialises the weight.
 
     Source: flax, `nn.Dense`.
     """
@@ -26,12 +26,12 @@ class Dense(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_features))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(..., in) to (..., out)."""
+        """Map (..., in) to (..., out)."""
         return F.linear(inputs, self.weight, self.bias)
 
 
 class Embedding(nn.Module):
-    """A row for each token, of truncated normals of deviation 0.88.
+    """A layer that looks up a row for each token; rows start as truncated normals of deviation 0.88.
 
     Source: dm-haiku, `hk.Embed`.
     """
@@ -42,12 +42,12 @@ class Embedding(nn.Module):
         truncated_normal_(self.weight, 1.0)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """int64 (...) to (..., num_features)."""
+        """Map int64 (...) to (..., num_features)."""
         return F.embedding(tokens, self.weight)
 
 
 class FeedForward(nn.Module):
-    """Dense, GELU (tanh form), Dense back to the same features; weights are the caller's to initialise."""
+    """Dense, GELU (tanh form) and Dense back to the same features; the caller initialises the weights."""
 
     def __init__(self, num_features: int, hidden_features: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class FeedForward(nn.Module):
         self.out = Dense(hidden_features, num_features)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(..., num_features) to the same shape."""
+        """Map (..., num_features) to the same shape."""
         outputs: Tensor = self.out(F.gelu(self.hidden(inputs), approximate="tanh"))
         return outputs
 
@@ -63,17 +63,14 @@ class FeedForward(nn.Module):
 def attend(
     query: Tensor, key: Tensor, value: Tensor, *, num_heads: int, allowed: Tensor | None = None
 ) -> Tensor:
-    """Scaled dot-product attention of several heads.
+    """Return the scaled dot-product attention of several heads, (B, T, num_heads * V).
 
     Args:
         query: (B, T, num_heads * K).
         key: (B, T, num_heads * K).
         value: (B, T, num_heads * V).
-        num_heads: Each has its share of the features.
-        allowed: Bool, broadcasts to (B, num_heads, T, T): the positions (last axis) that each one may read.
-
-    Returns:
-        (B, T, num_heads * V).
+        num_heads: Number of heads, each of which has its share of the features.
+        allowed: Positions (last axis) that each position may read, bool; broadcasts to (B, num_heads, T, T).
     """
     query, key, value = (x.view(*x.shape[:-1], num_heads, -1).transpose(1, 2) for x in (query, key, value))
     scores = query @ key.mT / math.sqrt(query.shape[-1])

@@ -12,13 +12,14 @@ from optsuite.modules._layers import Dropout, LayerNorm
 from optsuite.modules._sequence import Dense, Embedding, FeedForward, attend
 from optsuite.noise import draw_key, fold_in
 
-_KEY_SIZE = 32  # of every head, whatever the width of the model
+_KEY_SIZE = 32  # features of every head, whatever the width of the model
 
 
 class TransformerLM(nn.Module):
-    """Embedding, pre-norm blocks of causal self-attention and MLP, norm, Dense; no positions are embedded.
+    """A transformer: Embedding, pre-norm blocks of causal self-attention and MLP, norm, Dense.
 
-    A token attends to those before it that are no padding; where there is none, to all alike.
+    Positions are not embedded. A token attends to itself and those before it that are no padding; where there
+    is none, to all alike.
 
     Source: learned_optimization, `tasks/transformer.py`.
     """
@@ -35,10 +36,10 @@ class TransformerLM(nn.Module):
         """Build and initialise.
 
         Args:
-            vocab_size: Tokens; 0 is padding.
+            vocab_size: Number of tokens; 0 is padding.
             num_features: Width of the residual stream.
-            num_layers: Blocks.
-            num_heads: Heads of each attention, of 32 features each.
+            num_layers: Number of blocks.
+            num_heads: Number of heads of each attention, of 32 features each.
             dropout_rate: Probability of dropping a feature of a block's output.
         """
         super().__init__()
@@ -52,14 +53,11 @@ class TransformerLM(nn.Module):
         self.dropout_rate = dropout_rate
 
     def forward(self, tokens: Tensor, key: Tensor | None = None) -> Tensor:
-        """Logits of the next token.
+        """Return the logits of each next token, (B, T, vocab_size).
 
         Args:
             tokens: int64 (B, T).
-            key: (), int64, fixes the dropout; None draws one from torch's generator.
-
-        Returns:
-            (B, T, vocab_size).
+            key: Key that decides what is dropped, (), int64; None draws one from torch's generator.
         """
         if self.dropout_rate and key is None:
             key = draw_key(tokens.device)
@@ -85,7 +83,7 @@ class _Block(nn.Module):
         self.dropout = Dropout(dropout_rate)
 
     def forward(self, hidden: Tensor, allowed: Tensor, key: Tensor | None) -> Tensor:
-        """(B, T, num_features) to the same shape."""
+        """Map (B, T, num_features) to the same shape."""
         hidden = hidden + self._drop(self.attention(self.attention_norm(hidden), allowed), key, 0)
         return hidden + self._drop(self.mlp(self.mlp_norm(hidden)), key, 1)
 
@@ -107,11 +105,11 @@ class _CausalAttention(nn.Module):
         self.out = Dense(inner, num_features)
 
     def forward(self, hidden: Tensor, allowed: Tensor) -> Tensor:
-        """(B, T, num_features) to the same shape."""
+        """Map (B, T, num_features) to the same shape."""
         query, key, value = (layer(hidden) for layer in (self.query, self.key, self.value))
         mixed: Tensor = self.out(attend(query, key, value, num_heads=self.num_heads, allowed=allowed))
         return mixed
 
     def layers(self) -> tuple[Dense, ...]:
-        """All of its layers."""
+        """Return all layers of the attention."""
         return self.query, self.key, self.value, self.out
