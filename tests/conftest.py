@@ -36,15 +36,15 @@ def empty_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def opt_list_file(tmp_path_factory):
-    """A list of made-up settings, in place of the one that would be downloaded."""
+    """A list of made-up entries of OptList, in place of the one that would be downloaded."""
     path = tmp_path_factory.mktemp("opt_list") / "opt_list.json"
-    path.write_text(json.dumps([made_up_setting(idx) for idx in range(1000)]))
+    path.write_text(json.dumps([made_up_entry(idx) for idx in range(1000)]))
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("OPTSUITE_OPT_LIST", str(path))
         yield path
 
 
-def made_up_setting(idx):
+def made_up_entry(idx):
     return {
         "learning_rate": 1e-3 * (1 + idx),
         "beta1": 0.9,

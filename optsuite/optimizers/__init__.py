@@ -1,4 +1,4 @@
-"""Optimizers as pairs of pure functions, one file each, made of pieces that chain.
+"""Optimizers as pairs of pure functions, one file each, made of pieces that are chained.
 
 The rules are those of `learned_optimization`'s baselines, which take most of them from optax. A new
 one is a file with a factory in this folder and a row in `_table.py`, its grid of learning rates included.

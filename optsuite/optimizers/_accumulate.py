@@ -21,18 +21,20 @@ class AccumulateState(NamedTuple):
     num_summed: Tensor  # (), gradients in the sums
     grad_sum: Params  # shaped like params
     loss_sum: Tensor  # ()
-    inner: OptState  # of the wrapped optimizer
+    inner: OptState  # state of the wrapped optimizer
 
 
 def accumulate(inner: Optimizer, num_average: Scalar) -> Optimizer:
-    """Run an optimizer on the mean of so many gradients in a row; in between nothing moves.
+    """Run an optimizer on the mean of `num_average` gradients in a row; in between nothing moves.
 
-    Every call costs a call of `inner`, whose result is thrown away but once in `num_average` times: when that
-    is may differ from trial to trial, so no call can be left out.
+    Every call costs a call of `inner`, whose result is used only once in `num_average` calls. When that is
+    may differ from trial to trial, so no call can be left out.
 
     Args:
-        inner: It sees the mean gradient and the mean loss, and is told of `num_steps // num_average` updates.
-        num_average: An integer >= 1. Gradients left over at the end of a run are never used.
+        inner: Optimizer that gets the mean gradient and the mean loss, and is told to expect
+            `num_steps // num_average` updates.
+        num_average: Number of gradients in a mean, an integer >= 1. Those left over at the end of a run are
+            never used.
 
     Source: `learned_optimization/optimizers/gradient_accumulator.py`.
 

@@ -31,7 +31,7 @@ def scale_by_belief(
     eps: Scalar = 1e-16,
     eps_root: Scalar = 1e-16,
 ) -> Optimizer:
-    """Divide the mean gradient by the root mean square of what it did not foresee.
+    """Divide the mean gradient by the root mean square of its error as a prediction of the gradient.
 
     m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) (g - m)^2 + eps_root, with the new m; at the
     t-th update it gives m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps).
@@ -66,12 +66,12 @@ def adabelief(
     eps: Scalar = 1e-16,
     eps_root: Scalar = 1e-16,
 ) -> Optimizer:
-    """AdaBelief: Adam with v the moving average of (g - m)^2 in place of g^2.
+    """Make AdaBelief: Adam with v the moving average of (g - m)^2 in place of g^2.
 
     Args:
         lr: Learning rate, >= 0, or a schedule.
-        beta1: In [0, 1), of the moving average m of the gradient g.
-        beta2: In [0, 1), of the moving average v of (g - m)^2, with m updated first.
+        beta1: Decay of the moving average m of the gradient g, in [0, 1).
+        beta2: Decay of the moving average v of (g - m)^2, with m updated first; in [0, 1).
         eps: > 0, added to the root of v.
         eps_root: >= 0, added to v itself at every update, so that it adds up.
 

@@ -28,9 +28,9 @@ class FactoredState(NamedTuple):
     """State of `scale_by_factored_rms`."""
 
     step: Tensor  # (), updates made
-    nu: Params  # moving average of the squared gradient, of the tensors that are not factored
-    rows: Params  # its mean over the largest axis, of those that are
-    columns: Params  # its mean over the second largest axis
+    nu: Params  # moving average of the squared gradient, for tensors that are not factored
+    rows: Params  # its mean over the largest axis, for tensors that are factored
+    columns: Params  # its mean over the second largest axis, for tensors that are factored
 
 
 def scale_by_factored_rms(
@@ -38,14 +38,14 @@ def scale_by_factored_rms(
 ) -> Optimizer:
     """Divide by the root mean square, of which large tensors keep row and column means only.
 
-    At the t-th update v = b v + (1 - b) (g^2 + eps) with b = 1 - t^-decay_rate, giving g / sqrt(v). Of a
-    factored tensor the means R and C of v over its largest and second largest axis are kept, and
+    At the t-th update v = b v + (1 - b) (g^2 + eps) with b = 1 - t^-decay_rate, giving g / sqrt(v). A
+    factored tensor keeps only the means R and C of v over its largest and second largest axis, and
     R C / mean(R) takes the place of v.
 
     Args:
         decay_rate: > 0.
         eps: > 0, added to the square.
-        min_dim_size_to_factor: Tensors of two axes of at least this length are factored.
+        min_dim_size_to_factor: Least length of the second largest axis of a tensor that is factored.
 
     Source: optax, `_src/factorized.py: scale_by_factored_rms`.
 
@@ -57,7 +57,7 @@ def scale_by_factored_rms(
         return tensor.ndim > 1 and sorted(tensor.shape)[-2] >= min_dim_size_to_factor
 
     def split(tree: Params) -> tuple[Params, Params]:
-        """Give what is not factored, and what is."""
+        """Return the tensors that are not factored, and those that are."""
         factored = {name: leaf for name, leaf in tree.items() if is_factored(leaf)}
         return {name: leaf for name, leaf in tree.items() if name not in factored}, factored
 
@@ -92,7 +92,7 @@ def scale_by_factored_rms(
 
 
 def _two_largest_axes(shape: torch.Size) -> tuple[int, int]:
-    """Give the largest and the second largest; of equals the later counts as larger."""
+    """Return the largest and the second largest axis; of equal ones the later counts as larger."""
     *_, second, first = sorted(range(len(shape)), key=shape.__getitem__)
     return first, second
 
@@ -111,7 +111,7 @@ def _relative(rows: Tensor, like: Tensor) -> Tensor:
 
 
 def clip_by_block_rms(threshold: Scalar) -> Optimizer:
-    """Shrink each tensor whose root mean square is above `threshold` to that.
+    """Shrink each tensor whose root mean square is above `threshold`, so that it equals `threshold`.
 
     Args:
         threshold: > 0.
@@ -134,7 +134,7 @@ def scale_by_param_block_rms(*, min_rms: Scalar = 1e-3) -> Optimizer:
     """Multiply each tensor by the root mean square of its parameter.
 
     Args:
-        min_rms: > 0, what that counts as at least.
+        min_rms: Lower bound of that root mean square, > 0.
 
     Source: optax, `_src/transform.py: scale_by_param_block_rms`.
 
@@ -163,17 +163,17 @@ def adafactor(
     clipping_threshold: Scalar = 1.0,
     min_dim_size_to_factor: int = 128,
 ) -> Optimizer:
-    """Adafactor: RMSProp in little memory, with clipped steps in proportion to the parameter's size.
+    """Make Adafactor: RMSProp in little memory, with clipped steps in proportion to the parameter's size.
 
     u = g / sqrt(v); u /= max(1, rms(u) / clipping_threshold); p -= lr max(rms(p), 0.001) u, for each tensor.
 
     Args:
         lr: Learning rate, >= 0, or a schedule: the relative size of a step.
-        decay_rate: > 0: v is a moving average with 1 - t^-decay_rate at the t-th update.
+        decay_rate: > 0; the decay of the moving average v is 1 - t^-decay_rate at the t-th update.
         eps: > 0, added to the squared gradient.
-        clipping_threshold: > 0.
-        min_dim_size_to_factor: Tensors of two axes of at least this length keep only row and column means
-            of v. The same for all trials.
+        clipping_threshold: > 0, largest root mean square of u.
+        min_dim_size_to_factor: Least length of the second largest axis of a tensor that keeps only row and
+            column means of v. It is the same for all trials.
 
     Source: Shazeer and Stern, https://arxiv.org/abs/1804.04235;
     `learned_optimization/optimizers/optax_opts.py: Adafactor`, without momentum and weight decay, its

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class AdaGradState(NamedTuple):
     """State of `scale_by_adagrad`."""
 
-    sum_of_squares: Params  # of all gradients so far, shaped like params
+    sum_of_squares: Params  # sum over all gradients so far, shaped like params
 
 
 def scale_by_adagrad(
@@ -28,8 +28,8 @@ def scale_by_adagrad(
 
     Args:
         initial_accumulator_value: >= 0, where a starts.
-        eps: > 0, added under the root.
-        eps_in_root: False adds eps to the root instead. The same for all trials.
+        eps: > 0.
+        eps_in_root: Whether eps is added under the root, or to the root. It is the same for all trials.
 
     Source: optax, `_src/transform.py: scale_by_rss`.
 
@@ -56,7 +56,7 @@ def scale_by_adagrad(
 def adagrad(
     lr: Scalar | LrSchedule, *, initial_accumulator_value: Scalar = 0.1, eps: Scalar = 1e-7
 ) -> Optimizer:
-    """AdaGrad: a += g^2; p -= lr g / sqrt(a + eps).
+    """Make AdaGrad: a += g^2; p -= lr g / sqrt(a + eps).
 
     Args:
         lr: Learning rate, >= 0, or a schedule.

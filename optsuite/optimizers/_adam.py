@@ -35,13 +35,13 @@ class AdamState(NamedTuple):
 
 
 def init_moments(params: Params) -> AdamState:
-    """Start both averages at 0."""
+    """Return the state before the first update, with both averages at 0."""
     zeros_like = torch.zeros_like
     return AdamState(first_step(params), tree_map(zeros_like, params), tree_map(zeros_like, params))
 
 
 def next_moments(state: AdamState, grads: Params, beta1: Scalar, beta2: Scalar) -> AdamState:
-    """Take one more gradient into both averages."""
+    """Return the state with one more gradient in both averages."""
     mu = average(state.mu, grads, beta1)
     nu = average_square(state.nu, grads, beta2)
     return AdamState(state.step + 1, mu, nu)
@@ -81,7 +81,7 @@ def scale_by_adam(
 def moment_ratio(
     state: AdamState, beta1: Scalar, beta2: Scalar, eps: Scalar, eps_root: Scalar = 0.0
 ) -> Params:
-    """Give mu / (sqrt(nu + eps_root) + eps), both averages corrected for where they started."""
+    """Return mu / (sqrt(nu + eps_root) + eps), both averages corrected for their start at 0."""
     # The correction of mu multiplies the divisor instead, inside the terms that are scalars.
     correction = 1 - decay_power(beta1, state.step)
     nu_factor = correction * correction / (1 - decay_power(beta2, state.step))
@@ -103,12 +103,12 @@ def adam(
     eps: Scalar = 1e-8,
     eps_root: Scalar = 1e-8,
 ) -> Optimizer:
-    """Adam: p -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t) + eps_root) + eps).
+    """Make Adam: p -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t) + eps_root) + eps).
 
     Args:
         lr: Learning rate, >= 0, or a schedule.
-        beta1: In [0, 1), of the moving average m of the gradient.
-        beta2: In [0, 1), of the moving average v of its square.
+        beta1: Decay of the moving average m of the gradient, in [0, 1).
+        beta2: Decay of the moving average v of its square, in [0, 1).
         eps: > 0, added to the root.
         eps_root: >= 0, added under the root.
 

@@ -20,11 +20,11 @@ def adam_exp_decay_lr(
     eps: Scalar = 1e-8,
     eps_root: Scalar = 1e-8,
 ) -> Optimizer:
-    """`adam` by the schedule `exponential_decay`.
+    """Make `adam` with the learning-rate schedule `exponential_decay`.
 
     Args:
         lr: The learning rate of the first update, >= 0.
-        decay: In [0, 1), the fraction lost at every update.
+        decay: Fraction of it that is lost at every update, in [0, 1).
         beta1: As in `adam`.
         beta2: As in `adam`.
         eps: As in `adam`.

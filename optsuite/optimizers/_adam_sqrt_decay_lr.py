@@ -20,11 +20,11 @@ def adam_sqrt_decay_lr(
     eps: Scalar = 1e-8,
     eps_root: Scalar = 1e-8,
 ) -> Optimizer:
-    """`adam` by the schedule `linear_rampup_sqrt_decay`.
+    """Make `adam` with the learning-rate schedule `linear_rampup_sqrt_decay`.
 
     Args:
         lr: The highest learning rate, >= 0.
-        warmup_steps: > 0, the update at which it is reached.
+        warmup_steps: Number of the update at which it is reached, > 0.
         beta1: As in `adam`.
         beta2: As in `adam`.
         eps: As in `adam`.

@@ -16,14 +16,14 @@ def adamw(
     eps: Scalar = 1e-8,
     weight_decay: Scalar = 1e-4,
 ) -> Optimizer:
-    """Adam with decoupled weight decay: p -= lr (adam direction + weight_decay p).
+    """Make AdamW, Adam with decoupled weight decay: p -= lr (adam direction + weight_decay p).
 
     Args:
         lr: Learning rate, >= 0, or a schedule; it multiplies the decay too.
-        beta1: In [0, 1), of the moving average of the gradient.
-        beta2: In [0, 1), of the moving average of its square.
-        eps: > 0, added to the root. There is none under the root, unlike in `adam`.
-        weight_decay: >= 0, of every tensor. The default is optax's; torch's is 1e-2.
+        beta1: Decay of the moving average of the gradient, in [0, 1).
+        beta2: Decay of the moving average of its square, in [0, 1).
+        eps: > 0, added to the root. Nothing is added under the root, unlike in `adam`.
+        weight_decay: >= 0, for every tensor. The default is optax's; torch's is 1e-2.
 
     Source: Loshchilov and Hutter, https://arxiv.org/abs/1711.05101;
     `learned_optimization/optimizers/optax_opts.py: AdamW`.

@@ -1,4 +1,4 @@
-"""What an optimizer is, how pieces are chained, and the arithmetic that they share."""
+"""The type of optimizers, the chaining of pieces, and the arithmetic that they share."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Scalar: TypeAlias = float | Tensor
 """A hyperparameter: a Python number, or a 0-d tensor so that it can differ per trial."""
 
 OptState: TypeAlias = Any
-"""What an optimizer remembers: a pytree of tensors, of a type that only its own functions know."""
+"""State of an optimizer: a pytree of tensors, of a type that only the optimizer's own functions know."""
 
 StepLrSchedule: TypeAlias = Callable[[Tensor], Tensor]
-"""Gives the learning rate, a 0-d tensor, from the number of updates already made, a 0-d float32."""
+"""A function from the number of updates already made, a 0-d float32 tensor, to the learning rate."""
 
 
 class HorizonLrSchedule(NamedTuple):
     """A learning rate that follows the progress of the run, so that `init` needs `num_steps`."""
 
-    rate: Callable[[Tensor], Tensor]  # of the progress: (), 0 at the first update, 1 from num_steps on
+    rate: Callable[[Tensor], Tensor]  # from the progress, (): 0 at the first update, 1 from num_steps on
 
 
 LrSchedule: TypeAlias = StepLrSchedule | HorizonLrSchedule
@@ -34,20 +34,20 @@ LrSchedule: TypeAlias = StepLrSchedule | HorizonLrSchedule
 
 
 class Init(Protocol):
-    """Makes the state from which the first update starts."""
+    """A function that makes the state from which the first update starts."""
 
     def __call__(self, params: Params, *, num_steps: Scalar | None = None) -> OptState:
         """Make the state.
 
         Args:
             params: The initial parameters; the state lives on their device.
-            num_steps: How many updates will be made, for rules that depend on the horizon; a 0-d tensor
-                where it differs per trial.
+            num_steps: Number of updates that will be made, for rules that depend on it; a 0-d tensor if it
+                differs per trial.
         """
 
 
 class Update(Protocol):
-    """Turns gradients into what is to be added to the parameters."""
+    """A function that turns gradients into what is to be added to the parameters."""
 
     def __call__(
         self, grads: Params, state: OptState, params: Params, *, loss: Tensor | None = None
@@ -56,12 +56,12 @@ class Update(Protocol):
 
         Args:
             grads: The gradients, named and shaped like `params`.
-            state: What `init` or the previous update returned.
+            state: State that `init` or the previous update returned.
             params: The parameters at which the gradients were taken.
-            loss: The 0-d loss at `params`, for rules that look at it.
+            loss: The 0-d loss at `params`, for rules that use it.
 
         Returns:
-            `updates` with new params = params + updates, and the next state.
+            The updates, to be added to the parameters, and the next state.
         """
 
 
@@ -102,7 +102,7 @@ def piece(
 
 
 def stateless(update: Callable[[Params, Params], Params]) -> Optimizer:
-    """Make an optimizer of a function that gives updates from (gradients, parameters)."""
+    """Make an optimizer of a function from (gradients, parameters) to updates."""
     return piece(lambda _: (), lambda grads, state, params: (update(grads, params), state))
 
 
@@ -110,7 +110,7 @@ def chain(*pieces: Optimizer) -> Optimizer:
     """Feed the updates of each piece to the next as its gradients.
 
     Args:
-        pieces: In the order in which they are applied.
+        pieces: Optimizers, in the order in which they are applied.
 
     Returns:
         An optimizer whose state is the tuple of the pieces' states.
@@ -136,32 +136,32 @@ def chain(*pieces: Optimizer) -> Optimizer:
 
 
 def first_step(params: Params) -> Tensor:
-    """Give 0, the number of updates made at the start, on the device of `params`.
+    """Return 0, the number of updates made at the start, on the device of `params`.
 
-    A 0-d float32 tensor, which counts exactly up to 2**24.
+    It is a 0-d float32 tensor, which counts exactly up to 2**24.
     """
     device = next((p.device for p in params.values()), None)
     return torch.zeros((), dtype=torch.float32, device=device)
 
 
 def cast(value: Scalar, like: Tensor) -> Scalar:
-    """Give a 0-d tensor the dtype of `like`; a Python number takes it by itself."""
+    """Convert a 0-d tensor to the dtype of `like`; a Python number needs no conversion."""
     if isinstance(value, Tensor) and value.dtype != like.dtype:
         return value.to(like.dtype)
     return value
 
 
 def decay_power(decay: Scalar, step: Tensor) -> Tensor:
-    """Give decay**step, the weight that a moving average of `step` terms leaves to its start.
+    """Return decay**step, the weight that a moving average of `step` terms leaves to its start.
 
-    In float32 whatever the parameters are, as in optax: at a decay of 0.999 the first values of
+    It is float32 whatever the parameters are, as in optax: at a decay of 0.999 the first values of
     1 - decay**step are 1e-5 away from those of float64.
     """
     return torch.pow(cast(decay, step), step)
 
 
 def add_scaled(tensor: Tensor, other: Tensor, factor: Scalar) -> Tensor:
-    """Give tensor + factor * other in one pass over memory."""
+    """Return tensor + factor * other, computed in one pass over memory."""
     if isinstance(factor, Tensor):
         return torch.addcmul(tensor, other, factor.to(tensor.dtype))
     return torch.add(tensor, other, alpha=factor)
@@ -174,16 +174,16 @@ def over_root(grad: Tensor, square: Tensor, eps: Scalar, *, eps_in_root: bool) -
 
 
 def average(old: Params, new: Params, decay: Scalar) -> Params:
-    """Give decay * old + (1 - decay) * new."""
+    """Return decay * old + (1 - decay) * new."""
     gain = 1 - decay
     return tree_map(lambda m, g: torch.lerp(m, g, cast(gain, m)), old, new)
 
 
 def average_square(old: Params, new: Params, decay: Scalar) -> Params:
-    """Give decay * old + (1 - decay) * new**2.
+    """Return decay * old + (1 - decay) * new**2.
 
-    Not by `lerp`, whose difference of two infinities would make a NaN of an average that has
-    overflowed; kept infinite, it stops its parameter where it is, as in optax.
+    `lerp` is not used: its difference of two infinities would make a NaN of an average that has
+    overflowed. Kept infinite, the average stops its parameter where it is, as in optax.
     """
     gain = 1 - decay
 

@@ -1,4 +1,4 @@
-"""Cuts tensors into blocks small enough to have matrices of their own, and puts them together again.
+"""The cutting of tensors into blocks small enough to have matrices of their own, and its reverse.
 
 A tensor's axes are merged while their product is small, so that most tensors become a vector or a matrix, and
 each axis that is left is cut. Blocks of equal shape are stacked, so that they are worked on at once.
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 Shape: TypeAlias = tuple[int, ...]
 
 Blocks: TypeAlias = dict[Shape, Tensor]
-"""Blocks by their shape, (number of them, *shape) each."""
+"""Stacks of blocks by the shape of a block, (number of blocks, *shape) each."""
 
 # Axes are merged while their product is at most this, and a tensor with a longer axis is not cut at all.
 _LONGEST_AXIS = 4096
 
 
 def block_shapes(shape: Shape, size: int) -> list[Shape]:
-    """Give the shape of every block of a tensor of this shape."""
+    """Return the shape of every block of a tensor of this shape."""
     if not _is_cut(shape):
         return []
     parts = _part_shapes(_merged(shape[::-1]), size)
@@ -45,7 +45,7 @@ def cut_into_blocks(tensors: Params, size: int) -> Blocks:
 
 
 def glue_blocks(blocks: Blocks, like: Params, size: int) -> Params:
-    """Undo `cut_into_blocks`: the tensors that it cut, named and shaped as in `like`."""
+    """Undo `cut_into_blocks`: return the tensors that it cut, named and shaped as in `like`."""
     rest = dict(blocks)
 
     def take(part: Shape) -> Tensor:
@@ -84,7 +84,7 @@ def _merged(shape: Shape) -> Shape:
 
 
 def _part_lengths(length: int, size: int) -> list[int]:
-    """Cut an axis in two at most, a multiple of `size` and the rest: the blocks of a part are all equal."""
+    """Cut an axis into a multiple of `size` and the rest, so that all blocks of a part are equal."""
     return [part for part in (length - length % size, length % size) if part]
 
 
@@ -101,7 +101,7 @@ def _count(part: Shape, size: int) -> int:
 
 
 def _cut(tensor: Tensor, size: int) -> list[Tensor]:
-    """Give the parts, in the order of `_part_shapes`."""
+    """Return the parts, in the order of `_part_shapes`."""
     parts = [tensor]
     for axis, length in enumerate(tensor.shape):
         lengths = _part_lengths(length, size)
@@ -118,7 +118,7 @@ def _glue(parts: list[Tensor], shape: Shape, size: int) -> Tensor:
 
 
 def _stack(part: Tensor, size: int) -> Tensor:
-    """Give the blocks of a part, (number of them, *shape)."""
+    """Return the blocks of a part, (number of blocks, *shape)."""
     shape = _block(part.shape, size)
     grid = part.reshape(
         [n for whole, length in zip(part.shape, shape, strict=True) for n in (whole // length, length)]

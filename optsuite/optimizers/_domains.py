@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias, get_args
 from torch import Tensor
 
 from optsuite.errors import HParamError
-from optsuite.optimizers._opt_list import NUM_SETTINGS
+from optsuite.optimizers._opt_list import NUM_ENTRIES
 from optsuite.optimizers._shampoo import GraftType
 
 HparamValue: TypeAlias = float | bool | str | Tensor | Sequence[float | bool | str | Tensor]
@@ -102,7 +102,7 @@ DOMAINS = {
     "eps": _POSITIVE,
     "eps_root": NON_NEGATIVE,
     "graft_type": _choice(*get_args(GraftType)),
-    "idx": _integer(f"an integer from 0 to {NUM_SETTINGS - 1}", lambda value: 0 <= value < NUM_SETTINGS),
+    "idx": _integer(f"an integer from 0 to {NUM_ENTRIES - 1}", lambda value: 0 <= value < NUM_ENTRIES),
     "initial_accumulator_value": NON_NEGATIVE,
     "l2_weight_decay": NON_NEGATIVE,
     "lr": NON_NEGATIVE,

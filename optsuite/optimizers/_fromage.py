@@ -9,12 +9,12 @@ from optsuite.optimizers._trust_ratio import scale_by_trust_ratio
 
 
 def fromage(lr: Scalar, *, min_norm: Scalar = 1e-6) -> Optimizer:
-    """Fromage: p = k (p - lr |p| / |g| g) with k = 1 / sqrt(1 + lr^2), for each tensor.
+    """Make Fromage: p = k (p - lr |p| / |g| g) with k = 1 / sqrt(1 + lr^2), for each tensor.
 
     Args:
         lr: Learning rate, >= 0: the relative size of a step. k undoes the growth of p by steps at right
             angles to it, also without a gradient.
-        min_norm: > 0, what both norms count as at least; so a zero bias moves by lr min_norm.
+        min_norm: Lower bound of both norms, > 0; so a zero bias moves by lr min_norm.
 
     Source: Bernstein et al., https://arxiv.org/abs/2002.03432;
     `learned_optimization/optimizers/optax_opts.py: Fromage`, where k - 1 is a difference of float32 numbers

@@ -1,4 +1,4 @@
-"""Grafting: the size of one optimizer's steps in the direction of another's."""
+"""Grafting: steps of the size of one optimizer's in the direction of another's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from optsuite._types import Params
 
-# Added to the norm of the direction, so that no step has no direction instead of NaN.
+# Added to the norm of the direction, so that a step of length 0 gives 0 and not NaN.
 _EPS = 1e-16
 
 
@@ -32,8 +32,8 @@ def graft(magnitude: Optimizer, direction: Optimizer) -> Optimizer:
     grafted steps lead to.
 
     Args:
-        magnitude: Gives m.
-        direction: Gives d; its learning rate does not matter.
+        magnitude: Optimizer that steps by m.
+        direction: Optimizer that steps by d; its learning rate does not matter.
 
     Source: Agarwal et al., https://openreview.net/forum?id=FpKgG31Z_i9;
     `learned_optimization/optimizers/base.py: GraftedOptimizer`, which gives NaN where d is 0.
@@ -63,7 +63,7 @@ def graft(magnitude: Optimizer, direction: Optimizer) -> Optimizer:
 
 
 def resize(direction: Tensor, like: Tensor) -> Tensor:
-    """Give one tensor the norm of another."""
+    """Return `direction`, scaled to the norm of `like`."""
     norm = torch.linalg.vector_norm
     factor: Tensor = norm(like) / (norm(direction) + _EPS)
     return direction * factor

@@ -1,6 +1,6 @@
 """Inverse roots of symmetric matrices.
 
-On a CPU by their eigenvalues, in float64. Elsewhere by Newton's iteration, which is made of products alone:
+On a CPU they are made from eigenvalues, in float64, elsewhere by Newton's iteration, made of products only:
 `torch.linalg.eigh` would make the host wait for the device at every step. On one core of a CPU the iteration
 takes 2.4 ms for 128 x 128, and some 6 s to compile for each size; the eigenvalues take 1.0 ms, and 2 s.
 """
@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-# Of the largest eigenvalue; what is added to all of them, so that their quotients stay below 1e6.
+# This fraction of the largest eigenvalue is added to all of them, so that their quotients stay below 1e6.
 _RIDGE = 1e-6
 
 # Newton's step takes an eigenvalue x in (0, 1] to x ((order + 1 - x) / order)^order, which is nearer to 1.
@@ -21,24 +21,24 @@ _RIDGE = 1e-6
 # all of [1e-6, 1] to within 1e-6 of 1, for every even order; without doubling it takes up to 21.
 _FACTORS = (2.0,) * 9 + (1.0,) * 4
 
-# Of the largest deviation of root^order A from I, for the root to count.
+# A root counts if no entry of root^order A is further from I than this.
 _TOLERANCE = 0.1
 
 _SQUARINGS = 6
 
 
 def inverse_root(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
-    """Give (A + ridge I)^(-1 / order), with ridge = 1e-6 max(largest eigenvalue of A, 1e-6).
+    """Return (A + ridge I)^(-1 / order), with ridge = 1e-6 max(largest eigenvalue of A, 1e-6).
 
-    Nothing raises: a matrix that is not finite has no root, and leaves the roots of the others as they are.
+    No error is raised: a matrix that is not finite has no root and does not change the roots of the others.
 
     Args:
         matrices: A, float32 or float64 (..., n, n), symmetric and positive semidefinite.
-        order: Even: 2 gives the inverse square root.
+        order: Order of the root, an even number: 2 for the inverse square root.
 
     Returns:
-        The roots, shaped like `matrices`, and whether each is good, bool (..., 1, 1); what is not good has no
-        meaning.
+        The roots, shaped like `matrices`, and whether each is good, bool (..., 1, 1); a root that is not good
+        has no meaning.
 
     Source: optax-shampoo 0.0.6, which iterates in float32 as well, and gives up roots by the same tolerance.
     """
@@ -57,7 +57,10 @@ def _by_eigenvalues(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
 
 
 def _by_newton(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
-    """Source: Higham, Functions of Matrices, 2008, equation 7.18."""
+    """Return roots and whether they are good, as `inverse_root` does.
+
+    Source: Higham, Functions of Matrices, 2008, equation 7.18.
+    """
     identity = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
     largest = _largest_eigenvalue(matrices + _RIDGE**2 * identity)
     ridge = _RIDGE * largest.clamp(min=_RIDGE)
@@ -76,9 +79,9 @@ def _by_newton(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
 
 
 def _largest_eigenvalue(matrices: Tensor) -> Tensor:
-    """Give it from above, (..., 1, 1): the 128th root of the trace of the 128th power.
+    """Return an upper bound of the largest eigenvalue, (..., 1, 1): the 128th root of the trace of A^128.
 
-    At most 4 % above for 128 x 128, if all eigenvalues are equal; but then the ridge hardly matters.
+    It is at most 4 % too large for 128 x 128, when all eigenvalues are equal and the ridge hardly matters.
     """
     norm = torch.linalg.matrix_norm(matrices, keepdim=True)
     log = torch.log(norm)

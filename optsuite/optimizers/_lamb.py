@@ -17,14 +17,14 @@ def lamb(
     eps: Scalar = 1e-6,
     weight_decay: Scalar = 0.0,
 ) -> Optimizer:
-    """LAMB: u = Adam direction + weight_decay p; p -= lr |p| / |u| u, for each tensor.
+    """Make LAMB: u = Adam direction + weight_decay p; p -= lr |p| / |u| u, for each tensor.
 
     Args:
         lr: Learning rate, >= 0, or a schedule: the relative size of a step.
-        beta1: In [0, 1), of the moving average of the gradient.
-        beta2: In [0, 1), of the moving average of its square.
-        eps: > 0, added to the root. There is none under the root.
-        weight_decay: >= 0, of every tensor, before the norms are taken.
+        beta1: Decay of the moving average of the gradient, in [0, 1).
+        beta2: Decay of the moving average of its square, in [0, 1).
+        eps: > 0, added to the root. Nothing is added under the root.
+        weight_decay: >= 0, for every tensor, added before the norms are taken.
 
     Source: You et al., https://arxiv.org/abs/1904.00962;
     `learned_optimization/optimizers/optax_opts.py: Lamb`. Where a norm is 0, p -= lr u.

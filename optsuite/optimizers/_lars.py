@@ -16,12 +16,12 @@ def lars(
     weight_decay: Scalar = 0.0,
     trust_coefficient: Scalar = 0.001,
 ) -> Optimizer:
-    """LARS: u = g + weight_decay p; b = -lr trust_coefficient |p| / |u| u + momentum b; p += b.
+    """Make LARS: u = g + weight_decay p; b = -lr trust_coefficient |p| / |u| u + momentum b; p += b.
 
     Args:
         lr: Learning rate, >= 0, or a schedule.
         momentum: In [0, 1).
-        weight_decay: >= 0, of every tensor.
+        weight_decay: >= 0, for every tensor.
         trust_coefficient: >= 0.
 
     Source: You et al., https://arxiv.org/abs/1708.03888;

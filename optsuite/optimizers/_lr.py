@@ -1,4 +1,4 @@
-"""The last piece of most optimizers: the step against the gradient, by a rate or a schedule."""
+"""The last piece of most optimizers: the step against the gradient, by a learning rate or its schedule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class StepLrState(NamedTuple):
-    """State of `scale_by_lr` with a schedule."""
+    """State of `scale_by_lr` with a schedule of the number of updates."""
 
     step: Tensor  # (), updates made
 
@@ -46,7 +46,7 @@ def scale_by_lr(lr: Scalar | LrSchedule) -> Optimizer:
             one: 0, 1, 2, ...
 
     Raises:
-        HParamError: By `init`, if the schedule follows the progress of the run and there is no `num_steps`.
+        HParamError: Raised by `init` if the schedule follows the progress of the run and `num_steps` is None.
 
     Example:
         >>> opt = scale_by_lr(0.1)

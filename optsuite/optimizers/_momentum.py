@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 class TraceState(NamedTuple):
     """State of `trace`."""
 
-    trace: Params  # decayed sum of what came in, shaped like params
+    trace: Params  # decayed sum of the inputs, shaped like params
 
 
 def trace(momentum: Scalar, *, nesterov: bool = False) -> Optimizer:
-    """Replace what comes in, g, by the decayed sum of all that came: b = g + momentum b.
+    """Replace the input g by the decayed sum of all inputs: b = g + momentum b.
 
     Args:
         momentum: In [0, 1). With 0 it passes on g, and still keeps b.
-        nesterov: Give g + momentum b, with the new b. It decides which operations run, so it is a
-            Python bool, the same for all trials.
+        nesterov: Whether to pass on g + momentum b, with the new b. It decides which operations run, so it
+            is a Python bool, the same for all trials.
 
-    Source: optax, `transforms/_accumulation.py: trace`. A sum, so without a factor (1 - momentum).
+    Source: optax, `transforms/_accumulation.py: trace`. It is a sum, so there is no factor (1 - momentum).
 
     Example:
         >>> opt = trace(0.5)

@@ -34,7 +34,7 @@ def scale_by_nadamw(
     weight_decay: Scalar = 0.0,
     nesterov: Scalar = True,
 ) -> Optimizer:
-    """Adam's direction with a look ahead and a decay, both scaled by the correction of the averages.
+    """Replace gradients by Adam's direction with a look ahead and a decay, scaled by the bias correction.
 
     m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; n = beta1 m + (1 - beta1) g, or m without
     `nesterov`; at the t-th update it gives c (n / (sqrt(v) + eps) + weight_decay p) with
@@ -78,20 +78,20 @@ def nadamw(
     l2_weight_decay: Scalar = 0.0,
     nesterov: Scalar = True,
 ) -> Optimizer:
-    """NAdamW: Adam with Nesterov momentum and two kinds of weight decay.
+    """Make NAdamW: Adam with Nesterov momentum and two kinds of weight decay.
 
     With g = gradient - l2_weight_decay p and L = lr sqrt(1 - beta2^t) / (1 - beta1^t):
     p -= L (n / (sqrt(v) + eps) + weight_decay p), where n = beta1 m + (1 - beta1) g.
 
     Args:
         lr: Learning rate, >= 0, or a schedule.
-        beta1: In [0, 1), of the moving average m of g.
-        beta2: In [0, 1), of the moving average v of its square.
+        beta1: Decay of the moving average m of g, in [0, 1).
+        beta2: Decay of the moving average v of its square, in [0, 1).
         eps: > 0, added to the root of v, which is not corrected: it counts for more at first.
-        weight_decay: >= 0, of every tensor; multiplied by L, so not by lr alone.
-        l2_weight_decay: >= 0, of every tensor, inside the averages. Its sign is the reference's, which
+        weight_decay: >= 0, for every tensor; multiplied by L, so not by lr alone.
+        l2_weight_decay: >= 0, for every tensor, inside the averages. Its sign is the reference's, which
             makes parameters grow.
-        nesterov: Whether to step by n; by m otherwise. May be a 0-d tensor, 0 or 1.
+        nesterov: Whether to step by n, or else by m. It may be a 0-d tensor, 0 or 1.
 
     Source: Metz et al., https://arxiv.org/abs/2002.11887;
     `learned_optimization/optimizers/nadamw.py: NAdamW`.

@@ -24,7 +24,7 @@ def nadamw_cosine_lr(
     constant_fraction: Scalar = 0.5,
     warmup_fraction: Scalar = 0.01,
 ) -> Optimizer:
-    """`nadamw` by the schedule `cosine_decay`; `init` needs `num_steps`.
+    """Make `nadamw` with the learning-rate schedule `cosine_decay`; `init` needs `num_steps`.
 
     Args:
         lr: The highest learning rate, >= 0.

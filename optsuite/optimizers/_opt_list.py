@@ -1,4 +1,4 @@
-"""OptList: a list of settings of NAdamW, sorted so that its first ones are the ones to try first."""
+"""OptList: a list of hyperparameters of NAdamW, sorted so that the first ones are those to try first."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from optsuite.errors import StorageError
 from optsuite.optimizers._base import Optimizer
 from optsuite.optimizers._nadamw_cosine_lr import nadamw_cosine_lr
 
-NUM_SETTINGS = 1000
+NUM_ENTRIES = 1000
 
 Hparams: TypeAlias = Mapping[str, float | bool]
-"""Hyperparameters of `nadamw_cosine_lr`, all of them."""
+"""All hyperparameters of `nadamw_cosine_lr`, by name."""
 
 _URL = (
     "https://raw.githubusercontent.com/google/learned_optimization/main/"
@@ -29,7 +29,7 @@ _URL = (
 )
 _SHA256 = "774c4c189a6f75301c16c59dd9433c62f9a5d199c407de9a8df929d4c7702766"
 
-_NAMES = {  # in the file, and ours
+_NAMES = {  # our names, by those in the file
     "learning_rate": "lr",
     "beta1": "beta1",
     "beta2": "beta2",
@@ -44,12 +44,12 @@ _NAMES = {  # in the file, and ours
 
 
 def opt_list(idx: int) -> Optimizer:
-    """NAdamW with one of a thousand settings, of which the first ten are worth trying first.
+    """Make NAdamW with one of a thousand lists of hyperparameters, of which the first ten come first to try.
 
     `init` needs `num_steps`.
 
     Args:
-        idx: In [0, 1000), the place in the list.
+        idx: Place in OptList, in [0, 1000).
 
     Raises:
         StorageError: The list cannot be read.
@@ -65,18 +65,18 @@ def opt_list(idx: int) -> Optimizer:
 
 @_compiler.constant
 def _values(idx: int) -> tuple[float | bool, ...]:
-    """Give the values of a setting; compiled code holds them, and does not try to read a file."""
+    """Return the values of an entry; compiled code holds them and does not try to read a file."""
     return tuple(read_opt_list()[idx].values())
 
 
 def read_opt_list() -> tuple[Hparams, ...]:
-    """The thousand settings of OptList, read once per process.
+    """Return the thousand entries of OptList, which are read once per process.
 
-    From the path or URL in `OPTSUITE_OPT_LIST`; otherwise the published file, which is downloaded to
-    the folder of the datasets when it is first needed.
+    They are read from the path or URL in `OPTSUITE_OPT_LIST`, otherwise from the published file, which is
+    downloaded to the folder of the datasets when it is first needed.
 
     Numbers are rounded to float32, as in the reference: at a beta2 near 1 that changes 1 - beta2 by 1e-3,
-    and a setting would not do the same as a Python number and as a float32 tensor.
+    and an entry would not do the same as Python numbers and as float32 tensors.
 
     Raises:
         StorageError: The file cannot be read, or is not what it should be.
@@ -85,11 +85,11 @@ def read_opt_list() -> tuple[Hparams, ...]:
         >>> len(read_opt_list())
         1000
     """
-    return _settings(os.environ.get("OPTSUITE_OPT_LIST", ""))
+    return _entries(os.environ.get("OPTSUITE_OPT_LIST", ""))
 
 
 @functools.cache
-def _settings(url: str) -> tuple[Hparams, ...]:
+def _entries(url: str) -> tuple[Hparams, ...]:
     return _parse(storage.read_bytes(url), url) if url else _parse(_published(), _URL)
 
 
@@ -101,7 +101,7 @@ def _published() -> bytes:
         content = storage.read_bytes(_URL)
     except StorageError as cause:
         raise StorageError(
-            f"the settings of OptList are not on this machine ({cause}): check the network, or get the "
+            f"the entries of OptList are not on this machine ({cause}): check the network, or get the "
             "file elsewhere and say with OPTSUITE_OPT_LIST where it lies"
         ) from cause
     _verified(content, _URL)
@@ -126,13 +126,13 @@ def _parse(content: bytes, url: str) -> tuple[Hparams, ...]:
         entries = json.loads(content)
     except ValueError as cause:
         raise storage.CorruptFileError(f"`{url}` is not JSON: {cause}") from cause
-    if not isinstance(entries, list) or len(entries) != NUM_SETTINGS:
+    if not isinstance(entries, list) or len(entries) != NUM_ENTRIES:
         found = f"{len(entries)} of them" if isinstance(entries, list) else type(entries).__name__
-        raise storage.CorruptFileError(f"`{url}` needs a list of {NUM_SETTINGS} settings, got {found}")
-    return tuple(_setting(entry, f"setting {i} of `{url}`") for i, entry in enumerate(entries))
+        raise storage.CorruptFileError(f"`{url}` needs a list of {NUM_ENTRIES} entries, got {found}")
+    return tuple(_hparams(entry, f"entry {i} of `{url}`") for i, entry in enumerate(entries))
 
 
-def _setting(entry: object, where: str) -> Hparams:
+def _hparams(entry: object, where: str) -> Hparams:
     if not isinstance(entry, dict) or entry.keys() != _NAMES.keys():
         found = ", ".join(entry) if isinstance(entry, dict) else type(entry).__name__
         raise storage.CorruptFileError(f"{where} needs the keys {', '.join(_NAMES)}; got {found}")

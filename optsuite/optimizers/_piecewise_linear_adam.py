@@ -21,11 +21,11 @@ def piecewise_linear_adam(
     eps: Scalar = 1e-8,
     eps_root: Scalar = 1e-8,
 ) -> Optimizer:
-    """`adam` by the schedule `piecewise_linear`.
+    """Make `adam` with the learning-rate schedule `piecewise_linear`.
 
     Args:
         times: Rising numbers of updates, one for each of `lrs`.
-        lrs: Learning rates at `times`, >= 0.
+        lrs: Learning rates at `times`, each >= 0.
         beta1: As in `adam`.
         beta2: As in `adam`.
         eps: As in `adam`.

@@ -27,7 +27,7 @@ _THRESHOLD = 5.0
 
 
 def scale_by_radam(*, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8) -> Optimizer:
-    """Adam's direction times the factor r, which is small as long as v is uncertain.
+    """Replace gradients by Adam's direction times the factor r, which is small as long as v is uncertain.
 
     With rho_inf = 2 / (1 - beta2) - 1 and rho = rho_inf - 2 t beta2^t / (1 - beta2^t): where
     rho >= 5, r = sqrt((rho - 4) (rho - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho)); before,
@@ -72,12 +72,12 @@ def scale_by_radam(*, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 
 def radam(
     lr: Scalar | LrSchedule, *, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8
 ) -> Optimizer:
-    """Rectified Adam: momentum alone at first, then Adam with steps that grow to full size.
+    """Make Rectified Adam: momentum alone at first, then Adam with steps that grow to full size.
 
     Args:
         lr: Learning rate, >= 0, or a schedule.
-        beta1: In [0, 1), of the moving average of the gradient.
-        beta2: In [0, 1), of the moving average of its square. With 0.999 the first five updates are
+        beta1: Decay of the moving average of the gradient, in [0, 1).
+        beta2: Decay of the moving average of its square, in [0, 1). With 0.999 the first five updates are
             momentum alone.
         eps: > 0, added to the root.
 

@@ -35,8 +35,8 @@ def scale_by_rms(*, alpha: Scalar = 0.9, eps: Scalar = 1e-8, eps_in_root: bool =
 
     Args:
         alpha: In [0, 1).
-        eps: > 0, added under the root.
-        eps_in_root: False adds eps to the root instead. The same for all trials.
+        eps: > 0.
+        eps_in_root: Whether eps is added under the root, or to the root. It is the same for all trials.
 
     Source: optax, `_src/transform.py: scale_by_rms`. v starts at 0 and is not corrected for it.
 
@@ -65,15 +65,15 @@ def rmsprop(
     momentum: Scalar = 0.0,
     nesterov: bool = False,
 ) -> Optimizer:
-    """RMSProp: u = -lr g / sqrt(v + eps); b = u + momentum b; p += b.
+    """Make RMSProp: u = -lr g / sqrt(v + eps); b = u + momentum b; p += b.
 
     Args:
         lr: Learning rate, >= 0, or a schedule.
-        alpha: In [0, 1), of the moving average v of the squared gradient.
+        alpha: Decay of the moving average v of the squared gradient, in [0, 1).
         eps: > 0, added under the root; torch adds it to the root.
-        momentum: In [0, 1). It sums steps that the rate of their own time has scaled, which matters
-            with a schedule; torch scales the sum.
-        nesterov: Whether p += u + momentum b instead.
+        momentum: In [0, 1). The steps that it sums are scaled by the learning rate of their own time, which
+            matters with a schedule; torch scales the sum.
+        nesterov: Whether the step is p += u + momentum b instead.
 
     Source: Tieleman and Hinton, Coursera lecture 6.5, 2012;
     `learned_optimization/optimizers/optax_opts.py: RMSProp`.

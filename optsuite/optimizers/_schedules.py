@@ -1,6 +1,6 @@
-"""Learning rates that depend on how many updates were made, or on which share of them.
+"""Learning-rate schedules, which depend on the number of updates made or on the share of all updates.
 
-A schedule is called with the 0-based counter: 0 at the first update.
+A schedule is called with a counter that is 0 at the first update.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def linear_rampup_sqrt_decay(peak_lr: Scalar, *, warmup_steps: Scalar = 1000) ->
     updates share s = 1.
 
     Args:
-        peak_lr: >= 0, the value at t = warmup_steps.
+        peak_lr: Value at t = warmup_steps, >= 0.
         warmup_steps: > 0.
 
     Source: `learned_optimization/optimizers/learning_rate_schedules.py: LinearRampupSqrtDecay`.
@@ -48,11 +48,11 @@ def exponential_decay(lr: Scalar, *, decay: Scalar = 7e-5) -> StepLrSchedule:
     """Lose the same fraction at every update: lr (1 - decay)^t.
 
     Args:
-        lr: >= 0, the value at t = 0.
+        lr: Value at t = 0, >= 0.
         decay: In [0, 1).
 
     Source: `learned_optimization/optimizers/learning_rate_schedules.py: ExponentialDecay`.
-    That takes the power of 1 - decay rounded to float32; here the rounding does not grow with t.
+    The source takes the power of 1 - decay rounded to float32; here the rounding does not grow with t.
 
     Example:
         >>> exponential_decay(1.0, decay=0.5)(torch.tensor(3.0))
@@ -71,7 +71,7 @@ def piecewise_linear(times: Sequence[Scalar], lrs: Sequence[Scalar]) -> StepLrSc
 
     Args:
         times: Rising counters, one for each of `lrs`.
-        lrs: >= 0, the values at `times`.
+        lrs: Values at `times`, each >= 0.
 
     Raises:
         HParamError: There are no points, or not as many `times` as `lrs`.
@@ -104,15 +104,15 @@ def cosine_decay(
 ) -> HorizonLrSchedule:
     """Stay constant, then fall along half a cosine to the end of the run; or rise first, then fall.
 
-    With s the progress: lr before s = constant_fraction, min_lr_mult lr at s = 1. But with a warm-up,
-    lr s / w before w = max(warmup_fraction, constant_fraction): the rise takes the place of the whole
-    constant part, however short the warm-up was meant to be, and the first update is by 0.
+    With s the progress, the value is lr before s = constant_fraction and min_lr_mult lr at s = 1. With a
+    warm-up it is lr s / w before w = max(warmup_fraction, constant_fraction): the rise takes the place of the
+    whole constant part, however short the warm-up was meant to be, and the first update is by 0.
 
     Args:
-        lr: >= 0, the highest value.
-        min_lr_mult: In [0, 1], the share of it that is left at the end.
-        constant_fraction: In [0, 1), the share of the run before the fall.
-        warmup_fraction: In [0, 1); 0 is no warm-up.
+        lr: Highest value, >= 0.
+        min_lr_mult: Share of it that is left at the end, in [0, 1].
+        constant_fraction: Share of the run before the fall, in [0, 1).
+        warmup_fraction: Share of the run meant for the warm-up, in [0, 1); 0 for none.
 
     Source: `learned_optimization/optimizers/learning_rate_schedules.py: CosineLearningRateSchedule`.
 

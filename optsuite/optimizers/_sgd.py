@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def sgd(lr: Scalar | LrSchedule) -> Optimizer:
-    """Gradient descent: p -= lr g.
+    """Make gradient descent: p -= lr g.
 
     Args:
         lr: Learning rate, >= 0, or a schedule.

@@ -8,14 +8,14 @@ from optsuite.optimizers._momentum import trace
 
 
 def sgdm(lr: Scalar | LrSchedule, *, momentum: Scalar = 0.9) -> Optimizer:
-    """Gradient descent with heavy-ball momentum: b = g + momentum b; p -= lr b.
+    """Make gradient descent with heavy-ball momentum: b = g + momentum b; p -= lr b.
 
     Args:
         lr: Learning rate, >= 0, or a schedule.
         momentum: In [0, 1).
 
     Source: Polyak, 1964; `learned_optimization/optimizers/optax_opts.py: SGDM`. The gradient enters
-    with weight 1, not (1 - momentum), and the rate is applied after the sum.
+    with weight 1, not (1 - momentum), and the learning rate is applied after the sum.
 
     Example:
         >>> opt = sgdm(lr=0.1, momentum=0.9)

@@ -36,15 +36,15 @@ GraftType: TypeAlias = Literal[
 ]
 
 Kind: TypeAlias = tuple[int, int]
-"""n and the order of the root."""
+"""Size n of the matrices, and the order of their root."""
 
 Matrices: TypeAlias = dict[Kind, Tensor]
-"""Matrices of all blocks by kind, (number of them, n, n) each: one call for all of a kind."""
+"""Matrices of all blocks by kind, (number of matrices, n, n) each, so that one call takes all of a kind."""
 
 # Until this step the steps are those of the grafted optimizer alone.
 _START = 5.0
 _INITIAL_STATISTICS = 1e-6
-# What the root of an n x n matrix costs, by n^3: measured on a CPU, for n = 64 and 128.
+# Cost of the root of an n x n matrix, divided by n^3: measured on a CPU, for n = 64 and 128.
 _ROOT_FLOPS = 25
 # Added to the roots of the grafted optimizers.
 _EPS = 1e-10
@@ -55,8 +55,8 @@ class ShampooState(NamedTuple):
 
     step: Tensor  # (), updates made
     statistics: Matrices  # moving averages of the gradients' products along each axis
-    roots: Matrices  # of the statistics
-    magnitude: OptState  # of the grafted optimizer
+    roots: Matrices  # inverse roots of the statistics
+    magnitude: OptState  # state of the grafted optimizer
     early: OptState  # momentum of its steps
     late: OptState  # momentum of the preconditioned steps
 
@@ -66,7 +66,7 @@ def scale_by_shampoo(
 ) -> Optimizer:
     """Precondition each axis of each block of a tensor by an inverse root of its own statistics.
 
-    As `shampoo`, which see.
+    `shampoo` says how.
 
     Args:
         graft_type: As in `shampoo`.
@@ -120,7 +120,7 @@ def shampoo(
     beta1: Scalar = 0.9,
     beta2: Scalar = 0.999,
 ) -> Optimizer:
-    """Shampoo with grafting and Nesterov momentum.
+    """Make Shampoo, with grafting and Nesterov momentum.
 
     A gradient is cut into blocks G with R axes. With G_i for G as a matrix whose rows are its slices along
     axis i, every block and axis has L_i = beta2 L_i + (1 - beta2) G_i G_i^T, from L_i = 1e-6 I on, and G is
@@ -129,12 +129,13 @@ def shampoo(
 
     Args:
         lr: Learning rate, >= 0, or a schedule.
-        graft_type: Where the norm comes from: SGD; SQRT_N, the signs of the gradient; ADAGRAD; RMSPROP; or
-            these two of the gradient divided by its norm, ADAGRAD_NORMALIZED and RMSPROP_NORMALIZED.
-        block_size: >= 1, the longest axis of a block. Axes are merged before they are cut, while their
+        graft_type: Optimizer from which the norm of a step comes: SGD; SQRT_N, the signs of the gradient;
+            ADAGRAD; RMSPROP; or these two of the gradient divided by its norm, ADAGRAD_NORMALIZED and
+            RMSPROP_NORMALIZED.
+        block_size: Longest axis of a block, >= 1. Axes are merged before they are cut, while their
             product is at most 4096; a tensor with a longer axis takes the grafted steps.
-        beta1: In [0, 1), of the Nesterov momentum of the steps, a sum.
-        beta2: In [0, 1), of the moving averages L, and of RMSPROP's.
+        beta1: Nesterov momentum of the steps, which are summed, in [0, 1).
+        beta2: Decay of the moving averages L, and of those of RMSPROP, in [0, 1).
 
     Source: Gupta et al., https://arxiv.org/abs/1802.09568; Anil et al., https://arxiv.org/abs/2002.09018;
     `learned_optimization/optimizers/shampoo.py`, which wraps optax-shampoo.
@@ -149,7 +150,7 @@ def shampoo(
 
 
 def shampoo_flops(shapes: Iterable[Shape], *, block_size: int = 128, **_: object) -> int:
-    """Floating-point operations that the roots of one update are worth, for tensors of these shapes."""
+    """Return how many floating-point operations the roots of one update are worth, for these shapes."""
     blocks = (block for shape in shapes for block in block_shapes(shape, block_size))
     return sum(_ROOT_FLOPS * length**3 for block in blocks for length in block)
 
@@ -183,7 +184,7 @@ def _kind(shape: Shape, axis: int) -> Kind:
 
 
 def _products(blocks: Blocks) -> Matrices:
-    """G_i G_i^T of every axis i of every block."""
+    """Return G_i G_i^T for every axis i of every block."""
     products: dict[Kind, list[Tensor]] = {}
     for shape, stack in blocks.items():
         for axis in range(len(shape)):

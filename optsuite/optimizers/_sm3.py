@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 class SM3State(NamedTuple):
     """State of `scale_by_sm3`."""
 
-    covers: dict[str, tuple[Tensor, ...]]  # one an axis: its length along it, 1 along the others
+    covers: dict[str, tuple[Tensor, ...]]  # one for each axis, of length 1 along all other axes
     mu: Params  # moving average of the direction, shaped like params
 
 
 def scale_by_sm3(*, momentum: Scalar = 0.9, beta2: Scalar = 1.0, eps: Scalar = 1e-8) -> Optimizer:
-    """Divide by the root of a sum of squares of which only the largest along each axis are kept.
+    """Divide by the root of a sum of squares, of which only the maxima along each axis are kept.
 
-    a = beta2 min(v) + c g^2, where v are one vector an axis, broadcast, and c = 1 - beta2, or 1 if beta2 is
-    1; u = g / sqrt(a + eps), 0 where a is 0; m = momentum m + (1 - momentum) u, which it gives. Then the
-    vector of each axis is the maximum of a over all others.
+    a = beta2 min(v) + c g^2, where v are vectors, one for each axis, broadcast, and c = 1 - beta2, or 1 if
+    beta2 is 1; u = g / sqrt(a + eps), 0 where a is 0; m = momentum m + (1 - momentum) u, which is the result.
+    Then the vector of each axis becomes the maximum of a over all other axes.
 
     Args:
         momentum: In [0, 1).
@@ -63,7 +63,7 @@ def scale_by_sm3(*, momentum: Scalar = 0.9, beta2: Scalar = 1.0, eps: Scalar = 1
 
 
 def _covers(sums: Tensor) -> tuple[Tensor, ...]:
-    """Give the maxima of `sums` over all axes but one, for each axis; those of a vector are itself."""
+    """Return, for each axis, the maxima of `sums` over all other axes; a vector is its own maxima."""
     if sums.ndim < 2:
         return (sums,)
     axes = range(sums.ndim)
@@ -71,12 +71,12 @@ def _covers(sums: Tensor) -> tuple[Tensor, ...]:
 
 
 def sm3(lr: Scalar | LrSchedule, *, momentum: Scalar = 0.9, beta2: Scalar = 1.0) -> Optimizer:
-    """SM3: AdaGrad in little memory, with one accumulator for each row and each column, and momentum.
+    """Make SM3: AdaGrad in little memory, with one accumulator for each row and each column, and momentum.
 
     Args:
         lr: Learning rate, >= 0, or a schedule.
-        momentum: In [0, 1), of the moving average of the direction: what comes in has weight 1 - momentum.
-        beta2: In [0, 1]: at 1 squared gradients add up as in AdaGrad, below they are averaged.
+        momentum: Decay of the moving average of the direction, in [0, 1): new ones have weight 1 - momentum.
+        beta2: In [0, 1]; at 1 squared gradients add up as in AdaGrad, below they are averaged.
 
     Source: Anil et al., https://arxiv.org/abs/1901.11150;
     `learned_optimization/optimizers/optax_opts.py: SM3`.

@@ -12,11 +12,11 @@ from optsuite.tree import tree_map
 def scale_by_trust_ratio(*, trust_coefficient: Scalar = 1.0, min_norm: Scalar = 0.0) -> Optimizer:
     """Scale each tensor by the size of its parameter over its own: trust_coefficient |p| / |u|.
 
-    Where either norm is 0, such as at a fresh bias, it passes on u as it is.
+    If either norm is 0, such as at a fresh bias, u is passed on as it is.
 
     Args:
         trust_coefficient: >= 0.
-        min_norm: >= 0, what both norms count as at least.
+        min_norm: Lower bound of both norms, >= 0.
 
     Source: optax, `_src/transform.py: scale_by_trust_ratio`.
 

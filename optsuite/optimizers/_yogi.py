@@ -28,7 +28,7 @@ _START = 1e-6
 
 
 def scale_by_yogi(*, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-3) -> Optimizer:
-    """Adam's quotient, with a v that moves by the size of g^2 and not by its distance to v.
+    """Replace gradients by Adam's quotient, with a v that moves by g^2 and not by its distance to g^2.
 
     m = beta1 m + (1 - beta1) g; v = v - (1 - beta2) sign(v - g^2) g^2; at the t-th update it gives
     m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps).
@@ -66,12 +66,12 @@ def scale_by_yogi(*, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1
 def yogi(
     lr: Scalar | LrSchedule, *, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-3
 ) -> Optimizer:
-    """Yogi: Adam with v -= (1 - beta2) sign(v - g^2) g^2, which forgets large gradients slowly.
+    """Make Yogi: Adam with v -= (1 - beta2) sign(v - g^2) g^2, which forgets large gradients slowly.
 
     Args:
         lr: Learning rate, >= 0, or a schedule.
-        beta1: In [0, 1), of the moving average of the gradient g.
-        beta2: In [0, 1), of v.
+        beta1: Decay of the moving average of the gradient g, in [0, 1).
+        beta2: Decay of v, in [0, 1).
         eps: > 0, added to the root of v.
 
     Source: Zaheer et al., 2018, "Adaptive Methods for Nonconvex Optimization";

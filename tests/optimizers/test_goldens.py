@@ -84,7 +84,7 @@ def test_defaults_of_piecewise_linear_adam_match_the_reference(follow):
 
 @pytest.mark.parametrize("idx", [0, 1, 7, 500])
 @pytest.mark.usefixtures("published_opt_list")
-def test_settings_of_opt_list_match_the_reference(idx, follow):
+def test_entries_of_opt_list_match_the_reference(idx, follow):
     follow(f"OptList{idx}", get_optimizer("OptList", idx=idx), 3e-5)
 
 

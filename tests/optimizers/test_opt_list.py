@@ -1,4 +1,4 @@
-"""Where the settings of OptList come from, and what is said of a bad list."""
+"""The source of OptList, and the errors that a bad list raises."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def write(url, entries):
     return content
 
 
-def test_a_setting_has_our_names_and_float32_numbers(url):
+def test_an_entry_has_our_names_and_float32_numbers(url):
     write(url, [ENTRY] * 1000)
-    setting = read_opt_list()[7]
+    entry = read_opt_list()[7]
     rounded = {
         "lr": 0.10000000149011612,
         "beta1": 0.8999999761581421,
@@ -56,9 +56,9 @@ def test_a_setting_has_our_names_and_float32_numbers(url):
         "min_lr_mult": 0.0,
         "constant_fraction": 0.5,
     }
-    assert setting == rounded | {"nesterov": True}
-    assert {type(value) for value in setting.values()} == {float, bool}
-    check_hparams("NAdamWCosineLR", setting)
+    assert entry == rounded | {"nesterov": True}
+    assert {type(value) for value in entry.values()} == {float, bool}
+    check_hparams("NAdamWCosineLR", entry)
 
 
 def test_a_list_is_read_once_and_only_when_it_is_asked_for(url):
@@ -76,12 +76,12 @@ def test_a_missing_list_is_named():
 
 
 BAD = [
-    ({"OptList0": ENTRY}, "needs a list of 1000 settings, got dict"),
-    ([ENTRY] * 7, "needs a list of 1000 settings, got 7 of them"),
-    ([ENTRY] * 999 + [3], "setting 999 of `memory://"),
+    ({"OptList0": ENTRY}, "needs a list of 1000 entries, got dict"),
+    ([ENTRY] * 7, "needs a list of 1000 entries, got 7 of them"),
+    ([ENTRY] * 999 + [3], "entry 999 of `memory://"),
     ([3] * 1000, "needs the keys learning_rate, beta1, beta2, epsilon"),
     ([{"lr": 0.1}] * 1000, "constant_fraction, warmup_fraction; got lr"),
-    ([ENTRY | {"beta1": "0.9"}] * 1000, "`beta1` in setting 0 of `memory://"),
+    ([ENTRY | {"beta1": "0.9"}] * 1000, "`beta1` in entry 0 of `memory://"),
     ([ENTRY | {"beta1": True}] * 1000, "must be a number, got True"),
     ([ENTRY | {"use_nesterov": 1}] * 1000, "must be true or false, got 1"),
 ]
@@ -110,7 +110,7 @@ def published(monkeypatch, tmp_path):
     monkeypatch.delenv("OPTSUITE_OPT_LIST")
     monkeypatch.setenv("OPTSUITE_DATA_DIR", str(tmp_path))
     monkeypatch.setattr(_opt_list, "_URL", url)
-    monkeypatch.setattr(_opt_list, "_settings", _opt_list._settings.__wrapped__)  # forgets at once
+    monkeypatch.setattr(_opt_list, "_entries", _opt_list._entries.__wrapped__)  # forgets at once
     return url, tmp_path / "opt_list.json"
 
 
