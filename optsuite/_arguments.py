@@ -10,14 +10,14 @@ __all__ = ["count", "time"]
 
 
 def count(text: str) -> int:
-    """A whole number of at least 1."""
+    """Parse a whole number of at least 1."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed (got {text!r})")
     return int(text)
 
 
 def time(text: str) -> float:
-    """Seconds, of a time such as 90s or 1h30m."""
+    """Parse a time such as 90s or 1h30m into seconds."""
     try:
         return seconds_in(text)
     except ValueError as error:

@@ -1,6 +1,6 @@
-"""Marks on functions that `torch.compile` must not look into, put when it is first used.
+"""Marks on functions that `torch.compile` must not look into; they are set when it is first used.
 
-Putting one imports the compiler, which takes as long as importing torch.
+Setting a mark imports the compiler, which takes as long as importing torch.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ _opaque: list[Callable[..., Any]] = []
 
 
 def constant(fn: _Fn) -> _Fn:
-    """Have compiled code hold what `fn` gives, instead of calling it."""
+    """Mark `fn`: compiled code holds its result as a constant and does not call it again."""
     _constant.append(fn)
     return fn
 
 
 def opaque(fn: _Fn) -> _Fn:
-    """Have compiled code call `fn`, whose inputs and outputs are tensors, as it stands."""
+    """Mark `fn`: compiled code calls it as it stands; its inputs and outputs must be tensors."""
     _opaque.append(fn)
     return fn
 
 
 @functools.cache
 def put_marks() -> None:
-    """Tell the compiler of all of them."""
+    """Tell the compiler about all marks, once."""
     for fn in _constant:
         torch.compiler.assume_constant_result(fn)  # type: ignore[no-untyped-call]
     for fn in _opaque:

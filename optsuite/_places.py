@@ -1,4 +1,4 @@
-"""Where files that can be made again are kept on this machine."""
+"""The folder of files that are kept on this machine but can be made again."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ __all__ = ["cache_dir"]
 
 
 def cache_dir() -> Path:
-    """The folder `optsuite` in the user's cache folder: `$XDG_CACHE_HOME`, else `~/.cache`."""
+    """Return the folder `optsuite` in the user's cache folder, `$XDG_CACHE_HOME` or else `~/.cache`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "optsuite"

@@ -3,7 +3,7 @@
 | letter | dimension |
 | --- | --- |
 | S | seeds (repetitions) trained side by side |
-| H | hyperparameter settings (configs) trained side by side; N = S * H trials |
+| H | configs trained side by side; N = S * H trials |
 | B | examples in a batch |
 | T | training steps in a block |
 | E | evaluations, or batches in one evaluation |
@@ -21,10 +21,11 @@ import numpy.typing as npt
 from torch import Tensor
 
 Params: TypeAlias = dict[str, Tensor]
-"""Parameters (or gradients, updates) of one trial by name."""
+"""Parameters of one trial by name; also gradients and updates."""
 
 Batch: TypeAlias = dict[str, Tensor]
-"""One batch by field; images: `image` float32 (B, C, Y, X) in [0, 1], `label` int64 (B,);
-text: `obs` and `target` int64 (B, length), where 0 is padding."""
+"""One batch by field. Images have `image`, float32 (B, C, Y, X) in [0, 1], and `label`, int64 (B,); text has
+`obs` and `target`, int64 (B, length), where 0 is padding."""
 
 Array: TypeAlias = npt.NDArray[Any]
+"""A NumPy array of any dtype and shape."""

@@ -6,8 +6,8 @@ OptsuiteError
 ├── DataError          a dataset that is missing, truncated or not in its published format
 ├── StorageError       a file that cannot be written, read or understood
 ├── OutOfMemoryError   one trial alone needs more memory than the device has
-├── RemoteError        what went wrong in another process, or with a cluster
-└── UnsupportedError   what cannot be done here, or what learned_optimization has and optsuite has not
+├── RemoteError        a failure in another process or of a cluster
+└── UnsupportedError   a thing that cannot be done here, or that learned_optimization has and optsuite has not
 
 A trial that diverges is a result, not an error.
 
@@ -136,14 +136,14 @@ def hint(name: str, valid: Iterable[str]) -> str:
 
 
 class UnknownNameError(OptsuiteError, LookupError):
-    """A name that is not in its table; says which names come closest."""
+    """A name that is not in its table; the message says which names come closest."""
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
         """Compose the message.
 
         Args:
-            kind: What the name should have named, e.g. `"task"`.
-            name: The name as the caller gave it.
+            kind: Kind of thing that the name should have named, e.g. `"task"`.
+            name: Name as the caller gave it.
             valid: Every name that would have been accepted.
         """
         valid = sorted(valid)
@@ -175,8 +175,8 @@ class OutOfMemoryError(OptsuiteError, MemoryError):
 
 
 class RemoteError(OptsuiteError):
-    """What went wrong in another process, which it names, or with a cluster."""
+    """A failure in another process, which is named, or of a cluster."""
 
 
 class UnsupportedError(OptsuiteError):
-    """What cannot be done here, or what learned_optimization has and optsuite has not; says what."""
+    """A thing that cannot be done here, or that learned_optimization has and optsuite has not."""

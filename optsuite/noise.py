@@ -19,7 +19,10 @@ _MASK = 0xFFFFFFFF
 
 
 def key_from(*parts: int | str) -> int:
-    """The key that names a stream, e.g. `key_from(seed, "train")`.
+    """Return the key that names a stream, e.g. `key_from(seed, "train")`.
+
+    Args:
+        parts: Parts of the name; other parts name another stream.
 
     Returns:
         An integer in [0, 2**32), the same on every machine.
@@ -29,17 +32,17 @@ def key_from(*parts: int | str) -> int:
 
 
 def fold_in(key: Tensor, data: Tensor | int) -> Tensor:
-    """A new key for element `data` of the stream `key` (shapes broadcast)."""
+    """Return a new key for element `data` of the stream `key`; their shapes are broadcast."""
     word = _mix(_mix(_mix(_word(key)) + data) + (0x9E3779B9 - 2**32))
     return word.to(torch.int64) & _MASK
 
 
 def uniform(key: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
-    """Numbers uniform in [0, 1), float32, on the key's device.
+    """Return numbers uniform in [0, 1), float32, on the key's device.
 
     Args:
-        key: (), int64.
-        shape: The shape to fill; its number of elements must be below 2**31.
+        key: Key of the stream, (), int64.
+        shape: Shape of the result, which must have fewer than 2**31 elements.
     """
     word = _word(key)
     counter = torch.arange(math.prod(shape), dtype=torch.int32, device=key.device)
@@ -48,11 +51,11 @@ def uniform(key: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
 
 
 def normal(key: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
-    """Numbers from the standard normal distribution, float32, on the key's device.
+    """Return numbers from the standard normal distribution, float32, on the key's device.
 
     Args:
-        key: (), int64.
-        shape: As for `uniform`.
+        key: Key of the stream, (), int64.
+        shape: Shape of the result, which must have fewer than 2**31 elements.
 
     Source: Box and Muller, 1958.
     """
@@ -63,17 +66,17 @@ def normal(key: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
 
 
 def draw_key(device: torch.device) -> Tensor:
-    """A key drawn from torch's generator: (), int64."""
+    """Draw a key from torch's generator: (), int64."""
     return torch.randint(2**32, (), device=device)
 
 
 def _word(key: Tensor) -> Tensor:
-    """The low 32 bits as int32, whose products wrap by themselves and fill twice the lanes of int64."""
+    """Return the low 32 bits as int32, whose products wrap and are faster than those of int64."""
     return (((key + 2**31) & _MASK) - 2**31).to(torch.int32)
 
 
 def _mix(bits: Tensor) -> Tensor:
-    """Of int32 words; a shift to the right copies the sign, hence the masks."""
+    """Hash int32 words; a shift to the right copies the sign bit, which the masks take away again."""
     bits = (bits ^ ((bits >> 16) & 0xFFFF)) * 0x7FEB352D
     bits = (bits ^ ((bits >> 15) & 0x1FFFF)) * (0x846CA68B - 2**32)
     return bits ^ ((bits >> 16) & 0xFFFF)

@@ -15,8 +15,8 @@ def tree_map(fn: Callable[..., Tensor], tree: Params, *rest: Params) -> Params:
     """Apply `fn` to the tensors that share a name.
 
     Args:
-        fn: Takes one tensor from `tree` and one from each of `rest`.
-        tree: Gives the names and their order.
+        fn: Function of one tensor from `tree` and one from each of `rest`.
+        tree: Dict that has the names of the result, in their order.
         rest: Dicts with at least the same names.
 
     Returns:

@@ -9,12 +9,12 @@ __all__ = ["aligned", "counted", "duration", "seconds_in"]
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 cell`, `1,200 cells`."""
+    """Return a count with its noun: `1 cell`, `1,200 cells`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def duration(seconds: float) -> str:
-    """`12 s`, `3 min 20 s`, `5 h 10 min`."""
+    """Return a time in words: `12 s`, `3 min 20 s`, `5 h 10 min`."""
     whole = max(1, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -24,10 +24,10 @@ def duration(seconds: float) -> str:
 
 
 def seconds_in(text: str) -> float:
-    """The seconds in `90s`, `45m`, `2h`, `1h30m` or `0.5h`.
+    """Return the number of seconds in a time such as `90s`, `45m`, `2h`, `1h30m` or `0.5h`.
 
     Raises:
-        ValueError: It is none of these, or no time at all.
+        ValueError: The text is no such time, or the time is 0.
     """
     match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?", text.replace(" ", ""), re.ASCII)
     try:
@@ -41,7 +41,7 @@ def seconds_in(text: str) -> float:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows in columns: the first row is the head, the last column is as wide as it likes."""
+    """Return lines that show rows in columns, as wide as their longest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

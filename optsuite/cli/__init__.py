@@ -1,4 +1,4 @@
-"""The `optsuite` command: one small function per subcommand, none with logic that another would need."""
+"""The `optsuite` command: one small function for each subcommand, without logic that others would need."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        argv: Words after `optsuite`; None takes those of this process.
+        argv: Words after `optsuite`; None for those of this process.
 
     Returns:
-        The exit status: 0, 1 after an error that is explained on stderr, or 130 after Ctrl-C.
+        The exit status: 0, or 1 after an error, which is explained on stderr, or 130 after Ctrl-C.
     """
     args = make_parser().parse_args(argv)
     try:

@@ -1,4 +1,4 @@
-"""Commands that list tasks, hparam sets and datasets."""
+"""Commands that list what there is: tasks, hparam sets, datasets."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ __all__ = ["fetch_data", "list_data", "show_data_path", "show_sets", "show_tasks
 
 
 def show_tasks(args: argparse.Namespace) -> int:
+    """Print the tasks that match a glob."""
     rows = [("name", "dataset", "example", "batch", "parameters", *(["MFLOP/step"] * args.operations))]
     for task in map(get_task, list_tasks(args.pattern)):
         shape, _ = next(iter(task.dataset.fields.values()))
@@ -25,6 +26,7 @@ def show_tasks(args: argparse.Namespace) -> int:
 
 
 def show_sets(args: argparse.Namespace) -> int:
+    """Print the published hparam sets that match a glob."""
     rows = [("name", "configs", "repetitions", "steps", "first and last config")]
     for one in map(get_hparam_set, list_hparam_sets(args.pattern)):
         counts = (str(len(one.labels)), str(one.repetitions), f"{one.schedule.num_steps:,}")
@@ -34,6 +36,7 @@ def show_sets(args: argparse.Namespace) -> int:
 
 
 def list_data(_args: argparse.Namespace) -> int:
+    """Print every dataset, and where it lies or how to get it."""
     rows = [("name", "train", "test", "shape", "classes", "where")]
     for info in data.DATASETS.values():
         found = data.find_files(info)
@@ -45,6 +48,7 @@ def list_data(_args: argparse.Namespace) -> int:
 
 
 def fetch_data(args: argparse.Namespace) -> int:
+    """Download datasets and print their folders."""
     infos = [data.get_dataset(name) for name in args.names]  # a misspelt name downloads nothing
     for info in infos:
         print(f"{info.name}: {data.fetch(info.name)}")
@@ -52,6 +56,7 @@ def fetch_data(args: argparse.Namespace) -> int:
 
 
 def show_data_path(args: argparse.Namespace) -> int:
+    """Print the folder of all datasets, or of one."""
     if args.name is None:
         print(data.data_dir())
     else:

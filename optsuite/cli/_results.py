@@ -44,6 +44,7 @@ def _store(args: argparse.Namespace) -> sweep.Store:
 
 
 def archive(args: argparse.Namespace) -> int:
+    """Archive the cells whose curves are all recorded."""
     store = _store(args)
     tasks = fnmatch.filter(storage.list_folders(store.curves), args.task)
     if not tasks:
@@ -98,6 +99,7 @@ def _lacks(cell: sweep.Cell, store: sweep.Store, source: str) -> str:
 
 
 def table(args: argparse.Namespace) -> int:
+    """Print or write a table of results."""
     from optsuite import tables  # pandas takes a while to import
 
     store = _store(args)
@@ -135,6 +137,7 @@ def _cell(value: object) -> str:
 
 
 def plot(args: argparse.Namespace) -> int:
+    """Draw a figure of archives and write it."""
     from matplotlib import pyplot as plt
 
     from optsuite import vis  # seaborn takes seconds to import
@@ -174,6 +177,7 @@ def _normalizers(args: argparse.Namespace) -> normalizers.Normalizers:
 
 
 def report(args: argparse.Namespace) -> int:
+    """Write the report page of archived cells."""
     from optsuite import report  # seaborn takes seconds to import
 
     root = _store(args).archives
@@ -190,6 +194,7 @@ def report(args: argparse.Namespace) -> int:
 
 
 def normalizer(args: argparse.Namespace) -> int:
+    """Build a normalizer of archives and write it."""
     root = _store(args).archives
     definition = normalizers.get_definition(args.name)
     built, status = {}, 0

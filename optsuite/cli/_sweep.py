@@ -55,11 +55,13 @@ def _planned(args: argparse.Namespace) -> sweep.Plan:
 
 
 def plan(args: argparse.Namespace) -> int:
+    """Print what training the cells that are asked for would cost."""
     print("\n".join(sweep.plan_table(_planned(args))))
     return 0
 
 
 def run(args: argparse.Namespace) -> int:
+    """Train the cells that are asked for, record their curves and archive complete cells."""
     progress = _Progress()
     cells = list(_planned(args).cells)
     jobs = []
