@@ -20,6 +20,7 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import TypeAlias
 
+from optsuite import storage
 from optsuite.choices import PRECISIONS
 from optsuite.errors import HParamError, OptsuiteError, UnknownNameError, UnsupportedError
 from optsuite.optimizers import OPTIMIZERS, check_hparams, parse_call, read_opt_list
@@ -152,6 +153,14 @@ class Trial:
         object.__setattr__(self, "seed", operator.index(self.seed))  # a NumPy integer is a seed too
         if self.precision not in PRECISIONS:
             raise UnknownNameError("precision", self.precision, PRECISIONS)
+
+    def folder(self, root: str | None = None) -> str:
+        """Return the folder of the trial's curve, in which its file's name ends in its id.
+
+        Args:
+            root: Root of the curves; `storage.baseline_dir()` if `None`.
+        """
+        return storage.curve_dir(self.task_name, self.config.label, **vars(self.schedule), root=root)
 
     def id(self, data_source: str) -> str:
         """Return ten characters that name the trial; the kind of device is no part of them.

@@ -1,4 +1,4 @@
-"""pandas tables of what was recorded: tidy ones of archives and curves, and one row a cell.
+"""Tables of what was recorded, for pandas: tidy ones of archives and curves, and one of a row per cell.
 
 Names are categoricals, so that millions of rows fit and group fast; losses are float32 as recorded.
 """
@@ -14,19 +14,10 @@ import numpy as np
 import pandas as pd
 
 from optsuite import archives, curves, storage
+from optsuite.archives import Absent, Archive, RecordedConfig, recorded_config
+from optsuite.curves import EVAL_SPLITS
 from optsuite.errors import StorageError, UnknownNameError
-from optsuite.statistics import (
-    EVAL_SPLITS,
-    Absent,
-    Results,
-    Setting,
-    check_curves,
-    has_evaluations,
-    read_results,
-    require_any,
-    setting_of,
-    settings,
-)
+from optsuite.statistics import Results, read_results
 from optsuite.storage import MissingFileError
 
 if TYPE_CHECKING:
@@ -35,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["SPLITS", "archive_table", "curves_table", "summary_table", "write_table"]
 
 SPLITS = (*EVAL_SPLITS, "batch")
-"""Splits of the tidy tables; `batch` is the training batch of each step, before its update."""
+"""Splits in tidy tables; `batch` is the training batch of each step, before its update."""
 
 _METRICS = ("loss", "loss_normalized", "accuracy")
 
@@ -47,39 +38,43 @@ def archive_table(
     *,
     splits: Sequence[str] = SPLITS,
 ) -> pd.DataFrame:
-    """Everything in some archives, tidy: one row per task, set, config, repetition, split and step.
+    """Return everything in some archives, tidy: one row per task, set, config, repetition, split and step.
 
     Args:
         tasks: Names or globs of tasks.
         sets: Names or globs of hparam sets.
         root: Root of the archives; `storage.archives_dir()` if `None`.
-        splits: Some of `SPLITS`. Without `batch` there are far fewer rows; archives without evaluations have
-            no others.
+        splits: One or more of `SPLITS`. Without `batch` there are far fewer rows; archives without
+            evaluations have no others.
 
     Returns:
-        Columns `task`, `set`, `config`, one a hyperparameter (`lr`, ...; NaN where a config has none),
-        `repetition`, `seed` (missing in the original's archives, which do not keep it), `data_source`
-        (likewise), `split`, `step`, `loss`, `loss_normalized` and `accuracy` (NaN where not recorded; `batch`
-        has a loss only).
+        Columns `task`, `set`, `config`, one per hyperparameter (`lr`, ...; NaN where a config has none),
+        `repetition`, `seed` and `data_source` (missing in the original's archives, which do not keep them),
+        `split`, `step`, `loss`, `loss_normalized` and `accuracy` (NaN where not recorded; `batch` has a loss
+        only).
 
     Raises:
         MissingFileError: An archive that was named is not there; the message names all.
         CorruptFileError: An archive is damaged or lacks a key; names file and key.
         NotEvaluatedError: `splits` has no `batch`, and an archive no evaluations; names file and key.
         StorageError: The storage cannot be reached.
-        ValueError: An unknown split, or none.
+        ValueError: A split is unknown, or there is none.
     """
     check_splits(splits)
     cells = archives.find_cells(tasks, sets, root)
     if not cells:
         raise MissingFileError(f"no archives of tasks {tasks!r} and sets {sets!r}")
-    keys = _keys_of(splits)
-    loaded = storage.thread_map(lambda cell: _load(*cell, root, splits, keys), cells)
-    if missing := [part for part in loaded if isinstance(part, MissingFileError)]:
+    read = archives.read_each(cells, lambda archive: _of_archive(archive, splits), root)
+    absent = [part for part in read if isinstance(part, Absent)]
+    for one in absent:
+        if one.reason != "missing":
+            raise one.error
+    if absent:
         raise MissingFileError(
-            f"{len(missing)} of {len(loaded)} archives are missing:\n" + "\n".join(map(str, missing))
+            f"{len(absent)} of {len(read)} archives are missing:\n"
+            + "\n".join(str(one.error) for one in absent)
         )
-    return _tidy([part for part in loaded if isinstance(part, _Trials)], splits)
+    return _tidy([part for part in read if isinstance(part, _Trials)], splits)
 
 
 def curves_table(
@@ -89,26 +84,27 @@ def curves_table(
     *,
     splits: Sequence[str] = SPLITS,
 ) -> pd.DataFrame:
-    """Everything in some folders of curves, tidy, whether or not their cells are complete.
+    """Return everything in some folders of curves, tidy, whether or not their cells are complete.
 
     Args:
         tasks: Names or globs of tasks.
         configs: Names or globs of configs, e.g. `Adam_lr*`.
         root: Root of the curves; `storage.baseline_dir()` if `None`.
-        splits: Some of `SPLITS`.
+        splits: One or more of `SPLITS`.
 
     Returns:
-        As `archive_table`, with `schedule` (`<num_steps>_<eval_every>_<eval_batches>_<last_eval_batches>`)
-        in place of `set`, and `file`, the file's name; `repetition` counts the files of a folder.
+        Columns of `archive_table`, with `schedule`
+        (`<num_steps>_<eval_every>_<eval_batches>_<last_eval_batches>`) in place of `set`, and `file`, the
+        file's name; `repetition` counts the files of a folder.
 
     Warns:
-        CorruptFileWarning: Names the files that could not be read.
+        CorruptFileWarning: Some files could not be read; names them.
 
     Raises:
         MissingFileError: There are no curves, or a name or glob of `tasks`, or of `configs` in all of these
             tasks, matches no folder; says what there is.
         StorageError: The storage cannot be reached.
-        ValueError: An unknown split, or none.
+        ValueError: A split is unknown, or there is none.
     """
     check_splits(splits)
     root = storage.baseline_dir() if root is None else storage.clean_root(root)
@@ -128,7 +124,7 @@ def curves_table(
 def summary_table(
     tasks: str | Sequence[str], sets: str | Sequence[str], root: str | None = None
 ) -> pd.DataFrame:
-    """One row per task and set: the best config and its final results.
+    """Return one row per task and set: the best config and its final results.
 
     Args:
         tasks: Names or globs of tasks.
@@ -139,21 +135,22 @@ def summary_table(
         Columns of `summarize_results`.
 
     Raises:
-        MissingFileError: None of the archives is there.
+        MissingFileError: Every archive is missing.
         StorageError: The storage cannot be reached.
     """
-    return summarize_results(require_any(read_results(tasks, sets, root), root))
+    return summarize_results(archives.require_any(read_results(tasks, sets, root), root))
 
 
 def summarize_results(results: Sequence[Results | Absent]) -> pd.DataFrame:
-    """One row per cell, also of those without a readable archive.
+    """Return one row per cell, also of cells without a readable archive.
 
     Returns:
-        Columns `task`, `set`, `data_source`; `status`: `complete`, `all diverged`, `not evaluated`, `missing`
-        or `unreadable:` and why; `best_config`; `<split>_<metric>_{mean,min,max}` over seeds of the best
-        config's last evaluation, for the splits `train`, `outer_valid` and `test` and the metrics `loss` and
-        `accuracy`; counts `diverged`, `trials`, `configs`, `repetitions`, `num_steps`; `steps_per_s`,
-        steps of one trial a second of wall-clock time. What is not known is missing.
+        Columns `task`, `set`, `data_source`; `status`: `complete`, `all diverged`, `not evaluated after
+        training` (too few steps), `not evaluated` (no evaluations), `missing` or `unreadable:` and why;
+        `best_config`; `<split>_<metric>_{mean,min,max}` over seeds of the best config's last evaluation, for
+        the splits `train`, `outer_valid` and `test` and the metrics `loss` and `accuracy`; counts `diverged`,
+        `trials`, `configs`, `repetitions`, `num_steps`; `steps_per_s`, steps of one trial per second of
+        wall-clock time. A value that is not known is missing.
     """
     rows = pd.DataFrame([_summary_row(result) for result in results], columns=_summary_columns())
     names = {
@@ -171,7 +168,7 @@ def write_table(table: pd.DataFrame, url: str) -> None:
         url: A path or URL that ends in `.csv` or `.parquet`.
 
     Raises:
-        StorageError: Another ending, a failing write, or no package for Parquet.
+        StorageError: The ending is another, writing fails, or there is no package for Parquet.
     """
     buffer = io.BytesIO()
     if url.endswith(".csv"):
@@ -206,13 +203,13 @@ def _check_matches(
     found_tasks, found_configs = ([names[i] for names in folders] for i in (0, 1))
     if not (_idle(tasks, found_tasks) or _idle(configs, found_configs)):
         return
-    there = storage.list_folders(root)
+    there = storage.list_tasks(root)
     if not there:
         raise MissingFileError(f"there are no curves in `{root}`")
     asked = storage.expand_globs(tasks, lambda: there)
     listings = storage.thread_map(lambda task: storage.list_folders(storage.join_url(root, task)), asked)
     labels = {label for listing in listings for label in listing}
-    # Where no task is there, its configs are not to blame.
+    # Where there is none of the tasks, the names of configs may be right.
     unknown = [UnknownNameError(f"task (in `{root}`)", name, there) for name in _idle(tasks, there)]
     if labels:
         unknown += [
@@ -229,50 +226,36 @@ def _idle(names: Sequence[str], there: Collection[str]) -> list[str]:
 class _Trials(NamedTuple):
     """Trials that were recorded alike."""
 
-    facts: list[dict[str, object]]  # (N,), the columns that say which trial it is, but its hyperparameters
-    settings: list[Setting]  # (N,)
+    facts: list[dict[str, object]]  # (N,), columns that say which trial it is, without its hyperparameters
+    configs: list[RecordedConfig]  # (N,)
     arrays: Mapping[str, Array]  # (N, points) by key
 
 
-def _keys_of(splits: Sequence[str]) -> frozenset[str]:
-    evaluated = (f"eval/{split}/{metric}" for split in splits for metric in _METRICS)
-    about = ("opt_name", "gin_operative_config", "seed", "data_source", "eval_batches")
-    return frozenset((*_needed(splits), "train/loss", *evaluated, *about))
-
-
-def _needed(splits: Sequence[str]) -> list[str]:
-    """Curves that an archive must have, besides `train/loss`."""
-    losses = [f"eval/{split}/loss" for split in splits if split != "batch"]
-    return [*(["train/xs"] if "batch" in splits else []), *(["eval/xs", *losses] if losses else [])]
-
-
-def _load(
-    task: str, hparam_set: str, root: str | None, splits: Sequence[str], keys: frozenset[str]
-) -> _Trials | MissingFileError:
-    url = storage.archive_path(task, hparam_set, root)
-    try:
-        archive = storage.read_npz(url, keys)
-    except MissingFileError:
-        return MissingFileError(f"no archive of `{hparam_set}` for task `{task}` at `{url}`")
-    more = (key for key in archive if key.startswith("eval/"))
-    has_batches_alone = "batch" in splits and not has_evaluations(archive)
-    check_curves(archive, url, dict.fromkeys([*_needed(["batch"] if has_batches_alone else splits), *more]))
-    num_configs, repetitions = archive["train/loss"].shape[:2]
-    known = settings(archive, hparam_set)
+def _of_archive(archive: Archive, splits: Sequence[str]) -> _Trials:
+    splits = splits if archive.has_evaluations or "batch" not in splits else ["batch"]
+    evaluated = [split for split in splits if split != "batch"]
+    needed = [
+        *(["train/xs", "train/loss"] if "batch" in splits else []),
+        *(["eval/xs", *(f"eval/{split}/loss" for split in evaluated)] if evaluated else []),
+    ]
+    others = (f"eval/{split}/{metric}" for split in evaluated for metric in _METRICS[1:])
+    arrays = archive.curves(*needed, *(key for key in others if key in archive.arrays))
+    repetitions = archive.arrays["train/loss"].shape[1]
+    sources = archive.values("data_source", "U")
     facts: list[dict[str, object]] = [
         {
-            "task": task,
-            "set": hparam_set,
-            "config": known[h].label,
+            "task": archive.task,
+            "set": archive.hparam_set,
+            "config": config.label,
             "repetition": s,
-            "seed": int(archive["seed"][h, s]) if "seed" in archive else None,
-            "data_source": str(archive["data_source"][h, s]) if "data_source" in archive else None,
+            "seed": None if archive.seeds is None else int(archive.seeds[h, s]),
+            "data_source": None if sources is None else str(sources[h, s]),
         }
-        for h in range(num_configs)
+        for h, config in enumerate(archive.configs)
         for s in range(repetitions)
     ]
-    flat = {key: values.reshape(len(facts), -1) for key, values in archive.items() if values.ndim == 3}
-    return _Trials(facts, [known[h] for h in range(num_configs) for _ in range(repetitions)], flat)
+    configs = [config for config in archive.configs for _ in range(repetitions)]
+    return _Trials(facts, configs, {key: values.reshape(len(facts), -1) for key, values in arrays.items()})
 
 
 def _of_curve(arrays: Mapping[str, Array], names: tuple[str, str, str], repetition: int, url: str) -> _Trials:
@@ -288,11 +271,11 @@ def _of_curve(arrays: Mapping[str, Array], names: tuple[str, str, str], repetiti
     }
     texts = (str(arrays.get(key, "")) for key in ("opt_name", "gin_operative_config"))
     flat = {key: values[None] for key, values in arrays.items() if values.ndim == 1}
-    return _Trials([facts], [setting_of(*texts)], flat)
+    return _Trials([facts], [recorded_config(*texts)], flat)
 
 
 def _tidy(parts: Sequence[_Trials], splits: Sequence[str]) -> pd.DataFrame:
-    """All points of all trials, below each other."""
+    """Return all points of all trials, below each other."""
     trials = _trial_columns(parts)
     starts = np.cumsum([0, *(len(part.facts) for part in parts)])
     chunks = [
@@ -310,7 +293,7 @@ def _tidy(parts: Sequence[_Trials], splits: Sequence[str]) -> pd.DataFrame:
 
 
 def _points(arrays: Mapping[str, Array], split: str, start: int) -> dict[str, Array]:
-    """Columns of all points of one split, trials outermost; empty if there are none."""
+    """Return columns of all points of one split, trials outermost; empty if there are none."""
     xs, metrics = ("train/xs", {"loss": "train/loss"}) if split == "batch" else ("eval/xs", {})
     metrics = metrics or {metric: f"eval/{split}/{metric}" for metric in _METRICS}
     is_there = xs in arrays and metrics["loss"] in arrays
@@ -326,14 +309,14 @@ def _points(arrays: Mapping[str, Array], split: str, start: int) -> dict[str, Ar
 
 
 def _trial_columns(parts: Sequence[_Trials]) -> pd.DataFrame:
-    """One row a trial: which it is, with its hyperparameters after its config."""
+    """Return one row per trial: which it is, with its hyperparameters after its config."""
     rows = [row for part in parts for row in part.facts]
     facts = pd.DataFrame(rows)
-    hparams = pd.DataFrame([dict(setting.hparams) for part in parts for setting in part.settings])
+    hparams = pd.DataFrame([dict(config.hparams) for part in parts for config in part.configs])
     taken = {*facts.columns, "split", "step", *_METRICS}
     hparams = hparams.rename(columns={name: f"hparam_{name}" for name in taken})
     names = {name: _categorical(facts[name]) for name in facts.columns if name not in ("repetition", "seed")}
-    seeds = pd.Series([row["seed"] for row in rows], dtype="Int64")  # not of `facts`, where they are floats
+    seeds = pd.Series([row["seed"] for row in rows], dtype="Int64")  # `facts` has them as floats
     counts = {"repetition": facts["repetition"].astype("int16"), "seed": seeds}
     facts = facts.assign(**names, **counts)
     values = {name: _typed(hparams[name]) for name in hparams.columns}
@@ -342,7 +325,7 @@ def _trial_columns(parts: Sequence[_Trials]) -> pd.DataFrame:
 
 
 def _typed(values: pd.Series) -> pd.Series | pd.Categorical:
-    """Numbers as float64, all else as categories."""
+    """Return numbers as float64, all else as categories."""
     known = list(values.dropna())
     if all(isinstance(value, float | int) and not isinstance(value, bool) for value in known):
         return values.astype("float64")
@@ -376,7 +359,7 @@ def _summary_row(result: Results | Absent) -> dict[str, object]:
     return {
         **row,
         "data_source": result.data_source,
-        "status": "complete" if result.best is not None else "all diverged",
+        "status": result.why_no_best or "complete",
         "best_config": result.best_label,
         **{name: value for key, values_S in finals.items() for name, value in _spread(key, values_S).items()},
         "diverged": int(result.diverged.sum()),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from optsuite import archives, curves, storage
 from optsuite.errors import StorageError
-from optsuite.hparam_sets import trial_id
+from optsuite.hparam_sets import Config, Schedule, trial_id
 
 SCHEDULE = {"num_steps": 20, "eval_every": 10, "eval_batches": 5, "last_eval_batches": 10}
 LABELS = ("SGD_lr0.001", "SGD_lr0.01", "SGD_lr0.1")
@@ -23,13 +23,11 @@ def root(request, tmp_path):
     return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
 
 
-def hparam_set(name="SGDLR_20_R2", labels=LABELS, repetitions=2, schedule=SCHEDULE):
-    return SimpleNamespace(
-        name=name,
-        repetitions=repetitions,
-        schedule=SimpleNamespace(**schedule),
-        configs=[SimpleNamespace(label=label) for label in labels],
-    )
+def hparam_set(name="SGDLR_20_R2", labels=LABELS, repetitions=2, num_steps=20):
+    """A set of any labels, which no family has."""
+    configs = [Config(label, "SGD", {"lr": 0.1}) for label in labels]
+    schedule = Schedule(num_steps, 10, 5, 10)
+    return SimpleNamespace(name=name, repetitions=repetitions, schedule=schedule, configs=configs)
 
 
 def example(label=LABELS[0], seed=0, value=None, **changes):
@@ -118,7 +116,7 @@ def test_the_originals_curves_give_the_originals_archive(fixtures, threads, tmp_
     paths = sorted((fixtures / "archives" / TASK).glob("*.npz"))
     assert paths
     for path in paths:
-        cell = hparam_set(path.stem, fixture_labels(path), schedule={**SCHEDULE, "num_steps": 100})
+        cell = hparam_set(path.stem, fixture_labels(path), num_steps=100)
         root = str(fixtures / "baselines")
         url = archives.build_archive(TASK, cell, root, str(tmp_path), threads)
         assert url == f"{tmp_path}/{TASK}/{path.name}"
@@ -250,7 +248,9 @@ def reads(monkeypatch):
 def clock(monkeypatch):
     """Name every curve one second later than the one before."""
     ticks = iter(range(100))
-    monkeypatch.setattr(curves, "curve_filename", lambda t: f"20260101_0000{next(ticks):02d}_{t}.curves")
+    monkeypatch.setattr(
+        curves._files, "curve_filename", lambda t: f"20260101_0000{next(ticks):02d}_{t}.curves"
+    )
 
 
 def build(root, trial_ids=frozenset(IDS)):
@@ -343,120 +343,8 @@ def test_a_damaged_archive_is_rebuilt(root, damage):
 @pytest.mark.parametrize("fixtures", FIXTURES)
 def test_the_originals_curves_are_archived_whatever_trials_are_asked_for(fixtures, tmp_path):
     labels = [f"SGD_lr{lr}" for lr in FIXTURE_LRS]
-    cell = hparam_set("SGDLR_100_R2", labels, schedule={**SCHEDULE, "num_steps": 100})
+    cell = hparam_set("SGDLR_100_R2", labels, num_steps=100)
     root = str(fixtures / "baselines")
     url = archives.build_archive(TASK, cell, root, str(tmp_path), trial_ids=IDS)
     theirs = archives.load_archive(TASK, "SGDLR_100_R2", str(fixtures / "archives"))
     assert storage.read_npz(url).keys() == theirs.keys()
-
-
-# The archives of a task
-
-
-def test_archives_are_listed_loaded_and_deleted(root):
-    assert archives.list_hparam_sets_for_task(TASK, root) == []
-    for name in ("SGDLR_20_R2", "AdamLR_20_R2"):
-        url = archives.write_archive(TASK, name, archives.stack_curves([[example()]]), root)
-        assert url == f"{root}/{TASK}/{name}.npz"
-    storage.write_npz(f"{root}/{TASK}/SGDLR_20_R2.npz.bad", {"a": 1})
-    assert archives.list_hparam_sets_for_task(TASK, root) == ["AdamLR_20_R2", "SGDLR_20_R2"]
-    assert curves_equal(
-        {key: array[0, 0] for key, array in archives.load_archive(TASK, "AdamLR_20_R2", root).items()},
-        example(),
-    )
-    archives.delete_archive("SGDLR_20_R2", TASK, root)
-    assert archives.list_hparam_sets_for_task(TASK, root) == ["AdamLR_20_R2"]
-
-
-@pytest.mark.parametrize("use", [archives.load_archive, lambda t, s, r: archives.delete_archive(s, t, r)])
-def test_a_missing_archive_is_an_error_that_says_what_there_is(root, use):
-    with pytest.raises(StorageError, match=f"no archive of `S` for task `{TASK}` .*has no archives"):
-        use(TASK, "S", root)
-    archives.write_archive(TASK, "AdamLR_20_R2", {"a": 1}, root)
-    with pytest.raises(StorageError, match=r"S\.npz`: its archives are AdamLR_20_R2"):
-        use(TASK, "S", root)
-
-
-def test_a_corrupt_archive_is_an_error_that_names_it(root):
-    url = archives.write_archive(TASK, "S", {"a": 1}, root)
-    with fsspec.open(url, "wb") as file:
-        file.write(b"bad")
-    with pytest.raises(storage.CorruptFileError, match=r"S\.npz"):
-        archives.load_archive(TASK, "S", root)
-
-
-def test_a_missing_archive_points_to_the_one_on_stand_ins(root):
-    archives.write_archive(TASK, "S", {"train/loss": np.zeros(1)}, f"{root}_synthetic")
-    with pytest.raises(StorageError, match=r"there is one on stand-in data: pass root=\".*_synthetic\""):
-        archives.load_archive(TASK, "S", root)
-
-
-def test_only_the_keys_that_are_asked_for_are_loaded(root):
-    archives.write_archive(TASK, "S", archives.stack_curves([[example()]]), root)
-    loaded = archives.load_archive(TASK, "S", root, keys=("seed", "eval/xs", "nowhere"))
-    assert loaded.keys() == {"seed", "eval/xs"}
-
-
-# Finding cells
-
-
-@pytest.fixture
-def listings(monkeypatch):
-    """What was listed: of every folder, one entry a listing."""
-    listed, listing = [], storage._listing
-
-    def record(url):
-        listed.append(url)
-        return listing(url)
-
-    monkeypatch.setattr(storage, "_listing", record)
-    return listed
-
-
-def fill_archives(root):
-    cells = {
-        "Conv": ["AdamLR_20_R2", "SGDLR_20_R2"],
-        "MLP": ["AdamLR_20_R2", "AdamLR_50_R2"],
-        "RNN": ["Lion"],
-    }
-    for task, sets in cells.items():
-        for name in sets:
-            archives.write_archive(task, name, {"a": 1}, root)
-    storage.write_npz(f"{root}/notes.npz", {"a": 1})
-    storage.write_npz(f"{root}/MLP/AdamLR_20_R5.npz.bad", {"a": 1})
-
-
-@pytest.mark.parametrize(
-    ("tasks", "sets", "expected", "listed"),
-    [
-        ("MLP", "SGDLR_20_R2", ["MLP/SGDLR_20_R2"], []),
-        (["RNN", "MLP"], ["S", "A"], ["RNN/S", "RNN/A", "MLP/S", "MLP/A"], []),
-        ("[CM]*", "S", ["Conv/S", "MLP/S"], [""]),
-        ("MLP", "Adam*", ["MLP/AdamLR_20_R2", "MLP/AdamLR_50_R2"], ["MLP"]),
-        ("MLP", ["*_50_*", "*", "S"], ["MLP/AdamLR_50_R2", "MLP/AdamLR_20_R2", "MLP/S"], ["MLP"]),
-        ("MLP", "SGD*", ["MLP/SGD*"], ["MLP"]),
-        ("Q*", "S", ["Q*/S"], [""]),
-        ("[CM]*", "S*", ["Conv/SGDLR_20_R2"], ["", "Conv", "MLP"]),
-        (["[CM]*", "MLP"], "S*", ["Conv/SGDLR_20_R2", "MLP/S*"], ["", "Conv", "MLP"]),
-        ("[CM]*", "Q*", ["Conv/Q*", "MLP/Q*"], ["", "Conv", "MLP"]),
-        ("[CM]*", ["S*", "Q"], ["Conv/SGDLR_20_R2", "Conv/Q", "MLP/Q"], ["", "Conv", "MLP"]),
-        ("[CM]*", ["SGD*", "Q*"], ["Conv/SGDLR_20_R2", "Conv/Q*", "MLP/Q*"], ["", "Conv", "MLP"]),
-        ([], "S", [], []),
-        ("MLP", [], [], []),
-    ],
-)
-def test_cells_are_found_by_names_and_globs(root, tasks, sets, expected, listed, listings):
-    fill_archives(root)
-    listings.clear()
-    assert ["/".join(cell) for cell in archives.find_cells(tasks, sets, root)] == expected
-    assert sorted(listings) == sorted(f"{root}/{folder}".rstrip("/") for folder in listed)
-
-
-def test_cells_of_the_default_root_are_found(root, monkeypatch):
-    fill_archives(root)
-    monkeypatch.setenv("LOPT_BASELINE_ARCHIVES_DIR", f"{root}/")
-    assert len(archives.find_cells("*", "*")) == 5
-
-
-def test_an_empty_root_keeps_the_globs(root):
-    assert archives.find_cells("*", "*", root) == [("*", "*")]

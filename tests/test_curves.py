@@ -194,7 +194,9 @@ def test_a_written_curve_is_read_back(root, monkeypatch):
 
 def clock(monkeypatch, *times):
     ticks = iter(times)
-    monkeypatch.setattr(curves, "curve_filename", lambda trial: f"2026010{next(ticks)}_000000_{trial}.curves")
+    monkeypatch.setattr(
+        curves._files, "curve_filename", lambda trial: f"2026010{next(ticks)}_000000_{trial}.curves"
+    )
 
 
 def test_a_rerun_replaces_its_twin_and_no_other_file(root, monkeypatch):
@@ -399,7 +401,7 @@ def test_an_empty_root_has_no_folders(root):
 
 def test_no_more_folders_are_listed_than_the_globs_need(root, monkeypatch):
     fill_folders(root)
-    list_folders, listed = storage.list_folders, []
-    monkeypatch.setattr(storage, "list_folders", lambda url: listed.append(url) or list_folders(url))
+    listing, listed = storage._files._listing, []
+    monkeypatch.setattr(storage._files, "_listing", lambda url: listed.append(url) or listing(url))
     curves.find_folders(["MLP", "Conv"], "SGD_lr0.1", root)
     assert sorted(listed) == [f"{root}/{task}/SGD_lr0.1" for task in ("Conv", "MLP")]

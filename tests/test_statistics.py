@@ -9,6 +9,7 @@ from examples import (
     fixture_labels,
     make_archive,
     make_losses_archive,
+    make_trial,
     sgd,
 )
 from hypothesis import given
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from optsuite import archives, statistics, storage
-from optsuite.hparam_sets import get_hparam_set
-from optsuite.statistics import Absent, Results, Setting
+from optsuite.archives import Absent, RecordedConfig
+from optsuite.curves import Curve
+from optsuite.statistics import Results
 from optsuite.storage import CorruptFileError, MissingFileError
 
 NAN, INF = np.nan, np.inf
@@ -28,8 +30,9 @@ def root(tmp_path):
     return str(tmp_path / "archives")
 
 
-def summarize(archive, hparam_set="SGDLR_20_R2"):
-    return statistics.summarize(archive, TASK, hparam_set, "a.npz")
+def summarize(arrays, hparam_set="SGDLR_20_R2"):
+    archive = archives.describe(arrays, task=TASK, hparam_set=hparam_set, url="r/T/a.npz")
+    return statistics.summarize(archive)
 
 
 # Moving averages
@@ -124,8 +127,8 @@ def test_results_of_the_originals_archives_equal_their_arrays(fixtures):
         labels = fixture_labels(path)
         assert (result.task, result.url, result.num_steps) == (TASK, str(path), 100)
         assert (result.data_source, result.is_stand_in, result.seconds_per_step) == (None, False, None)
-        assert result.settings == tuple(
-            Setting(f, {"lr": lr}) for f, lr in zip(labels, FIXTURE_LRS, strict=True)
+        assert result.configs == tuple(
+            RecordedConfig(f, {"lr": lr}) for f, lr in zip(labels, FIXTURE_LRS, strict=True)
         )
         assert result.hparam("lr").tolist() == list(FIXTURE_LRS)
         assert result.eval_xs.tolist() == list(range(0, 101, 10))
@@ -171,89 +174,56 @@ def test_where_all_diverged_there_is_no_best_config():
     assert result.final["eval/train/loss"].shape == (2, 2)
 
 
-def test_a_hyperparameter_is_nan_where_a_config_has_no_number():
-    hparams = {"a": {"lr": 1, "nesterov": True, "mode": "x"}, "b": {"lr": 0.5}, "c": {}}
-    result = summarize(make_archive(hparams))
-    np.testing.assert_array_equal(result.hparam("lr"), [1, 0.5, NAN])
-    for name in ("nesterov", "mode", "nothing"):
-        np.testing.assert_array_equal(result.hparam(name), [NAN] * 3)
+# Too few steps
 
 
-# Configs
+@pytest.mark.parametrize(("num_steps", "is_evaluated"), [(0, False), (9, False), (10, True)])
+def test_what_was_evaluated_only_before_training_has_no_best_config(num_steps, is_evaluated):
+    result = summarize(make_archive(sgd(0.1, 1), num_steps=num_steps))
+    assert result.is_evaluated is is_evaluated
+    assert result.why_no_best == ("" if is_evaluated else "not evaluated after training")
+    assert (result.best is None, result.best_label is None, not result.best_curves) == (not is_evaluated,) * 3
+    assert result.num_steps == num_steps
 
 
-def test_our_configs_are_told_by_their_json():
-    hparams = {"a": {"lr": 1e-7, "nesterov": True, "mode": "x"}, "b": {}}
-    assert statistics.settings(make_archive(hparams), "any") == (
-        Setting("a", hparams["a"]),
-        Setting("b", {}),
-    )
+def test_that_nothing_was_evaluated_after_training_is_said_before_what_diverged():
+    result = summarize(make_archive(sgd(0.1), num_steps=9, loss=NAN))
+    assert result.diverged.all()
+    assert result.why_no_best == "not evaluated after training"
+    assert summarize(make_archive(sgd(0.1), loss=NAN)).why_no_best == "all diverged"
 
 
-def test_a_hyperparameter_that_is_no_number_or_word_is_left_out():
-    text = '{"hparams": {"lr": {"x": 1}, "b": null, "c": "x"}}'
-    assert statistics.setting_of("a", text).hparams == {"c": "x"}
+# Repetitions of one config
 
 
-GIN = """
-# Parameters for Adam:
-Adam.beta1 = 0.9
-Adam.learning_rate = {lr}
-
-inner_train_task.opt = @Adam()
-inner_train_task.opt_name = '{label}'
-inner_train_task.task_name = 'T'
-"""
+def trials(losses_S, **changes):
+    return [make_trial("a", {}, seed, loss=loss, **changes) for seed, loss in enumerate(losses_S)]
 
 
-@pytest.mark.parametrize("lr", ["0.001", "1e-07", "1", "3.5e+2"])
-def test_the_originals_configs_are_told_by_their_gin(lr):
-    text = GIN.format(lr=lr, label=f"Adam_lr{lr}")
-    assert statistics.setting_of("UnnamedOptimizer", text) == Setting(f"Adam_lr{lr}", {"lr": float(lr)})
+def test_a_summary_of_curves_is_that_of_their_archive():
+    recorded = [make_trial("a", {"lr": 1}, seed) for seed in range(3)]
+    summary = statistics.summarize_curves(recorded)
+    result = summarize(archives.stack_curves([recorded]))
+    assert summary.final.keys() == {"train", "outer_valid", "test"}
+    for split, loss in summary.final.items():
+        assert loss == result.final[f"eval/{split}/loss"][0].mean()
+    assert (summary.num_diverged, summary.num_trials) == (0, 3)
 
 
-def test_tuples_are_lists_in_our_json_and_tuples_again_when_read():
-    text = '{"hparams": {"lr": 0.1, "betas": [0.9, 0.99], "fused": true}}'
-    expected = {"lr": 0.1, "betas": (0.9, 0.99), "fused": True}
-    assert statistics.setting_of("Mine", text) == Setting("Mine", expected)
+@pytest.mark.parametrize("where", ["train/loss", "eval/train/loss"])
+def test_a_seed_that_diverged_makes_the_mean_of_its_config_nan(where):
+    first, second = trials([1, 2])
+    last = second[where].copy()
+    last[-1] = INF
+    summary = statistics.summarize_curves([first, Curve({**second, where: last})])
+    assert np.isnan(list(summary.final.values())).all()
+    assert (len(summary.final), summary.num_diverged, summary.num_trials) == (3, 1, 2)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "SGD_lr1",
-        "3",
-        "null",
-        '"hparams"',
-        '{"lr": 1}',
-        "[1]",
-        '{"hparams": [1]}',
-        "Adam.learning_rate = @Decay()",
-    ],
-)
-def test_a_config_of_unknown_text_has_its_recorded_name(text):
-    assert statistics.setting_of("Mine", text) == Setting("Mine", {})
-
-
-def unnamed_archive(num_configs):
-    """As the original would write it, had it kept no text: all configs have one name."""
-    archive = make_archive(sgd(*range(num_configs)))
-    return {**archive, "opt_name": np.full_like(archive["opt_name"], "UnnamedOptimizer")}
-
-
-def test_configs_that_share_a_name_are_told_by_their_set():
-    configs = get_hparam_set("RAdamLR_20_R2").configs
-    told = statistics.settings(unnamed_archive(len(configs)), "RAdamLR_20_R2")
-    assert told == tuple(Setting(config.label, config.hparams) for config in configs)
-    bare = {"train/loss": np.zeros((len(configs), 2, 21))}
-    assert statistics.settings(bare, "RAdamLR_20_R2") == told
-
-
-@pytest.mark.parametrize("hparam_set", ["RAdamLR_20_R2", "Unknown_20_R2", "what ever"])
-def test_configs_of_no_name_are_numbered(hparam_set):
-    told = statistics.settings(unnamed_archive(2), hparam_set)
-    assert told == (Setting("config0", {}), Setting("config1", {}))
+def test_a_summary_of_curves_has_no_loss_from_before_training():
+    assert statistics.summarize_curves(trials([1, NAN], num_steps=9)) == ({}, 1, 2)
+    assert statistics.summarize_curves(trials([1, NAN], eval_batches=0, eval_metrics={})) == ({}, 1, 2)
+    assert statistics.summarize_curves(trials([1, 1], num_steps=10)).final["test"] == 1
 
 
 # Many archives
@@ -272,8 +242,8 @@ def test_a_bad_archive_does_not_cost_the_others(root):
     assert "Bad.npz` is not a readable npz" in str(bad.error)
     assert isinstance(none.error, MissingFileError)
     assert str(none.error) == f"no archive of `None` for task `{TASK}` at `{root}/{TASK}/None.npz`"
-    assert "lacks train/loss, eval/xs, eval/train/loss (it has " in str(foreign.error)
-    assert statistics.require_any(results, root) is results
+    assert "lacks train/loss (it has a)" in str(foreign.error)
+    assert archives.require_any(results, root) == results
 
 
 def test_an_archive_without_evaluations_is_told_from_a_damaged_one(root):
@@ -285,7 +255,7 @@ def test_an_archive_without_evaluations_is_told_from_a_damaged_one(root):
     results = statistics.read_results(TASK, ["None", "Some", "Planless"], root)
     assert [result.reason for result in results] == ["not evaluated", "unreadable", "unreadable"]
     assert "None.npz` was not evaluated (eval_batches=0): it lacks eval/xs" in str(results[0].error)
-    assert "Some.npz` is no complete archive: it lacks eval/train/loss" in str(results[1].error)
+    assert "Some.npz` is not a complete archive: it lacks eval/train/loss" in str(results[1].error)
 
 
 def test_a_folder_in_place_of_an_archive_does_not_cost_the_others(tmp_path):
@@ -306,62 +276,3 @@ def test_cells_are_read_in_their_order_as_often_as_asked():
     assert [(r.task, r.hparam_set) for r in read] == [(t, n) for t in (TASK, "T") for n in "BAB"]
     assert [isinstance(r, Absent) for r in read] == [False] * 3 + [True] * 3
     assert statistics.read_cells([], root) == []
-
-
-def test_no_archive_at_all_is_an_error_that_names_what_was_asked(root):
-    with pytest.raises(MissingFileError, match=rf"^no archives of `S` of `T` in `{root}`$"):
-        statistics.require_any(statistics.read_results("T", "S", root), root)
-    asked = "`A` of `T`, `B` of `T`, `C` of `T` and 2 more"
-    with pytest.raises(MissingFileError, match=rf"^no archives of {asked} in `{root}`$"):
-        statistics.require_any(statistics.read_results("T", list("ABCDE"), root), f"{root}/")
-    with pytest.raises(MissingFileError, match=rf"^no archives in `{root}`$"):
-        statistics.require_any([], root)
-    with pytest.raises(MissingFileError, match=rf"^no archives in `{root}`$"):
-        statistics.require_any(statistics.read_results("*", "*", root), root)
-
-
-def test_no_archive_at_all_points_to_those_on_stand_ins(root, monkeypatch):
-    archives.write_archive(TASK, "S", make_archive(sgd(1)), f"{root}_synthetic")
-    monkeypatch.setenv("LOPT_BASELINE_ARCHIVES_DIR", f"{root}/")
-    hint = rf"in `{root}`; there are archives of results on stand-in data in `{root}_synthetic`$"
-    with pytest.raises(MissingFileError, match=hint):
-        statistics.require_any(statistics.read_results(TASK, "S"))
-
-
-# Damaged archives
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"eval/train/loss": None}, r"`x/a\.npz` is no complete archive: it lacks eval/train/loss \(it has "),
-        ({"train/loss": None, "eval/xs": None}, r"lacks train/loss, eval/xs \("),
-        ({"train/loss": np.zeros((2, 21))}, r"`train/loss` needs shape \(configs, .*, got \(2, 21\)"),
-        ({"train/loss": np.float32(1)}, r"`train/loss` needs shape .*, got \(\)"),
-        ({"train/loss": np.zeros((2, 2, 20))}, r"`train/loss` needs .*here \(2, 2, 21\), got \(2, 2, 20\)"),
-        ({"train/loss": np.zeros((0, 2, 21))}, r"`train/loss` .*got \(0, 2, 21\)"),
-        ({"train/loss": np.zeros((2, 3, 21))}, r"`eval/xs` needs .*here \(2, 3, 3\), got \(2, 2, 3\)"),
-        ({"eval/xs": np.zeros(3)}, r"`eval/xs` needs .*here \(2, 2, 3\), got \(3,\)"),
-        ({"eval/train/loss": np.zeros((2, 2, 4))}, r"`eval/train/loss` needs .*got \(2, 2, 4\)"),
-        ({"eval/test/accuracy": np.zeros((2, 2))}, r"`eval/test/accuracy` needs .*got \(2, 2\)"),
-        ({"opt_name": np.array(["a", "b"])}, r"`opt_name` needs .*here \(2, 2\), got \(2,\)"),
-        ({"data_source": "real"}, r"`data_source` needs .*got \(\)"),
-        ({"seconds_per_step": np.zeros((0,))}, r"`seconds_per_step` needs .*got \(0,\)"),
-        ({"train/loss": np.full((2, 2, 21), "x")}, r"`train/loss` needs numbers, got <U1"),
-        ({"eval/train/loss": np.full((2, 2, 3), "x")}, r"`eval/train/loss` needs numbers, got <U1"),
-        ({"seed": np.full((2, 2), np.nan)}, r"`seed` needs integers, got float64"),
-        ({"opt_name": np.zeros((2, 2))}, r"`opt_name` needs text, got float64"),
-    ],
-)
-def test_an_error_about_an_archive_names_file_and_key(changes, message):
-    archive = {**make_archive(sgd(0.1, 1)), **changes}
-    archive = {key: np.asarray(array) for key, array in archive.items() if array is not None}
-    with pytest.raises(CorruptFileError, match=message) as error:
-        statistics.summarize(archive, TASK, "S", "x/a.npz")
-    assert "x/a.npz" in str(error.value)
-
-
-def test_only_the_curves_that_are_asked_for_are_checked():
-    archive = {**make_archive(sgd(0.1)), "eval/test/loss": np.zeros(3)}
-    statistics.check_curves(archive, "a.npz", ["eval/train/loss"])
-    statistics.check_curves({"train/loss": np.zeros((1, 1, 1))}, "a.npz", [])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from optsuite import hparam_sets, storage, tasks
 from optsuite.archives import load_archive
-from optsuite.curves import Curve, load_baseline_results_from_dir, write_curve
+from optsuite.curves import Curve, files_of_trial, load_baseline_results_from_dir, write_curve
 from optsuite.data import DATASETS
 from optsuite.errors import DataError, OptsuiteError, StorageError, UnknownNameError
 from optsuite.hparam_sets import (
@@ -27,13 +27,13 @@ from optsuite.hparam_sets import (
     list_hparam_sets,
     register_family,
 )
+from optsuite.storage import Store
 from optsuite.sweep import (
     Cell,
     CellPlan,
     Cost,
     Job,
     Plan,
-    Store,
     archive_cell,
     estimated_cost,
     left_out_lines,
@@ -48,7 +48,6 @@ from optsuite.sweep import (
     run_job,
     share_out,
     split,
-    summarize,
 )
 from optsuite.tasks import get_task, list_tasks, register_task
 from optsuite.words import counted
@@ -126,46 +125,10 @@ def by_trial(cell, configs, roots, **options):
 
 
 def damage(store, trial):
-    (url,) = [
-        url for url in storage.list_files(store.folder(trial), ".curves") if trial.id("synthetic") in url
-    ]
+    (url,) = files_of_trial(trial.folder(store.curves), trial.id("synthetic"))
     with fsspec.open(url, "wb") as file:
         file.write(b"not an npz")
     return url
-
-
-# Stores.
-
-
-@pytest.mark.parametrize(
-    ("curves", "archives", "expected"),
-    [
-        ("/c", None, ("/c", "/c_archives")),
-        ("/c/", None, ("/c", "/c_archives")),
-        ("/c", "/a/", ("/c", "/a")),
-        ("s3://b/c", None, ("s3://b/c", "s3://b/c_archives")),
-        (None, "/a", ("/env/c", "/a")),
-        (None, None, ("/env/c", "/env/a")),
-    ],
-)
-@pytest.mark.parametrize(("source", "suffix"), [("real", ""), ("synthetic", "_synthetic")])
-def test_a_store_keeps_stand_ins_apart(monkeypatch, curves, archives, expected, source, suffix):
-    monkeypatch.setenv("LOPT_BASELINE_DIR", "/env/c/")
-    monkeypatch.setenv("LOPT_BASELINE_ARCHIVES_DIR", "/env/a")
-    assert Store.at(curves, archives, source) == tuple(place + suffix for place in expected)
-
-
-def test_a_store_tells_a_trials_folder(cell):
-    trial = cell.trials()[0]
-    assert Store("/c", "/a").folder(trial) == f"/c/{TASK}/SGD_lr0.01/2_10_5_10"
-
-
-def test_a_store_finds_out_whether_it_can_be_written(tmp_path, root):
-    Store(f"{root}/c", f"{root}/a").check_writable()
-    (tmp_path / "file").touch()
-    for both in ((f"{tmp_path}/file/c", f"{root}/a"), (f"{root}/c", f"{tmp_path}/file/a")):
-        with pytest.raises(StorageError, match=r"cannot write to `.*/file/"):
-            Store(*both).check_writable()
 
 
 # Cells.
@@ -422,7 +385,7 @@ def test_only_failed_looks_into_files(cell, roots, store):
     url = damage(store, bad)
     assert missing_trials(cell.trials(), store, "synthetic", "missing") == []
     assert missing_trials(cell.trials(), store, "synthetic", "failed") == [bad]
-    assert storage.list_files(store.folder(bad), ".bad") == [f"{url}.bad"]
+    assert storage.list_files(bad.folder(store.curves), ".bad") == [f"{url}.bad"]
     assert missing_trials(cell.trials(), store, "synthetic", "missing") == [bad]
 
 
@@ -543,7 +506,7 @@ def test_each_trial_has_one_outcome_and_one_file(cell, roots, store):
     for trial, curve in outcomes.items():
         assert isinstance(curve, Curve)
         assert (curve.opt_name, curve.seed) == (trial.config.label, trial.seed)
-        recorded = load_baseline_results_from_dir(store.folder(trial))
+        recorded = load_baseline_results_from_dir(trial.folder(store.curves))
         assert curve in [Curve(arrays) for arrays in recorded]
 
 
@@ -574,7 +537,7 @@ def test_all_trains_again_and_replaces_the_files(cell, roots, store):
     after = run(cell, roots, rerun="all")
     for trial, curve in after.items():
         np.testing.assert_array_equal(curve["train/loss"], before[trial]["train/loss"])
-        assert len(storage.list_files(store.folder(trial), ".curves")) == 2  # one a seed
+        assert len(storage.list_files(trial.folder(store.curves), ".curves")) == 2  # one a seed
 
 
 def test_a_file_that_cannot_be_read_is_its_trials_outcome_alone(cell, roots, store):
@@ -584,7 +547,8 @@ def test_a_file_that_cannot_be_read_is_its_trials_outcome_alone(cell, roots, sto
     outcomes = run(cell, roots)
     assert [trial for trial, result in outcomes.items() if isinstance(result, Exception)] == [bad]
     with pytest.raises(
-        StorageError, match=rf"`{store.folder(bad)}/\d+_\d+_\w+\.curves` is not .* with the file deleted"
+        StorageError,
+        match=rf"`{bad.folder(store.curves)}/\d+_\d+_\w+\.curves` is not .* with the file deleted",
     ):
         raise outcomes[bad]
     again = run(cell, roots, rerun="failed")
@@ -649,37 +613,6 @@ def test_a_complete_cell_alone_is_archived(cell, roots, store):
     assert load_archive(TASK, "TinyLR_2_R2", root=store.archives)["train/loss"].shape == (2, 2, 3)
 
 
-# Summaries.
-
-
-def curve(train_loss, **final):
-    """A curve with the given final losses."""
-    arrays = {f"eval/{split}/loss": np.float32([9, loss]) for split, loss in final.items()}
-    return Curve({"train/loss": np.float32(train_loss), "train/xs": np.arange(len(train_loss)), **arrays})
-
-
-def test_a_summary_is_the_mean_over_seeds_of_the_last_evaluation():
-    summary = summarize([curve([3, 2], train=1, test=2), curve([3, 2], train=2, test=4)])
-    assert summary == ({"train": 1.5, "test": 3.0}, 0, 2)
-
-
-def test_a_seed_that_diverged_makes_the_summary_nan():
-    summary = summarize([curve([3, 2], train=1), curve([3, np.nan], train=np.nan)])
-    assert np.isnan(summary.final["train"])
-    assert (summary.num_diverged, summary.num_trials) == (1, 2)
-
-
-def test_a_seed_that_diverged_after_its_last_evaluation_makes_the_summary_nan():
-    """A schedule of 5 steps is evaluated at step 0 alone."""
-    summary = summarize([curve([3, 2], train=1), curve([3, np.nan], train=1)])
-    assert np.isnan(summary.final["train"])
-    assert summary.num_diverged == 1
-
-
-def test_a_schedule_without_evaluations_has_no_final_losses():
-    assert summarize([curve([3, 2]), curve([3, 2])]) == ({}, 0, 2)
-
-
 def test_an_archive_holds_the_trials_of_its_own_cell(roots):
     """Two families may use one label, and so one folder, for different hyperparameters."""
     for name, momentum in (("OneLR", 0.5), ("TwoLR", 0.9)):
@@ -694,15 +627,3 @@ def test_an_archive_holds_the_trials_of_its_own_cell(roots):
     for cell, loss in zip(cells, losses, strict=True):
         url = archive_cell(cell, "synthetic", roots)
         np.testing.assert_array_equal(storage.read_npz(url)["train/loss"][0, 0], loss)
-
-
-@pytest.mark.parametrize(
-    ("root", "expected"),
-    [
-        ("s3://bucket", "s3://bucket/synthetic"),
-        ("s3://bucket/a/", "s3://bucket/a_synthetic"),
-        ("/a/", "/a_synthetic"),
-    ],
-)
-def test_stand_ins_stay_in_the_same_bucket(root, expected):
-    assert Store.at(root, root, "synthetic") == (expected, expected)

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from optsuite import storage
 from optsuite.curves import package_version
 from optsuite.errors import OptsuiteError, RemoteError, parameter, quoted
-from optsuite.sweep import Job, Store, missing_trials, recorded, run_job
+from optsuite.storage import Store
+from optsuite.sweep import Job, missing_trials, recorded, run_job
 from optsuite.trainer import Outcome
 
 __all__ = ["Report", "Site", "Work", "collect", "do", "versions"]

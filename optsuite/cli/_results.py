@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optsuite import archives, normalizers, statistics, storage, sweep
+from optsuite import archives, curves, normalizers, statistics, storage, sweep
 from optsuite.cli._text import explained, print_table, roots
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Schedule, get_family, get_hparam_set, list_families, list_hparam_sets
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 
 __all__ = ["archive", "normalizer", "plot", "report", "table"]
 
-_MOST_NAMED = 3  # of the repetitions that an archive lacks
+_MOST_NAMED = 3  # repetitions that an archive lacks
 
 _SUMMARY = {
     "task": "task",
     "set": "hparam set",
     "data_source": "data",
-    "best_config": "best setting",
+    "best_config": "best config",
     "train_loss_mean": "train",
     "outer_valid_loss_mean": "outer_valid",
     "test_loss_mean": "test",
     "test_accuracy_mean": "test accuracy",
 }
-"""Columns of the summary that the terminal shows, and their heads."""
+"""Columns of the summary that the terminal shows, with their heads."""
 
 _PAGES = {"real": "report.html", "synthetic": "report-stand-in.html"}
 
 
-def _store(args: argparse.Namespace) -> sweep.Store:
-    return sweep.Store.at(*roots(args), args.data)
+def _store(args: argparse.Namespace) -> storage.Store:
+    return storage.Store.at(args.storage, args.archives, args.data, args.precision)
 
 
 def archive(args: argparse.Namespace) -> int:
     """Archive the cells whose curves are all recorded."""
     store = _store(args)
-    tasks = fnmatch.filter(storage.list_folders(store.curves), args.task)
+    tasks = fnmatch.filter(storage.list_tasks(store.curves), args.task)
     if not tasks:
         of = "" if args.task == "*" else f" of task `{args.task}`"
         raise storage.MissingFileError(f"there are no curves{of} in `{store.curves}`")
@@ -67,9 +67,9 @@ def archive(args: argparse.Namespace) -> int:
 
 
 def _recorded_sets(task: str, root: str) -> list[str]:
-    """Names of the sets that a glob may stand for: those of each family and length that has curves.
+    """Return the names of the sets for which a glob may stand, of each family and length that has curves.
 
-    They are the published ones of that length. Where there are none, it is the one of as many repetitions as
+    They are the published sets of that length. Where there are none, it is the set of as many repetitions as
     the first config of the family has curves.
     """
     labels = storage.list_folders(storage.join_url(root, task))
@@ -81,13 +81,13 @@ def _recorded_sets(task: str, root: str) -> list[str]:
             lengths = (folder.partition("_")[0] for folder in folders)
             for steps in sorted({int(length) for length in lengths if length.isdecimal()} - {0}):
                 folder = storage.curve_dir(task, label, **vars(Schedule(steps)), root=root)
-                if files := storage.list_files(folder, ".curves"):
+                if files := storage.list_files(folder, curves.SUFFIX):
                     published = list_hparam_sets(f"{family.name}_{steps}_R*")
                     names += published or [family.set_name(steps, len(files))]
     return names
 
 
-def _lacks(cell: sweep.Cell, store: sweep.Store, source: str) -> str:
+def _lacks(cell: sweep.Cell, store: storage.Store, source: str) -> str:
     ids = {trial.id(source) for trial in cell.trials()}
     find = functools.partial(archives.missing_repetitions, cell.task_name, cell.hparam_set, store.curves)
     missing, without_any = find(trial_ids=ids), find()
@@ -142,7 +142,7 @@ def plot(args: argparse.Namespace) -> int:
 
     from optsuite import vis  # seaborn takes seconds to import
 
-    plt.switch_backend("Agg")  # no window
+    plt.switch_backend("Agg")  # opens no window
     form = args.output.rpartition(".")[2]
     if form not in ("png", "svg"):
         raise OptsuiteError(f"a figure is written as `.png` or `.svg` (got `{args.output}`)")
@@ -181,9 +181,10 @@ def report(args: argparse.Namespace) -> int:
     from optsuite import report  # seaborn takes seconds to import
 
     root = _store(args).archives
-    results = statistics.require_any(statistics.read_results(args.task, args.sets, root), root)
+    results = archives.require_any(statistics.read_results(args.task, args.sets, root), root)
     cells = [(result.task, result.hparam_set) for result in results]
-    url = args.output or storage.join_url(sweep.Store.reports(roots(args)[0]), _PAGES[args.data])
+    reports = storage.Store.reports(args.storage, args.precision)
+    url = args.output or storage.join_url(reports, _PAGES[args.data])
     problems: list[str] = []
     scales = normalizers.load_for(cells, root, problems)
     written = report.write_report(url, results, normalizers=scales)
@@ -212,8 +213,8 @@ def normalizer(args: argparse.Namespace) -> int:
 
 
 def _tasks_with(sets: Sequence[str], patterns: Sequence[str], root: str) -> list[str]:
-    """The tasks that are named, and of those that globs find the ones with an archive of each set."""
-    tasks = storage.expand_globs(patterns, lambda: storage.list_folders(root))
+    """Return the tasks that are named, and those found by globs that have an archive of each set."""
+    tasks = storage.expand_globs(patterns, lambda: storage.list_tasks(root))
     listings = storage.thread_map(lambda task: archives.list_hparam_sets_for_task(task, root), tasks)
     found = zip(tasks, listings, strict=True)
     named = [pattern for pattern in patterns if not storage.is_glob(pattern)]

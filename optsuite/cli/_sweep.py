@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from optsuite import backends, sweep, trainer
+from optsuite import backends, storage, sweep, trainer
 from optsuite.cli._text import explained, roots
 from optsuite.errors import OptsuiteError
 from optsuite.trainer import Outcome
@@ -45,7 +45,7 @@ def _planned(args: argparse.Namespace) -> sweep.Plan:
     left_out: list[sweep.Cell] = []
     if args.budget:
         plan, left_out = plan.within(args.budget)
-    stores = [sweep.Store.at(*roots(args), s) for s in sorted(set(plan.sources.values()))]
+    stores = [storage.Store.at(*roots(args), s) for s in sorted(set(plan.sources.values()))]
     for line in (
         *sweep.plan_lines(plan, stores, device, "as named"),
         *sweep.over_budget_lines(left_out, args.budget),
@@ -162,7 +162,7 @@ def _backend(
         yield backend
 
 
-def _leave(site: backends.Site, store: sweep.Store) -> None:
+def _leave(site: backends.Site, store: storage.Store) -> None:
     try:
         site.leave(store)
     except OptsuiteError as error:

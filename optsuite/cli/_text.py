@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from optsuite import sweep
+from optsuite import storage
 from optsuite.errors import in_face
 from optsuite.words import aligned
 
@@ -14,7 +14,7 @@ __all__ = ["explained", "print_table", "roots"]
 
 def roots(args: argparse.Namespace) -> tuple[str | None, str | None]:
     """Of curves and archives, as for `Store.at`."""
-    return sweep.roots_for(args.precision, args.storage, args.archives)
+    return storage.roots_for(args.precision, args.storage, args.archives)
 
 
 def explained(error: Exception) -> str:

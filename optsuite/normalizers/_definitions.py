@@ -1,4 +1,4 @@
-"""Normalizers by name: what each is fitted to and where it lies."""
+"""Definitions of normalizers: the hparam sets to which each is fitted, and its file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PUBLISHED_AT = (
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """What the normalizers of a name are fitted to."""
+    """Hparam sets to which the normalizers of a name are fitted."""
 
     name: str
     sets: tuple[str, ...]
@@ -34,7 +34,7 @@ class Definition:
     num_knots: int
 
     def url(self, root: str | None = None) -> str:
-        """Where the file lies that holds them, for all tasks.
+        """Return the URL of the file that holds them, for all tasks.
 
         Args:
             root: Root of the archives; `storage.archives_dir()` if `None`.
@@ -44,7 +44,7 @@ class Definition:
 
 
 def define(kind: str, num_steps: int, repetitions: int) -> Definition:
-    """The definition of a kind, e.g. `speedup_over_adam`, and a length."""
+    """Return the definition of a kind, e.g. `speedup_over_adam`, and a length."""
     length = f"_{num_steps}_R{repetitions}"
     ending, num_knots = _PUBLISHED.get((num_steps, repetitions), (length, NUM_KNOTS))
     sets = tuple(family + length for family in _BASELINES[kind])
@@ -55,17 +55,17 @@ DEFINITIONS: Mapping[str, Definition] = {
     definition.name: definition
     for definition in (define(kind, *length) for length in _PUBLISHED for kind in _BASELINES)
 }
-"""Those that the original published, by name."""
+"""Definitions that the original published, by name."""
 
 
 def get_definition(name: str) -> Definition:
-    """The definition of that name; any length will do.
+    """Return the definition of a name; any length will do.
 
     >>> get_definition("speedup_over_adam_200_R2").sets
     ('AdamLR_200_R2',)
 
     Raises:
-        UnknownNameError: There is none; the message has the nearest names.
+        UnknownNameError: There is no such definition; the message has the nearest names.
     """
     if name in DEFINITIONS:
         return DEFINITIONS[name]
@@ -76,29 +76,32 @@ def get_definition(name: str) -> Definition:
 
 
 def definition_names(num_steps: int, repetitions: int) -> list[str]:
-    """Names of the definitions of a length.
+    """Return the names of the definitions of a length.
 
     >>> definition_names(200, 2)
     ['speedup_over_adam_200_R2', 'speedup_over_multiple_baselines_200_R2']
 
     Args:
-        num_steps: Training steps of their hparam sets.
-        repetitions: Seeds of their hparam sets.
+        num_steps: Number of training steps of the hparam sets.
+        repetitions: Number of seeds of the hparam sets.
     """
     return [define(kind, num_steps, repetitions).name for kind in _BASELINES]
 
 
 def split_name(name: str) -> tuple[str, int, int] | None:
-    """Kind or family, steps and repetitions of a definition or hparam set; None if the name lacks them."""
+    """Split the name of a definition or hparam set into kind or family, steps and repetitions.
+
+    None if the name has another form.
+    """
     match = re.fullmatch(r"(\w+?)_([1-9][0-9]*)_R([1-9][0-9]*)", name)
     return (match[1], int(match[2]), int(match[3])) if match else None
 
 
 def speedup_over_adam(url: str | None = None) -> Normalizers:
-    """Steps that Adam needs, at the best of its learning rates, of 100,000.
+    """Load the steps, of 100,000, that Adam needs at the best of its learning rates.
 
     Args:
-        url: The file; `<archives root>/speedup_over_adam.json` if `None`.
+        url: URL of the file; `<archives root>/speedup_over_adam.json` if `None`.
 
     Raises:
         MissingFileError: There is no such file; the message says how to make it or load the original's.
@@ -108,17 +111,17 @@ def speedup_over_adam(url: str | None = None) -> Normalizers:
 
 
 def speedup_over_multiple_baselines(url: str | None = None) -> Normalizers:
-    """Steps that the best of Adam, two of its schedules, and RAdam needs; else as `speedup_over_adam`."""
+    """Load the steps that the best of Adam, two of its schedules and RAdam needs; see `speedup_over_adam`."""
     return _load_published("speedup_over_multiple_baselines", url)
 
 
 def speedup_over_adam_v2(url: str | None = None) -> Normalizers:
-    """`speedup_over_adam` of 300,000 steps."""
+    """Load `speedup_over_adam` of 300,000 steps."""
     return _load_published("speedup_over_adam_v2", url)
 
 
 def speedup_over_multiple_baselines_v2(url: str | None = None) -> Normalizers:
-    """`speedup_over_multiple_baselines` of 300,000 steps."""
+    """Load `speedup_over_multiple_baselines` of 300,000 steps."""
     return _load_published("speedup_over_multiple_baselines_v2", url)
 
 

@@ -17,7 +17,7 @@ class Normalizers(dict[str, Normalizer]):
     """Normalizers by task.
 
     Raises:
-        UnknownNameError: A task is asked for that has none; the message has the file and the nearest names.
+        UnknownNameError: A task has no normalizer; the message has the file and the nearest names.
     """
 
     def __init__(self, by_task: Mapping[str, Normalizer], url: str) -> None:
@@ -48,12 +48,12 @@ def write(normalizers: Mapping[str, Normalizer], url: str, *, overwrite: bool = 
     Of two writers at the same time, the later may drop what the other added.
 
     Args:
-        normalizers: By task.
-        url: The file; made if it is not there.
+        normalizers: Normalizers by task.
+        url: URL of the file, which need not be there yet.
         overwrite: Replace normalizers of the same tasks.
 
     Returns:
-        The tasks whose normalizers were replaced by other ones, sorted.
+        Names of the tasks whose normalizers were replaced by other ones, sorted.
 
     Raises:
         StorageError: The file has other normalizers of these tasks, or it cannot be read or written.
@@ -83,8 +83,8 @@ def parse(content: bytes, url: str) -> Normalizers:
     """Parse a file that was read.
 
     Args:
-        content: Of the file.
-        url: Of the file, for errors.
+        content: Content of the file.
+        url: URL of the file, for errors.
 
     Raises:
         CorruptFileError: It is not understood; the message has the task.

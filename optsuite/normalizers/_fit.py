@@ -1,4 +1,4 @@
-"""From archives to a normalizer."""
+"""Fitting a normalizer to archives."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from optsuite import storage
-from optsuite.archives import load_archive
+from optsuite.archives import Archive, read_archive
 from optsuite.errors import OptsuiteError
 from optsuite.normalizers._normalizer import Normalizer
-from optsuite.statistics import check_curves, ema
+from optsuite.statistics import TRAIN_LOSS, ema
 
 if TYPE_CHECKING:
     from optsuite._types import Array
@@ -19,16 +19,15 @@ if TYPE_CHECKING:
 NUM_KNOTS = 512
 
 _DECAY = 0.95
-_KEYS = ("eval/xs", "eval/train/loss")
 
 
 class Envelope(NamedTuple):
-    """The lowest loss among the configs of a set, each smoothed."""
+    """Lowest loss among the configs of a set, each smoothed."""
 
     xs: Array
     """(E,), int64, steps of the evaluations."""
     loss: Array
-    """(E,), float32, infinite from where on every config has diverged."""
+    """(E,), float32; infinite from the step on at which every config has diverged."""
 
 
 def build(
@@ -39,7 +38,7 @@ def build(
     Args:
         task: Name of the task.
         sets: Names of the hparam sets, one or more, with the same evaluation steps.
-        num_knots: Steps at which the lowest loss is kept, evenly from 0 to the last one; 2 or more.
+        num_knots: Number of steps at which the lowest loss is kept, evenly from 0 to the last; 2 or more.
         root: Root of the archives; `storage.archives_dir()` if `None`.
 
     Raises:
@@ -47,28 +46,27 @@ def build(
         OptsuiteError: The sets differ in their evaluation steps, are evaluated once only, or all their
             configs diverged.
     """
-    envelopes = storage.thread_map(lambda name: read_envelope(task, name, root), sets)
+    envelopes = storage.thread_map(lambda name: envelope(read_archive(task, name, root)), sets)
     return fit(task, dict(zip(sets, envelopes, strict=True)), num_knots)
 
 
-def read_envelope(task: str, hparam_set: str, root: str | None) -> Envelope:
-    """The envelope of one archive.
+def envelope(archive: Archive) -> Envelope:
+    """Return the envelope of one archive.
 
     Raises:
-        StorageError: It is missing or cannot be read.
+        StorageError: It lacks evaluations, or they are damaged.
     """
-    archive = load_archive(task, hparam_set, root, {"train/loss", "eval_batches", *_KEYS})
-    check_curves(archive, storage.archive_path(task, hparam_set, root), _KEYS)
+    curves = archive.curves("eval/xs", TRAIN_LOSS)
     with np.errstate(over="ignore", invalid="ignore"):
-        loss_HE = ema(archive["eval/train/loss"].mean(axis=1), _DECAY)
-    return Envelope(archive["eval/xs"][0, 0], np.where(np.isfinite(loss_HE), loss_HE, np.inf).min(axis=0))
+        loss_HE = ema(curves[TRAIN_LOSS].mean(axis=1), _DECAY)
+    return Envelope(curves["eval/xs"][0, 0], np.where(np.isfinite(loss_HE), loss_HE, np.inf).min(axis=0))
 
 
 def fit(task: str, envelopes: Mapping[str, Envelope], num_knots: int) -> Normalizer:
-    """Fit to the lowest of envelopes, given by name of the set; else as `build`.
+    """Fit a normalizer as `build` does, to the lowest of envelopes by name of the set.
 
     Raises:
-        OptsuiteError: They differ in their steps, have one step only, or are infinite.
+        OptsuiteError: The envelopes differ in their steps, have one step only, or are infinite.
     """
     xs = _shared_steps(task, envelopes)
     loss = np.min([envelope.loss for envelope in envelopes.values()], axis=0)

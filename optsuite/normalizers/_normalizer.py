@@ -1,4 +1,4 @@
-"""From a loss to steps."""
+"""Normalizers: from a loss to steps."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Normalizer:
     (5.0, 10.0, 25.0)
 
     Raises:
-        OptsuiteError: The knots make no curve that falls from step 0 on.
+        OptsuiteError: The knots do not make a curve that falls from step 0 on.
     """
 
     xs: Array
     """(K,), float64, steps; they rise from 0."""
     ys: Array
-    """(K,), float64, the lowest loss by then, in the task's own unit; they never rise."""
+    """(K,), float64, the lowest loss up to each step, in the task's own unit; they never rise."""
 
     def __post_init__(self) -> None:
         xs, ys = (np.array(values, dtype=np.float64) for values in (self.xs, self.ys))
@@ -49,7 +49,7 @@ class Normalizer:
 
     @property
     def horizon(self) -> float:
-        """The last step: as far as the baselines were trained."""
+        """Last step to which the baselines were trained."""
         return float(self.xs[-1])
 
     @overload
@@ -59,7 +59,7 @@ class Normalizer:
     @overload
     def __call__(self, loss: Tensor) -> Tensor: ...
     def __call__(self, loss: float | Array | Tensor) -> float | Array | Tensor:
-        """Steps to a loss, by linear interpolation; the first ones where the baselines stay at it.
+        """Return the steps to a loss, by linear interpolation; the first step where the baselines stay at it.
 
         Args:
             loss: (...), in the task's own unit.
@@ -82,7 +82,7 @@ def _require(law: str, values: Array, holds: Array) -> None:
 
 
 def _interpolate(loss: Tensor, xs: Array, ys: Array) -> Tensor:
-    """What `jax.numpy.interp(loss, ys[::-1], xs[::-1])` gives, compiled, in float32; 0 if NaN or infinite.
+    """Return `jax.numpy.interp(loss, ys[::-1], xs[::-1])` as compiled, in float32; 0 if NaN or infinite.
 
     XLA makes one instruction of the product and the sum, which rounds once. In float64 the product of two
     float32 is exact, and the last cast is that one rounding.
@@ -94,7 +94,7 @@ def _interpolate(loss: Tensor, xs: Array, ys: Array) -> Tensor:
     above = torch.searchsorted(losses, loss, right=True).clamp(1, len(losses) - 1)
     below = above - 1
     width = losses[above] - losses[below]
-    is_flat = width <= float(np.spacing(np.finfo(np.float32).eps))  # as there
+    is_flat = width <= float(np.spacing(np.finfo(np.float32).eps))  # the threshold of jax.numpy.interp
     share = (loss - losses[below]) / width.masked_fill(is_flat, 1)
     fall = steps[above] - steps[below]
     result = (share.double() * fall.double() + steps[below].double()).float()

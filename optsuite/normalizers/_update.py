@@ -1,4 +1,4 @@
-"""The normalizers that a session's cells allow."""
+"""Normalizers that archived cells allow."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import NamedTuple, TypeAlias
 
 from optsuite import storage
-from optsuite.archives import list_hparam_sets_for_task
+from optsuite.archives import Absent, list_hparam_sets_for_task, read_each
 from optsuite.errors import OptsuiteError
 from optsuite.normalizers._definitions import Definition, definition_names, get_definition, split_name
 from optsuite.normalizers._files import Normalizers, load, write
-from optsuite.normalizers._fit import Envelope, fit, read_envelope
+from optsuite.normalizers._fit import Envelope, envelope, fit
 from optsuite.normalizers._normalizer import Normalizer
 
 _Cells: TypeAlias = Iterable[tuple[str, str]]
@@ -22,18 +22,19 @@ _Wanted: TypeAlias = list[tuple[Definition, str]]
 
 
 class Updated(NamedTuple):
-    """What `update` did."""
+    """Outcome of `update`."""
 
     urls: dict[str, str]
-    """The files that are there now, by name of the definition."""
+    """Files that are there now, by name of the definition."""
     problems: list[str]
-    """Why normalizers whose archives are all there could not be made, and which ones took another's place."""
+    """Reasons why normalizers whose archives are all there could not be made, and which were replaced."""
 
 
 def update(cells: _Cells, root: str | None = None) -> Updated:
     """Make the normalizers that archived cells allow, in place of older ones of the same tasks.
 
-    They are those of the task and the length of a cell whose archives are all there, whoever made these.
+    A normalizer is made for the task and the length of a cell if all of its archives are there, whoever made
+    them.
 
     Args:
         cells: (task, hparam set) of each.
@@ -68,13 +69,13 @@ def load_for(
     Args:
         cells: (task, hparam set) of each.
         root: Root of the files; `storage.archives_dir()` if `None`.
-        problems: Is told of files that cannot be read, which are left out. `None`: the first raises.
+        problems: List to which the files that cannot be read are added. `None`: the first one raises.
 
     Returns:
-        By name of the definition, those that there is a file of.
+        Normalizers by name of the definition, where there is a file of it.
 
     Raises:
-        StorageError: The files cannot be listed, or one not be read.
+        StorageError: The files cannot be listed, or one cannot be read.
     """
     loaded = {}
     for name, url in _urls(_wanted(cells), root).items():
@@ -84,13 +85,13 @@ def load_for(
 
 
 def _wanted(cells: _Cells) -> _Wanted:
-    """Every definition of the length of a cell, with its task."""
+    """Return every definition of the length of a cell, with its task."""
     lengths = dict.fromkeys((task, *parts[1:]) for task, name in cells if (parts := split_name(name)))
     return [(get_definition(name), task) for task, *length in lengths for name in definition_names(*length)]
 
 
 def _complete(wanted: _Wanted, root: str | None) -> _Wanted:
-    """Those whose archives are all there."""
+    """Return those whose archives are all there."""
     tasks = list(dict.fromkeys(task for _, task in wanted))
     listings = storage.thread_map(lambda task: list_hparam_sets_for_task(task, root), tasks)
     archived = dict(zip(tasks, listings, strict=True))
@@ -100,20 +101,15 @@ def _complete(wanted: _Wanted, root: str | None) -> _Wanted:
 def _read_envelopes(
     complete: _Wanted, root: str | None, problems: list[str]
 ) -> dict[tuple[str, str], Envelope]:
-    """The envelopes, by (task, hparam set), of the archives that can be read, each read once."""
-    envelopes = {}
-
-    def read(cell: tuple[str, str]) -> None:
-        with _collected(problems):
-            envelopes[cell] = read_envelope(*cell, root)
-
-    cells = dict.fromkeys((task, name) for definition, task in complete for name in definition.sets)
-    storage.thread_map(read, cells)
-    return envelopes
+    """Return the envelopes, by (task, hparam set), of the archives that can be read, each read once."""
+    cells = list(dict.fromkeys((task, name) for definition, task in complete for name in definition.sets))
+    read = read_each(cells, envelope, root)
+    problems += [str(one.error) for one in read if isinstance(one, Absent)]
+    return {cell: one for cell, one in zip(cells, read, strict=True) if isinstance(one, Envelope)}
 
 
 def _urls(wanted: _Wanted, root: str | None) -> dict[str, str]:
-    """The files that are there, by name of the definition."""
+    """Return the files that are there, by name of the definition."""
     root = storage.archives_dir() if root is None else storage.clean_root(root)
     there = storage.list_files(root, ".json")
     urls = {definition.name: definition.url(root) for definition, _ in wanted}

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import torch
 
 from optsuite import data, normalizers, statistics, storage, sweep
+from optsuite.archives import Absent
 from optsuite.curves import package_version
 from optsuite.errors import in_face
 from optsuite.plugin._terminal import Result
-from optsuite.statistics import Absent, Results
+from optsuite.statistics import Results
 
 if TYPE_CHECKING:
     from optsuite.plugin._session import Session
@@ -59,7 +60,7 @@ def build(session: Session, results: Sequence[Result], built: Built, *, with_rep
     """
     shown, scales = list[Results | Absent](), _Scales()
     for source, cells in (built.attempt("archives", _cells_by_source, session, results, built) or {}).items():
-        root = sweep.Store.at(*session.options.roots, source).archives
+        root = storage.Store.at(*session.options.roots, source).archives
         complete = [_names(cell) for cell in cells if _archive(cell, source, session.options.roots, built)]
         updated = built.attempt("normalizers", normalizers.update, complete, root)
         built.warnings += updated.problems if updated else []
@@ -119,7 +120,7 @@ def _write_report(
 ) -> str:
     from optsuite import report  # draws: matplotlib and seaborn take seconds to import
 
-    root = sweep.Store.reports(session.options.roots[0])
+    root = storage.Store.reports(session.options.roots[0])
     folder = f"{session.began:%Y%m%d_%H%M%S}_{secrets.token_hex(2)}"
     written = report.write_report(
         storage.join_url(root, folder, "report.html"),

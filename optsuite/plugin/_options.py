@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from optsuite import _arguments, choices, sweep
+from optsuite import _arguments, choices, storage
 
 __all__ = ["Options", "add", "read"]
 
@@ -38,7 +38,7 @@ class Options(NamedTuple):
     @property
     def roots(self) -> tuple[str | None, str | None]:
         """Of curves and archives."""
-        return sweep.roots_for(self.precision, self.storage, self.archives)
+        return storage.roots_for(self.precision, self.storage, self.archives)
 
 
 _CHOICES = {

@@ -15,7 +15,7 @@ import pytest
 import torch
 from _pytest.mark import ParameterSet
 
-from optsuite import backends, sweep, trainer
+from optsuite import backends, storage, sweep, trainer
 from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError, in_face
 from optsuite.hparam_sets import Config, HParamSet, Trial, register_lr_family
@@ -88,7 +88,7 @@ class Session:
         self._within_budget: sweep.Plan | None = None
         self.began = datetime.now(UTC).astimezone()
         self.built = _after.Built()
-        self._signed: list[tuple[backends.Site, sweep.Store]] = []
+        self._signed: list[tuple[backends.Site, storage.Store]] = []
         self.device = trainer.resolve_device(self.options.device or _worker_device(config))
         if self.options.backend == "local":
             trainer.check_precision(self.options.precision, self.device)
@@ -203,9 +203,9 @@ class Session:
             ),
         )
 
-    def stores(self, sources: Iterable[str]) -> list[sweep.Store]:
+    def stores(self, sources: Iterable[str]) -> list[storage.Store]:
         """Where results on those kinds of data lie."""
-        return [sweep.Store.at(*self.options.roots, source) for source in sorted(set(sources) - {""})]
+        return [storage.Store.at(*self.options.roots, source) for source in sorted(set(sources) - {""})]
 
     def print_lines(self, lines: Sequence[str]) -> None:
         """Write lines to the terminal, if there is one."""

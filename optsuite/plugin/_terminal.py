@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from optsuite import sweep
+from optsuite import storage, sweep
 from optsuite.words import aligned, counted
 
 __all__ = [
@@ -144,7 +144,7 @@ def _loss(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def places_lines(stores: Sequence[sweep.Store], num_archives: int, report: str | None = None) -> list[str]:
+def places_lines(stores: Sequence[storage.Store], num_archives: int, report: str | None = None) -> list[str]:
     """Where everything is."""
     lines = [f"curves in {s.curves}, archives in {s.archives}" for s in stores]
     if lines:

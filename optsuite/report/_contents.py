@@ -1,4 +1,4 @@
-"""What a report has to tell: plain facts, before any words or markup."""
+"""Contents of a report: plain facts, before any words or markup."""
 
 from __future__ import annotations
 
@@ -12,106 +12,105 @@ from urllib.parse import quote
 
 import numpy as np
 
-from optsuite.statistics import Absent, Results
+from optsuite.archives import Absent
+from optsuite.statistics import TRAIN_LOSS, Results
 
 if TYPE_CHECKING:
     from optsuite._types import Array
 
-__all__ = ["TRAIN_LOSS", "Contents", "Figure", "Group", "SessionFacts", "distinct", "final", "why"]
-
-TRAIN_LOSS = "eval/train/loss"
+__all__ = ["Contents", "Figure", "Group", "SessionFacts", "distinct", "final"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionFacts:
-    """What a pytest session knows besides its archives."""
+    """Facts that a pytest session knows besides its archives."""
 
     started: datetime
     seconds: float
-    """From the start to the report."""
+    """Time from the start to the report."""
     command: str
     device: str
     preset: str
     versions: Mapping[str, str]
-    """By package, `Python` among them."""
+    """Version by package, `Python` among them."""
     data: Mapping[str, str]
-    """By dataset: `real`, or words that say what stands in for it."""
+    """Kind of data by dataset: `real`, or words that say what stands in for it."""
     trained: int
-    """Trials that this session trained."""
+    """Number of trials that this session trained."""
     recorded: int
-    """Trials that were there before."""
+    """Number of trials that were recorded before."""
     failures: Sequence[tuple[str, str]]
-    """(id of the setting, cause in words)."""
+    """(id of the cell's config, cause in words) of each failure."""
     left_out: Sequence[str]
     """Names of the cells that the preset left out."""
     warnings: Sequence[str]
     curves: Sequence[str]
-    """Roots."""
+    """Roots of curves."""
     archives: Sequence[str]
-    """Roots."""
+    """Roots of archives."""
 
 
 class Figure(NamedTuple):
-    """A figure as the page shows it, or the reason why it cannot."""
+    """Figure as the page shows it, or the reason why it cannot."""
 
     stem: str
-    """Its name, with which those of its files begin."""
+    """Beginning of the names of its files."""
     caption: str
     task: str | None
-    """None: it shows more than one."""
+    """Name of the task; None if it shows several."""
     is_stand_in: bool
     svg: str = ""
     """Markup that a page may hold; empty if it could not be drawn."""
     links: Mapping[str, str] = MappingProxyType({})
     """URL by kind of file; empty if they could not be written."""
     problem: str = ""
-    """Why it could not be drawn or written; empty if there is none."""
+    """Reason why it could not be drawn or written; empty if it was."""
 
 
 class Group(NamedTuple):
-    """Cells that compare: of one task, on one kind of data."""
+    """Cells that may be compared: of one task, on one kind of data."""
 
     task: str
     is_stand_in: bool
 
     @classmethod
     def of(cls, one: Results) -> Group:
-        """The group of a cell."""
+        """Return the group of a cell."""
         return cls(one.task, one.is_stand_in)
 
     @property
     def anchor(self) -> str:
-        """Its place on the page."""
+        """Anchor of the group on the page."""
         return f"task-{quote(self.task)}" + ("-stand-in" if self.is_stand_in else "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """All that sections choose from."""
+    """Everything that sections choose from."""
 
     made: datetime
     cells: Sequence[Results | Absent]
     figures: Sequence[Figure]
     figures_url: str
-    """Folder of their files."""
+    """Folder of the figures' files."""
     facts: SessionFacts | None
-    """None: made by hand from archives."""
+    """Facts of the session; None if the page is made by hand from archives."""
 
     @cached_property
     def results(self) -> list[Results]:
-        """The cells with a readable archive."""
+        """Cells with a readable archive."""
         return [one for one in self.cells if isinstance(one, Results)]
 
     @cached_property
     def absent(self) -> list[Absent]:
-        """The other cells."""
+        """Cells without a readable archive."""
         return [one for one in self.cells if isinstance(one, Absent)]
 
     @cached_property
     def best(self) -> dict[Group, dict[int, Results | None]]:
-        """The cell with the smallest training loss of each group and number of steps.
+        """Cell with the smallest training loss of each group and number of steps, which rise.
 
-        None where all settings diverged. Numbers of steps rise.
+        None where no cell has a best config.
         """
         groups: dict[Group, dict[int, list[Results]]] = {Group.of(one): {} for one in self.results}
         for one in sorted(self.results, key=lambda one: one.num_steps):
@@ -123,7 +122,7 @@ class Contents:
 
 
 def final(one: Results, metric: str) -> Array:
-    """(S,), float64: a metric of the best setting, of which there must be one, in the last evaluation."""
+    """Return a metric of the best config, which there must be, in the last evaluation, (S,), float64."""
     return one.final[metric][one.best].astype(np.float64)
 
 
@@ -132,13 +131,8 @@ def _best(cells: Sequence[Results]) -> Results | None:
     return min(with_best, key=lambda one: final(one, TRAIN_LOSS).mean(), default=None)
 
 
-def why(absent: Absent) -> str:
-    """In words why a cell has no results."""
-    return "no archive" if absent.reason == "missing" else absent.reason
-
-
 def distinct(cells: Iterable[Results | Absent]) -> list[Results | Absent]:
-    """Leave out what is missing in one root only, or in several at once."""
+    """Leave out missing cells that another root has, and all but one of those that every root lacks."""
     cells = list(cells)
     here = {(one.task, one.hparam_set) for one in cells if not _is_missing(one)}
     kept = []

@@ -1,7 +1,7 @@
 """The figures of a report: which there are, and their files.
 
-The name of a file tells what it was drawn from, so it is drawn once, by whichever session is the first, and
-never changed.
+The name of a file holds a hash of everything it was drawn from. So it is drawn once, by whichever session is
+the first, and never changed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from optsuite import storage, vis
+from optsuite.archives import Absent
 from optsuite.curves import package_version
 from optsuite.errors import StorageError
 from optsuite.report._contents import Figure
 from optsuite.report._svg import inline, is_whole
-from optsuite.statistics import Absent, Results
+from optsuite.statistics import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,17 +36,17 @@ __all__ = ["make_figures"]
 
 _KINDS = ("svg", "png")
 
-_CURVES = "Training loss of the best setting of each set: mean over seeds, within their range."
+_CURVES = "Training loss of the best config of each set: mean over seeds, within their range."
 _LR = "Final training loss by learning rate."
-_FINAL_LOSSES = "Final training loss of the best setting of each set."
+_FINAL_LOSSES = "Final training loss of the best config of each set."
 _NORMALIZED = "{}: training steps that the best baseline needs to reach the same loss."
 
-_NOT_DRAWN = ("url", "seconds_per_step")
+_NOT_DRAWN = ("url", "store", "seeds", "schedule", "seconds_per_step")
 """Fields of cells that no figure shows."""
 
 
 class _Drawing(NamedTuple):
-    """A figure to be."""
+    """Figure that is not drawn yet."""
 
     stem: str
     caption: str
@@ -53,18 +54,18 @@ class _Drawing(NamedTuple):
     is_stand_in: bool
     draw: Callable[[], Axes]
     inputs: Sequence[object]
-    """All that is drawn: cells, and normalizers by task."""
+    """Everything that is drawn: cells, and normalizers by task."""
 
 
 def make_figures(cells: Sequence[_Cell], normalizers: Mapping[str, _ByTask], folder: str) -> list[Figure]:
-    """Draw what is new, read back what is not.
+    """Draw the figures that are new, and read back the others.
 
     Results on real data and on stand-ins never share a figure.
 
     Args:
-        cells: With results and without, which figures may say.
-        normalizers: By name, then by task.
-        folder: Holds the files.
+        cells: Cells with results, and cells without, which figures may mention.
+        normalizers: Normalizers by name, then by task.
+        folder: Folder of the files.
     """
     there = _files_in(folder)
     drawings = [*_drawings(cells, normalizers, False), *_drawings(cells, normalizers, True)]
@@ -74,7 +75,7 @@ def make_figures(cells: Sequence[_Cell], normalizers: Mapping[str, _ByTask], fol
 def _drawings(
     cells: Sequence[_Cell], normalizers: Mapping[str, _ByTask], is_stand_in: bool
 ) -> Iterator[_Drawing]:
-    """The figures of one kind of data, those of single tasks last."""
+    """Give the figures of one kind of data, those of single tasks last."""
     tasks = {one.task: None for one in cells if isinstance(one, Results) and one.is_stand_in is is_stand_in}
     cells = [
         one
@@ -98,19 +99,19 @@ def _drawings(
     for task in tasks:
         own = [one for one in cells if one.task == task]
         if all(isinstance(one, Absent) or one.best is None for one in own):
-            continue  # nothing but diverged trials, which the page says
+            continue  # nothing to draw, which the page says in words
         yield drawing(f"{task}-curves", _CURVES, task, _draw_curves, own)
         yield drawing(f"{task}-lr", _LR, task, vis.draw_lr_sensitivity, own)
 
 
 def _draw_curves(cells: Sequence[_Cell]) -> Axes:
-    """The curves, from early on also where they are short."""
+    """Draw the curves, and where they are short show them from an early step on."""
     num_steps = min(one.num_steps for one in cells if isinstance(one, Results))
     return vis.draw_curves(cells, initial_shift=min(500, num_steps / 20))
 
 
 def _figure(drawing: _Drawing, folder: str, there: Container[str], prefix: str) -> Figure:
-    """A figure with what the page needs of it; a failure costs this figure only."""
+    """Return a figure as the page needs it; a failure costs this figure only."""
     figure = Figure(drawing.stem, drawing.caption, drawing.task, drawing.is_stand_in)
     try:
         name = f"{drawing.stem}-{_fingerprint(drawing)}"
@@ -127,7 +128,7 @@ def _figure(drawing: _Drawing, folder: str, there: Container[str], prefix: str) 
 
 
 def _read_back(urls: Mapping[str, str], there: Container[str]) -> bytes | None:
-    """The SVG, if its files are all there and it is whole."""
+    """Return the SVG, if all files of the figure are there and it is whole."""
     if not all(url in there for url in urls.values()):
         return None
     try:
@@ -138,14 +139,14 @@ def _read_back(urls: Mapping[str, str], there: Container[str]) -> bytes | None:
 
 
 def _draw(drawing: _Drawing) -> dict[str, bytes]:
-    """The content of each file."""
-    with vis.without_pyplot():  # whose backend may be missing or open windows
+    """Draw a figure and return the content of each file."""
+    with vis.without_pyplot():  # its backend may be missing or open windows
         axes = drawing.draw()
     return {"svg": vis.render(axes, "svg"), "png": vis.render(axes, "png")}
 
 
 def _write(files: Mapping[str, bytes], urls: Mapping[str, str]) -> str:
-    """Write the files; in words what went wrong."""
+    """Write the files and return in words what went wrong; empty if nothing did."""
     try:
         for kind, content in files.items():
             storage.write_bytes(urls[kind], content)
@@ -155,7 +156,7 @@ def _write(files: Mapping[str, bytes], urls: Mapping[str, str]) -> str:
 
 
 def _files_in(folder: str) -> set[str]:
-    """URLs; none if the folder cannot be listed, so that all is drawn and writing says what is wrong."""
+    """Return URLs; none if the folder cannot be listed, so that writing says what is wrong."""
     try:
         return {url for kind in _KINDS for url in storage.list_files(folder, f".{kind}")}
     except StorageError:
@@ -163,14 +164,14 @@ def _files_in(folder: str) -> set[str]:
 
 
 def _fingerprint(drawing: _Drawing) -> str:
-    """8 hexadecimal digits of all that a figure shows and of what draws it; equal for equal ones."""
+    """Return 8 hexadecimal digits that are equal for figures of equal inputs, drawn by equal code."""
     told = [*_artists(), drawing.inputs]
     return _digest(json.dumps(told, default=_plain, sort_keys=True).encode())[:8]
 
 
 @cache
 def _artists() -> list[str]:
-    """Versions, and a hash of the code of `vis`, which may be newer than its version."""
+    """Return versions, and a hash of the code of `vis`, which may be newer than its version."""
     files = (file for file in resources.files(vis).iterdir() if file.name.endswith(".py"))
     code = b"".join(file.read_bytes() for file in sorted(files, key=lambda file: file.name))
     return [*map(package_version, ("optsuite", "matplotlib", "seaborn")), _digest(code)]

@@ -1,4 +1,4 @@
-"""Writes the page."""
+"""Writing the page."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import jinja2
 
 from optsuite import storage
+from optsuite.archives import Absent
 from optsuite.report._contents import Contents, Figure, SessionFacts, distinct
 from optsuite.report._figures import make_figures
 from optsuite.report._sections import SECTIONS, lede
 from optsuite.report._words import link, moment
-from optsuite.statistics import Absent, Results
+from optsuite.statistics import Results
 from optsuite.words import counted
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ __all__ = ["Written", "write_report"]
 
 
 class Written(NamedTuple):
-    """A page that lies at its URL."""
+    """Page that was written."""
 
     url: str
     problems: list[str]
-    """What the page lacks, in words."""
+    """Problems with figures, in words."""
 
 
 def write_report(
@@ -39,17 +40,18 @@ def write_report(
     facts: SessionFacts | None = None,
     normalizers: Mapping[str, Mapping[str, Normalizer]] | None = None,
 ) -> Written:
-    """Write a page that tells of results, and its figures as files.
+    """Write a page about results, and its figures as files.
 
     Figures whose inputs have not changed are read back rather than drawn again. Files of figures are never
     changed, so older pages keep theirs.
 
     Args:
-        url: Of the page, e.g. `reports/report.html`; one that is there is replaced.
-        results: From `statistics.read_results`, of one root or of several.
+        url: URL of the page, e.g. `reports/report.html`; one that is there is replaced.
+        results: Results from `statistics.read_results`, of one root or of several.
         figures_url: Folder of the figures; `figures` beside the page if `None`.
-        facts: Of the session; `None`: the page was made by hand.
-        normalizers: By name, then by task; each gives a figure of the tasks it has, one more of stand-ins.
+        facts: Facts of the session; `None` if the page is made by hand.
+        normalizers: Normalizers by name, then by task; each gives a figure of the tasks it has, and one more
+            of stand-ins.
 
     Raises:
         StorageError: The page cannot be written. A figure that cannot be drawn or written is a problem only.
@@ -69,7 +71,7 @@ def write_report(
 
 
 def _problems(figures: Sequence[Figure]) -> list[str]:
-    """What went wrong with figures; one for all that could not be written."""
+    """Return what went wrong with figures; one problem for all that could not be written."""
     problems = [f"figure {one.stem}: {one.problem}" for one in figures if not one.svg]
     if unwritten := [one.problem for one in figures if one.svg and one.problem]:
         problems.append(f"{counted(len(unwritten), 'figure')} on the page only: {unwritten[0]}")
@@ -77,7 +79,7 @@ def _problems(figures: Sequence[Figure]) -> list[str]:
 
 
 def _render(contents: Contents, url: str) -> str:
-    """The page as HTML."""
+    """Return the page as HTML."""
     told = [(section, section.tell(contents)) for section in SECTIONS]
     return (
         _environment()

@@ -1,35 +1,36 @@
-"""The sections of the page: each a function that gives plain data, and a template of the same name.
+"""Sections of the page: each is a function that gives plain data, and a template of the same name.
 
 To add one, write both and add a row to `SECTIONS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from optsuite.report._contents import TRAIN_LOSS, Contents, Figure, Group, final, why
+from optsuite.archives import Absent
+from optsuite.report._contents import Contents, Figure, Group, final
 from optsuite.report._summary import summary
 from optsuite.report._words import href, moment, number
-from optsuite.statistics import Absent, Results
+from optsuite.statistics import TRAIN_LOSS, Results
 from optsuite.words import counted, duration
 
 __all__ = ["SECTIONS", "Section", "lede"]
 
 
 class Section(NamedTuple):
-    """A part of the page."""
+    """Part of the page."""
 
     name: str
-    """Of its template, and its anchor."""
+    """Name of its template, and its anchor."""
     title: str
-    """Empty: neither headed nor in the table of contents."""
+    """Heading; empty for a section that is not in the table of contents either."""
     tell: Callable[[Contents], Any]
-    """Data of the template; the section is left out if they are empty."""
+    """Function that gives the template's data; the section is left out if they are empty."""
 
 
 def lede(contents: Contents) -> str:
-    """The whole in a sentence, e.g. `3 cells of 2 tasks; 4 of 90 trials diverged`."""
+    """Return the whole in a sentence, e.g. `3 cells of 2 tasks; 4 of 90 trials diverged`."""
     tasks = {one.task for one in contents.cells}
     cells = len(contents.cells)
     parts = [f"{counted(cells, 'cell')} of {counted(len(tasks), 'task')}" if cells else "no results"]
@@ -39,7 +40,7 @@ def lede(contents: Contents) -> str:
         trials = sum(one.diverged.size for one in contents.results)
         parts.append(f"{diverged} of {counted(trials, 'trial')} diverged")
     if contents.facts and contents.facts.failures:
-        parts.append(f"{counted(len(contents.facts.failures), 'setting')} failed")
+        parts.append(f"{counted(len(contents.facts.failures), 'config')} failed")
     return "; ".join(parts)
 
 
@@ -48,7 +49,7 @@ def lede(contents: Contents) -> str:
 
 class _Notice(NamedTuple):
     is_all: bool
-    """No result is of real data."""
+    """Whether no result is of real data."""
     datasets: Sequence[tuple[str, str]]
     tasks: Sequence[str]
 
@@ -74,7 +75,7 @@ class _Fact(NamedTuple):
     term: str
     lines: Sequence[str]
     is_verbatim: bool = False
-    """Something to type or to copy."""
+    """Whether the lines are to be typed or copied."""
 
 
 def _session(contents: Contents) -> list[_Fact]:
@@ -94,9 +95,8 @@ def _session(contents: Contents) -> list[_Fact]:
 
 
 def _archive_roots(contents: Contents) -> list[str]:
-    """Roots that the archives were read from, or sought in."""
-    urls = (one.url for one in contents.cells)
-    return list(dict.fromkeys(url.rsplit("/", 2)[0] for url in urls))
+    """Return the roots in which archives were sought."""
+    return list(dict.fromkeys(one.root for one in contents.cells))
 
 
 # Missing or diverged
@@ -109,23 +109,22 @@ class _Gap(NamedTuple):
 
 
 def _gaps(contents: Contents) -> list[_Gap]:
-    absent, facts = contents.absent, contents.facts
-    lost = [(_cell(one), "") for one in contents.results if one.best is None]
-    reasons = sorted({why(one) for one in absent}, reverse=True)
+    facts, without_best = contents.facts, dict[str, list[tuple[str, str]]]()
+    for one in contents.cells:
+        if one.why_no_best:
+            without_best.setdefault(one.why_no_best, []).append((_cell(one), _cause(one)))
     gaps = [
         _Gap("Failed", facts.failures if facts else ()),
-        *(_Gap(reason.capitalize(), _causes(absent, reason)) for reason in reasons),
-        _Gap("All settings diverged", lost),
+        *(_Gap(reason.capitalize(), cells) for reason, cells in sorted(without_best.items(), reverse=True)),
         _Gap("Left out by the preset", [(name, "") for name in facts.left_out] if facts else ()),
         _Gap("Warnings", [("", text) for text in facts.warnings] if facts else ()),
     ]
     return [gap for gap in gaps if gap.entries]
 
 
-def _causes(absent: Sequence[Absent], reason: str) -> list[tuple[str, str]]:
-    """Name and error of those with that reason; that nothing is there needs no error."""
-    those = [one for one in absent if why(one) == reason]
-    return [(_cell(one), "" if one.reason == "missing" else str(one.error)) for one in those]
+def _cause(one: Results | Absent) -> str:
+    """Return the error of a cell; empty for one that has none or whose archive is just not there."""
+    return str(one.error) if isinstance(one, Absent) and one.reason != "missing" else ""
 
 
 def _cell(one: Results | Absent) -> str:
@@ -138,7 +137,7 @@ def _cell(one: Results | Absent) -> str:
 class _Task(NamedTuple):
     group: Group
     best: Sequence[str]
-    """The best cell in words, of each number of steps."""
+    """Sentence about the best cell of each number of steps."""
     figures: Sequence[Figure]
 
 
@@ -150,19 +149,21 @@ def _tasks(contents: Contents) -> list[_Task]:
     return [
         _Task(
             group,
-            _in_words(best),
+            _in_words(contents, group),
             [one for one in contents.figures if (one.task, one.is_stand_in) == group],
         )
-        for group, best in sorted(contents.best.items(), key=lambda item: item[0].is_stand_in)
+        for group in sorted(contents.best, key=lambda group: group.is_stand_in)
     ]
 
 
-def _in_words(best: Mapping[int, Results | None]) -> list[str]:
-    sentences = []
+def _in_words(contents: Contents, group: Group) -> list[str]:
+    best, sentences = contents.best[group], []
     for num_steps, one in best.items():
         which = f" of {counted(num_steps, 'step')}" if len(best) > 1 else ""
         if one is None:
-            sentences.append(f"All settings{which} diverged.")
+            others = (other for other in contents.results if Group.of(other) == group)
+            causes = dict.fromkeys(other.why_no_best for other in others if other.num_steps == num_steps)
+            sentences.append(f"No best config{which}: {', '.join(causes)}.")
             continue
         loss = number(final(one, TRAIN_LOSS).mean())
         sentences.append(f"Best{which}: {one.hparam_set} with {one.best_label}, train loss {loss}.")
@@ -173,7 +174,7 @@ def _in_words(best: Mapping[int, Results | None]) -> list[str]:
 
 
 def _files(contents: Contents) -> list[tuple[str, Sequence[tuple[str, str | None]]]]:
-    """Kinds of files, each with its roots: text and where a browser finds it."""
+    """Return kinds of files, each with its roots: text and where a browser finds it."""
     facts = contents.facts
     roots = {
         "Archives": facts.archives if facts else _archive_roots(contents),

@@ -1,4 +1,4 @@
-"""The table of all cells: of each the best setting, and words where there can be no number."""
+"""Table of all cells: the best config of each, and words where there can be no number."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from optsuite.report._contents import TRAIN_LOSS, Contents, Group, final, why
+from optsuite.archives import Absent
+from optsuite.curves import EVAL_SPLITS
+from optsuite.report._contents import Contents, Group, final
 from optsuite.report._words import number
-from optsuite.statistics import EVAL_SPLITS, Absent, Results
+from optsuite.statistics import TRAIN_LOSS, Results
 
 __all__ = ["summary"]
 
 
 class _Entry(NamedTuple):
-    """A cell of the table."""
+    """Entry of the table."""
 
     text: str
     note: str = ""
-    """Smaller, below."""
+    """Smaller text below."""
     order: float | None = None
-    """What its column is sorted by; None: its text."""
+    """Number by which its column is sorted; its text if None."""
     kind: str = ""
-    """`number`, `best` (a number) or `words` (in place of a number)."""
+    """Looks: `number`, `best` (a number) or `words` (in place of a number)."""
     href: str = ""
     span: int = 1
 
@@ -40,7 +42,7 @@ _COUNTS = ("diverged", "steps/s", "seeds", "steps")
 
 
 def summary(contents: Contents) -> _Table | None:
-    """The table; None without cells."""
+    """Return the table; None if there are no cells."""
     has_accuracy = any(_ACCURACY in one.final for one in contents.results)
     metrics = _LOSSES | ({_ACCURACY: "test accuracy, %"} if has_accuracy else {})
     groups: dict[str, list[list[_Entry]]] = {}
@@ -50,21 +52,21 @@ def summary(contents: Contents) -> _Table | None:
         else:
             row = _row(one, metrics, is_best=one is contents.best[Group.of(one)][one.num_steps])
         groups.setdefault(one.task, []).append(row)
-    head = ("task", "hparam set", "data", "best setting", *metrics.values(), *_COUNTS)
+    head = ("task", "hparam set", "data", "best config", *metrics.values(), *_COUNTS)
     return _Table(head, list(groups.values())) if groups else None
 
 
 def _row(one: Results, metrics: Iterable[str], is_best: bool) -> list[_Entry]:
-    num_settings, num_seeds = one.diverged.shape
+    num_configs, num_seeds = one.diverged.shape
     num_diverged = int(one.diverged.sum())
     return [
         _Entry(one.task, href=f"#{Group.of(one).anchor}"),
         _Entry(one.hparam_set),
         _Entry("stand-in", kind="stand-in") if one.is_stand_in else _Entry("real"),
-        _Entry(one.best_label) if one.best_label else _Entry("all diverged", kind="words"),
+        _Entry(one.best_label) if one.best_label else _Entry(one.why_no_best, kind="words"),
         *(_metric(one, metric, is_best) for metric in metrics),
         _Entry(
-            f"{num_diverged} of {num_settings * num_seeds}",
+            f"{num_diverged} of {num_configs * num_seeds}",
             order=num_diverged / one.diverged.size,
             kind="number" if num_diverged else "number none",
         ),
@@ -75,9 +77,9 @@ def _row(one: Results, metrics: Iterable[str], is_best: bool) -> list[_Entry]:
 
 
 def _metric(one: Results, metric: str, is_best: bool) -> _Entry:
-    """The metric of the best setting: mean over seeds, with the smallest and the largest."""
+    """Return a metric of the best config: mean over seeds, with the smallest and the largest."""
     if one.best is None:
-        return _no_number("diverged")
+        return _no_number("diverged" if one.is_evaluated else "not evaluated")
     if metric not in one.final:
         return _no_number("not recorded")
     values_S = final(one, metric) * (100 if metric == _ACCURACY else 1)
@@ -98,4 +100,8 @@ def _number(value: float, show: Callable[[float], str]) -> _Entry:
 
 def _absent_row(absent: Absent, num_metrics: int) -> list[_Entry]:
     span = 2 + num_metrics + len(_COUNTS)
-    return [_Entry(absent.task), _Entry(absent.hparam_set), _Entry(why(absent), kind="words", span=span)]
+    return [
+        _Entry(absent.task),
+        _Entry(absent.hparam_set),
+        _Entry(absent.why_no_best, kind="words", span=span),
+    ]

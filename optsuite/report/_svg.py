@@ -12,7 +12,7 @@ __all__ = ["inline", "is_whole"]
 
 
 def is_whole(svg: bytes) -> bool:
-    """Whether a file is an SVG to its end."""
+    """Return whether a file is an SVG to its end."""
     try:
         return ET.fromstring(svg).tag.endswith("svg")
     except ET.ParseError:
@@ -20,15 +20,15 @@ def is_whole(svg: bytes) -> bool:
 
 
 def inline(svg: str, prefix: str, label: str) -> str:
-    """Markup of a figure that shares a page with others.
+    """Return the markup of a figure that shares a page with others.
 
-    Without prolog, metadata and style sheet (it would hold for the whole page); ids begin with
+    Prolog, metadata and style sheet (which would hold for the whole page) are left out; ids begin with
     `prefix`; text is in the page's colour and the grid in `var(--grid)`.
 
     Args:
-        svg: A file of `vis.render`.
-        prefix: Differs between the figures of a page; letters, digits and `-`.
-        label: What the figure shows, for those who cannot see it.
+        svg: Content of an SVG file of `vis.render`.
+        prefix: Beginning of ids, another for each figure of a page; letters, digits and `-`.
+        label: Description of the figure for people who cannot see it.
     """
     svg = svg[svg.index("<svg") :].rstrip()
     svg = re.sub(r"<(metadata|style)\b.*?</\1>\s*", "", svg, flags=re.DOTALL)

@@ -11,25 +11,25 @@ __all__ = ["href", "link", "moment", "number"]
 
 
 def number(value: float) -> str:
-    """Four significant digits, e.g. `0.4120`, `12,350`, `1.235e-07`."""
+    """Return a number with four significant digits, e.g. `0.4120`, `12,350`, `1.235e-07`."""
     rounded = float(f"{value:.4g}")
     return f"{rounded:,.0f}" if 1e3 <= abs(rounded) < 1e9 else f"{rounded:#.4g}"
 
 
 def moment(time: datetime) -> str:
-    """`2026-11-23 21:13 UTC`."""
+    """Return a time in words, e.g. `2026-11-23 21:13 UTC`."""
     return f"{time:%Y-%m-%d %H:%M %Z}".rstrip()
 
 
 def href(url: str) -> str | None:
-    """Where a browser finds a local path; None for URLs of stores, which it cannot open."""
+    """Return the URL at which a browser finds a local path; None for URLs of stores, which it cannot open."""
     if "://" not in url:
         return Path(url).absolute().as_uri()
     return url if url.startswith("file://") else None
 
 
 def link(url: str, page_url: str) -> str:
-    """Where a page finds a file: relative if both lie in one bucket or top folder, so that they can move."""
+    """Return a link from a page to a file; relative, so that they can move, in one bucket or top folder."""
     here, there = _parts(page_url)[:-1], _parts(url)
     if there[: len(here[:2])] != here[:2]:
         return href(url) or url
@@ -37,7 +37,7 @@ def link(url: str, page_url: str) -> str:
 
 
 def _parts(url: str) -> list[str]:
-    """Scheme (empty for a local path), then folders and the file."""
+    """Split a URL into its scheme (empty for a local path), folders and file."""
     scheme, mark, path = url.rpartition("://")
     path = posixpath.normpath(path if mark else Path(path).absolute().as_posix())
     return [scheme, *path.strip("/").split("/")]

@@ -3,7 +3,10 @@
 The store is the truth about what is done: a trial counts as recorded if its folder holds a file of its id.
 """
 
-from optsuite.sweep._cells import Cell, Store, roots_for
+from optsuite.statistics import Summary
+from optsuite.statistics import summarize_curves as summarize
+from optsuite.storage import Store, roots_for
+from optsuite.sweep._cells import Cell
 from optsuite.sweep._cost import Cost, estimated_cost
 from optsuite.sweep._matrix import Matrix, make_matrix
 from optsuite.sweep._plan import CellPlan, Plan, plan
@@ -18,7 +21,6 @@ from optsuite.sweep._run import (
     split,
 )
 from optsuite.sweep._speed import Speed, measured_speed, nominal_speed
-from optsuite.sweep._summary import Summary, summarize
 from optsuite.sweep._words import left_out_lines, over_budget_lines, plan_lines, plan_table
 
 __all__ = [

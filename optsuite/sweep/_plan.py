@@ -10,7 +10,8 @@ import torch
 from optsuite import data
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Config, Trial
-from optsuite.sweep._cells import Cell, Store
+from optsuite.storage import Store
+from optsuite.sweep._cells import Cell
 from optsuite.sweep._cost import Cost, estimated_cost
 from optsuite.sweep._run import missing_trials
 from optsuite.sweep._speed import measured_speed

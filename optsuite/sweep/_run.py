@@ -14,7 +14,8 @@ from optsuite import archives, curves, data, storage, trainer
 from optsuite.curves import Curve
 from optsuite.errors import StorageError, parameter
 from optsuite.hparam_sets import Config, Trial
-from optsuite.sweep._cells import Cell, Store
+from optsuite.storage import Store
+from optsuite.sweep._cells import Cell
 from optsuite.tasks import get_task
 from optsuite.trainer import Outcome
 
@@ -49,7 +50,7 @@ def missing_trials(
     """
     if rerun == "all":
         return list(trials)
-    folders = list(dict.fromkeys(map(store.folder, trials)))
+    folders = list(dict.fromkeys(trial.folder(store.curves) for trial in trials))
     if rerun == "failed" and not set_aside:
         readable = _read_all(folders)
         return [trial for trial in trials if trial.id(source) not in readable]
@@ -171,7 +172,7 @@ def _written(outcome: Outcome, store: Store) -> Outcome:
 
 def recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> list[Outcome]:
     """Trials that were trained before, with their curves or with what is wrong about those."""
-    folders = list(dict.fromkeys(map(store.folder, trials)))
+    folders = list(dict.fromkeys(trial.folder(store.curves) for trial in trials))
     by_id = _read_all(folders)
     return [
         Outcome(
@@ -186,12 +187,13 @@ def recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> list
 
 
 def _unreadable(trial: Trial, identity: str, store: Store) -> StorageError:
-    files = storage.list_files(store.folder(trial), f"_{identity}.curves")
+    folder = trial.folder(store.curves)
+    files = curves.files_of_trial(folder, identity)
     advice = f"to train it again, run once more with {parameter('rerun', 'failed')}"
     try:
         storage.read_npz(files[-1])
     except IndexError:
-        return StorageError(f"the curve in {store.folder(trial)} is gone: run again to train it")
+        return StorageError(f"the curve in {folder} is gone: run again to train it")
     except StorageError as error:
         return storage.CorruptFileError(f"{error}; {advice}")
     return storage.CorruptFileError(f"`{files[-1]}` is not the curve of its trial; {advice}")

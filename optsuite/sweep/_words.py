@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 
 from optsuite import data
-from optsuite.sweep._cells import Cell, Store
+from optsuite.storage import Store
+from optsuite.sweep._cells import Cell
 from optsuite.sweep._plan import Plan
 from optsuite.words import aligned, counted, duration
 

@@ -14,14 +14,13 @@ from collections.abc import Callable, Sequence
 import torch
 
 from optsuite import data
-from optsuite.curves import package_version
+from optsuite.curves import EVAL_SPLITS, package_version
 from optsuite.hparam_sets import Trial
 from optsuite.tasks import Task
 from optsuite.trainer._batches import Batches
 from optsuite.trainer._compile import compiling_pays
 from optsuite.trainer._grid import Grid, Rule, split_into_grids
 from optsuite.trainer._layouts_file import Layout, keep_layout, read_layouts
-from optsuite.trainer._loop import EVAL_SPLITS
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes, width_by_memory, width_limit
 from optsuite.trainer._program import Program
 

@@ -14,13 +14,12 @@ from torch import Tensor
 
 from optsuite import data
 from optsuite._types import Array, Batch, Params
+from optsuite.curves import EVAL_SPLITS
 from optsuite.trainer._batches import Batches
 from optsuite.trainer._grid import Grid
 from optsuite.trainer._program import Program, configs_of
 
 __all__ = ["Record", "train_grid"]
-
-EVAL_SPLITS = ("train", "outer_valid", "test")
 
 # Losses come to the host, and progress is told, once in so many steps.
 _BLOCK = 50

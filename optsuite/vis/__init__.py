@@ -1,13 +1,13 @@
 """Plots of archives, in seaborn's style: curves, learning rates, final losses, baseline steps.
 
-Each plot has two faces: `plot_*` takes names and reads the archives, `draw_*` takes what
-`statistics.read_results` gave, so that one reading serves many plots. All return the axes; they show and
-save nothing (`render` gives the bytes of a file) and leave matplotlib's settings alone. Without an `ax` the
+Each plot has two functions: `plot_*` takes names and reads the archives, `draw_*` takes results of
+`statistics.read_results`, so that one reading serves many plots. All return the axes; they show and save
+nothing (`render` gives the bytes of a file) and leave matplotlib's rc parameters alone. Without an `ax` the
 figure comes from pyplot, in the style of this room; close it with `plt.close(ax.figure)`, or draw it
-`without_pyplot`. With one, the rest of its figure is left as it is.
+`without_pyplot`. With an `ax`, the rest of its figure is left as it is.
 
-What cannot be drawn is said in words: sets without an archive, sets whose configs all diverged, unequal
-horizons or numbers of seeds. Results on stand-in data bear a watermark.
+Notes say in words what cannot be drawn: sets without an archive, sets whose configs all diverged or were not
+evaluated after training, unequal horizons or numbers of seeds. Results on stand-in data bear a watermark.
 """
 
 from optsuite.vis._curves import draw_curves, plot_tasks_and_sets

@@ -1,4 +1,4 @@
-"""The cells that a plot is of: reading them, and the words for what cannot be drawn."""
+"""The cells of a plot: reading them, and the words for what cannot be drawn."""
 
 from __future__ import annotations
 
@@ -6,45 +6,43 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias, TypeGuard
 
 from optsuite import archives, statistics
-from optsuite.statistics import Absent, Results
+from optsuite.archives import Absent
+from optsuite.statistics import Results
 
 Cell: TypeAlias = Results | Absent
-
-LOSS = "eval/train/loss"
 
 
 def read_cells(tasks: str | Sequence[str], opt_sets: str | Sequence[str], root: str | None) -> list[Cell]:
     """Read archives, at least one.
 
     Raises:
-        StorageError: None of them is there; says which are.
+        StorageError: All are missing or cannot be read; says which there are.
         ValueError: No task or no set is named.
     """
     cells = statistics.read_results(tasks, opt_sets, root)
     if not cells:
         raise ValueError(f"name a task and an hparam set or more to plot (got {tasks!r} and {opt_sets!r})")
-    errors = [cell.error for cell in cells if isinstance(cell, Absent)]
-    if len(errors) == len(cells):
-        archives.load_archive(cells[0].task, cells[0].hparam_set, root)  # says which archives there are
-        raise errors[0]
+    absent = [cell for cell in cells if isinstance(cell, Absent)]
+    if len(absent) == len(cells):
+        raise archives.explained(absent[0])
     return cells
 
 
 def tasks_of(cells: Iterable[Cell]) -> list[str]:
-    """Names of the tasks, in order."""
+    """Return the names of the tasks, in order."""
     return list(dict.fromkeys(cell.task for cell in cells))
 
 
 def sets_of(cells: Iterable[Cell]) -> list[str]:
-    """Names of the sets, in order."""
+    """Return the names of the sets, in order."""
     return list(dict.fromkeys(cell.hparam_set for cell in cells))
 
 
 def the_task_of(cells: Sequence[Cell]) -> str:
-    """Name of the one task.
+    """Return the name of the one task.
 
     Raises:
-        ValueError: There are none or more.
+        ValueError: There is no task, or there are several.
     """
     tasks = tasks_of(cells)
     if len(tasks) != 1:
@@ -56,22 +54,15 @@ def the_task_of(cells: Sequence[Cell]) -> str:
 
 
 def has_best(cell: Cell) -> TypeGuard[Results]:
-    """Whether there is a best config to draw."""
+    """Return whether there is a best config to draw."""
     return isinstance(cell, Results) and cell.best is not None
 
 
-def why_not_drawn(cell: Cell) -> str:
-    """The words for a cell without a best config."""
-    if isinstance(cell, Results):
-        return "all diverged"
-    return "no archive" if cell.reason == "missing" else cell.reason
-
-
 def say_differences(cells: Iterable[Cell]) -> list[str]:
-    """Horizons and numbers of seeds, where they differ."""
+    """Return words for horizons and numbers of seeds, where they differ."""
     there = [cell for cell in cells if isinstance(cell, Results)]
     horizons = sorted({cell.num_steps for cell in there})
-    seeds = sorted({cell.final[LOSS].shape[1] for cell in there})
+    seeds = sorted({cell.diverged.shape[1] for cell in there})
     words = []
     if len(horizons) > 1:
         words.append(f"horizons: {', '.join(f'{steps:,}' for steps in horizons)} steps")
@@ -81,5 +72,5 @@ def say_differences(cells: Iterable[Cell]) -> list[str]:
 
 
 def any_stand_in(cells: Iterable[Cell]) -> bool:
-    """Whether generated data are among them."""
+    """Return whether generated data are among them."""
     return any(isinstance(cell, Results) and cell.is_stand_in for cell in cells)

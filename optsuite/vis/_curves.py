@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from optsuite import statistics
+from optsuite.statistics import TRAIN_LOSS
 from optsuite.vis import _cells, _style
-from optsuite.vis._cells import LOSS, Cell
+from optsuite.vis._cells import Cell
 from optsuite.vis._style import Entry, SetStyle
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_curves", "plot_tasks_and_sets"]
 
 _FULL_BANDS = 8
-"""Sets whose bands can lie over one another at full opacity."""
+"""Number of sets whose bands can lie over one another at full opacity."""
 
 
 def plot_tasks_and_sets(
@@ -46,25 +47,26 @@ def plot_tasks_and_sets(
     Args:
         task: A name, or a list of names and globs for a grid of axes with one legend.
         opt_sets: Names or globs of hparam sets, read as archives.
-        ax: Draws here; `None`: in a new figure. A grid has its own figure.
+        ax: Axes to draw on; a new figure if `None`. A grid has its own figure.
         alpha_on_confidence: Opacity of the band from the lowest to the highest seed; 0: no band, no edges. Of
             more than 8 sets the bands are fainter, so that they do not cover one another.
-        confidence_alpha: Opacity of the thin edges of the band, likewise.
+        confidence_alpha: Opacity of the thin edges of the band, fainter where the band is.
         ema: Decay of the moving average over evaluations, in [0, 1), of mean, lowest and highest alike.
-        initial_shift: The y axis ends at the lowest loss any set has after this step, seeds at their highest;
-            500 suits runs of 10,000 steps, shorter ones need less.
-        legend: Show which curve is which, right of the axes; what is not drawn is said without, too.
+        initial_shift: Step whose loss is the top of the y axis: the lowest of all sets, each at its highest
+            seed, in the first evaluation after this step. 500 suits runs of 10,000 steps; shorter runs need
+            less.
+        legend: Show which curve is which, right of the axes; without it, what is not drawn is said in a note.
         labels: Names of the sets in the legend, in their order.
         colors: Colours of the sets, in their order.
         always_include_first_opt: End the y axis no lower than the first set asks for.
         root: Root of the archives; `storage.archives_dir()` if `None`.
 
     Returns:
-        The axes; for a list of tasks an array of axes, (rows, columns), of which `.flat[i]` is of the i-th
-        task and those left over are blank.
+        Axes; for a list of tasks an array of axes, (rows, columns), in which `.flat[i]` shows the i-th task
+        and the axes left over are blank.
 
     Raises:
-        StorageError: None of the archives can be read, or the storage cannot be reached.
+        StorageError: No archive can be read, or the storage cannot be reached.
         ValueError: Labels or colours do not go with the sets; `ax` with a list of tasks; a glob of several
             tasks that is not in a list.
 
@@ -97,7 +99,7 @@ def draw_curves(
     colors: Sequence[ColorType] | None = None,
     always_include_first_opt: bool = False,
 ) -> Axes:
-    """Draw what `plot_tasks_and_sets` plots, from results of one task; see there.
+    """Draw the plot of `plot_tasks_and_sets` from results of one task; see there.
 
     Raises:
         ValueError: Labels or colours do not go with the sets; results of no task or of several.
@@ -108,7 +110,7 @@ def draw_curves(
 
 @dataclass(frozen=True)
 class _Look:
-    """The options of `plot_tasks_and_sets` that hold for all its axes."""
+    """Options of `plot_tasks_and_sets` that hold for all its axes."""
 
     alpha_on_confidence: float
     confidence_alpha: float
@@ -117,7 +119,7 @@ class _Look:
     always_include_first_opt: bool
 
     def faded(self, share: float) -> _Look:
-        """With that share of the bands' opacity."""
+        """Return the same look with a share of the bands' opacity."""
         band, edges = share * self.alpha_on_confidence, share * self.confidence_alpha
         return replace(self, alpha_on_confidence=band, confidence_alpha=edges)
 
@@ -182,7 +184,7 @@ def _draw_grid(
 def _draw_panel(
     ax: Axes, cells: Sequence[Cell], styles: dict[str, SetStyle], look: _Look, tells_all: bool
 ) -> list[Entry]:
-    """Draw the curves of one task, with a note of what is no curve if it tells all; lines for a legend."""
+    """Draw the curves of one task and return a legend's lines; `tells_all` notes what is not drawn."""
     curves = {cell.hparam_set: _average(cell, look.ema) for cell in cells if _cells.has_best(cell)}
     faded = look.faded(min(1, _FULL_BANDS / len(styles)))
     for name, curve in curves.items():
@@ -202,7 +204,7 @@ def _draw_panel(
 
 
 def _average(cell: Results, decay: float) -> _Curve:
-    loss_SE = cell.best_curves[LOSS]
+    loss_SE = cell.best_curves[TRAIN_LOSS]
     with np.errstate(over="ignore", invalid="ignore"):  # a loss may be infinite for a while
         mean, low, high = (statistics.ema(f(loss_SE, axis=0), decay) for f in (np.mean, np.min, np.max))
     return _Curve(cell.eval_xs, mean, low, high)
@@ -210,19 +212,18 @@ def _average(cell: Results, decay: float) -> _Curve:
 
 def _draw_curve(ax: Axes, curve: _Curve, style: SetStyle, look: _Look) -> None:
     if look.alpha_on_confidence:
-        # As an image in an SVG, of which they would be the most.
+        # Bands would be most of an SVG, so they are an image in it.
         band: dict[str, Any] = {"color": style.color, "rasterized": True, "zorder": 1.5}
         ax.fill_between(curve.xs, curve.low, curve.high, alpha=look.alpha_on_confidence, linewidth=0, **band)
         for edge in (curve.low, curve.high):
             ax.plot(curve.xs, edge, linewidth=0.3, alpha=look.confidence_alpha, **band)
-    marker = "o" if len(curve.xs) == 1 else ""
-    ax.plot(curve.xs, curve.mean, label=style.label, marker=marker, **style.line())
+    ax.plot(curve.xs, curve.mean, label=style.label, **style.line())
 
 
 def _limits(curves: Sequence[_Curve], initial_shift: float, includes_first: bool) -> tuple[float, float]:
-    """The original's limits of y, or those of all curves where these are no interval."""
+    """Return the original's limits of y, or those of all curves where these are no interval."""
     low = float(np.fmin.reduce([np.fmin.reduce(curve.low) for curve in curves]))
-    # Without a step that late, argmax gives the first.
+    # argmax gives the first step where there is none that late.
     tops = [float(curve.high[np.argmax(curve.xs > initial_shift)]) for curve in curves]
     high = max(np.fmin.reduce(tops), tops[0] if includes_first else -np.inf)
     if np.isfinite([low, high]).all() and low < high:
@@ -238,7 +239,7 @@ def _limits(curves: Sequence[_Curve], initial_shift: float, includes_first: bool
 
 def _entry(cell: Cell, style: SetStyle, curve: _Curve | None) -> Entry:
     if curve is None:
-        return Entry(f"{style.label} ({_cells.why_not_drawn(cell)})", {}, np.nan)
+        return Entry(f"{style.label} ({cell.why_no_best})", {}, np.nan)
     finite_E = np.isfinite(curve.mean)
     if finite_E.all():
         return Entry(style.label, style.line(), float(curve.mean[-1]))

@@ -10,8 +10,10 @@ import seaborn as sns
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba
 
+from optsuite.archives import Absent
+from optsuite.curves import EVAL_SPLITS
 from optsuite.errors import UnknownNameError
-from optsuite.statistics import EVAL_SPLITS, Absent, Results
+from optsuite.statistics import Results
 from optsuite.vis import _cells, _style
 from optsuite.vis._cells import Cell
 
@@ -45,21 +47,21 @@ def plot_final_losses(
     best of its row with as many steps, which is bold. Cells without a loss say why.
 
     Args:
-        tasks: Names or globs, the rows.
-        opt_sets: Likewise, the columns.
-        ax: Draws here; `None`: in a new figure that grows with the rows and columns.
-        split: Of the data: train, outer_valid or test. The best config is by training data in any case.
+        tasks: Names or globs of tasks, the rows.
+        opt_sets: Names or globs of hparam sets, the columns.
+        ax: Axes to draw on; if `None`, a new figure that grows with the rows and columns.
+        split: Split of the data: train, outer_valid or test. The best config is by training data in any case.
         root: Root of the archives; `storage.archives_dir()` if `None`.
 
     Raises:
-        StorageError: None of the archives can be read, or the storage cannot be reached.
+        StorageError: No archive can be read, or the storage cannot be reached.
         UnknownNameError: There is no such split.
     """
     return draw_final_losses(_cells.read_cells(tasks, opt_sets, root), ax, split=split)
 
 
 def draw_final_losses(results: Sequence[Cell], ax: Axes | None = None, *, split: str = "train") -> Axes:
-    """Draw what `plot_final_losses` plots; see there.
+    """Draw the plot of `plot_final_losses` from results; see there.
 
     Raises:
         UnknownNameError: There is no such split.
@@ -115,7 +117,7 @@ def _draw_cells(ax: Axes, rows: list[list[Cell | None]], split: str) -> None:
 
 
 def _loss(cell: Cell | None, split: str) -> float:
-    """NaN if there is none."""
+    """Return the final loss of a cell; NaN if there is none."""
     key = f"eval/{split}/loss"
     if cell is None or not _cells.has_best(cell) or key not in cell.final:
         return np.nan
@@ -124,7 +126,7 @@ def _loss(cell: Cell | None, split: str) -> float:
 
 
 def _best(losses: Array, rows: list[list[Cell | None]]) -> Array:
-    """(tasks, sets): the smallest loss of the row among those of as many steps; NaN if there is none."""
+    """Return the smallest loss in each cell's row among as many steps, (tasks, sets); NaN if none."""
     steps = np.array([[cell.num_steps if isinstance(cell, Results) else 0 for cell in row] for row in rows])
     same = steps[:, :, None] == steps[:, None, :]
     best: Array = np.fmin.reduce(np.where(same, losses[:, None, :], np.nan), axis=-1)
@@ -136,11 +138,13 @@ def _why_no_loss(cell: Cell | None, split: str) -> str:
         return "missing"
     if isinstance(cell, Absent):
         return cell.reason
+    if not cell.is_evaluated:
+        return "not evaluated"
     return "diverged" if f"eval/{split}/loss" in cell.final else "not recorded"
 
 
 def _colors(losses: Array, best: Array) -> Array:
-    """(tasks, sets, 4): of the share by which a loss is above the best."""
+    """Return colours of the share by which a loss is above the best, (tasks, sets, 4)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         excess = (losses - best) / np.abs(best)
         colors: Array = _COLORS(_SCALE(np.where(losses == best, 0, np.log1p(excess))))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from optsuite import statistics
-from optsuite.statistics import Results
+from optsuite.statistics import TRAIN_LOSS, Results
 from optsuite.vis import _cells, _style
-from optsuite.vis._cells import LOSS, Cell
+from optsuite.vis._cells import Cell
 from optsuite.vis._style import Entry, SetStyle
 
 if TYPE_CHECKING:
@@ -44,16 +44,16 @@ def plot_lr_sensitivity(
     hyperparameters differ, as in OptList.
 
     Args:
-        task: A name.
+        task: Name of a task.
         opt_sets: Names or globs of hparam sets, read as archives.
-        ax: Draws here; `None`: in a new figure.
+        ax: Axes to draw on; a new figure if `None`.
         labels: Names of the sets in the legend, in their order.
         colors: Colours of the sets, in their order.
-        legend: Show which line is which, right of the axes; what is not drawn is said without, too.
+        legend: Show which line is which, right of the axes; without it, what is not drawn is said in a note.
         root: Root of the archives; `storage.archives_dir()` if `None`.
 
     Raises:
-        StorageError: None of the archives can be read, or the storage cannot be reached.
+        StorageError: No archive can be read, or the storage cannot be reached.
         ValueError: Labels or colours do not go with the sets; `task` is not one task.
     """
     cells = _cells.read_cells(task, opt_sets, root)
@@ -68,7 +68,7 @@ def draw_lr_sensitivity(
     colors: Sequence[ColorType] | None = None,
     legend: bool = True,
 ) -> Axes:
-    """Draw what `plot_lr_sensitivity` plots, from results of one task; see there.
+    """Draw the plot of `plot_lr_sensitivity` from results of one task; see there.
 
     Raises:
         ValueError: Labels or colours do not go with the sets; results of no task or of several.
@@ -97,11 +97,13 @@ def draw_lr_sensitivity(
 
 
 def _why_no_line(results: Results) -> str:
-    """Why the loss is no function of the learning rate; empty if it is."""
+    """Return why the loss is no function of the learning rate; empty if it is."""
+    if not results.is_evaluated:
+        return results.why_no_best
     lr_H = results.hparam("lr")
     if not (lr_H > 0).any():
         return "no learning rate"
-    others = {repr(sorted({**setting.hparams, "lr": 0}.items())) for setting in results.settings}
+    others = {repr(sorted({**config.hparams, "lr": 0}.items())) for config in results.configs}
     is_each_alone = len(others) > 1 and len(np.unique(lr_H)) == len(lr_H)
     return "more than the learning rate differs" if is_each_alone else ""
 
@@ -114,12 +116,12 @@ class _Line(NamedTuple):
     low: Array
     high: Array
     diverged: Array
-    """Whether a seed did."""
+    """Whether a seed diverged."""
     best: int | None
 
 
 def _by_rate(results: Results) -> _Line:
-    lr_H, loss_HS = results.hparam("lr"), results.final[LOSS]
+    lr_H, loss_HS = results.hparam("lr"), results.final[TRAIN_LOSS]
     rates = np.unique(lr_H[lr_H > 0])
     places = [np.flatnonzero(lr_H == rate) for rate in rates]
     picked = np.array([at[statistics.best_config(loss_HS[at]) or 0] for at in places], dtype=np.intp)
@@ -164,12 +166,12 @@ def _mark_divergence(ax: Axes, lines: dict[str, _Line], styles: dict[str, SetSty
 
 
 def _set_limits(ax: Axes, results: Sequence[Results], lines: dict[str, _Line]) -> None:
-    """Limits from the lowest loss to that before training, with room for the crosses on top."""
+    """Set limits from the lowest loss to that before training, with room for the crosses on top."""
     values = np.concatenate([values for line in lines.values() for values in (line.low, line.high)])
     values = values[np.isfinite(values)].astype(np.float64)
     if not len(values):
         return
-    starts = [cell.best_curves[LOSS][:, 0].max() for cell in results if cell.best is not None]
+    starts = [cell.best_curves[TRAIN_LOSS][:, 0].max() for cell in results if cell.best is not None]
     start = max(starts, default=np.inf)
     low, high = float(values.min()), float(min(values.max(), start + 0.1 * abs(start)))
     if low >= high:
@@ -190,8 +192,8 @@ def _row_height(num_rows: int) -> float:
 
 def _entry(cell: Cell, style: SetStyle, line: _Line | None) -> Entry:
     if line is None:
-        why = _why_no_line(cell) if isinstance(cell, Results) else _cells.why_not_drawn(cell)
+        why = _why_no_line(cell) if isinstance(cell, Results) else cell.why_no_best
         return Entry(f"{style.label} ({why})", {}, np.nan)
     if _cells.has_best(cell):
-        return Entry(style.label, style.line(), float(cell.final[LOSS][cell.best].mean()))
-    return Entry(f"{style.label} ({_cells.why_not_drawn(cell)})", style.line(), np.nan)
+        return Entry(style.label, style.line(), float(cell.final[TRAIN_LOSS][cell.best].mean()))
+    return Entry(f"{style.label} ({cell.why_no_best})", style.line(), np.nan)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from optsuite import statistics
-from optsuite.statistics import Results
+from optsuite.statistics import TRAIN_LOSS, Results
 from optsuite.vis import _cells, _style
-from optsuite.vis._cells import LOSS, Cell
+from optsuite.vis._cells import Cell
 from optsuite.vis._style import Entry, SetStyle
 
 if TYPE_CHECKING:
@@ -50,20 +50,20 @@ def plot_normalized(
     A normalizer knows no step after its `horizon`, if it has one: there all is cut, at the smallest of them.
 
     Args:
-        tasks: Names or globs.
+        tasks: Names or globs of tasks.
         opt_sets: Names or globs of hparam sets, read as archives.
-        normalizers: For each task the baseline's steps to a loss, called with float32 (E,), e.g. those of
+        normalizers: Functions by task that give the baseline's steps to a loss, float32 (E,), e.g. those of
             `optsuite.normalizers`.
-        ax: Draws here; `None`: in a new figure.
+        ax: Axes to draw on; a new figure if `None`.
         ema: Decay of the moving average over evaluations, in [0, 1), of the loss before it is normalised; by
             default that of the normalizers, so that their baseline lies on the dashed line.
         labels: Names of the sets in the legend, in their order.
         colors: Colours of the sets, in their order.
-        legend: Show which curve is which, right of the axes; what is not drawn is said without, too.
+        legend: Show which curve is which, right of the axes; without it, what is not drawn is said in a note.
         root: Root of the archives; `storage.archives_dir()` if `None`.
 
     Raises:
-        StorageError: None of the archives can be read, or the storage cannot be reached.
+        StorageError: No archive can be read, or the storage cannot be reached.
         ValueError: Labels or colours do not go with the sets.
     """
     cells = _cells.read_cells(tasks, opt_sets, root)
@@ -80,7 +80,7 @@ def draw_normalized(
     colors: Sequence[ColorType] | None = None,
     legend: bool = True,
 ) -> Axes:
-    """Draw what `plot_normalized` plots; see there.
+    """Draw the plot of `plot_normalized` from results; see there.
 
     Raises:
         ValueError: Labels or colours do not go with the sets; there are no results.
@@ -117,8 +117,12 @@ def draw_normalized(
 def _same_tasks(
     results: Sequence[Cell], normalizers: _Normalizers
 ) -> tuple[dict[str, list[Results]], list[str]]:
-    """The results to draw of each set that has any, all on the same tasks; words for the other tasks."""
-    there = {(cell.task, cell.hparam_set): cell for cell in results if isinstance(cell, Results)}
+    """Return the results to draw of each set, all on the same tasks, and words for the tasks left out."""
+    there = {
+        (cell.task, cell.hparam_set): cell
+        for cell in results
+        if isinstance(cell, Results) and cell.is_evaluated
+    }
     names = _cells.sets_of(there.values())
     tasks = _cells.tasks_of(results)
     complete = [task for task in tasks if all((task, name) in there for name in names)]
@@ -152,7 +156,7 @@ def _draw_set(
 
 def _absent_entry(results: Sequence[Cell], style: SetStyle, name: str) -> Entry:
     first = next(cell for cell in results if cell.hparam_set == name)
-    return Entry(f"{style.label} ({_cells.why_not_drawn(first)})", {}, np.nan)
+    return Entry(f"{style.label} ({first.why_no_best})", {}, np.nan)
 
 
 def _draw_baseline(ax: Axes, end: float) -> Entry:
@@ -164,5 +168,5 @@ def _steps(cell: Results, normalizers: _Normalizers, decay: float) -> Array:
     if cell.best is None:
         return normalizers[cell.task](np.full(cell.eval_xs.shape, np.nan, np.float32))
     with np.errstate(over="ignore", invalid="ignore"):
-        loss_E = statistics.ema(cell.best_curves[LOSS].mean(axis=0), decay)
+        loss_E = statistics.ema(cell.best_curves[TRAIN_LOSS].mean(axis=0), decay)
     return normalizers[cell.task](loss_E)

@@ -1,4 +1,4 @@
-"""A figure as the bytes of a file."""
+"""Figures as the bytes of files."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "optsuite",
     "svg.fonttype": "none",
     "path.simplify_threshold": 0.4,  # in pixels
-    # Each text of an SVG lists them all; those after the first are as wide.
+    # Each text of an SVG lists all of these fonts; those after the first are as wide as it.
     "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
 }
-_DPI = {"png": 150, "svg": 100}  # of an SVG, its bands only
+_DPI = {"png": 150, "svg": 100}  # only the bands of an SVG have dots
 _METADATA = {"png": {"Software": None}, "svg": {"Date": None}}
 
 
 def render(drawn: Figure | Axes | Array, format: Literal["png", "svg"]) -> bytes:  # noqa: A002 - matplotlib's word
-    """The bytes of an image file, the same ones whenever the same is drawn.
+    """Return the bytes of an image file, the same whenever the same is drawn.
 
     Args:
-        drawn: A figure, or what a plot returned.
+        drawn: A figure, or the axes that a plot returned.
         format: `png` is white behind, at 150 dots an inch; `svg` is transparent, its text stays text.
 
     Raises:
@@ -59,4 +59,4 @@ def _figure_of(drawn: Figure | Axes | Array) -> Figure:
     if isinstance(drawn, Figure):
         return drawn
     ax: Axes = drawn.flat[0] if isinstance(drawn, np.ndarray) else drawn
-    return ax.figure.figure  # of a subfigure, too, the whole
+    return ax.figure.figure  # the whole figure, also where the axes are of a subfigure

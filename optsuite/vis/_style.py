@@ -1,4 +1,4 @@
-"""How all plots look: ink, colours, figures, titles, legends, the watermark."""
+"""Looks that all plots share: ink, colours, figures, titles, legends, the watermark."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from optsuite._types import Array
 
 INK = "#1b1b1f"
-"""Of text, spines and ticks in figures of this room's own: replace it in an SVG to fit a dark page."""
+"""Colour of text, spines and ticks in new figures: replace it in an SVG to fit a dark page."""
 GRID = "#d9d9de"
-"""Of grid lines, likewise."""
+"""Colour of grid lines in new figures."""
 
 SMALL = 7
-"""Font size of what is said on the side, in points."""
+"""Font size of notes, in points."""
 
 # Any two differ by 0.1 or more in OKLab, also as people with a colour blindness see them (Machado et al.,
 # 2009); each stands out from a white page and from a black one.
@@ -53,36 +53,36 @@ _new_figure: ContextVar[Callable[..., Figure]] = ContextVar("new_figure", defaul
 
 
 class SetStyle(NamedTuple):
-    """How a set is drawn and called in every axes of a figure."""
+    """Looks and name of a set in every axes of a figure."""
 
     label: str
     color: ColorType
     dashes: Any
 
     def line(self) -> dict[str, Any]:
-        """As keyword arguments of a line."""
+        """Return the looks as keyword arguments of a line."""
         return {"color": self.color, "linestyle": self.dashes, "linewidth": 1.6}
 
 
 class Entry(NamedTuple):
-    """A line of a legend."""
+    """Line of a legend."""
 
     text: str
     line: dict[str, Any]
-    """Empty for what is not drawn."""
+    """Looks of the line; empty for what is not drawn."""
     height: float
-    """Where the curve ends; NaN for what is not drawn."""
+    """Height at which the curve ends; NaN for what is not drawn."""
 
 
 def set_styles(
     names: Sequence[str], labels: Sequence[str] | None, colors: Sequence[ColorType] | None
 ) -> dict[str, SetStyle]:
-    """A style a set, by its place among the names, whatever else is drawn.
+    """Return a style for each set, by its place among the names, whatever else is drawn.
 
     Args:
-        names: Of the sets.
-        labels: Their names in legends; themselves if `None`.
-        colors: Theirs, with solid lines; those of this room if `None`: 8, then the same 8 dashed, ...
+        names: Names of the sets.
+        labels: Names of the sets in legends; `names` if `None`.
+        colors: Colours of the sets, with solid lines; if `None`, 8 of this room, then the same 8 dashed, ...
 
     Raises:
         ValueError: There are more or fewer labels or colours than sets.
@@ -101,7 +101,7 @@ def set_styles(
 
 @contextmanager
 def without_pyplot() -> Iterator[None]:
-    """New figures are none of pyplot's: they need no backend, open no window and need not be closed."""
+    """Make new figures without pyplot: they need no backend, open no window and need not be closed."""
     token = _new_figure.set(Figure)
     try:
         yield
@@ -111,12 +111,12 @@ def without_pyplot() -> Iterator[None]:
 
 @contextmanager
 def canvas(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
-    """The axes to draw on: those given, else new ones in this room's style.
+    """Give the axes to draw on: those given, else new ones in this room's style.
 
     Args:
-        ax: Kept as they are.
-        width: Of a new figure, in inches.
-        height: Likewise.
+        ax: Axes to use as they are.
+        width: Width of a new figure, in inches.
+        height: Height of a new figure, in inches.
     """
     if ax is not None:
         yield ax
@@ -127,12 +127,12 @@ def canvas(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
 
 @contextmanager
 def canvases(rows: int, columns: int, width: float, height: float) -> Iterator[Array]:
-    """New axes in one figure in this room's style, (rows, columns)."""
+    """Give new axes in one figure in this room's style, (rows, columns)."""
     with plt.rc_context(_STYLE):
         figure = _new_figure.get()(figsize=(width, height), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
         for ax in axes.flat:
-            # Ticks are made when the figure is drawn, by the settings of then.
+            # Ticks are made only when the figure is drawn, by the rc parameters of that moment.
             ax.tick_params(labelsize=8, color=INK, labelcolor=INK, grid_color=GRID, grid_linewidth=0.7)
         yield axes
 
@@ -157,7 +157,7 @@ def write_title(ax: Axes, title: str, notes: Iterable[str] = ()) -> None:
 
 
 def wrap_notes(ax: Axes, notes: Iterable[str]) -> str:
-    """Notes in lines as wide as axes that a legend has made narrower, in small letters."""
+    """Wrap notes to lines as wide as axes that a legend has made narrower, in small letters."""
     width = max(20, int(0.75 * size_pt(ax)[0] / (0.55 * SMALL)))
     return textwrap.fill("; ".join(notes), width, break_long_words=False)
 
@@ -174,7 +174,7 @@ def write_legend(ax: Axes, entries: Sequence[Entry]) -> None:
 
 
 def legend_line(line: dict[str, Any]) -> Line2D:
-    """A line for a legend, invisible if it has no looks."""
+    """Return a line for a legend, invisible if it has no looks."""
     return Line2D([], [], **(line or {"linestyle": "none"}))
 
 
@@ -189,11 +189,11 @@ def stamp_stand_in(
     """Write over axes that their data are stand-ins.
 
     Args:
-        ax: The axes.
-        bottom: Of the part that it is about, as a share of their height.
-        top: Likewise.
-        color: Of the letters; that of all text if `None`.
-        zorder: Above the bands and behind the curves by default.
+        ax: Axes to write on.
+        bottom: Lower end of the part whose data are stand-ins, as a share of the axes' height.
+        top: Upper end of that part, as a share of the axes' height.
+        color: Colour of the letters; that of all text if `None`.
+        zorder: Place in the drawing order; by default above the bands and behind the curves.
     """
     width, height = size_pt(ax)
     height *= top - bottom
@@ -216,14 +216,14 @@ def stamp_stand_in(
 
 
 def runs(mask: Array) -> list[tuple[int, int]]:
-    """Where a mask holds: first and one past the last of each run."""
+    """Return the first place and one past the last of each run of a mask."""
     steps = np.diff(np.concatenate([[False], mask, [False]]).astype(int))
     starts, stops = (np.flatnonzero(steps == step).tolist() for step in (1, -1))
     return list(zip(starts, stops, strict=True))
 
 
 def size_pt(ax: Axes) -> tuple[float, float]:
-    """Width and height, in points."""
+    """Return the width and height of axes, in points."""
     box, scale = ax.get_window_extent(), 72 / ax.figure.dpi
     return box.width * scale, box.height * scale
 

@@ -154,7 +154,7 @@ def test_table_prints_a_row_a_cell(archived, run):
     assert status == 0
     head, *rows = out.splitlines()
     assert head.split("  ")[0] == "task"
-    assert "best setting" in head
+    assert "best config" in head
     assert [row.split()[:3] for row in rows] == [
         [task, name, f"{name.partition('LR')[0]}_lr0.3"] for task in sorted(TASKS) for name in SETS
     ]

@@ -103,7 +103,7 @@ def test_two_ways_to_spread_cells_are_one_too_many(bench):
 
 def jobs(folder, num_jobs, num_steps):
     """A rate each, and two seeds."""
-    store = sweep.Store(str(folder / "curves"), str(folder / "archives"))
+    store = storage.Store(str(folder / "curves"), str(folder / "archives"))
     schedule = Schedule(num_steps)
     return [
         sweep.Job(

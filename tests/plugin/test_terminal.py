@@ -17,7 +17,8 @@ from optsuite.plugin._terminal import (
     setting_of,
     table_lines,
 )
-from optsuite.sweep import Cell, Store, Summary
+from optsuite.storage import Store
+from optsuite.sweep import Cell, Summary
 
 NODE = "benchmarks/test_baselines.py::test_baseline"
 TASK = "ImageMLP_FashionMnist8_Relu32"

@@ -10,9 +10,9 @@ import pytest
 from examples import FIXTURES, TASK
 
 from optsuite import report, storage
+from optsuite.archives import Absent
 from optsuite.errors import StorageError
 from optsuite.report._sections import SECTIONS
-from optsuite.statistics import Absent
 
 from .conftest import SETS
 from .pages import Page
@@ -51,7 +51,7 @@ def test_ids_are_unique_and_anchors_lead_somewhere(add, read, write, root):
     assert {href[1:] for href in page.hrefs if href.startswith("#")} <= set(page.ids)
 
 
-def test_the_table_tells_the_best_setting(add, read, write):
+def test_the_table_tells_the_best_config(add, read, write):
     add(lrs=(0.1,), loss=0.25, data_source="real", extra={"seconds_per_step": 1 / 12_345})
     text = write(read()).text["summary"]
     assert (
@@ -77,7 +77,8 @@ def test_the_best_is_that_of_as_many_steps(add, read, write):
     page = write(read())
     assert re.findall(r'class="number best" data-order="([\d.]+)"', page.html) == ["3.0", "1.0"]
     assert (
-        "Best of 20 steps: A_20_R2 with SGD_lr0.1, train loss 3.000. All settings of 30 steps diverged. "
+        "Best of 20 steps: A_20_R2 with SGD_lr0.1, train loss 3.000. "
+        "No best config of 30 steps: all diverged. "
         "Best of 1,000 steps: C_1000_R2 with SGD_lr0.1, train loss 1.000. T Training loss"
         in page.text["tasks"]
     )
@@ -106,8 +107,18 @@ def test_words_stand_where_numbers_cannot(add, read, write):
     assert "Unreadable 1 Bad-AdamLR_20_R2 `" in gaps
     assert "is not a readable npz file" in gaps
     assert "No archive 1 None-SGDLR_20_R2" in gaps
-    assert "All settings diverged 1 Lost-AdamLR_20_R2" in gaps
+    assert "All diverged 1 Lost-AdamLR_20_R2" in gaps
     assert "3 cells of 3 tasks; 2 without results; 4 of 4 trials diverged" in page.text[""]
+
+
+def test_what_was_evaluated_only_before_training_is_never_best(add, read, write, drawn):
+    add("T", "AdamLR_9_R2", num_steps=9, data_source="real")
+    page = write(read())
+    row = "T AdamLR_9_R2 real not evaluated after training not evaluated not evaluated not evaluated"
+    assert row in page.text["summary"]
+    assert page.text["gaps"] == "Missing or diverged Not evaluated after training 1 T-AdamLR_9_R2"
+    assert page.text["tasks"] == "Tasks T No best config: not evaluated after training."
+    assert drawn == []
 
 
 def test_any_reason_to_be_absent_is_told(add, read, write):
@@ -128,12 +139,12 @@ def test_a_session_that_recorded_nothing_tells_why(read, write, facts):
     )
     page = write([], facts=failed)
     assert set(page.text) == {"", "session", "gaps"}  # no stand-ins are shown
-    assert "no results; 1 setting failed" in page.text[""]
+    assert "no results; 1 config failed" in page.text[""]
     assert page.text["gaps"] == "Missing or diverged Failed 1 T-S-SGD_lr1 no memory"
     page = write(read("T", SETS), facts=failed)
     assert set(page.text) == {"", "session", "summary", "gaps"}
     assert "T AdamLR_20_R2 no archive T SGDLR_20_R2 no archive" in page.text["summary"]
-    assert "2 cells of 1 task; 2 without results; 1 setting failed" in page.text[""]
+    assert "2 cells of 1 task; 2 without results; 1 config failed" in page.text[""]
 
 
 def test_a_loss_that_is_not_finite_beside_a_training_loss_that_is(add, read, write):
@@ -184,7 +195,7 @@ def test_a_session_tells_what_it_did(add, read, write, facts):
     assert "file:///data/archives" in page.hrefs
     assert "s3://bucket/curves" not in page.hrefs
     assert "optsuite report, 2026-11-23 21:13 UTC" in page.text[""]
-    assert "1 setting failed" in page.text[""]
+    assert "1 config failed" in page.text[""]
 
 
 def test_a_page_made_by_hand_tells_its_roots(add, read, write, root):

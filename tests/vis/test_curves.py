@@ -107,8 +107,8 @@ def test_the_band_has_thin_edges_or_is_left_out(root, write):
 
 @pytest.mark.parametrize(
     "loss_e",
-    [np.ones(60), np.r_[2, np.linspace(1, 2, 59)], [3.0]],
-    ids=["constant", "rising", "one evaluation"],
+    [np.ones(60), np.r_[2, np.linspace(1, 2, 59)]],
+    ids=["constant", "rising"],
 )
 def test_limits_hold_what_is_drawn_where_the_rule_gives_none(root, write, loss_e):
     write("Task", "SetA", np.broadcast_to(loss_e, (1, 2, len(loss_e))))
@@ -146,6 +146,13 @@ def test_what_cannot_be_drawn_is_in_the_legend_last(root, write, tmp_path):
     bare = vis.plot_tasks_and_sets("Task", names, legend=False, root=root)
     assert bare.get_legend() is None
     assert words.notes(bare) == "SetD (no archive); SetC (unreadable); SetB (all diverged)"
+
+
+def test_a_set_that_was_evaluated_only_before_training_is_said(root, write):
+    write("Task", "SetA", falling(2, 1))
+    write("Task", "Short", falling(2, 1, num_evals=1))
+    ax = vis.plot_tasks_and_sets("Task", ["SetA", "Short"], root=root)
+    assert words.legend(ax) == ["SetA", "Short (not evaluated after training)"]
 
 
 def test_axes_without_any_curve_still_say_why(root, write):

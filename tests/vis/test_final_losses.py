@@ -54,6 +54,13 @@ def test_cells_say_their_loss_or_why_there_is_none(root, cells):
     assert "above the best of the row" in words.everything(ax.figure)
 
 
+def test_a_loss_from_before_training_is_no_final_loss(root, write):
+    write("Task0", "SetA", ending(2.0))
+    write("Task0", "Short", np.ones((1, 2, 1)))
+    ax = vis.plot_final_losses("Task0", ["SetA", "Short"], root=root)
+    assert texts(ax, 1) == [["2", "not evaluated"]]
+
+
 def test_colors_compare_within_rows(root, cells):
     ax = vis.plot_final_losses(["Task0", "Task1"], NAMES, root=root)
     rgba = colors(ax)

@@ -113,6 +113,13 @@ def test_what_is_not_a_line_is_in_the_legend(root, write, two_sets):
     assert "; ".join(undrawn) in words.notes(bare)
 
 
+def test_a_set_that_was_evaluated_only_before_training_is_not_drawn(root, write, two_sets):
+    write("Task", "Short", np.ones((2, 2, 1)), hparams=hparams(RATES[:2]))
+    ax = vis.plot_lr_sensitivity("Task", ["SetA", "Short"], root=root)
+    assert words.legend(ax) == ["SetA", "Short (not evaluated after training)"]
+    assert not [line for line in ax.lines if line.get_label() == "Short"]
+
+
 @pytest.mark.parametrize("loss_HS", [[[NAN], [NAN]], [[1.0], [1.0]]], ids=["diverged", "constant"])
 def test_degenerate_losses_are_drawn(root, write, loss_HS):
     write("Task", "SetA", final(loss_HS), hparams=hparams(RATES[:2]))

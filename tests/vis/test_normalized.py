@@ -115,6 +115,13 @@ def test_a_diverged_set_counts_as_no_step_and_is_said(root, write, cells):
     assert "SetB (diverged on 1 of 2 tasks)" in words.legend(ax)
 
 
+def test_a_set_that_was_evaluated_only_before_training_is_not_drawn(root, write, cells):
+    for task in ("Task0", "Task1"):
+        write(task, "Short", np.ones((1, 2, 1)))
+    ax = vis.plot_normalized("Task*", ["SetA", "Short"], NORMALIZERS, root=root)
+    assert words.legend(ax) == ["baseline", "SetA", "Short (not evaluated after training)"]
+
+
 def test_evaluations_that_differ_are_drawn_where_they_agree(root, write):
     write("Task0", "SetA", falling(0.01, num_evals=11))
     write("Task1", "SetA", falling(0.01, num_evals=5), eval_every=20)

@@ -1,0 +1,218 @@
+"""Making archives: many curves to one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from optsuite import storage
+from optsuite.curves import SUFFIX, read_folders, trial_id_of
+from optsuite.errors import StorageError
+from optsuite.hparam_sets import HParamSet, Trial
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from optsuite._types import Array
+
+    _Files: TypeAlias = dict[str, dict[str, Array]]
+
+
+def stack_curves(
+    curves_HS: Sequence[Sequence[Mapping[str, npt.ArrayLike]]],
+    names_HS: Sequence[Sequence[str]] | None = None,
+) -> dict[str, Array]:
+    """Stack curves that hold the same keys.
+
+    Args:
+        curves_HS: Repetitions of each config, equally many.
+        names_HS: Name of each curve in errors, e.g. its URL; its place if `None`.
+
+    Returns:
+        Arrays by key with two leading axes, (H, S, ...).
+
+    Raises:
+        StorageError: There are no curves, or they differ in number, keys, shapes or dtypes.
+    """
+    counts = {len(curves_S) for curves_S in curves_HS}
+    if len(counts) != 1 or counts == {0}:
+        raise StorageError(
+            "an archive needs equally many curves, at least one, of every config "
+            f"(got {[len(curves_S) for curves_S in curves_HS]})"
+        )
+    places = ((h, s) for h in range(len(curves_HS)) for s in range(len(curves_HS[0])))
+    named = [
+        (names_HS[h][s] if names_HS else f"config {h}, repetition {s}", curves_HS[h][s]) for h, s in places
+    ]
+    for name, curve in named[1:]:
+        _check_alike(*named[0], name, curve)
+    return {
+        key: np.stack([np.stack([np.asarray(c[key]) for c in curves_S]) for curves_S in curves_HS])
+        for key in curves_HS[0][0]
+    }
+
+
+def build_archive(
+    task_name: str,
+    hparam_set: HParamSet,
+    root: str | None = None,
+    archives_root: str | None = None,
+    threads: int = storage.THREADS,
+    clear_bad_files: bool = False,
+    trial_ids: Collection[str] | None = None,
+) -> str | None:
+    """Archive a cell if it is complete; leave an archive that holds the same already untouched.
+
+    With `trial_ids`, an archive that was made of the very files that are there is recognised by their names.
+    It is read whole, so that a damaged one is made anew, but no curve is read.
+
+    Repetition s is the newest curve with seed s. In folders written by the original, whose curves
+    keep no seed, it is the s-th file by name.
+
+    Args:
+        task_name: Name of the task.
+        hparam_set: The set; configs are stacked in its order.
+        root: Root of the curves; `storage.baseline_dir()` if `None`.
+        archives_root: Root of the archives; `storage.archives_dir()` if `None`.
+        threads: Number of files read at a time; 0: one after the other.
+        clear_bad_files: Rename bad files to `<name>.bad` rather than warn of them.
+        trial_ids: Ids of the cell's trials; curves of other trials are left alone. `None`: any trials.
+
+    Returns:
+        URL of the archive, or `None` if curves are missing (`missing_repetitions` says which).
+
+    Raises:
+        StorageError: The curves do not fit together, or reading or writing fails.
+    """
+    url = storage.archive_path(task_name, hparam_set.name, archives_root)
+    dirs = _curve_dirs(task_name, hparam_set, root)
+    if trial_ids is not None and _is_current(url, dirs, set(trial_ids), threads):
+        return url
+    folders = _of_trials(read_folders(dirs, threads=threads, clear_bad_files=clear_bad_files), trial_ids)
+    picked, missing = _pick(folders, hparam_set.repetitions)
+    if any(missing):
+        return None
+    names = [[picks[s] for s in range(hparam_set.repetitions)] for picks in picked]
+    curves = [[files[file] for file in row] for files, row in zip(folders, names, strict=True)]
+    data = stack_curves(curves, names)
+    if "trial_id" in data:
+        data["curve_file"] = np.array([[_filename(file) for file in row] for row in names])
+    if not _holds(url, data):
+        storage.write_npz(url, data)
+    return url
+
+
+def missing_repetitions(
+    task_name: str,
+    hparam_set: HParamSet,
+    root: str | None = None,
+    threads: int = storage.THREADS,
+    trial_ids: Collection[str] | None = None,
+) -> list[tuple[str, int]]:
+    """Return what keeps a cell from being archived: (config label, repetition), in the order of the set.
+
+    Args:
+        task_name: Name of the task.
+        hparam_set: The set.
+        root: Root of the curves; `storage.baseline_dir()` if `None`.
+        threads: Number of files read at a time; 0: one after the other.
+        trial_ids: Ids of the cell's trials, as for `build_archive`.
+
+    Raises:
+        StorageError: The storage cannot be reached.
+    """
+    folders = read_folders(_curve_dirs(task_name, hparam_set, root), threads=threads)
+    _, missing = _pick(_of_trials(folders, trial_ids), hparam_set.repetitions)
+    labels = [config.label for config in hparam_set.configs]
+    return [(label, s) for label, lacks in zip(labels, missing, strict=True) for s in lacks]
+
+
+def _curve_dirs(task_name: str, hparam_set: HParamSet, root: str | None) -> list[str]:
+    """Return the folder of each config's curves."""
+    schedule = hparam_set.schedule
+    return [Trial(task_name, config, schedule, seed=0).folder(root) for config in hparam_set.configs]
+
+
+def _is_current(url: str, dirs: Sequence[str], trial_ids: Collection[str], threads: int) -> bool:
+    """Return whether an archive is whole and was made of the newest file of each trial."""
+    try:
+        archived = storage.read_npz(url)["curve_file"]  # all of it, so that every checksum is verified
+    except (StorageError, KeyError):
+        return False
+    listings = storage.thread_map(lambda url: storage.list_files(url, SUFFIX), dirs, threads)
+    files = [_filename(file) for listing in listings for file in listing]
+    newest = {trial_id_of(file): file for file in files}
+    return sorted(archived.flat) == sorted(newest.get(identity, "") for identity in trial_ids)
+
+
+def _filename(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
+def _pick(folders: Sequence[_Files], repetitions: int) -> tuple[list[dict[int, str]], list[list[int]]]:
+    """Choose the files of each config, all of ours or all of the original's: whichever lacks fewer.
+
+    Returns:
+        URL of each repetition that is there, for each config, and the repetitions that are missing.
+    """
+    choices: list[Callable[[_Files], dict[int, str]]] = [_by_seed, _by_name]
+    options = []
+    for choose in choices:
+        picked = [choose(files) for files in folders]
+        missing = [[s for s in range(repetitions) if s not in picks] for picks in picked]
+        options.append((picked, missing))
+    # The first is taken where both lack equally many, which is ours.
+    return min(options, key=lambda option: sum(map(len, option[1])))
+
+
+def _of_trials(folders: list[_Files], trial_ids: Collection[str] | None) -> list[_Files]:
+    """Leave out curves of ours that belong to other trials."""
+
+    def is_one(arrays: Mapping[str, Array]) -> bool:
+        return trial_ids is None or "trial_id" not in arrays or str(arrays["trial_id"]) in trial_ids
+
+    return [{url: arrays for url, arrays in files.items() if is_one(arrays)} for files in folders]
+
+
+def _by_seed(files: _Files) -> dict[int, str]:
+    # Later names overwrite earlier ones: the newest file of each seed stays.
+    return {int(arrays["seed"]): url for url, arrays in files.items() if "seed" in arrays}
+
+
+def _by_name(files: _Files) -> dict[int, str]:
+    return dict(enumerate(url for url, arrays in files.items() if "seed" not in arrays))
+
+
+def _holds(url: str, data: Mapping[str, Array]) -> bool:
+    try:
+        old = storage.read_npz(url)
+    except StorageError:
+        return False
+    return old.keys() == data.keys() and all(
+        old[key].dtype == new.dtype and old[key].tobytes() == new.tobytes() for key, new in data.items()
+    )
+
+
+def _check_alike(
+    first_name: str,
+    first: Mapping[str, npt.ArrayLike],
+    name: str,
+    curve: Mapping[str, npt.ArrayLike],
+) -> None:
+    if first.keys() != curve.keys():
+        lacking = ", ".join(sorted(first.keys() - curve.keys())) or "none"
+        added = ", ".join(sorted(curve.keys() - first.keys())) or "none"
+        raise StorageError(
+            f"the curves of a cell need the same keys: compared with {first_name}, {name} "
+            f"lacks {lacking} and adds {added}"
+        )
+    for key in first:
+        needed, came = np.asarray(first[key]), np.asarray(curve[key])
+        both_text = needed.dtype.kind == came.dtype.kind == "U"
+        if needed.shape != came.shape or not (both_text or needed.dtype == came.dtype):
+            raise StorageError(
+                f"the curves of a cell need equal shapes and dtypes: `{key}` is {needed.dtype} "
+                f"{needed.shape} in {first_name}, but {came.dtype} {came.shape} in {name}"
+            )
