@@ -1,4 +1,4 @@
-"""What importing costs: modules that take seconds are imported by what needs them, and not before."""
+"""Imports that take seconds are made when they are needed, and not before."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ import pytest
 from optsuite.cli import _commands
 
 SELDOM_NEEDED = (
+    "PIL",
     "dask",
     "distributed",
     "jinja2",
     "matplotlib",
     "pandas",
+    "pyarrow",
     "pytest",
     "scipy",
     "seaborn",
+    "sentencepiece",
     "torchvision",
 )
 HEAVY = ("fsspec", "numpy", "torch", *SELDOM_NEEDED)
 
 
 def imported(program, modules):
-    """The modules that a program imports, of those given."""
+    """Return which of the given modules a program imports."""
     code = f"import sys\n{program}\nprint('imported:', *[name for name in {modules} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.splitlines()[-1].removeprefix("imported:").split()
@@ -52,7 +55,7 @@ def test_a_command_that_runs_nothing_imports_nothing_heavy(words):
     assert imported(program, HEAVY) == []
 
 
-def test_training_imports_nothing_that_draws_or_reads_tables():
+def test_training_imports_no_package_that_few_runs_need():
     assert imported("import optsuite; optsuite.train; optsuite.load_archive", SELDOM_NEEDED) == []
 
 
@@ -65,7 +68,7 @@ def commands(parser):
 
 @pytest.mark.parametrize("command", list(commands(_commands.make_parser())), ids=lambda command: command.prog)
 def test_every_command_has_a_function(command):
-    """It is looked up when the command runs: a wrong name would be found out by users."""
+    """The function is looked up when its command runs, so a wrong name would be found by users."""
     function = _commands.function_of(argparse.Namespace(run=command.get_default("run")))
     assert inspect.isfunction(function)
     assert len(inspect.signature(function).parameters) == 1

@@ -8,6 +8,7 @@ import pytest
 
 from optsuite.data import DATASETS
 
+from .corpora import NUM_PIECES, PIECES, train_sentencepiece
 from .published import NUM_TEST, NUM_TRAIN
 
 
@@ -15,7 +16,8 @@ from .published import NUM_TEST, NUM_TRAIN
 def data_folder(tmp_path, monkeypatch):
     """An empty data folder, and no dataset found elsewhere on the machine."""
     monkeypatch.setenv("OPTSUITE_DATA_DIR", str(tmp_path))
-    monkeypatch.delenv("OPTSUITE_DATA", raising=False)
+    for name in ("OPTSUITE_DATA", "OPTSUITE_SENTENCEPIECE", "OPTSUITE_TEXT_ERRORS"):
+        monkeypatch.delenv(name, raising=False)
     for name, info in list(DATASETS.items()):
         monkeypatch.setitem(DATASETS, name, replace(info, system_folders=()))
     return tmp_path
@@ -31,3 +33,15 @@ def shrink(monkeypatch):
         return small
 
     return apply
+
+
+@pytest.fixture(scope="session")
+def model():
+    """The bytes of a small SentencePiece model."""
+    return train_sentencepiece(NUM_PIECES)
+
+
+@pytest.fixture
+def few_pieces(monkeypatch):
+    """Make LM1B expect that model."""
+    monkeypatch.setitem(DATASETS, PIECES, replace(DATASETS[PIECES], num_pieces=NUM_PIECES))

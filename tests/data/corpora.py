@@ -1,4 +1,4 @@
-"""Small corpora, in the layouts in which the true ones lie, and a small vocabulary trained on them."""
+"""Small corpora in the layouts of the true ones, a small vocabulary, and what is read of them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import gzip
 import io
 from pathlib import Path
 
+import torch
+
+from optsuite.data import TextSpec, load
+
+NUM_PIECES = 50
+LM1B, PIECES, WIKIPEDIA = "lm1b_bytes", "lm1b_32k", "wikipedia_en_bytes"
 SENTENCES = [f"Sentence number {n} has {'one more word ' * (n % 5)}to tell , é and ." for n in range(200)]
 HELD_OUT = [f"Held out {n} ." for n in range(7)]
 
 
 def write_lm1b(folder: Path, sentences=SENTENCES, held_out=HELD_OUT):
-    """All files of the published archive, most of them with a few lines; returns the first training file."""
+    """Write all files of the published archive, with a few lines each; return the first for training."""
     root = folder / "lm1b" / "1-billion-word-language-modeling-benchmark-r13output"
     training = root / "training-monolingual.tokenized.shuffled"
     names = [f"news.en-{number:05}-of-00100" for number in range(1, 100)]
@@ -31,7 +37,7 @@ def write_lines(folder, names, lines):
 
 
 def write_wikipedia(folder: Path, kind, texts=SENTENCES):
-    """Articles as Parquet, as files of one article each, compressed, or as WikiExtractor writes them."""
+    """Write articles as Parquet, as a (compressed) file for each, or in the format of WikiExtractor."""
     root = folder / "wikipedia_en"
     (root / "AA").mkdir(parents=True, exist_ok=True)
     if kind == "parquet":
@@ -53,7 +59,7 @@ def write_wikipedia(folder: Path, kind, texts=SENTENCES):
 
 
 def train_sentencepiece(num_pieces, **options):
-    """The bytes of a model as T5's: padding, end and unknown are 0, 1 and 2."""
+    """Return the bytes of a model like T5's, where padding, end and unknown are 0, 1 and 2."""
     import sentencepiece
 
     model = io.BytesIO()
@@ -66,3 +72,25 @@ def train_sentencepiece(num_pieces, **options):
         **ids,
     )
     return model.getvalue()
+
+
+def load_real(split, name=LM1B, length=120):
+    return load(TextSpec(dataset=name, length=length), split, source="real", device="cpu")
+
+
+def rows_of(examples):
+    """Return the tokens of each example: the first that is observed, and all that are to be predicted."""
+    batch = examples.gather(torch.arange(len(examples)))
+    return torch.cat([batch["obs"][:, :1], batch["target"]], 1)
+
+
+def text_of(row):
+    return bytes(token - 3 for token in row.tolist() if token).decode()
+
+
+def texts(split, name=LM1B):
+    return [text_of(row) for row in rows_of(load_real(split, name))]
+
+
+def caches(folder):
+    return sorted(folder.rglob("*.npy"))

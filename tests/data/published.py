@@ -46,7 +46,7 @@ def write_mnist(root: Path, class_name, *, zipped=False):
 
 
 def python2_pickle(images, key, labels) -> bytes:
-    """A batch exactly as Python 2 and NumPy of 2009 wrote it, opcode by opcode."""
+    """Return a batch exactly as Python 2 and NumPy of 2009 wrote it, opcode by opcode."""
 
     def text(word):
         return b"U" + bytes((len(word),)) + word.encode()
@@ -95,7 +95,7 @@ def write_imagenet(folder: Path, size):
 
 
 def write_food101(root: Path):
-    """Photos of one colour each, so that JPEG keeps them; two classes."""
+    """Write photos of one colour each, so that JPEG keeps them, in two classes."""
     from PIL import Image
 
     (root / "food-101" / "meta").mkdir(parents=True)
@@ -119,12 +119,12 @@ def write_food101(root: Path):
 
 
 def repickle(images, labels) -> bytes:
-    """The same batch as Python 3 writes it in Python 2's protocol."""
+    """Return the same batch as Python 3 writes it in Python 2's protocol."""
     content = {"data": images.reshape(len(images), -1), "labels": [int(label) for label in labels]}
     return pickle.dumps(content, protocol=2)
 
 
 def sorted_rows(images, labels):
-    """Images and labels in an order that depends on their values alone."""
+    """Return images and labels in an order that depends on their values alone."""
     rows = np.column_stack([np.asarray(labels), np.asarray(images).reshape(len(labels), -1)])
     return rows[np.lexsort(rows.T[::-1])]

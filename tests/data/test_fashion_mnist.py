@@ -62,7 +62,7 @@ def test_splits_share_no_image():
 
 
 def bilinear(image, size):
-    """Bilinear with half-pixel centres and no antialias, straight from its definition."""
+    """Resize with half-pixel centres and no antialias, straight from the definition of bilinear."""
     result = np.empty((size, size))
     scale = len(image) / size
     for y in range(size):
