@@ -13,7 +13,7 @@ from optsuite.data import DATASETS
 
 @pytest.fixture(scope="session")
 def small_data_folder(tmp_path_factory):
-    """An empty folder: what is loaded is kept by folder, so it keeps the small sets from the others."""
+    """An empty data folder: loaded splits are kept by folder, so small sets are not taken for the others."""
     return tmp_path_factory.mktemp("small")
 
 
@@ -28,7 +28,7 @@ def small_data(small_data_folder, monkeypatch):
 
 @pytest.fixture(scope="session", autouse=True)
 def empty_cache(tmp_path_factory):
-    """What was measured on this machine before decides nothing."""
+    """A cache folder in which nothing was measured before."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -61,7 +61,7 @@ def made_up_entry(idx):
 
 @pytest.fixture
 def published_opt_list(monkeypatch):
-    """The published list, where there is a copy of it."""
+    """The published list, if there is a copy of it on this machine."""
     path = Path(__file__).parents[2] / "shared" / "reference" / "opt_list.json"
     if not path.exists():
         pytest.skip(f"no {path}")

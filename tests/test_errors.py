@@ -1,4 +1,4 @@
-"""The tree of errors, and the words of the one that suggests names."""
+"""The tree of errors, and the message of the error that suggests names."""
 
 from __future__ import annotations
 

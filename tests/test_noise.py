@@ -46,7 +46,7 @@ def test_a_key_is_drawn_from_torch():
 
 @given(key=keys, count=st.integers(0, 9))
 def test_an_integer_hash_in_plain_arithmetic_gives_the_same_numbers(key, count):
-    """`lowbias32` of a counter, without wrapping."""
+    """The check is `lowbias32` of a counter, written with Python's integers."""
 
     def mix(bits):
         bits = ((bits ^ bits >> 16) * 0x7FEB352D) % 2**32
@@ -60,7 +60,7 @@ def test_an_integer_hash_in_plain_arithmetic_gives_the_same_numbers(key, count):
 
 
 def test_neighbours_are_uncorrelated():
-    """In one stream, between streams of consecutive keys, and between folded keys."""
+    """They are within one stream, between streams of consecutive keys, and between folded keys."""
     numbers = uniform(torch.tensor(5), (100_000,)) - 0.5
     next_key = uniform(torch.tensor(6), (100_000,)) - 0.5
     folded = uniform(fold_in(torch.tensor(5), 1), (100_000,)) - 0.5
@@ -124,7 +124,7 @@ def test_fold_in_takes_numbers_and_tensors(key, data):
 
 
 def test_numbers_are_the_same_on_every_machine():
-    """A promise: other numbers would change every recorded curve of a dropout task."""
+    """These numbers are a promise: other ones would change every recorded curve of a dropout task."""
     assert key_from() == 1120186595
     assert key_from(0, "noise", "train") == 2957099953
     assert key_from(4, "noise", "eval/test") == 2223611689

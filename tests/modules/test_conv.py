@@ -30,7 +30,7 @@ PADDING = {
 
 
 def pad(size, kernel, stride):
-    """The table's law, for images that are not square."""
+    """Pad by the law of the table, for images that are not square."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, -(-total // 2)
 

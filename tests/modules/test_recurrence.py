@@ -55,7 +55,7 @@ def arguments(gates, num_states, *leading, dtype=torch.float32):
 
 
 def grads_and_loss(fn, num_args):
-    """Of a loss that weighs all outputs differently."""
+    """Return the gradients and the loss of a function, with a weight of its own for each output."""
 
     def loss(*args):
         outputs = fn(*args)
@@ -119,7 +119,7 @@ def test_gradients_are_those_of_numbers(op, loop, gates, num_states):
 @every_cell
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 def test_vmap_over_seeds_and_configs_is_that_of_a_loop(op, loop, gates, num_states, compiled):
-    """Inputs that the configs share, as in a grid of trials."""
+    """The configs share their inputs, as in a grid of trials."""
     inputs, *rest = arguments(gates, num_states, 2, 3)
     args = [inputs[:, 0], *rest]
     in_dims = [(None, *[0] * len(rest)), (0, *[0] * len(rest))]
@@ -134,7 +134,7 @@ def test_vmap_over_seeds_and_configs_is_that_of_a_loop(op, loop, gates, num_stat
 @every_cell
 @pytest.mark.parametrize("num_trials", [1, 2])
 def test_strides_of_arguments_do_not_matter(op, loop, gates, num_states, num_trials):
-    """Compiled code relies on those that were foretold."""
+    """Compiled code relies on the strides that the fake operators foretell."""
     args = arguments(gates, num_states, num_trials)
 
     def with_other_strides(fn):
@@ -163,7 +163,7 @@ def test_what_is_foretold_of_operators_is_true(op, loop, gates, num_states):
 
 @every_cell
 def test_gradients_of_many_losses_of_one_run(op, loop, gates, num_states):
-    """Where the gradient has trials that the run itself had not."""
+    """The gradient then has trials that the run itself had not."""
     args = arguments(gates, num_states)
     scales = torch.tensor([1.0, -2.0])
 
@@ -193,7 +193,7 @@ def test_batches_of_any_size_run_compiled(op, loop, gates, num_states, grad_enab
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
 @pytest.mark.parametrize("grad_enabled", [False, True])
 def test_forward_mode_is_refused(op, loop, gates, num_states, grad_enabled):
-    """It would be zeros otherwise."""
+    """Otherwise the derivatives would be zeros."""
     args = tuple(arguments(gates, num_states))
     with torch.set_grad_enabled(grad_enabled), pytest.raises(RuntimeError, match="jvp"):
         jvp(op, args, args)
@@ -215,7 +215,7 @@ def test_double_precision_is_left_alone_by_autocast():
 
 @every_cell
 def test_second_derivatives_are_refused(op, loop, gates, num_states):
-    """They would be zeros otherwise, and nobody would know."""
+    """Otherwise they would be zeros, and nobody would know."""
     inputs, *rest = arguments(gates, num_states)
 
     def loss(inputs):
@@ -248,7 +248,7 @@ def test_recurrence_on_a_gpu_is_that_on_the_cpu(op, loop, gates, num_states):
 
 @every_cell
 def test_operations_are_counted_for_shapes_alone(op, loop, gates, num_states):
-    """Two products in each step forwards, and four backwards."""
+    """There are two products in each step forwards, and four backwards."""
     args = [arg.to("meta").requires_grad_() for arg in arguments(gates, num_states)]
     with FlopCounterMode(display=False, custom_mapping=FLOP_FORMULAS) as counter:
         grads = torch.autograd.grad(op(*args).sum(), args)
@@ -293,7 +293,7 @@ def test_irnn_starts_as_a_sum_of_its_inputs():
 
 
 def test_gru_resets_before_the_product():
-    """With an update gate that is open and a reset gate that is shut, nothing of the state is left."""
+    """If the update gate is open and the reset gate is shut, nothing of the state is left."""
     core = GRU(6, H)
     core.bias.data[:H], core.bias.data[H : 2 * H] = 100.0, -100.0
     inputs = torch.randn(T, B, 6)

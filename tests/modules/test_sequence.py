@@ -43,7 +43,7 @@ def test_a_token_does_not_see_those_after_it(language_model):
 
 
 def test_a_token_does_not_see_padding_before_it(language_model):
-    """Whatever stands in its place, but for the prediction at the padding itself."""
+    """Another embedding of padding changes the prediction at the padding only."""
     tokens = torch.randint(1, 50, (2, 7), generator=torch.Generator().manual_seed(0))
     tokens[:, 2] = 0
     with torch.no_grad():

@@ -91,7 +91,7 @@ def test_entries_of_opt_list_match_the_reference(idx, follow):
 @pytest.mark.parametrize("lr", [1e-3, 1e-1])
 @pytest.mark.parametrize("graft_type", get_args(GraftType))
 def test_shampoo_on_other_devices_matches_the_reference(graft_type, lr, follow, monkeypatch):
-    """Its other way to a root, which is the one of a GPU, runs on a CPU too."""
+    """The way to a root that a GPU takes runs on a CPU too."""
     monkeypatch.setattr(_shampoo, "inverse_root", _by_newton)
     follow(f"Shampoo128_{graft_type}/lr{lr}", shampoo(lr, graft_type=graft_type), 5e-3)
 

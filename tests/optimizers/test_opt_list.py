@@ -30,7 +30,7 @@ ENTRY = {
 
 @pytest.fixture
 def url(monkeypatch):
-    """Of a file that is not there yet, in the place of a list of one's own."""
+    """URL of a list of the user's own, which does not exist yet."""
     url = f"memory://{uuid.uuid4().hex}/list.json"
     monkeypatch.setenv("OPTSUITE_OPT_LIST", url)
     return url
@@ -105,7 +105,7 @@ def test_a_file_that_is_no_json_is_named(url):
 
 @pytest.fixture
 def published(monkeypatch, tmp_path):
-    """URL of a file that stands in for the published one, which is not there yet; and of the copy of it."""
+    """URLs of a file in place of the published one, which does not exist yet, and of its copy."""
     url = f"memory://{uuid.uuid4().hex}/published.json"
     monkeypatch.delenv("OPTSUITE_OPT_LIST")
     monkeypatch.setenv("OPTSUITE_DATA_DIR", str(tmp_path))

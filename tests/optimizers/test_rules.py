@@ -1,4 +1,4 @@
-"""What is particular to a rule, against formulas and `torch.optim`."""
+"""Particulars of single rules, against formulas and `torch.optim`."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def radam_factor(beta2, t):
 
 
 def adabelief_variance(t):
-    """Of the gradient 2, of which 2 * 0.9^t was not foreseen, with an eps_root of 4; corrected."""
+    """Return the corrected v of the gradient 2, of which 2 * 0.9^t was not foreseen, at an eps_root of 4."""
     stored = 0.0
     for i in range(1, t + 1):
         stored = 0.999 * stored + 0.001 * (2 * 0.9**i) ** 2 + 4.0
@@ -233,7 +233,7 @@ def test_piecewise_linear_needs_a_time_for_each_rate(times):
 
 
 def cosine(t, num_steps, lr, mult, constant, warmup):
-    """The words of the reference's rule, in float64."""
+    """Return the learning rate of the reference's rule, in float64."""
     t, c, low = min(t, num_steps), num_steps * constant, mult * lr
     w = num_steps * max(warmup, constant)
     if warmup > 0 and t < w:
@@ -324,7 +324,7 @@ SHAPES = [*itertools.permutations((2, 3, 4)), (3, 3), (2, 3, 3), (1, 4)]
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_a_factored_mean_square_of_rank_one_is_exact(shape):
-    """Whichever axes are the largest; squares that vary along the two of them only."""
+    """This holds whichever axes are the largest; the squares vary along two axes only."""
     first, second = sorted(range(len(shape)), key=shape.__getitem__)[-2:]
     a = torch.rand([n if axis == first else 1 for axis, n in enumerate(shape)]) + 0.5
     b = torch.rand([n if axis == second else 1 for axis, n in enumerate(shape)]) + 0.5

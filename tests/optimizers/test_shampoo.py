@@ -1,4 +1,4 @@
-"""Shampoo's blocks, its inverse roots, and what becomes of tensors that are out of the ordinary."""
+"""Shampoo's blocks, its inverse roots, and its steps for unusual tensors."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def test_axes_are_merged_then_cut(shape, blocks):
 
 
 def test_blocks_hold_the_elements_that_they_hold_in_the_reference():
-    """Its weights have their axes in reverse: the outputs of a dense layer are the last, not the first."""
+    """The reference's weights have their axes reversed: the outputs of a dense layer come last, not first."""
     theirs = torch.arange(32 * 64.0).reshape(64, 32)
     blocks = cut_into_blocks({"weight": theirs.T}, 128)
     assert torch.equal(blocks[128,], theirs.flatten().reshape(16, 128))
 
 
 def positive(n, rank, spread, seed=0):
-    """A matrix of that rank, whose eigenvalues are spread over so many powers of ten."""
+    """Return a matrix of this rank, whose eigenvalues are spread over `spread` powers of ten."""
     generator = torch.Generator().manual_seed(seed)
     factor = torch.randn(n, rank, generator=generator, dtype=torch.float64)
     factor = factor * torch.logspace(0, -spread / 2, n, dtype=torch.float64)[:, None]
@@ -77,7 +77,7 @@ def positive(n, rank, spread, seed=0):
 )
 @pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
 def test_inverse_root_is_that_of_the_matrix_and_its_ridge(inverse_root, order, n, rank, spread, size):
-    """Judged by what it makes of a vector in the matrix's range, such as the gradient always is."""
+    """The root is judged by its product with a vector in the matrix's range, where every gradient lies."""
     matrix = size * positive(n, rank, spread)
     root, is_good = inverse_root(matrix[None], order)
     assert is_good.shape == (1, 1, 1)
@@ -148,7 +148,7 @@ def test_a_trial_of_nan_leaves_its_neighbours_as_they_are():
 @pytest.mark.slow
 @pytest.mark.usefixtures("either_way")
 def test_compiled_steps_of_many_trials_are_those_of_eager_ones():
-    """Compared by the steps: large eigenvalues of a root, which no gradient meets, change by rounding."""
+    """The steps are compared: large eigenvalues of a root, which no gradient meets, change by rounding."""
     lrs, params = torch.tensor([1e-3, 1e-1]), random_tensors([(10, 6), (5,)], batch=(2,))
     update = torch.vmap(lambda lr, *inputs: shampoo(lr).update(*inputs))
     torch.compiler.reset()
@@ -192,7 +192,7 @@ def test_the_first_five_steps_are_the_grafted_ones_and_all_have_their_norm():
 
 
 def test_coordinates_that_take_turns_come_to_move_alike():
-    """Each then has statistics by its own size, and is divided by their root."""
+    """Each coordinate then has statistics of its own size, and is divided by their root."""
     params, opt = {"p": torch.zeros(2)}, shampoo(1.0, beta1=0.0)
     state = opt.init(params)
     for _ in range(20):
@@ -204,7 +204,7 @@ def test_coordinates_that_take_turns_come_to_move_alike():
 
 @pytest.mark.parametrize("graft_type", ["ADAGRAD", "ADAGRAD_NORMALIZED", "RMSPROP", "RMSPROP_NORMALIZED"])
 def test_grafted_steps_of_tiny_elements_are_shortened_by_what_is_added_to_their_root(graft_type):
-    """As in the reference, for elements down from a millionth of the tensor's norm."""
+    """This is so in the reference too, for elements below a millionth of the tensor's norm."""
     grads = {"p": torch.tensor([1.0, 1e-7, 1e-9])}
     (updates,) = steps(shampoo(1.0, graft_type=graft_type, beta1=0.0), grads, grads, 1)
     gain = 1.0 if graft_type.startswith("ADAGRAD") else 1e-3

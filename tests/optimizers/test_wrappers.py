@@ -29,7 +29,7 @@ def mean(trees):
 @pytest.mark.parametrize("num_average", [1, 2, 3, 5])
 @pytest.mark.parametrize("make", [int, float, torch.tensor])
 def test_accumulation_is_the_inner_optimizer_on_means(num_average, make):
-    """12 gradients: with 5 at a time the last two are never used."""
+    """There are 12 gradients: with 5 at a time the last two are never used."""
     params = random_tree(0)
     actual, state = run(accumulate(adam(0.1), make(num_average)), params, GRADS)
     means = [mean(GRADS[i : i + num_average]) for i in range(0, 12 - num_average + 1, num_average)]
@@ -52,7 +52,7 @@ def test_in_between_nothing_moves():
 
 @pytest.mark.parametrize("inner", [adam, sgdm, nadamw_cosine_lr])
 def test_every_trial_may_have_its_own_number_of_gradients(inner):
-    """That of a rule that follows the progress of the run includes its number of steps."""
+    """The number of steps goes with it, for a rule that follows the progress of the run."""
     numbers, params = torch.tensor([1.0, 3.0, 4.0, 100.0]), random_tree(0)
     together = torch.vmap(lambda number: run(accumulate(inner(0.1), number), params, GRADS))(numbers)
     for n, number in enumerate([1, 3, 4, 100]):
