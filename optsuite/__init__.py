@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optsuite import normalizers, optimizers, vis
-    from optsuite.archives import (
-        delete_archive,
-        list_hparam_sets_for_task,
-        load_archive,
-        write_archive,
-    )
+    from optsuite.archives import delete_archive, list_hparam_sets_for_task, load_archive, write_archive
     from optsuite.curves import Curve, load_baseline_results, load_baseline_results_from_dir
     from optsuite.errors import (
         DataError,

@@ -37,45 +37,42 @@ def function_of(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]
     return run
 
 
+def _command(commands: _Commands, name: str, words: str, *function: str) -> argparse.ArgumentParser:
+    """Declare a command that is run by a function, given as its module and its name."""
+    parser = commands.add_parser(name, help=words)
+    parser.set_defaults(run=function)
+    return parser
+
+
 def _add_catalogue(commands: _Commands) -> None:
     """Declare the commands that say what there is."""
-    tasks = commands.add_parser("tasks", help="the fixed tasks")
-    tasks.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
+    tasks = _command(commands, "tasks", "the fixed tasks", "_catalogue", "show_tasks")
+    sets = _command(commands, "sets", "the published hparam sets", "_catalogue", "show_sets")
+    for parser in (tasks, sets):
+        parser.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
     tasks.add_argument(
         "--operations",
         action="store_true",
         help="also count the floating-point operations of a training step, in about 0.1 s a task",
     )
-    tasks.set_defaults(run=("_catalogue", "show_tasks"))
-
-    sets = commands.add_parser("sets", help="the published hparam sets")
-    sets.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
-    sets.set_defaults(run=("_catalogue", "show_sets"))
 
     data = commands.add_parser("data", help="list, fetch and find datasets")
     of_data = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    listing = of_data.add_parser("list", help="every dataset, and whether it is here")
-    listing.set_defaults(run=("_catalogue", "list_data"))
-
-    fetching = of_data.add_parser("fetch", help="download datasets")
+    _command(of_data, "list", "every dataset, and whether it is here", "_catalogue", "list_data")
+    fetching = _command(of_data, "fetch", "download datasets", "_catalogue", "fetch_data")
     fetching.add_argument("names", nargs="+", metavar="NAME", help="e.g. cifar10")
-    fetching.set_defaults(run=("_catalogue", "fetch_data"))
-
-    path = of_data.add_parser("path", help="the folder of all datasets, or of one")
+    path = _command(of_data, "path", "the folder of all datasets, or of one", "_catalogue", "show_data_path")
     path.add_argument("name", nargs="?", metavar="NAME")
-    path.set_defaults(run=("_catalogue", "show_data_path"))
 
 
 def _add_sweep(commands: _Commands) -> None:
     """Declare the commands that train."""
-    planning = commands.add_parser("plan", help="what training cells would cost, cell by cell")
-    _add_training(planning)
-    planning.set_defaults(run=("_sweep", "plan"))
-
-    running = commands.add_parser("run", help="train cells, record their curves and archive them")
-    _add_training(running)
-    running.set_defaults(run=("_sweep", "run"))
+    _add_training(
+        _command(commands, "plan", "what training cells would cost, cell by cell", "_sweep", "plan")
+    )
+    _add_training(
+        _command(commands, "run", "train cells, record their curves and archive them", "_sweep", "run")
+    )
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
@@ -108,13 +105,16 @@ def _add_precision(parser: argparse.ArgumentParser) -> None:
 
 def _add_results(commands: _Commands) -> None:
     """Declare the commands that read what was recorded."""
-    archive = commands.add_parser("archive", help="stack the curves of complete cells into archives")
+    archive = _command(
+        commands, "archive", "stack the curves of complete cells into archives", "_results", "archive"
+    )
     archive.add_argument("task", metavar="TASK", help="name, or glob over the tasks that have curves")
     archive.add_argument("sets", nargs="+", metavar="SET", help="names, or globs over what is recorded")
     _add_roots(archive)
-    archive.set_defaults(run=("_results", "archive"))
 
-    table = commands.add_parser("table", help="a table of results: printed, or written as CSV or Parquet")
+    table = _command(
+        commands, "table", "a table of results: printed, or written as CSV or Parquet", "_results", "table"
+    )
     _add_archived(table, is_optional=True)
     table.add_argument(
         "--kind",
@@ -126,9 +126,8 @@ def _add_results(commands: _Commands) -> None:
     table.add_argument(
         "-o", "--output", metavar="URL", help="a .csv or .parquet; else text, or CSV of points"
     )
-    table.set_defaults(run=("_results", "table"))
 
-    plot = commands.add_parser("plot", help="draw a figure as PNG or SVG")
+    plot = _command(commands, "plot", "draw a figure as PNG or SVG", "_results", "plot")
     _add_archived(plot)
     plot.add_argument("--kind", choices=("curves", "lr", "final", "normalized"), default="curves")
     plot.add_argument(
@@ -140,20 +139,19 @@ def _add_results(commands: _Commands) -> None:
     )
     plot.add_argument("--normalizer", metavar="URL", help="JSON file for --kind normalized")
     plot.add_argument("-o", "--output", metavar="URL", required=True, help="ends in .png or .svg")
-    plot.set_defaults(run=("_results", "plot"))
 
-    report = commands.add_parser("report", help="write one page with tables and figures")
+    report = _command(commands, "report", "write one page with tables and figures", "_results", "report")
     _add_archived(report, is_optional=True)
     report.add_argument("-o", "--output", metavar="URL", help="(default: <storage>_reports/report.html)")
-    report.set_defaults(run=("_results", "report"))
 
-    normalizer = commands.add_parser("normalizer", help="build the scale that makes tasks comparable")
+    normalizer = _command(
+        commands, "normalizer", "build the scale that makes tasks comparable", "_results", "normalizer"
+    )
     normalizer.add_argument("name", metavar="NAME", help="e.g. speedup_over_adam, speedup_over_adam_2000_R5")
     normalizer.add_argument("tasks", nargs="*", default=["*"], metavar="TASK", help="names or globs")
     normalizer.add_argument("-o", "--output", metavar="URL", help="(default: <archives>/<NAME>.json)")
     normalizer.add_argument("--overwrite", action="store_true", help="replace tasks that the file has")
     _add_roots(normalizer)
-    normalizer.set_defaults(run=("_results", "normalizer"))
 
 
 def _add_archived(parser: argparse.ArgumentParser, *, is_optional: bool = False) -> None:

@@ -31,7 +31,6 @@ def _imagenet(size: int) -> ImageDataset:
         size=size,
         num_train=1_281_167,
         num_test=50_000,
-        subfolder=".",
         files=(*(f"train_data_batch_{number}.npz" for number in range(1, 11)), "val_data.npz"),
         homepage="https://image-net.org/download-images.php",
     )
@@ -155,7 +154,6 @@ _ROWS = (
         size=32,
         num_train=73_257,
         num_test=26_032,
-        subfolder=".",
         files=("train_32x32.mat", "test_32x32.mat"),
         torchvision="SVHN",
         splits_by_name=True,

@@ -22,11 +22,7 @@ from optsuite.optimizers._clip import clip
 from optsuite.optimizers._decay import add_decayed_weights
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
-from optsuite.optimizers._import_path import (
-    import_optimizer,
-    parse_call,
-    set_training,
-)
+from optsuite.optimizers._import_path import import_optimizer, parse_call, set_training
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._lr import scale_by_lr

@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from optsuite.optimizers._base import (
-    LrSchedule,
-    Optimizer,
-    Scalar,
-    cast,
-    chain,
-    first_step,
-    piece,
-    stateless,
-)
+from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, cast, chain, first_step, piece, stateless
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.tree import tree_map
 

@@ -8,15 +8,7 @@ import torch
 from torch import Tensor
 
 from optsuite.optimizers._adam import AdamState, init_moments, next_moments
-from optsuite.optimizers._base import (
-    LrSchedule,
-    Optimizer,
-    Scalar,
-    cast,
-    chain,
-    decay_power,
-    piece,
-)
+from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, cast, chain, decay_power, piece
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.tree import tree_map
 

@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from optsuite.optimizers._base import (
-    LrSchedule,
-    Optimizer,
-    Scalar,
-    average_square,
-    chain,
-    over_root,
-    piece,
-)
+from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, average_square, chain, over_root, piece
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.optimizers._momentum import trace
 from optsuite.tree import tree_map
