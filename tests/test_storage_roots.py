@@ -149,7 +149,7 @@ def test_a_store_keeps_stand_ins_apart(curves, archives, expected, source, suffi
 @pytest.mark.usefixtures("_env")
 def test_a_store_keeps_precisions_apart(curves, archives, expected):
     assert Store.at(curves, archives, "synthetic", "bf16") == expected
-    assert Store.at(*storage.roots_for("bf16", curves, archives), "synthetic") == expected
+    assert Store.at(curves, archives, "synthetic", "bf16") == expected
 
 
 def test_stand_ins_of_a_bucket_lie_in_it():

@@ -1,8 +1,8 @@
 """Where jobs run: in this process, in processes beside it, or on the workers of a Dask cluster.
 
-A job trains in its worker and records to the store; what comes back is only which trials failed and why, and
-the curves are read from the store. So a job may run twice, and nothing but what was not yet recorded is lost
-with a worker.
+A worker trains a job and records its curves to the store. Only which trials failed, and why, comes back; the
+curves are read from the store. So a job may run twice, and a worker that dies takes with it no more than what
+it had not yet recorded.
 
 | name | where |
 | --- | --- |
@@ -15,6 +15,7 @@ from optsuite.backends._backend import Backend, LocalBackend, Tell, num_cores
 from optsuite.backends._dask import DaskBackend
 from optsuite.backends._open import count_workers, open_backend
 from optsuite.backends._process import ProcessBackend
+from optsuite.backends._train import run_job
 from optsuite.backends._work import Site
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "count_workers",
     "num_cores",
     "open_backend",
+    "run_job",
 ]

@@ -1,4 +1,4 @@
-"""What the front asks of a back end, and the one that is no other process."""
+"""The protocol of back ends, and the back end that trains in this process."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ from typing import Protocol, TypeAlias
 
 import torch
 
-from optsuite.sweep import Job, run_job
+from optsuite.backends._train import run_job
+from optsuite.sweep import Job
 from optsuite.trainer import Outcome
 
 __all__ = ["Backend", "LocalBackend", "Tell", "num_cores"]
 
 Tell: TypeAlias = Callable[[Job, int, int], None]
-"""Called now and then with a job and its trial-steps, those done and those to do in all."""
+"""Function called now and then with a job and its trial-steps: the number done, and the number in all."""
 
 
 def num_cores() -> int:
-    """Cores that this process may use."""
-    # Not every system tells processes which cores are theirs.
+    """Return the number of cores that this process may use."""
+    # Not every system tells a process which cores it may use.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Backend(Protocol):
-    """Runs jobs; all of it is called from one thread."""
+    """A place where jobs run; its methods are called from one thread."""
 
     is_concurrent: bool
-    """Whether jobs run while nobody asks for outcomes, so that all should be submitted at once."""
+    """Whether jobs run while nobody waits for outcomes, so that all should be submitted at once."""
     num_workers: int
-    """How many jobs run at once."""
+    """Number of jobs that run at once."""
 
     def submit(self, job: Job) -> None:
         """Take a job."""
 
     def as_completed(self) -> Iterator[tuple[Job, list[Outcome]]]:
-        """Outcomes of the jobs that were submitted, as they end; an interrupt ends only the waiting."""
+        """Give the outcomes of each submitted job as it ends; an interrupt ends only the waiting."""
 
     def close(self) -> None:
-        """Give up what has not ended, and everything that was started. What was recorded stays."""
+        """Give up jobs that have not ended, and end everything that was started; what was recorded stays."""
 
 
 class LocalBackend:
@@ -58,7 +59,7 @@ class LocalBackend:
         self._jobs.append(job)
 
     def as_completed(self) -> Iterator[tuple[Job, list[Outcome]]]:
-        """Run the jobs that were submitted."""
+        """Run the jobs that were submitted, one after the other."""
         while self._jobs:
             job = self._jobs.popleft()
             yield job, self._run(job)
@@ -67,7 +68,7 @@ class LocalBackend:
         outcomes: list[Outcome] = []
         try:
             outcomes.extend(run_job(job, device=self._device, tell=partial(self._tell, job)))
-        except Exception as error:  # noqa: BLE001 - it is the outcome of the trials that have none yet
+        except Exception as error:  # noqa: BLE001 - it is the outcome of the trials without one
             done = {outcome.trial for outcome in outcomes}
             outcomes += [Outcome(trial, error) for trial in job.trials if trial not in done]
         return outcomes

@@ -23,11 +23,11 @@ __all__ = ["Child"]
 
 
 class Child:
-    """Started when it is first needed, and again after a crash.
+    """A child process, started when it is first needed, and again after a crash.
 
     Args:
-        where: Its name, for errors.
-        environment: Variables that differ from this process's.
+        where: Name of the child, for errors.
+        environment: Environment variables that differ from those of this process.
     """
 
     def __init__(self, where: str, environment: Mapping[str, str]) -> None:
@@ -37,7 +37,7 @@ class Child:
         self._is_closed = False
 
     def do(self, work: Work, tell: Callable[[int, int], None]) -> Report:
-        """Have a job done; blocks. Its death is part of the report."""
+        """Have a job done and wait for it; if the child dies, the report says so."""
         if self._is_closed:
             return Report(lost="it was cancelled")
         process = self._running()
@@ -53,7 +53,7 @@ class Child:
         return message
 
     def close(self) -> None:
-        """End it, whatever it does."""
+        """End the child, whatever it does."""
         self._is_closed = True
         self._end()
 
@@ -63,7 +63,7 @@ class Child:
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):  # what was still to be sent to a dead process
+            with contextlib.suppress(OSError):  # something was still to be sent to the dead process
                 if pipe is not None:
                     pipe.close()
 
@@ -88,10 +88,10 @@ def _ending(status: int) -> str:
 
 
 def main() -> None:
-    """Serve until the other end is closed or dead, which ends a job too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, and ends this process
+    """Do jobs until the parent closes the pipe or dies, which ends a job in progress too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
     inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no report
+    os.dup2(2, 1)  # so that nothing a library prints is taken for a report
     works: queue.SimpleQueue[Work] = queue.SimpleQueue()
 
     def listen() -> None:

@@ -22,7 +22,7 @@ _CONNECT_SECONDS = 10
 
 
 class DaskBackend:
-    """Workers of a cluster, each of which trains in a child process.
+    """The workers of a Dask cluster, each of which trains in a child process.
 
     Where workers declare the resource `GPU`, each job takes one, unless `device` is the CPU.
 
@@ -30,11 +30,11 @@ class DaskBackend:
     worker yet, the first is waited for.
 
     Args:
-        address: Of the scheduler; None starts a cluster on this machine.
-        num_workers: Of that cluster; None takes one a core.
+        address: Address of the scheduler; None starts a cluster on this machine.
+        num_workers: Number of workers of the cluster that is started; None takes one a core.
         site: What workers need.
         say: Shows the user a line at once.
-        device: Where they train; None takes CUDA where there is one.
+        device: Where workers train; None takes CUDA where there is one.
 
     Raises:
         RemoteError: There is no such scheduler, or a worker has other versions.
@@ -106,7 +106,7 @@ class DaskBackend:
         self._ended.add(future)
 
     def as_completed(self) -> Iterator[tuple[Job, list[Outcome]]]:
-        """Outcomes of the jobs that were submitted, as they end."""
+        """Give the outcomes of each submitted job as it ends."""
         while self._jobs:
             future = next(self._ended)
             job = self._jobs.pop(future)
@@ -117,7 +117,7 @@ class DaskBackend:
             yield job, collect(job, report)
 
     def close(self) -> None:
-        """Take back what has not ended, end the children of all workers, and the cluster if it is ours."""
+        """Take back jobs that have not ended, end the children of all workers, and our own cluster."""
         with contextlib.suppress(OSError):  # a cluster that is gone needs no orders
             self._client.cancel(list(self._jobs), force=True)
             self._client.run(_end_children, self._site.mark, on_error="ignore")
@@ -127,11 +127,11 @@ class DaskBackend:
 
 
 _children: dict[tuple[str, int], Child] = {}
-"""In a worker: by session and thread."""
+"""Children of a worker, by the mark of the run and the thread that they serve."""
 
 
 def _work(work: Work) -> Report:
-    """What a worker does."""
+    """Do a job in a worker."""
     from distributed import get_worker
 
     where = f"Dask worker {get_worker().address}"
@@ -141,5 +141,6 @@ def _work(work: Work) -> Report:
 
 
 def _end_children(mark: str) -> None:
+    """End the children of a worker that serve one run."""
     for key in [key for key in _children if key[0] == mark]:
         _children.pop(key).close()

@@ -1,4 +1,4 @@
-"""A back end by its name."""
+"""Back ends by their names."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ def open_backend(
     Args:
         name: One of `choices.BACKENDS`.
         site: What workers need.
-        tell: Told how far jobs are; `dask` does not tell.
+        tell: Called with the progress of jobs; `dask` does not call it.
         say: Shows the user a line at once.
         device: Where to train; None leaves it to the back end.
-        num_workers: Processes, or workers of a cluster on this machine; None leaves it to the back end.
-        dask_address: Scheduler of a running cluster.
+        num_workers: Number of processes, or of workers of a cluster on this machine; None leaves it to the
+            back end.
+        dask_address: Address of the scheduler of a running cluster.
 
     Raises:
         RemoteError: There is no such cluster, or it is not like this process.
@@ -50,7 +51,7 @@ def open_backend(
 def count_workers(
     name: str, *, device: str | None, num_workers: int | None, dask_address: str | None = None
 ) -> int:
-    """How many workers such a back end would have; 1 for a cluster that nobody has asked yet."""
+    """Return how many workers a back end would have; 1 for a cluster that nobody has asked yet."""
     if name == "process":
         return len(process_devices(num_workers, device))
     if name == "dask" and dask_address is None:

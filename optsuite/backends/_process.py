@@ -20,7 +20,7 @@ __all__ = ["ProcessBackend", "process_devices"]
 
 
 def process_devices(num_workers: int | None, device: str | None) -> list[str]:
-    """Where each process trains; as for `ProcessBackend`."""
+    """Return where each process trains; arguments as for `ProcessBackend`."""
     gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     devices = [device] if device else gpus or ["cpu"]
     count = num_workers or (num_cores() if devices == ["cpu"] else len(devices))
@@ -28,13 +28,13 @@ def process_devices(num_workers: int | None, device: str | None) -> list[str]:
 
 
 class ProcessBackend:
-    """Child processes, each with a device, and with its share of the cores.
+    """Child processes of this one, each with a device and its share of the cores.
 
     Args:
-        num_workers: Processes; None takes one a device, but one a core of the CPU.
-        site: What they need.
-        tell: Told how far jobs are, from other threads.
-        device: Where all of them train; None gives each GPU to a process, or takes the CPU if there is none.
+        num_workers: Number of processes; None takes one a GPU, or one a core where there is none.
+        site: What the processes need.
+        tell: Called with the progress of jobs, from other threads.
+        device: Where all processes train; None gives each a GPU, or takes the CPU if there is none.
     """
 
     is_concurrent = True
@@ -64,7 +64,7 @@ class ProcessBackend:
             self._idle.put(number)
 
     def as_completed(self) -> Iterator[tuple[Job, list[Outcome]]]:
-        """Outcomes of the jobs that were submitted, as they end."""
+        """Give the outcomes of each submitted job as it ends."""
         while self._jobs:
             ended, _ = wait(self._jobs, return_when=FIRST_COMPLETED)
             for future in ended:

@@ -1,4 +1,4 @@
-"""A job in another process: what that process must have, what it does, and what comes back."""
+"""A job in another process: what that process needs, what it does, and what it sends back."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from types import ModuleType
 from typing import NamedTuple
 
 from optsuite import storage
+from optsuite.backends._train import run_job
 from optsuite.curves import package_version
 from optsuite.errors import OptsuiteError, RemoteError, parameter, quoted
 from optsuite.storage import Store
-from optsuite.sweep import Job, missing_trials, recorded, run_job
+from optsuite.sweep import Job, missing_trials, recorded
 from optsuite.trainer import Outcome
 
 __all__ = ["Report", "Site", "Work", "collect", "do", "versions"]
 
 
 def versions() -> dict[str, str]:
-    """What must be the same everywhere."""
+    """Return the versions of packages that must be the same in every process."""
     return {package: package_version(package) for package in ("optsuite", "torch")}
 
 
@@ -32,10 +33,11 @@ class Site:
     """What a worker needs to do the same as the process that the jobs come from.
 
     Attributes:
-        mark: Name of an empty file in the root of the curves, by which a worker knows that it sees the same.
-        sys_path: Where modules are found.
+        mark: Name of an empty file in the root of the curves, by which a worker knows that it sees the same
+            store.
+        sys_path: Folders in which modules are found.
         modules: Names and files of modules that register tasks, optimizers and hparam sets when imported.
-        versions: Of that process.
+        versions: Versions of packages in that process.
     """
 
     mark: str
@@ -45,10 +47,10 @@ class Site:
 
     @classmethod
     def of_this_process(cls, modules: Iterable[ModuleType] = ()) -> Site:
-        """This process.
+        """Describe this process.
 
         Args:
-            modules: Those that register something.
+            modules: Modules that register tasks, optimizers or hparam sets.
         """
         files = tuple((module.__name__, str(module.__file__)) for module in modules)
         return cls(f".optsuite_session_{uuid.uuid4().hex}", tuple(sys.path), files, versions())
@@ -57,16 +59,16 @@ class Site:
         """Leave the mark in a store.
 
         Raises:
-            StorageError: It cannot be written.
+            StorageError: The mark cannot be written.
         """
         storage.write_bytes(storage.join_url(store.curves, self.mark), b"")
 
     def is_signed(self, store: Store) -> bool:
-        """Whether a store has the mark."""
+        """Return whether a store has the mark."""
         return storage.exists(storage.join_url(store.curves, self.mark))
 
     def leave(self, store: Store) -> None:
-        """Take the mark away."""
+        """Remove the mark from a store."""
         storage.remove(storage.join_url(store.curves, self.mark), missing_ok=True)
 
 
@@ -79,14 +81,14 @@ class Work(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What comes back of it."""
+    """What a worker sends back about a job."""
 
     new: frozenset[str] = frozenset()
-    """Identities of the trials that it trained."""
+    """Identities of the trials that were trained."""
     failures: dict[str, str] = {}  # noqa: RUF012 - a NamedTuple's default is never written to
-    """Why others were not trained, by identity."""
+    """Why trials could not be trained, by identity."""
     lost: str = ""
-    """Why the rest was not."""
+    """Why the other trials were not trained; empty if they were."""
     warnings: tuple[str, ...] = ()
 
 
@@ -95,8 +97,8 @@ def do(work: Work, where: str, tell: Callable[[int, int], None]) -> Report:
 
     Args:
         work: The job.
-        where: This worker, for errors.
-        tell: As for `run_job`.
+        where: Name of this worker, for errors.
+        tell: Called with the progress, as for `run_job`.
     """
     new, failures = set(), {}
     with warnings.catch_warnings(record=True) as caught:
@@ -112,7 +114,7 @@ def do(work: Work, where: str, tell: Callable[[int, int], None]) -> Report:
                     failures[identity] = _in_words(outcome.result, where)
                 else:
                     new.add(identity)
-        except Exception as error:  # noqa: BLE001 - it is told where the job came from
+        except Exception as error:  # noqa: BLE001 - the process that sent the job is told
             lost = _in_words(error, where)
     told = dict.fromkeys(f"{warning.message} (on {where})" for warning in caught)
     return Report(frozenset(new), failures, lost, tuple(told))
@@ -125,7 +127,11 @@ def _in_words(error: Exception, where: str) -> str:
 
 
 def _settle(work: Work, where: str) -> None:
-    """Make this process like the one that the job comes from, or say what is different."""
+    """Make this process like the one that the job comes from.
+
+    Raises:
+        RemoteError: It cannot be made so.
+    """
     site, here = work.site, versions()
     if differing := [f"{k} {v}, not {here[k]}" for k, v in site.versions.items() if here[k] != v]:
         raise RemoteError(f"{where} needs {' and '.join(differing)}: install the same there")
@@ -143,7 +149,7 @@ def _settle(work: Work, where: str) -> None:
 
 
 _imported: set[str] = set()
-"""Files; several may go by the name `conftest`."""
+"""Files that were imported; several may go by the name `conftest`."""
 
 
 def _import(name: str, file: str) -> None:
@@ -159,7 +165,7 @@ def _import(name: str, file: str) -> None:
 
 
 def collect(job: Job, report: Report) -> list[Outcome]:
-    """Outcomes of a job that ran elsewhere, with the curves from the store, or with why it cannot be read."""
+    """Read the outcomes of a job that ran elsewhere; an error that keeps from it is that of every trial."""
     try:
         return _collect(job, report)
     except OptsuiteError as error:
@@ -172,7 +178,7 @@ def _collect(job: Job, report: Report) -> list[Outcome]:
     identities = {trial: trial.id(job.source) for trial in job.trials}
     errors = {trial: report.failures[i] for trial, i in identities.items() if i in report.failures}
     unrecorded = missing_trials(job.trials, job.store, job.source)
-    if job.rerun == "all":  # a curve of before is no outcome
+    if job.rerun == "all":  # an older curve is no outcome of this job
         unrecorded += [trial for trial, identity in identities.items() if identity not in report.new]
     for trial in unrecorded:
         errors.setdefault(trial, report.lost or f"it was trained, but its curve is not in {job.store.curves}")

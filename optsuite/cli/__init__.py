@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 after an error, which is explained on stderr, or 130 after Ctrl-C.
     """
-    args = make_parser().parse_args(argv)
+    typed = sys.argv[1:] if argv is None else list(argv)
+    args = make_parser().parse_args(typed, argparse.Namespace(typed=typed))
     try:
         status = function_of(args)(args)
         sys.stdout.flush()

@@ -67,11 +67,17 @@ def _add_catalogue(commands: _Commands) -> None:
 
 def _add_sweep(commands: _Commands) -> None:
     """Declare the commands that train."""
-    _add_training(
-        _command(commands, "plan", "what training cells would cost, cell by cell", "_sweep", "plan")
-    )
-    _add_training(
-        _command(commands, "run", "train cells, record their curves and archive them", "_sweep", "run")
+    planning = _command(commands, "plan", "what training cells would cost, cell by cell", "_sweep", "plan")
+    _add_training(planning)
+    planning.set_defaults(report="off")
+
+    running = _command(commands, "run", "train cells, record, archive and report them", "_sweep", "run")
+    _add_training(running)
+    running.add_argument(
+        "--report",
+        choices=("on", "off"),
+        default="on",
+        help="draw the figures and write the page, in <storage>_reports (default: on)",
     )
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optsuite import archives, curves, normalizers, statistics, storage, sweep
-from optsuite.cli._text import explained, print_table, roots
+from optsuite import archives, curves, normalizers, runner, statistics, storage, sweep
+from optsuite.cli._text import explained, print_table
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Schedule, get_family, get_hparam_set, list_families, list_hparam_sets
 
@@ -60,7 +60,7 @@ def archive(args: argparse.Namespace) -> int:
                 print(f"{task}: nothing recorded of `{name}`")
                 continue
             cell = sweep.Cell(task, get_hparam_set(name), args.precision)
-            url = sweep.archive_cell(cell, args.data, roots(args))
+            url = runner.archive_cell(cell, args.data, (args.storage, args.archives))
             complete.append(url is not None)
             print(url or f"{cell.name}: not archived, {_lacks(cell, store, args.data)}")
     return 0 if complete and all(complete) else 1

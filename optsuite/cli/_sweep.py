@@ -1,169 +1,145 @@
-"""Commands that train: plan, run."""
+"""What `optsuite plan` and `optsuite run` do: choose cells, and show what the runner tells."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
+import shlex
 import sys
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from optsuite import backends, storage, sweep, trainer
-from optsuite.cli._text import explained, roots
-from optsuite.errors import OptsuiteError
+from optsuite import runner, sweep
+from optsuite.cli._text import explained
+from optsuite.errors import OptsuiteError, parameter
+from optsuite.hparam_sets import Trial
+from optsuite.sweep import Cell
 from optsuite.trainer import Outcome
 from optsuite.words import counted
 
 __all__ = ["plan", "run"]
 
+_PRESET = "full"
 _TELL_SECONDS = 15.0
 
 
-def _planned(args: argparse.Namespace) -> sweep.Plan:
-    """The plan of the cells that are asked for, with what is left out of it told."""
-    if args.budget and args.dask_address:
-        raise OptsuiteError("--budget needs to know the machines, and those of --dask-address are not asked")
-    device = trainer.resolve_device(args.device)
-    if args.backend == "local":
-        trainer.check_precision(args.precision, device)
-    matrix = sweep.make_matrix(
-        preset="full", tasks=args.task, sets=args.set, precision=args.precision, device=device
-    )
-    plan = sweep.plan(
-        {cell: cell.hparam_set.configs for cell in matrix.cells},
-        roots=roots(args),
-        mode=args.data,
-        rerun=args.rerun,
-        device=device,
-        num_workers=backends.count_workers(
-            args.backend, device=args.device, num_workers=args.workers, dask_address=args.dask_address
-        ),
-    )
-    left_out: list[sweep.Cell] = []
-    if args.budget:
-        plan, left_out = plan.within(args.budget)
-    stores = [storage.Store.at(*roots(args), s) for s in sorted(set(plan.sources.values()))]
-    for line in (
-        *sweep.plan_lines(plan, stores, device, "as named"),
-        *sweep.over_budget_lines(left_out, args.budget),
-    ):
-        print(line)
-    return plan
-
-
 def plan(args: argparse.Namespace) -> int:
-    """Print what training the cells that are asked for would cost."""
-    print("\n".join(sweep.plan_table(_planned(args))))
-    return 0
+    """Print what training cells would cost, cell by cell."""
+    planned = _planned(_make_runner(args, _Display()), args)
+    print("\n".join(sweep.plan_table(planned.plan)))
+    for cell, error in planned.without_data.items():
+        print(f"{cell.name}: no plan: {explained(error)}", file=sys.stderr)
+    return 1 if planned.without_data else 0
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train the cells that are asked for, record their curves and archive complete cells."""
-    progress = _Progress()
-    cells = list(_planned(args).cells)
-    jobs = []
-    for cell in cells:
-        job, outcomes = sweep.prepare(
-            cell, cell.hparam_set.configs, roots=roots(args), mode=args.data, rerun=args.rerun
-        )
-        progress.take(job.name, [outcome for outcome in outcomes if isinstance(outcome.result, Exception)])
-        jobs += [job] if job.trials else []
-    for store in dict.fromkeys(job.store for job in jobs):
-        store.check_writable()
-    with _backend(args, jobs, progress) as backend:
-        for parts in sweep.share_out(jobs, backend.num_workers):
-            progress.begin(parts)
-            for part in parts:
-                backend.submit(part)
-        for job, outcomes in backend.as_completed():
-            progress.take(job.name, outcomes)
-            progress.end(job)
-    archived = [sweep.archive_cell(cell, cell.source(args.data), roots(args)) for cell in cells]
-    print(f"complete cells archived: {sum(url is not None for url in archived)} of {len(archived)}")
-    if progress.num_failed:
+    """Train cells, record their curves, archive and report them.
+
+    Raises:
+        OptsuiteError: A trial failed; the others are recorded.
+    """
+    display = _Display()
+    training = _make_runner(args, display)
+    planned = _planned(training, args)
+    cells = [*planned.plan.cells, *planned.without_data]
+    has_ended = False
+    try:
+        with contextlib.closing(training):
+            training.take({cell: cell.hparam_set.configs for cell in cells})
+            training.connect()
+            training.train_all()
+        has_ended = True
+    finally:  # who interrupts keeps the archives of the cells that ended, and does not wait for figures
+        results = [result for cell in cells for result in display.results.get(cell, ())]
+        command = shlex.join(["optsuite", *args.typed])
+        training.build(cells, results, command=command, preset=_PRESET, with_report=has_ended)
+    print(f"complete cells archived: {display.num_archives} of {len(cells)}")
+    if display.report:
+        print(f"report: {display.report}")
+    if display.num_failed:
         raise OptsuiteError(
-            f"{counted(progress.num_failed, 'trial')} failed; run again to try those alone, with --rerun "
-            "failed where a curve cannot be read"
+            f"{counted(display.num_failed, 'trial')} failed; run again to try those alone, with "
+            f"{parameter('rerun', 'failed')} where a curve cannot be read"
         )
-    return 0
+    return 0 if display.num_archives == len(cells) else 1
 
 
-class _Progress:
-    """Says how far cells are, and what became of them."""
+def _make_runner(args: argparse.Namespace, display: _Display) -> runner.Runner:
+    given = {name: getattr(args, name) for name in runner.RunOptions.__dataclass_fields__}
+    options = runner.RunOptions(**given | {"report": args.report == "on"})
+    return runner.Runner(options, display.take, explained)
+
+
+def _planned(training: runner.Runner, args: argparse.Namespace) -> runner.Planned:
+    """Return the plan of the cells that are asked for, and print it with what is left out of it."""
+    matrix = sweep.make_matrix(
+        preset=_PRESET, tasks=args.task, sets=args.set, precision=args.precision, device=training.device
+    )
+    planned = training.plan({cell: cell.hparam_set.configs for cell in matrix.cells})
+    stores = training.options.stores(planned.plan.sources.values())
+    lines = sweep.plan_lines(planned.plan, stores, training.device, "as named")
+    for line in (*lines, *sweep.over_budget_lines(planned.over_budget, training.options.budget)):
+        print(line)
+    return planned
+
+
+class _Display:
+    """Says how far cells are and what became of them, and remembers it without the curves."""
 
     def __init__(self) -> None:
+        self.results: dict[Cell, list[runner.Result]] = {}
+        """Results of the cells that ended."""
         self.num_failed = 0
-        self._jobs: dict[str, dict[int, sweep.Job]] = {}
-        self._done: dict[tuple[str, int], int] = {}
-        self._trained: Counter[str] = Counter()
-        self._ended: Counter[str] = Counter()
-        self._causes: set[tuple[str, str]] = set()
+        self.num_archives = 0
+        self.report: str | None = None
+        self._outcomes: dict[Cell, dict[Trial, Outcome]] = {}
+        self._steps: dict[Cell, tuple[int, int]] = {}
+        self._causes: set[tuple[Cell, str]] = set()
         self._told = time.monotonic()
-        self._lock = threading.Lock()
 
-    def begin(self, parts: Sequence[sweep.Job]) -> None:
-        """A cell, as one job or several."""
-        self._jobs[parts[0].name] = {job.part: job for job in parts}
+    def take(self, event: runner.Event) -> None:
+        """Show an event."""
+        match event:
+            case runner.Started(cell, _, num_steps):
+                self._steps[cell] = (0, num_steps)
+            case runner.Progress(cell, num_done, num_steps):
+                self._steps[cell] = (num_done, num_steps)
+                self._show_progress()
+            case runner.Outcomes(cell, outcomes):
+                self._outcomes.setdefault(cell, {}).update({outcome.trial: outcome for outcome in outcomes})
+                self._show_failures(cell, outcomes)
+            case runner.Ended(cell, num_trained, num_trials):
+                self._end(cell)
+                if num_trials:
+                    print(f"{cell.name}: {num_trained} of {counted(num_trials, 'trial')} trained", flush=True)
+            case runner.Archived():
+                self.num_archives += 1
+            case runner.Built(report):
+                self.report = report
+            case runner.Said(line):
+                print(line, file=sys.stderr)
+            case runner.Warned(text):
+                print(f"warning: {text}", file=sys.stderr)
 
-    def tell(self, job: sweep.Job, done: int, _total: int) -> None:
-        """Trial-steps of a job that are done, now and then in a line on stderr."""
-        with self._lock:
-            self._done[job.name, job.part] = done
-            if time.monotonic() - self._told < _TELL_SECONDS:
-                return
+    def _show_progress(self) -> None:
+        if time.monotonic() - self._told >= _TELL_SECONDS:
             self._told = time.monotonic()
-            total = sum(job.num_steps for parts in self._jobs.values() for job in parts.values())
-            print(f"{sum(self._done.values()) / total:.0%} of all trial-steps done", file=sys.stderr)
+            done, total = map(sum, zip(*self._steps.values(), strict=True))
+            print(f"{done / total:.0%} of all trial-steps done", file=sys.stderr)
 
-    def take(self, name: str, outcomes: Sequence[Outcome]) -> None:
-        """Count outcomes of a cell and tell each cause once."""
+    def _show_failures(self, cell: Cell, outcomes: Sequence[Outcome]) -> None:
+        """Count the trials that failed, and tell each cause once."""
         errors = [outcome.result for outcome in outcomes if isinstance(outcome.result, Exception)]
-        self._trained[name] += len(outcomes) - len(errors)
         self.num_failed += len(errors)
         for cause in map(explained, errors):
-            if (name, cause) not in self._causes:
-                self._causes.add((name, cause))
-                print(f"{name}: failed: {cause}", file=sys.stderr)
+            if (cell, cause) not in self._causes:
+                self._causes.add((cell, cause))
+                print(f"{cell.name}: failed: {cause}", file=sys.stderr)
 
-    def end(self, job: sweep.Job) -> None:
-        """A job; with the last of its cell, say what was trained."""
-        parts = self._jobs[job.name]
-        with self._lock:
-            self._done[job.name, job.part] = job.num_steps
-            self._ended[job.name] += 1
-        if self._ended[job.name] == len(parts):
-            total = sum(len(part.trials) for part in parts.values())
-            print(f"{job.name}: {self._trained[job.name]} of {counted(total, 'trial')} trained", flush=True)
-
-
-@contextlib.contextmanager
-def _backend(
-    args: argparse.Namespace, jobs: list[sweep.Job], progress: _Progress
-) -> Iterator[backends.Backend]:
-    """The back end that is asked for, closed in the end, with no mark of it left in the stores."""
-    site = backends.Site.of_this_process()
-    with contextlib.ExitStack() as stack:
-        for store in dict.fromkeys(job.store for job in jobs if args.backend != "local"):
-            site.sign(store)
-            stack.callback(_leave, site, store)
-        backend = backends.open_backend(
-            args.backend,
-            site,
-            progress.tell,
-            functools.partial(print, file=sys.stderr),
-            device=args.device,
-            num_workers=args.workers,
-            dask_address=args.dask_address,
-        )
-        stack.callback(backend.close)
-        yield backend
-
-
-def _leave(site: backends.Site, store: storage.Store) -> None:
-    try:
-        site.leave(store)
-    except OptsuiteError as error:
-        print(f"a mark of this run stays: {explained(error)}", file=sys.stderr)
+    def _end(self, cell: Cell) -> None:
+        outcomes = self._outcomes.pop(cell, {})
+        self.results[cell] = [
+            runner.result_of(cell, config, outcomes, explained) for config in cell.hparam_set.configs
+        ]
+        if cell in self._steps:
+            self._steps[cell] = (self._steps[cell][1],) * 2

@@ -1,20 +1,13 @@
-"""What the commands share."""
+"""Helpers that the commands share."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
-from optsuite import storage
 from optsuite.errors import in_face
 from optsuite.words import aligned
 
-__all__ = ["explained", "print_table", "roots"]
-
-
-def roots(args: argparse.Namespace) -> tuple[str | None, str | None]:
-    """Of curves and archives, as for `Store.at`."""
-    return storage.roots_for(args.precision, args.storage, args.archives)
+__all__ = ["explained", "print_table"]
 
 
 def explained(error: Exception) -> str:

@@ -1,48 +1,64 @@
-"""The pytest face: options, the matrix of benchmarks, their outcomes, archives and the summary.
+"""The pytest face: options, the matrix of benchmarks, their outcomes, and the summary.
 
-Hooks hand over: sessions of benchmarks are in `_session`, words in `_terminal`, and all that could be done
-without pytest in `optsuite.sweep`. Sessions without benchmarks are left alone.
+Hooks hand over: a session of benchmarks is in `_session`, words are in `_terminal`, and all that can be done
+without pytest is in `optsuite.runner`. Sessions without benchmarks are left alone, and import nothing heavy.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from optsuite.errors import OptsuiteError, in_face
-from optsuite.hparam_sets import Trial
-from optsuite.plugin import _options, _terminal
-from optsuite.plugin._session import CurveStore, Recorder, Session, Setting
-from optsuite.tasks import Task, get_task
+from optsuite.errors import OptsuiteError
+from optsuite.plugin import _options, _xdist
+from optsuite.plugin._ids import config_of
+from optsuite.plugin._results import Recorder, properties_of
 
 if TYPE_CHECKING:
-    from xdist.scheduler import LoadScopeScheduling
+    from optsuite.hparam_sets import Trial
+    from optsuite.plugin._curve_store import CellConfig, CurveStore
+    from optsuite.plugin._session import Session
+    from optsuite.tasks import Task
 
-__all__ = ["CurveStore", "Setting"]
+__all__ = ["CellConfig", "CurveStore"]
 
-_SESSION = pytest.StashKey[Session]()
+_SESSION = pytest.StashKey["Session"]()
 _RECORDER = pytest.StashKey[Recorder]()
 _ERROR = pytest.StashKey[str]()
 
 
-def _session(config: pytest.Config) -> Session:
-    """The state of the session, made when its first benchmark is seen."""
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+    return getattr(importlib.import_module("optsuite.plugin._curve_store"), name)
+
+
+def _session_of(config: pytest.Config) -> Session:
+    """Return the state of the session, made when its first benchmark is seen."""
     if _SESSION not in config.stash:
+        from optsuite.plugin._session import Session
+
         config.stash[_SESSION] = Session(config)
     return config.stash[_SESSION]
 
 
 def _is_worker(config: pytest.Config) -> bool:
-    """Whether this process is a worker of xdist, whose controller does the session's work."""
+    """Return whether this process is a worker of xdist, whose controller does the session's work."""
     return hasattr(config, "workerinput")
 
 
-def _setting_of(item: pytest.Item) -> Setting | None:
+def _cell_config_of(item: pytest.Item) -> CellConfig | None:
+    """Return the config that an item is a benchmark of; None for other items."""
+    if _SESSION not in item.config.stash:
+        return None
+    from optsuite.plugin._curve_store import CellConfig
+
     callspec = getattr(item, "callspec", None)
-    setting = callspec.params.get("setting") if callspec else None
-    return setting if isinstance(setting, Setting) else None
+    found = callspec.params.get("cell_config") if callspec else None
+    return found if isinstance(found, CellConfig) else None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker; collect results where the session's work is done."""
     config.addinivalue_line(
         "markers",
-        "optsuite(task, set, opt, label): a benchmark of one setting; -m \"optsuite(opt='Adam')\" "
+        "optsuite(task, set, opt, label): a benchmark of one config; -m \"optsuite(opt='Adam')\" "
         "selects exactly",
     )
     if config.option.opt_plan and hasattr(config.option, "dist"):
@@ -65,25 +81,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Cross a test that asks for `setting`, or for `task` alone, with the matrix."""
-    name = next((name for name in ("setting", "task") if _asks_for_ours(metafunc, name)), None)
+    """Cross a test that asks for `cell_config`, or for `task` alone, with the matrix."""
+    name = next((name for name in ("cell_config", "task") if _asks_for_ours(metafunc, name)), None)
     if name is None:
         return
     config = metafunc.config
+    params: Sequence[Any] = []
     try:
-        session = _session(config)
-        params = session.setting_params() if name == "setting" else session.task_names()
+        session = _session_of(config)
+        params = session.config_params() if name == "cell_config" else session.task_names()
     except (OptsuiteError, pytest.UsageError) as error:
-        said = in_face(error, "pytest") if isinstance(error, OptsuiteError) else str(error)
-        config.stash[_ERROR] = f"optsuite: {said}"
+        words = _options.explained(error) if isinstance(error, OptsuiteError) else str(error)
+        config.stash[_ERROR] = f"optsuite: {words}"
         if _is_worker(config):  # its usage errors would bring down the controller
             raise pytest.Collector.CollectError(config.stash[_ERROR]) from None
-        params = []
     metafunc.parametrize(name, params, indirect=True)
 
 
 def _asks_for_ours(metafunc: pytest.Metafunc, name: str) -> bool:
-    """Whether a test gets a fixture from here, not one of its own by the same name."""
+    """Return whether a test gets a fixture from here, not one of its own by the same name."""
     definitions = metafunc._arg2fixturedefs.get(name)
     if name not in metafunc.fixturenames or not definitions:
         return False
@@ -107,9 +123,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if _ERROR in config.stash and not _is_worker(config):
         raise pytest.UsageError(config.stash[_ERROR])
-    settings = {item: setting for item in items if (setting := _setting_of(item))}
-    if settings:
-        dropped = set(_session(config).select(settings))
+    found = {item: cell_config for item in items if (cell_config := _cell_config_of(item))}
+    if found:
+        dropped = set(_session_of(config).select(found))
         items[:] = [item for item in items if item not in dropped]
         config.hook.pytest_deselected(items=list(dropped))
 
@@ -119,32 +135,26 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Print the plan before anything trains, under `-q` too."""
     config = session.config
     if _SESSION in config.stash and _ERROR not in config.stash and not _is_worker(config):
-        _session(config).print_lines(_session(config).plan_lines())
+        _session_of(config).print_lines(_session_of(config).plan_lines())
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:  # noqa: ANN401 - xdist is optional
     """Print the plan once, from the first worker's choice; find out now whether results can be written."""
-    if not any(map(_terminal.setting_of, ids)):  # none asked for, or a bad option that the worker reports
+    if not any(map(config_of, ids)):  # none asked for, or a bad option that the worker reports
         return
-    session = _session(node.config)
+    session = _session_of(node.config)
     if session.select_ids(ids):
         session.print_lines(session.plan_lines())
         session.before_tests()
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:  # noqa: ANN401
-    """Keep the settings of a cell on one worker, since they train together."""
-    if config.getvalue("dist") != "load":
-        return None
-    from xdist.scheduler import LoadScopeScheduling
-
-    class CellScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-        def _split_scope(self, nodeid: str) -> str:
-            return _terminal.cell_of(nodeid) or nodeid
-
-    return CellScheduling(config, log)
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Generator[None, Any, Any]:  # noqa: ANN401
+    """Keep the configs of a cell on one worker, since they train together."""
+    usual = yield
+    ours = _xdist.by_cell(config, log)
+    return _xdist.LateChoice(usual, ours) if ours else usual
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -153,34 +163,36 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     config = session.config
     if _SESSION not in config.stash or config.option.collectonly or _is_worker(config):
         return None
-    return _session(config).before_tests()
+    return _session_of(config).before_tests()
 
 
 @pytest.fixture
-def setting(request: pytest.FixtureRequest) -> Setting:
-    """One config of one cell of the matrix, with its repetitions in `setting.trials`."""
-    chosen: Setting = request.param
-    _session(request.config).check_data(chosen)
+def cell_config(request: pytest.FixtureRequest) -> CellConfig:
+    """One config of one cell of the matrix, with its repetitions in `cell_config.trials`."""
+    chosen: CellConfig = request.param
+    _session_of(request.config).check_data(chosen)
     return chosen
 
 
 @pytest.fixture
 def task(request: pytest.FixtureRequest) -> Task:
-    """The setting's task; in a test that asks for no setting, each task of the matrix in turn."""
-    name = getattr(request, "param", None) or request.getfixturevalue("setting").task_name
+    """The config's task; in a test that asks for no config, each task of the matrix in turn."""
+    from optsuite.tasks import get_task
+
+    name = getattr(request, "param", None) or request.getfixturevalue("cell_config").task_name
     return get_task(name)
 
 
 @pytest.fixture
-def trials(setting: Setting) -> list[Trial]:
-    """The repetitions of the setting."""
-    return setting.trials
+def trials(cell_config: CellConfig) -> list[Trial]:
+    """The repetitions of the config."""
+    return cell_config.trials
 
 
 @pytest.fixture(scope="session")
 def curve_store(request: pytest.FixtureRequest) -> CurveStore:
-    """Gives the curves of a setting; trains its whole cell first where they are not recorded."""
-    return _session(request.config).curve_store
+    """The store that gives the curves of a config; trains its whole cell first if they are not recorded."""
+    return _session_of(request.config).curve_store
 
 
 @pytest.hookimpl(wrapper=True)
@@ -189,9 +201,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach a benchmark's results to its report, for JUnit, xdist and the summary."""
     report = yield
-    setting = _setting_of(item)
-    if setting is not None and (report.when == "call" or (report.when == "setup" and report.failed)):
-        properties = _session(item.config).curve_store.properties(setting)
+    found = _cell_config_of(item)
+    if found is not None and (report.when == "call" or (report.when == "setup" and report.failed)):
+        properties = properties_of(_session_of(item.config).curve_store.result(found))
         report.user_properties.extend(properties)
         item.user_properties.extend(properties)  # JUnit reads those of the teardown's report
     return report
@@ -201,15 +213,15 @@ def pytest_runtest_makereport(
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Archive the cells that this session completed, and report."""
     if _SESSION in session.config.stash:
-        _session(session.config).close()
+        _session_of(session.config).runner.close()
     if _RECORDER in session.config.stash and (results := session.config.stash[_RECORDER].results):
         is_interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
-        _session(session.config).after_tests(results, is_interrupted=is_interrupted)
+        _session_of(session.config).after_tests(results, is_interrupted=is_interrupted)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the best setting of each cell, and where everything is."""
+    """Print the best config of each cell, and where everything is."""
     if _RECORDER in config.stash and config.stash[_RECORDER].results:
         terminalreporter.section("optsuite")
-        for line in _session(config).summary_lines(config.stash[_RECORDER].results):
+        for line in _session_of(config).summary_lines(config.stash[_RECORDER].results):
             terminalreporter.write_line(line)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from optsuite import _arguments, choices, storage
+from optsuite import _arguments, choices
+from optsuite.errors import in_face
 
-__all__ = ["Options", "add", "read"]
+if TYPE_CHECKING:
+    from optsuite.runner import RunOptions
+
+__all__ = ["Options", "add", "explained", "read"]
 
 
 class Options(NamedTuple):
@@ -19,26 +23,12 @@ class Options(NamedTuple):
     preset: str
     tasks: str | None
     sets: str | None
-    data: str | None
     steps: int | None
     reps: int | None
-    storage: str | None
-    archives: str | None
-    device: str | None
-    precision: str
-    rerun: str
-    report: str
-    backend: str
-    workers: int | None
-    dask_address: str | None
     optimizers: tuple[str, ...]
-    budget: float | None
     plan: bool
-
-    @property
-    def roots(self) -> tuple[str | None, str | None]:
-        """Of curves and archives."""
-        return storage.roots_for(self.precision, self.storage, self.archives)
+    run: RunOptions
+    """The options that do not choose cells."""
 
 
 _CHOICES = {
@@ -111,27 +101,29 @@ def add(parser: pytest.Parser) -> None:
     group.addoption("--opt-plan", action="store_true", help="print the plan, cell by cell, and train nothing")
 
 
+def explained(error: Exception) -> str:
+    """Return what an error says, with advice in these options."""
+    return in_face(error, "pytest")
+
+
 def read(config: pytest.Config) -> Options:
-    """The options of this session: the command line's, else the ini file's, else the defaults.
+    """Return the options of this session: the command line's, else the ini file's, else the defaults.
 
     Raises:
         pytest.UsageError: An ini value is not a valid one, or two options exclude each other.
     """
-    values = {name: _value(config, name) for name in _HELP}
+    from optsuite.runner import RunOptions
+
+    values: dict[str, Any] = {name: _value(config, name) for name in _HELP}
     if values["backend"] != "local" and _uses_xdist(config):
         raise pytest.UsageError("-n and --opt-backend both spread cells over processes: choose one of them")
     if values["budget"] and _uses_xdist(config):
         raise pytest.UsageError("--opt-budget is for one process to keep: pass --opt-backend process, not -n")
-    if values["budget"] and values["dask_address"]:
-        raise pytest.UsageError(
-            "--opt-budget needs to know the machines, and those of --opt-dask-address are not asked: pass "
-            "--opt-sets and --opt-tasks instead"
-        )
+    values["report"] = values["report"] == "on"
+    matrix = {name: values.pop(name) for name in ("preset", "tasks", "sets", "steps", "reps")}
     optimizers = config.getoption("opt_optimizer") or config.getini("optsuite_optimizer")
     return Options(
-        optimizers=tuple(optimizers),
-        plan=config.getoption("opt_plan"),
-        **values,  # type: ignore[arg-type]
+        **matrix, optimizers=tuple(optimizers), plan=config.getoption("opt_plan"), run=RunOptions(**values)
     )
 
 

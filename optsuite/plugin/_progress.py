@@ -1,4 +1,4 @@
-"""How far a cell has trained: a line that is rewritten on a terminal, now and then a line elsewhere."""
+"""Progress of a cell: a line that is rewritten on a terminal, a new line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ _TERMINAL_SECONDS, _PLAIN_SECONDS = 0.2, 15.0
 
 
 class Progress:
-    """Told of the trial-steps done while one cell trains; silent on xdist's workers."""
+    """Shows how far one cell has trained; silent on xdist's workers.
+
+    Args:
+        config: pytest's, for its terminal.
+        name: Name of the cell.
+    """
 
     def __init__(self, config: pytest.Config, name: str) -> None:
         self._reporter = config.pluginmanager.getplugin("terminalreporter")
@@ -31,7 +36,7 @@ class Progress:
         return self
 
     def tell(self, done: int, total: int) -> None:
-        """Say how many of all trial-steps are done, not too often."""
+        """Show how many of all trial-steps are done, unless that was shown a moment ago."""
         self._done = done
         now = time.monotonic()
         if now - self._told >= (_TERMINAL_SECONDS if self._is_rewriting else _PLAIN_SECONDS):

@@ -27,7 +27,6 @@ from optsuite.storage._roots import (
     beside,
     curve_dir,
     list_tasks,
-    roots_for,
 )
 
 __all__ = [
@@ -53,7 +52,6 @@ __all__ = [
     "read_bytes",
     "read_npz",
     "remove",
-    "roots_for",
     "set_aside",
     "thread_map",
     "write_bytes",

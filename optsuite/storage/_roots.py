@@ -54,7 +54,7 @@ class Store(NamedTuple):
             source: Kind of data, `real` or `synthetic`.
             precision: Precision of the trials, as for `Trial`.
         """
-        curves_root, archives_root = roots_for(precision, curves_root, archives_root)
+        curves_root, archives_root = _roots_for(precision, curves_root, archives_root)
         if archives_root is None and curves_root is not None:
             archives_root = beside(curves_root, "archives")
         roots = (curves_root or baseline_dir(), archives_root or archives_dir())
@@ -63,7 +63,7 @@ class Store(NamedTuple):
     @classmethod
     def reports(cls, curves_root: str | None, precision: str = "float32") -> str:
         """Return the root of the reports, which show results on any kind of data; arguments as for `at`."""
-        return beside(roots_for(precision, curves_root, None)[0] or baseline_dir(), "reports")
+        return beside(_roots_for(precision, curves_root, None)[0] or baseline_dir(), "reports")
 
     def absolute(self) -> Store:
         """Return the same store for a process that runs in another folder."""
@@ -97,7 +97,7 @@ def list_tasks(root: str) -> list[str]:
     return [name for name in list_folders(root) if not (is_shared and _WORDS.issuperset(name.split("_")))]
 
 
-def roots_for(
+def _roots_for(
     precision: str, curves_root: str | None, archives_root: str | None
 ) -> tuple[str | None, str | None]:
     """Return the roots of results of a precision, as `Store.at` takes them."""

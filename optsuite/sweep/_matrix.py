@@ -1,4 +1,4 @@
-"""Which cells there are to choose from."""
+"""The matrix: every cell that there is to choose from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Matrix", "make_matrix"]
 _QUICK_STEPS, _QUICK_REPETITIONS = 200, 2
 _QUICK_SECONDS = 20.0
 
-# Sets of more settings do not join a matrix beside smaller ones.
+# Sets of more configs do not join a matrix beside smaller ones.
 _MOST_CONFIGS = 15
 
 
@@ -32,13 +32,13 @@ class Matrix:
     cells: list[Cell]
     device: torch.device
     cell_seconds: float
-    """Cells that are estimated to train longer are left out."""
+    """Longest estimated training time of a cell; cells that take longer are left out."""
 
     def leaves_out(self, cell: Cell) -> bool:
-        """Whether a cell takes too long for the preset."""
+        """Return whether a cell takes too long for the preset."""
         if math.isinf(self.cell_seconds):
             return False
-        # Not the measured speed: what is chosen must not differ between processes.
+        # The measured speed would let the choice differ between processes.
         trials, speed = cell.trials(), nominal_speed(self.device)
         # Counting operations takes long for just those tasks that are too large anyway.
         if least_seconds(cell.task, trials, speed) > self.cell_seconds:
@@ -59,18 +59,18 @@ def make_matrix(
     """Cross tasks with sets.
 
     Args:
-        preset: `full`: the published sets; `quick`: one short set a family, on the tasks that fit a time
-            budget; `auto`: full on CUDA, quick elsewhere.
+        preset: One of `choices.PRESETS`. `full`: the published sets; `quick`: one short set a family, on the
+            tasks that fit a time budget; `auto`: full on CUDA, quick elsewhere.
         tasks: Glob or name; None for all. A task given by name joins whatever it costs.
-        sets: Glob over the preset's sets, or the name of any set; None for all. Sets of more than 15 settings
+        sets: Glob over the preset's sets, or the name of any set; None for all. Sets of more than 15 configs
             join only if no smaller one matches.
         num_steps: Replaces the steps of every set.
         repetitions: Replaces the repetitions of every set.
         precision: As for `Trial`.
-        device: Decides `auto` and the budget.
+        device: Where cells would train; decides `auto` and the time budget.
 
     Raises:
-        UnknownNameError: A name, or a glob that matches nothing.
+        UnknownNameError: A name that does not exist, or a glob that matches nothing.
     """
     if preset == "auto":
         preset = "full" if device.type == "cuda" else "quick"
@@ -84,6 +84,7 @@ def make_matrix(
 
 
 def _matching(pattern: str | None, names: Sequence[str], look_up: Callable[[str], str]) -> list[str]:
+    """Return the names that a glob matches, all of them without one; look up what matches nothing."""
     if pattern is None:
         return list(names)
     if matched := fnmatch.filter(names, pattern):
@@ -92,6 +93,7 @@ def _matching(pattern: str | None, names: Sequence[str], look_up: Callable[[str]
 
 
 def _preset_sets(preset: str) -> list[str]:
+    """Return the names of the sets that a preset holds."""
     if preset == "full":
         return list_hparam_sets()
     families = map(get_family, list_families())
@@ -101,6 +103,7 @@ def _preset_sets(preset: str) -> list[str]:
 def _resized(
     hparam_sets: Iterable[HParamSet], num_steps: int | None, repetitions: int | None
 ) -> list[HParamSet]:
+    """Give sets other lengths, and drop those that become equal to one before them."""
     names = {
         get_family(s.family).set_name(num_steps or s.schedule.num_steps, repetitions or s.repetitions): None
         for s in hparam_sets

@@ -13,14 +13,14 @@ from optsuite.hparam_sets import Config, Trial
 from optsuite.storage import Store
 from optsuite.sweep._cells import Cell
 from optsuite.sweep._cost import Cost, estimated_cost
-from optsuite.sweep._run import missing_trials
+from optsuite.sweep._recorded import missing_trials
 from optsuite.sweep._speed import measured_speed
 from optsuite.words import duration
 
 __all__ = ["CellPlan", "Plan", "plan"]
 
 
-# Until a process beside this one has imported torch.
+# Time until a process beside this one has imported torch.
 _START_SECONDS = 6.0
 
 
@@ -28,11 +28,11 @@ class CellPlan(NamedTuple):
     """What there is to do of one cell."""
 
     missing: list[Trial]
-    """The trials to train."""
+    """Trials to train."""
     num_recorded: int
     """Trials that are recorded already."""
     cost: Cost
-    """Estimated, of the trials to train in one process."""
+    """Estimated cost of training them in one process."""
     num_bytes: int
     """Estimated size of their curves."""
 
@@ -42,23 +42,23 @@ class Plan(NamedTuple):
 
     cells: dict[Cell, CellPlan]
     sources: dict[str, data.Source]
-    """Kind of data, by dataset."""
+    """Kind of data that is used, by dataset."""
     num_workers: int = 1
-    """Processes that share the work."""
+    """Number of processes that share the work."""
 
     @property
     def num_missing(self) -> int:
-        """Trials to train."""
+        """Number of trials to train."""
         return sum(len(one.missing) for one in self.cells.values())
 
     @property
     def num_recorded(self) -> int:
-        """Trials that are recorded already."""
+        """Number of trials that are recorded already."""
         return sum(one.num_recorded for one in self.cells.values())
 
     @property
     def cost(self) -> Cost:
-        """Estimated, of all trials, by all workers."""
+        """Estimated cost of training all trials, by all workers."""
         total = sum((one.cost for one in self.cells.values()), Cost())
         seconds = self._seconds(total.seconds, self.num_missing)
         memory = total.memory_bytes * min(self.num_workers, self.num_missing)
@@ -66,20 +66,26 @@ class Plan(NamedTuple):
 
     @property
     def num_bytes(self) -> int:
-        """Estimated size of the curves."""
+        """Estimated size of all curves to record."""
         return sum(one.num_bytes for one in self.cells.values())
 
     def _seconds(self, alone: float, num_trials: int) -> float:
-        """By all workers, of which each trial has one, of what one process does in `alone` seconds."""
+        """Return the time of all workers for what one does in `alone` seconds; a trial has one worker."""
         if self.num_workers == 1 or not num_trials:
             return alone
         return _START_SECONDS + alone / min(self.num_workers, num_trials)
 
     def within(self, seconds: float) -> tuple[Plan, list[Cell]]:
-        """The cells that fit a budget, the cheapest first; and those that do not.
+        """Share a time budget out, the cheapest cells first.
+
+        Args:
+            seconds: The budget.
+
+        Returns:
+            The plan of the cells that fit, and the cells that do not.
 
         Raises:
-            OptsuiteError: None does.
+            OptsuiteError: Not one cell fits.
         """
         kept: set[Cell] = set()
         alone, num_trials = 0.0, 0
@@ -113,11 +119,11 @@ def plan(
 
     Args:
         cells: The configs to run, by cell.
-        roots: Of curves and archives, as for `Store.at`.
-        mode: Data: auto, real or synthetic; None reads `OPTSUITE_DATA`.
+        roots: Roots of curves and archives as they are given to `Store.at`.
+        mode: Data to train on: auto, real or synthetic; None reads `OPTSUITE_DATA`.
         rerun: One of `choices.RERUNS`.
         device: Where it would run; its speed is measured.
-        num_workers: Processes that share the work, and the cores.
+        num_workers: Number of processes that share the work and the cores.
 
     Raises:
         DataError: Real data were asked for and are not there.
@@ -129,7 +135,8 @@ def plan(
     for cell, configs in cells.items():
         source = sources[cell.task.dataset.dataset]
         trials = cell.trials(configs)
-        missing = missing_trials(trials, Store.at(*roots, source), source, rerun, set_aside=False)
+        store = Store.at(*roots, source, cell.precision)
+        missing = missing_trials(trials, store, source, rerun, set_aside=False)
         planned[cell] = CellPlan(
             missing,
             len(trials) - len(missing),
@@ -142,5 +149,6 @@ def plan(
 
 
 def _curve_bytes(trial: Trial) -> int:
+    """Estimate the size of a trial's file."""
     # float32 noise hardly compresses; an evaluated metric is kept for each of three splits.
     return 8000 + 4 * trial.schedule.num_steps + 36 * len(trial.schedule.eval_steps())

@@ -13,34 +13,34 @@ __all__ = ["Speed", "measured_speed", "nominal_speed"]
 
 
 class Speed(NamedTuple):
-    """Of one device, or one thread pool of a CPU."""
+    """Speed of one device, or of one thread pool of a CPU."""
 
     flops: float
-    """Operations a second of a large float32 product."""
+    """Operations that a large float32 product does in a second."""
     bytes: float
-    """Bytes a second that an element-wise operator reads and writes in memory."""
+    """Bytes that an element-wise operator reads and writes in memory in a second."""
     op_seconds: float
-    """Time of an operator on next to nothing."""
+    """Seconds that an operator takes on next to nothing."""
 
 
 def nominal_speed(device: torch.device) -> Speed:
-    """About what such devices have, the same in every run: of two cores, or of a data-centre GPU."""
+    """Return a typical speed, the same in every run: that of two cores, or of a data-centre GPU."""
     return Speed(15e12, 1e12, 5e-6) if device.type == "cuda" else Speed(150e9, 35e9, 2e-6)
 
 
 @functools.cache
 def measured_speed(device: torch.device, num_threads: int) -> Speed:
-    """Measured in a few tenths of a second, once a process.
+    """Measure the speed of a device in a few tenths of a second, once a process.
 
     Args:
         device: The device.
-        num_threads: Of a CPU.
+        num_threads: Number of threads that a CPU uses.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     try:
         return _measure(device)
-    except RuntimeError:  # a GPU that others have filled; what trains will say so
+    except RuntimeError:  # a GPU whose memory others have filled, as training will say
         return nominal_speed(device)
     finally:
         torch.set_num_threads(before)
@@ -60,7 +60,7 @@ def _measure(device: torch.device) -> Speed:
 
 
 def _seconds(call: Callable[[], object], count: int, device: torch.device) -> float:
-    """The best of a few tries, since others may use the machine too."""
+    """Return the best time of a few tries, since others may use the machine too."""
     call()
     return min(_seconds_once(call, count, device) for _ in range(4))
 

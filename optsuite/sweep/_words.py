@@ -17,13 +17,13 @@ __all__ = ["left_out_lines", "over_budget_lines", "plan_lines", "plan_table"]
 
 
 def plan_lines(plan: Plan, stores: Iterable[Store], device: torch.device, chosen_by: str) -> list[str]:
-    """What is about to be trained, on which data, and where results go.
+    """Say what is about to be trained, on which data, and where results go.
 
     Args:
         plan: The plan.
-        stores: Where results lie.
+        stores: Where the results lie.
         device: Where it would train.
-        chosen_by: What chose the cells, e.g. `preset quick`.
+        chosen_by: How the cells were chosen, e.g. `preset quick`.
     """
     if not plan.cells:
         return []
@@ -74,7 +74,7 @@ def plan_table(plan: Plan) -> list[str]:
 
 
 def left_out_lines(left_out: Sequence[Cell], chosen_by: str, advice: str) -> list[str]:
-    """Which cells are not trained, and how to bring them back."""
+    """Say which cells are not trained, and how to bring them back."""
     if not left_out:
         return []
     sets_of: dict[str, list[str]] = {}
@@ -88,7 +88,7 @@ def left_out_lines(left_out: Sequence[Cell], chosen_by: str, advice: str) -> lis
 
 
 def over_budget_lines(left_out: Sequence[Cell], seconds: float | None) -> list[str]:
-    """Which cells do not fit a budget, if there is one."""
+    """Say which cells do not fit a budget, if there are any."""
     budget = f"the budget of {duration(seconds or 0)}"
     return left_out_lines(left_out, budget, "that do not fit; give more time, or name what matters most")
 

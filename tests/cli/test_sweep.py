@@ -30,6 +30,8 @@ def run(tmp_path, capsys):
 
     def run(command, *args):
         capsys.readouterr()
+        if command == "run" and "--report=on" not in args:
+            args = (*args, "--report=off")
         root = str(tmp_path / "curves")
         status = main([command, *args, "--storage", root, "--data=synthetic", "--device=cpu"])
         printed = capsys.readouterr()
@@ -58,16 +60,29 @@ def test_a_budget_leaves_out_what_does_not_fit(run):
     assert "the budget of 10 h 0 min leaves out " in out
 
 
-@pytest.mark.parametrize("backend", ["local", "process"])
-def test_a_run_trains_records_and_archives(backend, run, tmp_path):
-    status, out, _ = run("run", TASK, SET, "--backend", backend, "--workers=1")
+def test_a_run_trains_records_archives_and_reports(run, tmp_path):
+    status, out, err = run("run", TASK, SET, "--report=on")
     assert status == 0
     assert f"{TASK}-{SET}: 30 of 30 trials trained" in out
     assert "complete cells archived: 1 of 1" in out
     assert len(curve_files(tmp_path)) == 30
     archive = load_archive(TASK, SET, root=str(tmp_path / "curves_archives_synthetic"))
     assert archive["train/loss"].shape == (15, 2, 4)
+    (page,) = tmp_path.glob("curves_reports/*/report.html")
+    assert out.endswith(f"report: {page}\n")
+    assert f"optsuite run {TASK} {SET} --report=on --storage" in page.read_text()
+    assert "warning" not in err
+
+
+def test_a_cell_in_parts_keeps_all_workers_busy_and_is_told_as_one(run, tmp_path):
+    status, out, _ = run("run", TASK, SET, "--backend=process", "--workers=2")
+    assert status == 0
+    assert out.count(f"{TASK}-{SET}: ") == out.count(f"{TASK}-{SET}: 30 of 30 trials trained") == 1
+    assert "complete cells archived: 1 of 1" in out
+    archive = load_archive(TASK, SET, root=str(tmp_path / "curves_archives_synthetic"))
+    assert set(archive["trained_as"].flat) == {f"2 seeds x {count} configs, eager" for count in (7, 8)}
     assert not list(tmp_path.rglob(".optsuite_session_*"))
+    assert not (tmp_path / "curves_reports").exists()
 
 
 def test_what_is_recorded_is_not_trained_again(run, tmp_path):
@@ -126,17 +141,11 @@ def test_a_number_of_workers_is_at_least_one(number, run, capsys):
     assert "a whole number of at least 1 is needed" in capsys.readouterr().err
 
 
-def test_a_cell_in_parts_is_told_as_one(run):
-    status, out, _ = run("run", TASK, SET, "--backend=process", "--workers=2")
-    assert status == 0
-    assert out.count(f"{TASK}-{SET}: ") == out.count(f"{TASK}-{SET}: 30 of 30 trials trained") == 1
-
-
 def test_ctrl_c_says_what_stays(run, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("optsuite.sweep.archive_cell", interrupted)
+    monkeypatch.setattr("optsuite.archives.build_archive", interrupted)
     status, _, err = run("run", TASK, SET)
     assert status == 130
     assert "what was recorded stays" in err

@@ -1,4 +1,4 @@
-"""A folder with the benchmarks, a small family of settings and small stand-ins; and runs of pytest in it."""
+"""A folder with the benchmarks, a small family of configs and small stand-ins; and runs of pytest in it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Bench:
     def run(self, *args, **options):
         """Run in this process; what the folder's conftest registers is forgotten afterwards."""
         with warnings.catch_warnings(), pytest.MonkeyPatch.context() as monkeypatch, patch.dict(OPTIMIZERS):
-            warnings.simplefilter("default")  # they are errors in our own settings
+            warnings.simplefilter("default")  # they are errors in our own options
             monkeypatch.setattr(tasks, "_TASKS", dict(tasks._TASKS))
             monkeypatch.setattr(hparam_sets, "_FAMILIES", dict(hparam_sets._FAMILIES))
             # Hypothesis would be imported, and forgotten, by every run.
@@ -139,7 +139,7 @@ class Bench:
         return sorted(str(path.relative_to(self.path)) for path in self.path.rglob("*.npz"))
 
     def labels(self):
-        """Labels of the settings that have curves."""
+        """Labels of the configs that have curves."""
         return {path.parents[1].name for path in self.curve_files}
 
     def stamps(self):

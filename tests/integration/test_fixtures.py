@@ -22,14 +22,14 @@ def own(bench):
 def test_all_work_together(own):
     bench = own("""
         import optsuite
-        from optsuite.plugin import CurveStore, Setting
+        from optsuite.plugin import CellConfig, CurveStore
 
-        def test_it(task, setting, trials, curve_store):
-            assert isinstance(setting, Setting) and isinstance(curve_store, CurveStore)
-            assert task is optsuite.get_task(setting.task_name)
+        def test_it(task, cell_config, trials, curve_store):
+            assert isinstance(cell_config, CellConfig) and isinstance(curve_store, CurveStore)
+            assert task is optsuite.get_task(cell_config.task_name)
             assert [trial.seed for trial in trials] == [0, 1]
-            assert {trial.config for trial in trials} == {setting.config}
-            curves = curve_store.curves(setting)
+            assert {trial.config for trial in trials} == {cell_config.config}
+            curves = curve_store.curves(cell_config)
             assert [curve.seed for curve in curves] == [0, 1]
             assert all(curve["train/loss"].shape == (11,) for curve in curves)
     """)
@@ -41,11 +41,11 @@ def test_all_work_together(own):
 
 def test_curves_are_trained_once_for_all_tests(own):
     bench = own("""
-        def test_first(setting, curve_store):
-            test_first.curves = curve_store.curves(setting)
+        def test_first(cell_config, curve_store):
+            test_first.curves = curve_store.curves(cell_config)
 
-        def test_second(setting, curve_store):
-            assert curve_store.curves(setting)
+        def test_second(cell_config, curve_store):
+            assert curve_store.curves(cell_config)
     """)
     result = bench.run()
     result.assert_outcomes(passed=4)
@@ -66,7 +66,7 @@ def test_a_test_of_the_task_alone_runs_once_a_task(own):
     assert bench.results() == []
 
 
-def test_trials_alone_bring_the_setting(own):
+def test_trials_alone_bring_the_config(own):
     bench = own("""
         import optsuite
 
@@ -78,21 +78,21 @@ def test_trials_alone_bring_the_setting(own):
     assert bench.curve_files == []
 
 
-def test_a_test_that_trains_nothing_of_its_setting_has_no_results(own):
+def test_a_test_that_trains_nothing_of_its_config_has_no_results(own):
     bench = own("""
-        def test_it(setting):
-            assert setting.id
+        def test_it(cell_config):
+            assert cell_config.id
     """)
     result = bench.run()
     result.assert_outcomes(passed=2)
     assert bench.archive_files == []
-    assert TASK not in text(result).partition(" best setting ")[2]
+    assert TASK not in text(result).partition(" best config ")[2]
 
 
 def test_a_failed_assertion_about_a_curve_is_the_tests_own(own):
     bench = own("""
-        def test_it(setting, curve_store):
-            assert curve_store.curves(setting)[0]["train/loss"][-1] < 0.1, "too slow"
+        def test_it(cell_config, curve_store):
+            assert curve_store.curves(cell_config)[0]["train/loss"][-1] < 0.1, "too slow"
     """)
     result = bench.run()
     result.assert_outcomes(failed=2)
@@ -112,8 +112,8 @@ def test_fixtures_of_the_same_name_are_left_alone(own):
         def test_own_fixture(task):
             assert task == "mine"
 
-        @pytest.mark.parametrize(("setting", "other"), [(1, 2), (3, 4)])
-        def test_own_parameter(setting, other):
-            assert setting < other
+        @pytest.mark.parametrize(("cell_config", "other"), [(1, 2), (3, 4)])
+        def test_own_parameter(cell_config, other):
+            assert cell_config < other
     """)
     bench.run().assert_outcomes(passed=3)

@@ -17,6 +17,18 @@ _progress._PLAIN_SECONDS = 0
 """
 
 
+# Where this suite runs in the background of a script, children would ignore Ctrl-C.
+INTERRUPTIBLE = """
+import signal
+import sys
+
+import pytest
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+
+
 @pytest.fixture
 def interrupted(bench):
     """Interrupt a run while its second cell trains, as its progress shows; its exit code and output."""
@@ -24,7 +36,7 @@ def interrupted(bench):
     (bench.path / "progress_at_once.py").write_text(PROGRESS_AT_ONCE)
     plugins = ["-p", "no:hypothesispytest", "-p", "progress_at_once"]
     args = bench.args("-v", *plugins, "--opt-steps=500", tasks=TASKS_GLOB, report="on")
-    command = [sys.executable, "-u", "-m", "pytest", *args]
+    command = [sys.executable, "-u", "-c", INTERRUPTIBLE, *args]
     lines, was_sent = [], False
     with subprocess.Popen(
         command, cwd=bench.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

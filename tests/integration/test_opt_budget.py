@@ -43,7 +43,7 @@ def test_a_budget_is_a_time(bench):
 
 @pytest.mark.skipif(find_spec("xdist") is None, reason="no xdist")
 def test_several_workers_cannot_keep_one_budget(bench):
-    result = bench.run("--opt-budget=1h", "-n2")
+    result = bench.run("--opt-budget=1h", "-n1")
     assert "--opt-budget is for one process to keep: pass --opt-backend process, not -n" in text(result)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from optsuite.storage import read_npz
 
-from .conftest import BENCHMARKS, EXTENSIONS, TASK, read_curves, text
+from .conftest import EXTENSIONS, read_curves, text
 from .test_opt_preset import sets_of
 
 NADAM = "--opt-optimizer=torch.optim:NAdam"
@@ -171,20 +169,11 @@ def test_what_cannot_be_used_ends_a_session_with_workers(bench):
     assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR)
 
 
-def test_the_workers_of_xdist_know_them_too(tmp_path, environment):
+@pytest.mark.usefixtures("own_file")
+def test_the_workers_of_xdist_know_them_too(bench):
     pytest.importorskip("xdist")
-    (tmp_path / "test_baselines.py").write_text(BENCHMARKS.read_text())
-    (tmp_path / "conftest.py").write_text(EXTENSIONS)
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "own.py").write_text(OWN)
-    options = [f"--opt-tasks={TASK}", "--opt-data=synthetic", "--opt-storage=curves", "--opt-steps=10"]
-    options += ["--opt-sets=NAdam*", NADAM, "--opt-optimizer=NAdam2=lib/own.py:Mine"]
-    command = [sys.executable, "-m", "pytest", "-n2", "-p", "no:hypothesispytest", "-k", "lr0.1", *options]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " 2 passed" in done.stdout
-    assert "4 trials to train" in done.stdout
-    assert {str(curve["opt_name"]) for curve in read_curves(tmp_path).values()} == {
-        "NAdam_lr0.1",
-        "NAdam2_lr0.1",
-    }
+    options = ["--opt-steps=10", NADAM, "--opt-optimizer=NAdam2=lib/own.py:Mine"]
+    result = bench.run("-n1", "-k", "lr0.1", *options, sets="NAdam*")
+    result.assert_outcomes(passed=2)
+    assert "4 trials to train" in text(result)
+    assert bench.labels() == {"NAdam_lr0.1", "NAdam2_lr0.1"}

@@ -21,7 +21,7 @@ def test_quick_has_one_short_set_a_family(bench):
     assert {"AdamLR_200_R2", "SGDLR_200_R2", "TinyLR_200_R2"} <= sets_of(ids)
 
 
-def test_full_has_the_published_sets_of_at_most_15_settings(bench):
+def test_full_has_the_published_sets_of_at_most_15_configs(bench):
     ids = bench.ids("--opt-preset=full", sets=None)
     sizes = {name: len(get_hparam_set(name).labels) for name in list_hparam_sets()}
     small = {name: size for name, size in sizes.items() if size <= 15}

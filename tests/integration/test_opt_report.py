@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from .conftest import CELL, LABELS, SET, TASK, text
 
 
@@ -22,9 +20,8 @@ def stems(bench):
     return {f"{name[: name.rindex('-')]}.{name.rpartition('.')[2]}" for name in figures(bench)}
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "0"], ["-n", "2"]], ids=" ".join)
-def test_a_session_writes_one_page_and_says_where(bench, workers):
-    result = bench.run(*workers, report="on")
+def test_a_session_writes_one_page_and_says_where(bench):
+    result = bench.run(report="on")
     result.assert_outcomes(passed=len(LABELS))
     (page,) = pages(bench)
     assert f"report: {page}" in text(result)
@@ -121,8 +118,8 @@ def test_a_failure_is_on_the_page_with_its_cause(bench):
 def test_curves_of_a_test_that_failed_are_counted(bench):
     bench.pytester.makepyfile(
         test_mine="""
-        def test_mine(setting, curve_store):
-            assert not curve_store.curves(setting)
+        def test_mine(cell_config, curve_store):
+            assert not curve_store.curves(cell_config)
         """
     )
     bench.run("test_mine.py", report="on").assert_outcomes(failed=len(LABELS))

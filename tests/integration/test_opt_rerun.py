@@ -27,12 +27,12 @@ def test_missing_keeps_to_what_is_not_there_and_fails_what_cannot_be_read(bench,
     assert ".curves` is not a readable npz file" in text(result)
     assert "to train it again, run once more with --opt-rerun failed" in text(result)
     assert "Traceback" not in text(result)
-    assert "1 setting failed" in text(result)
+    assert "1 config failed" in text(result)
     assert bench.stamps() == before
     assert bench.archive_files == []
 
 
-def test_where_warnings_are_errors_a_bad_file_costs_no_other_setting(bench, corrupt):
+def test_where_warnings_are_errors_a_bad_file_costs_no_other_config(bench, corrupt):
     result = bench.run("-W", "error")
     result.assert_outcomes(passed=1, failed=1)
     assert "INTERNALERROR" not in text(result)

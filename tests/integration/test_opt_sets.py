@@ -22,7 +22,7 @@ def test_any_set_can_be_named(bench):
     assert sets_of(bench.ids(sets="AdamLR_7_R3")) == {"AdamLR_7_R3"}
 
 
-def test_a_set_of_more_than_15_settings_joins_only_by_name(bench):
+def test_a_set_of_more_than_15_configs_joins_only_by_name(bench):
     assert "ManyLR_200_R2" not in sets_of(bench.ids("--opt-preset=quick", sets=None))
     assert len(bench.ids(sets="ManyLR_200_R2")) == 16
 

@@ -15,6 +15,12 @@ def test_they_replace_those_of_the_set_and_its_name_says_so(bench):
     assert bench.archive_files == [f"curves_archives_synthetic/{TASK}/TinyLR_3_R1.npz"]
 
 
+def test_nothing_is_called_best_that_was_evaluated_before_the_first_step_only(bench):
+    result = bench.run("--opt-steps=9", "--junitxml=junit.xml")
+    result.stdout.fnmatch_lines([f"{TASK} * not evaluated after training * 0 of 4 trials"])
+    assert "final_train_loss" not in (bench.path / "junit.xml").read_text()
+
+
 def test_sets_that_become_equal_are_one(bench):
     ids = bench.ids("--opt-preset=full", "--opt-steps=3", "--opt-reps=1", sets="SGDLR_*")
     assert len(ids) == 15

@@ -37,7 +37,26 @@ def test_the_plugin_adds_nothing_to_the_output(ordinary):
     assert plain(result.outlines) == plain(run(ordinary, "-p", "no:optsuite").outlines)
 
 
-def test_bad_settings_do_not_disturb_them(ordinary):
+HEAVY = ("torch", "numpy", "pandas", "seaborn", "matplotlib", "fsspec", "dask", "distributed", "jinja2")
+NAMING = f"""
+import pathlib
+import sys
+
+
+def pytest_unconfigure(config):
+    assert "optsuite.plugin" in sys.modules
+    heavy = [name for name in {HEAVY} if name in sys.modules]
+    pathlib.Path(__file__).with_name("heavy.txt").write_text(" ".join(heavy))
+"""
+
+
+def test_the_plugin_imports_nothing_heavy(ordinary):
+    ordinary.makeconftest(NAMING)
+    ordinary.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=2)
+    assert (ordinary.path / "heavy.txt").read_text() == ""
+
+
+def test_bad_options_do_not_disturb_them(ordinary):
     ordinary.makeini("[pytest]\noptsuite_tasks = Nope\n")
     run(ordinary, "--opt-device=toaster").assert_outcomes(passed=2)
 

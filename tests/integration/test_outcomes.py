@@ -30,14 +30,14 @@ def test_what_is_recorded_passes_and_is_summarised(bench):
             "optsuite: 1 cell, *: 4 trials to train, 0 recorded already; *",
             f"{CELL}: trained, 44 trial-steps in *",
             "=* optsuite =*",
-            "task * hparam set * data * best setting * train * outer_valid * test * diverged",
+            "task * hparam set * data * best config * train * outer_valid * test * diverged",
             f"{TASK} *{SET} *stand-in *SGD_lr* 0 of 4 trials",
             "complete cells archived: 1",
         ]
     )
 
 
-def test_the_best_setting_is_that_of_the_curves(bench):
+def test_the_best_config_is_that_of_the_curves(bench):
     result = bench.run()
     final = {}
     for curve in read_curves(bench.path).values():
@@ -59,7 +59,7 @@ def test_a_cell_that_diverged_altogether_says_so(bench):
     result.stdout.fnmatch_lines([f"{TASK} *WildLR_10_R2 *all diverged * - * - * - * 2 of 2 trials"])
 
 
-def test_junit_has_the_numbers_of_every_setting(bench):
+def test_junit_has_the_numbers_of_every_config(bench):
     bench.run("--junitxml=junit.xml", sets="WildLR_10_R2")
     properties = junit(bench)
     assert properties.keys() == {"SGD_lr0.1", "SGD_lr1e30"}
@@ -86,7 +86,7 @@ def test_a_crash_fails_with_its_own_error_and_others_pass(bench):
     result.stdout.fnmatch_lines(
         [
             "E * ArithmeticError: the loss is broken",
-            "ImageMLP_Breaks8_Relu32 *TinyLR_2_R1 * - * - * - * - * 2 settings failed",
+            "ImageMLP_Breaks8_Relu32 *TinyLR_2_R1 * - * - * - * - * 2 configs failed",
             f"{TASK} *TinyLR_2_R1 * 0 of 2 trials",
         ]
     )

@@ -19,13 +19,6 @@ def test_ids_come_in_the_order_of_the_archive(bench):
     assert [name.split("-", 2)[2] for name in bench.ids(sets="AdamLR_5_R2")] == labels
 
 
-def test_ids_hold_no_equals_sign(bench):
-    ids = bench.ids("--opt-preset=quick", tasks=None, sets=None)
-    assert len(ids) > 1000
-    assert len(set(ids)) == len(ids)
-    assert not [name for name in ids if "=" in name]
-
-
 def test_the_marker_selects_exactly(bench):
     ids = bench.ids("--opt-preset=quick", "-m", "optsuite(opt='Adam')", sets=None)
     assert sets_of(ids) == {"AdamLR_200_R2"}
@@ -54,7 +47,7 @@ def test_a_keyword_selects_all_that_hold_it(bench):
 
 def test_keywords_combine(bench):
     ids = bench.ids(
-        "--opt-preset=quick", "-k", "FashionMnist8 and SGDLR and not ESWrapped", tasks=None, sets=None
+        "--opt-preset=quick", "-k", "Mnist8 and SGDLR and not ESWrapped", tasks="*FashionMnist8*", sets=None
     )
     assert {name.rpartition("-SGD_")[0] for name in ids} == {f"{TASK}-SGDLR_200_R2"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from optsuite.plugin import _options
+from optsuite.runner import RunOptions
 
 
 class Config:
@@ -13,7 +14,7 @@ class Config:
     def __init__(self, ini=None, **given):
         self._ini, self._given = ini or {}, given
 
-    def getoption(self, name):
+    def getoption(self, name, default=None):
         return self._given.get(name.removeprefix("opt_"), False if name == "opt_plan" else None)
 
     def getini(self, name):
@@ -22,10 +23,8 @@ class Config:
 
 def test_the_defaults_leave_most_to_others():
     options = _options.read(Config())
-    unsaid = dict.fromkeys(("tasks", "sets", "data", "steps", "reps", "storage", "archives", "device"))
-    unsaid |= dict.fromkeys(("workers", "dask_address", "budget"))
-    said = {"preset": "auto", "rerun": "missing", "report": "on", "optimizers": (), "plan": False}
-    said |= {"backend": "local", "precision": "float32"}
+    unsaid = dict.fromkeys(("tasks", "sets", "steps", "reps"))
+    said = {"preset": "auto", "optimizers": (), "plan": False, "run": RunOptions()}
     assert options._asdict() == unsaid | said
 
 
@@ -41,8 +40,10 @@ def test_optimizers_of_the_command_line_replace_those_of_the_ini_file():
     assert _options.read(Config(ini, optimizer=given)).optimizers == tuple(given)
 
 
-def test_roots_are_storage_and_archives():
-    assert _options.read(Config({"archives": "a"}, storage="s")).roots == ("s", "a")
+def test_what_chooses_no_cells_is_of_the_run():
+    run = _options.read(Config({"archives": "a", "report": "off"}, storage="s", budget=5.0)).run
+    assert run == RunOptions(storage="s", archives="a", report=False, budget=5.0)
+    assert run.roots == ("s", "a")
 
 
 @pytest.mark.parametrize("name", ["preset", "data", "rerun"])

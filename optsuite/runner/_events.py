@@ -1,0 +1,145 @@
+"""What a runner tells its face, and how."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, ParamSpec, TypeAlias, TypeVar
+
+from optsuite.errors import OptsuiteError
+from optsuite.sweep import Cell, Plan
+from optsuite.trainer import Outcome
+
+__all__ = [
+    "Archived",
+    "Built",
+    "Ended",
+    "Event",
+    "Outcomes",
+    "Planned",
+    "Progress",
+    "Said",
+    "Started",
+    "Teller",
+    "Warned",
+]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Planned(NamedTuple):
+    """What there is to do, before it is done."""
+
+    plan: Plan
+    """The cells that are left to run."""
+    over_budget: Sequence[Cell]
+    """Cells that do not fit the budget."""
+    without_data: Mapping[Cell, OptsuiteError]
+    """Cells whose data were asked for and are missing, with what to do; each fails when it runs."""
+
+
+class Started(NamedTuple):
+    """A cell was handed to the back end."""
+
+    cell: Cell
+    num_trials: int
+    """Number of trials to train."""
+    num_steps: int
+    """Number of their trial-steps."""
+
+
+class Progress(NamedTuple):
+    """A cell has trained on; told now and then, also from other threads."""
+
+    cell: Cell
+    num_done: int
+    """Number of trial-steps that are done."""
+    num_steps: int
+    """Number of trial-steps in all."""
+
+
+class Outcomes(NamedTuple):
+    """Trials of a cell that were read from the store, or that ended."""
+
+    cell: Cell
+    outcomes: Sequence[Outcome]
+
+
+class Ended(NamedTuple):
+    """Every trial of a cell that was asked for has its outcome."""
+
+    cell: Cell
+    num_trained: int
+    """Number of trials that were trained now."""
+    num_trials: int
+    """Number of trials that were to be trained."""
+
+
+class Archived(NamedTuple):
+    """A complete cell has its archive, made now or before."""
+
+    cell: Cell
+    url: str
+
+
+class Built(NamedTuple):
+    """Everything that can be made of the curves was made."""
+
+    report: str | None
+    """URL of the page; None if there is none."""
+
+
+class Said(NamedTuple):
+    """The back end has something to say at once, such as what it waits for."""
+
+    line: str
+
+
+class Warned(NamedTuple):
+    """Something went wrong that does not cost a curve."""
+
+    text: str
+
+
+Event: TypeAlias = Started | Progress | Outcomes | Ended | Archived | Built | Said | Warned
+"""Anything that a runner tells."""
+
+
+class Teller:
+    """Tells events to a face, from one thread at a time, and remembers the warnings.
+
+    Args:
+        tell: Called with each event.
+        explain: Puts an error into the words of the face.
+    """
+
+    def __init__(self, tell: Callable[[Event], None], explain: Callable[[Exception], str]) -> None:
+        self._tell, self._explain = tell, explain
+        self.lock = threading.RLock()
+        self.warnings: list[str] = []
+
+    def tell(self, event: Event) -> None:
+        """Tell an event."""
+        with self.lock:
+            self._tell(event)
+
+    def warn(self, text: str) -> None:
+        """Tell and remember a warning."""
+        self.warnings.append(text)
+        self.tell(Warned(text))
+
+    def attempt(self, what: str, step: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
+        """Take a step that must not fail the run; where it fails, warn and return None.
+
+        Args:
+            what: What is missing if the step fails, for the warning.
+            step: The step.
+            args: Arguments of the step.
+            kwargs: Likewise.
+        """
+        try:
+            return step(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - the curves are recorded: nothing may fail the run now
+            self.warn(f"no {what}: {self._explain(error)}")
+            return None

@@ -1,0 +1,67 @@
+"""How cells are run, as one value that every face fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from optsuite import backends, sweep
+from optsuite.errors import OptsuiteError
+from optsuite.storage import Store
+
+__all__ = ["RunOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How cells are run and where their results lie; None leaves a choice to the room that makes it."""
+
+    data: str | None = None
+    """Data to train on: auto, real or synthetic; None reads `OPTSUITE_DATA`."""
+    storage: str | None = None
+    """Root of the curves, before the endings for stand-ins and precisions; as for `Store.at`."""
+    archives: str | None = None
+    """Root of the archives, likewise."""
+    precision: str = "float32"
+    """Precision of products and convolutions, as for `Trial`."""
+    device: str | None = None
+    """Where to train; None takes CUDA if there is one, and leaves it to a back end of other processes."""
+    rerun: str = "missing"
+    """One of `choices.RERUNS`."""
+    backend: str = "local"
+    """One of `choices.BACKENDS`."""
+    workers: int | None = None
+    """Number of processes, or of workers of the cluster that is started."""
+    dask_address: str | None = None
+    """Scheduler of a running cluster; None starts one on this machine."""
+    budget: float | None = None
+    """Seconds that the cells may take; None lets all of them run."""
+    report: bool = True
+    """Whether to draw figures and to write the page."""
+
+    @property
+    def roots(self) -> tuple[str | None, str | None]:
+        """Roots of curves and archives, as `Store.at` takes them."""
+        return self.storage, self.archives
+
+    @property
+    def num_workers(self) -> int:
+        """Number of workers that the back end would have."""
+        return backends.count_workers(
+            self.backend, device=self.device, num_workers=self.workers, dask_address=self.dask_address
+        )
+
+    def source(self, cell: sweep.Cell) -> str:
+        """Return the kind of data of a cell; empty where it is missing, which its trials will report."""
+        try:
+            return cell.source(self.data)
+        except OptsuiteError:
+            return ""
+
+    def store(self, source: str) -> Store:
+        """Return the store of results on that kind of data."""
+        return Store.at(*self.roots, source, self.precision)
+
+    def stores(self, sources: Iterable[str]) -> list[Store]:
+        """Return the stores of results on those kinds of data; an empty kind has none."""
+        return [self.store(source) for source in sorted(set(sources) - {""})]

@@ -1,0 +1,272 @@
+"""The runner: hands cells to a back end and tells what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from types import ModuleType
+
+from optsuite import backends, sweep, trainer
+from optsuite.curves import Curve
+from optsuite.errors import OptsuiteError
+from optsuite.hparam_sets import Config
+from optsuite.runner._build import build
+from optsuite.runner._events import Built, Ended, Event, Outcomes, Planned, Progress, Said, Started, Teller
+from optsuite.runner._options import RunOptions
+from optsuite.runner._page import RunFacts, write_page
+from optsuite.runner._results import Result
+from optsuite.storage import Store
+from optsuite.sweep import Cell, Job
+from optsuite.trainer import Outcome
+
+__all__ = ["Runner"]
+
+
+class Runner:
+    """Runs cells on one back end.
+
+    Args:
+        options: How to run, and where results lie.
+        tell: Called with each event, by one thread at a time.
+        explain: Puts an error into the words of the face.
+
+    Attributes:
+        options: The options.
+        device: Where this process trains.
+        began: When this runner was made.
+
+    Raises:
+        OptsuiteError: The device does not exist, or a budget is asked for that nobody can keep.
+        UnsupportedError: The device has not the precision that is asked for.
+    """
+
+    def __init__(
+        self,
+        options: RunOptions,
+        tell: Callable[[Event], None],
+        explain: Callable[[Exception], str] = str,
+    ) -> None:
+        if options.budget and options.dask_address:
+            raise OptsuiteError(
+                "a budget needs to know the machines, and those of a running Dask cluster are not asked: "
+                "name fewer tasks and sets instead"
+            )
+        self.options = options
+        self.device = trainer.resolve_device(options.device)
+        if options.backend == "local":
+            trainer.check_precision(options.precision, self.device)
+        self.began = datetime.now(UTC).astimezone()
+        self._teller, self._explain = Teller(tell, explain), explain
+        self._cells: dict[Cell, list[Config]] = {}
+        self._modules: list[ModuleType] = []
+        self._taken: set[tuple[Cell, Config]] = set()
+        self._in_hand: dict[str, _InHand] = {}
+        self._signed: list[Store] = []
+
+    def plan(self, cells: Mapping[Cell, Sequence[Config]]) -> Planned:
+        """Look at the store, estimate what training the rest costs, and keep what fits the budget.
+
+        Args:
+            cells: The configs to run, by cell.
+
+        Raises:
+            OptsuiteError: Not one cell fits the budget, or the store cannot be listed.
+        """
+        without_data: dict[Cell, OptsuiteError] = {}
+        for cell in cells:
+            try:
+                cell.source(self.options.data)
+            except OptsuiteError as error:
+                without_data[cell] = error
+        plan = sweep.plan(
+            {cell: configs for cell, configs in cells.items() if cell not in without_data},
+            roots=self.options.roots,
+            mode=self.options.data,
+            rerun=self.options.rerun,
+            device=self.device,
+            num_workers=self.options.num_workers,
+        )
+        over_budget: list[Cell] = []
+        if self.options.budget:
+            plan, over_budget = plan.within(self.options.budget)
+        return Planned(plan, over_budget, without_data)
+
+    def take(self, cells: Mapping[Cell, Sequence[Config]], modules: Iterable[ModuleType] = ()) -> None:
+        """Remember what this run is for; nothing happens yet.
+
+        Args:
+            cells: The configs to run, by cell.
+            modules: Modules that register tasks, optimizers or hparam sets, which other processes import too.
+        """
+        self._cells = {cell: list(configs) for cell, configs in cells.items()}
+        self._modules = list(modules)
+
+    def connect(self) -> None:
+        """See that results can be written, and start the back end.
+
+        Raises:
+            StorageError: Results could not be written.
+            RemoteError: There is no such cluster, or it is not like this process.
+            UnsupportedError: A package is missing.
+        """
+        for store in self.options.stores(map(self.options.source, self._cells)):
+            store.check_writable()
+        if self._cells:
+            self._backend  # noqa: B018 - starts when it is first asked for
+
+    def train_all(self) -> None:
+        """Train what is not recorded of all cells, and return when every one has ended."""
+        self._submit(self._cells)
+        self._wait_while(lambda: bool(self._in_hand))
+
+    def train(self, cell: Cell, configs: Sequence[Config]) -> None:
+        """Train what is not recorded of one cell, and return when it has ended.
+
+        The other configs of the cell that were taken train with it. A back end of other processes is given
+        all cells that were taken, which go on while nobody waits.
+
+        Args:
+            cell: The cell.
+            configs: The configs that are asked for.
+        """
+        self._wait_while(lambda: cell.name in self._in_hand)
+        chosen = {cell: [*self._cells.get(cell, ()), *configs]}
+        self._submit(self._cells | chosen if self._backend.is_concurrent else chosen)
+        self._wait_while(lambda: cell.name in self._in_hand)
+
+    def close(self) -> None:
+        """Give up what still trains, end what was started, and remove the marks of this run."""
+        try:
+            if "_backend" in vars(self):
+                self._backend.close()
+        finally:
+            while self._signed:
+                self._leave(self._signed.pop())
+
+    def build(
+        self,
+        cells: Iterable[Cell],
+        results: Sequence[Result],
+        *,
+        command: str,
+        preset: str,
+        left_out: Sequence[Cell] = (),
+        with_report: bool = True,
+    ) -> None:
+        """Archive complete cells, update normalizers, draw figures and write the page.
+
+        What goes wrong is told as a warning, since the curves are recorded.
+
+        Args:
+            cells: The cells that may have results.
+            results: What became of their configs; cells without any are left alone.
+            command: What the user typed, for the page.
+            preset: Preset that the cells were chosen from, for the page.
+            left_out: Cells that the preset left out, for the page.
+            with_report: False writes no page, whatever the options say.
+        """
+        found = build(self.options, self._teller, cells, results)
+        url = None
+        if self.options.report and with_report:
+            facts = RunFacts(self.began, self.device, command, preset, left_out)
+            url = write_page(self.options, self._teller, found, results, facts)
+        self._teller.tell(Built(url))
+
+    @cached_property
+    def _backend(self) -> backends.Backend:
+        is_local = self.options.backend == "local"
+        return backends.open_backend(
+            self.options.backend,
+            self._site,
+            self._tell_progress,
+            lambda line: self._teller.tell(Said(line)),
+            device=self.device if is_local else self.options.device,
+            num_workers=self.options.workers,
+            dask_address=self.options.dask_address,
+        )
+
+    @cached_property
+    def _site(self) -> backends.Site:
+        return backends.Site.of_this_process(self._modules)
+
+    def _sign(self, store: Store) -> None:
+        """Mark a store, so that workers elsewhere know that they see the same one."""
+        if self.options.backend != "local" and store not in self._signed:
+            self._signed.append(store)
+            self._site.sign(store)
+
+    def _leave(self, store: Store) -> None:
+        try:
+            self._site.leave(store)
+        except OptsuiteError as error:
+            self._teller.warn(f"a mark of this run stays: {self._explain(error)}")
+
+    def _submit(self, cells: Mapping[Cell, Sequence[Config]]) -> None:
+        """Have the back end train what is not recorded of cells, unless that was done before."""
+        jobs = {}
+        for cell, configs in cells.items():
+            if job := self._prepare(cell, configs):
+                jobs[cell] = job
+        shared_out = sweep.share_out(list(jobs.values()), self._backend.num_workers)
+        for (cell, job), parts in zip(jobs.items(), shared_out, strict=True):
+            self._in_hand[cell.name] = _InHand(cell, job, [0] * len(parts), len(parts))
+            self._teller.tell(Started(cell, len(job.trials), job.num_steps))
+            for part in parts:
+                self._backend.submit(part)
+
+    def _prepare(self, cell: Cell, configs: Sequence[Config]) -> Job | None:
+        """Tell what is recorded of configs that were not asked for before; return the rest as a job."""
+        new = [config for config in dict.fromkeys(configs) if (cell, config) not in self._taken]
+        if not new:
+            return None
+        self._taken.update((cell, config) for config in new)
+        options = self.options
+        try:
+            job, outcomes = sweep.prepare(
+                cell, new, roots=options.roots, mode=options.data, rerun=options.rerun
+            )
+            if job.trials:
+                self._sign(job.store)
+        except Exception as error:  # noqa: BLE001 - it is the outcome of all trials
+            job, outcomes = None, [Outcome(trial, error) for trial in cell.trials(new)]
+        if outcomes:
+            self._teller.tell(Outcomes(cell, outcomes))
+        if job and job.trials:
+            return job
+        self._teller.tell(Ended(cell, 0, 0))
+        return None
+
+    def _wait_while(self, is_going: Callable[[], bool]) -> None:
+        """Take in what ends."""
+        ended = self._backend.as_completed()
+        while is_going():
+            job, outcomes = next(ended)
+            one = self._in_hand[job.name]
+            one.num_trained += sum(o.is_new and isinstance(o.result, Curve) for o in outcomes)
+            one.num_parts_left -= 1
+            self._teller.tell(Outcomes(one.cell, outcomes))
+            if not one.num_parts_left:
+                del self._in_hand[job.name]
+                self._teller.tell(Ended(one.cell, one.num_trained, len(one.job.trials)))
+
+    def _tell_progress(self, job: Job, done: int, _total: int) -> None:
+        with self._teller.lock:  # parts of a cell tell from threads of their own
+            one = self._in_hand[job.name]
+            one.done[job.part] = done
+            self._teller.tell(Progress(one.cell, sum(one.done), one.job.num_steps))
+
+
+@dataclass
+class _InHand:
+    """A cell that the back end has in hand, as one job or several."""
+
+    cell: Cell
+    job: Job
+    """All of it."""
+    done: list[int]
+    """Number of trial-steps that are done, by part."""
+    num_parts_left: int
+    num_trained: int = 0
+    """Number of trials that were trained and recorded."""
