@@ -6,8 +6,6 @@ import argparse
 
 from optsuite.words import seconds_in
 
-__all__ = ["count", "time"]
-
 
 def count(text: str) -> int:
     """Parse a whole number of at least 1."""

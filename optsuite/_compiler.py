@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 
 import torch
 
-__all__ = ["constant", "opaque", "put_marks"]
-
 _Fn = TypeVar("_Fn", bound=Callable[..., Any])
 
 _constant: list[Callable[..., Any]] = []

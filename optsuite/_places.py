@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["cache_dir"]
-
 
 def cache_dir() -> Path:
     """Return the folder `optsuite` in the user's cache folder, `$XDG_CACHE_HOME` or else `~/.cache`."""

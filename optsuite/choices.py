@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["BACKENDS", "MODES", "PRECISIONS", "PRESETS", "RERUNS"]
-
 BACKENDS = ("local", "process", "dask")
 """Where jobs run: here, in processes beside this one, or on the workers of a Dask cluster."""
 

@@ -23,24 +23,6 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
-__all__ = [
-    "DataError",
-    "Face",
-    "HParamError",
-    "OptsuiteError",
-    "OutOfMemoryError",
-    "Parameter",
-    "RemoteError",
-    "StorageError",
-    "UnknownNameError",
-    "UnsupportedError",
-    "hint",
-    "in_face",
-    "in_words",
-    "parameter",
-    "quoted",
-]
-
 Face: TypeAlias = Literal["python", "pytest", "cli"]
 """Who reads a message: the caller of a function, or the user of one of the two commands."""
 

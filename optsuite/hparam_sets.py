@@ -25,24 +25,6 @@ from optsuite.choices import PRECISIONS
 from optsuite.errors import HParamError, OptsuiteError, UnknownNameError, UnsupportedError
 from optsuite.optimizers import OPTIMIZERS, check_hparams, parse_call, read_opt_list
 
-__all__ = [
-    "ACCUMULATIONS",
-    "LEARNING_RATES",
-    "Config",
-    "Family",
-    "HParamSet",
-    "Schedule",
-    "Trial",
-    "get_family",
-    "get_hparam_set",
-    "list_families",
-    "list_hparam_sets",
-    "lr_grid",
-    "register_family",
-    "register_lr_family",
-    "trial_id",
-]
-
 HparamValue: TypeAlias = float | int | bool | str | tuple[float | int | bool | str, ...]
 
 LEARNING_RATES = (

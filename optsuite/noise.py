@@ -13,8 +13,6 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["draw_key", "fold_in", "key_from", "normal", "uniform"]
-
 _MASK = 0xFFFFFFFF
 
 

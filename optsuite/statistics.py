@@ -22,19 +22,6 @@ if TYPE_CHECKING:
     from optsuite._types import Array
     from optsuite.curves import Curve
 
-__all__ = [
-    "TRAIN_LOSS",
-    "Absent",
-    "Results",
-    "Summary",
-    "best_config",
-    "ema",
-    "read_cells",
-    "read_results",
-    "summarize",
-    "summarize_curves",
-]
-
 TRAIN_LOSS = "eval/train/loss"
 """Key of the evaluated loss that decides which config is best, and whether a trial diverged."""
 

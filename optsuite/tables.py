@@ -23,8 +23,6 @@ from optsuite.storage import MissingFileError
 if TYPE_CHECKING:
     from optsuite._types import Array
 
-__all__ = ["SPLITS", "archive_table", "curves_table", "summary_table", "write_table"]
-
 SPLITS = (*EVAL_SPLITS, "batch")
 """Splits in tidy tables; `batch` is the training batch of each step, before its update."""
 

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from optsuite._types import Params
 
-__all__ = ["tree_map"]
-
 
 def tree_map(fn: Callable[..., Tensor], tree: Params, *rest: Params) -> Params:
     """Apply `fn` to the tensors that share a name.

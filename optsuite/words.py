@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["aligned", "counted", "duration", "seconds_in"]
-
 
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun: `1 cell`, `1,200 cells`."""

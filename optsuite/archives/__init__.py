@@ -29,25 +29,3 @@ from optsuite.archives._value import (
     describe,
     recorded_config,
 )
-
-__all__ = [
-    "Absent",
-    "Archive",
-    "Facts",
-    "NotEvaluatedError",
-    "RecordedConfig",
-    "build_archive",
-    "delete_archive",
-    "describe",
-    "explained",
-    "find_cells",
-    "list_hparam_sets_for_task",
-    "load_archive",
-    "missing_repetitions",
-    "read_archive",
-    "read_each",
-    "recorded_config",
-    "require_any",
-    "stack_curves",
-    "write_archive",
-]

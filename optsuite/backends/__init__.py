@@ -17,16 +17,3 @@ from optsuite.backends._open import count_workers, open_backend
 from optsuite.backends._process import ProcessBackend
 from optsuite.backends._train import run_job
 from optsuite.backends._work import Site
-
-__all__ = [
-    "Backend",
-    "DaskBackend",
-    "LocalBackend",
-    "ProcessBackend",
-    "Site",
-    "Tell",
-    "count_workers",
-    "num_cores",
-    "open_backend",
-    "run_job",
-]

@@ -14,8 +14,6 @@ from optsuite.backends._train import run_job
 from optsuite.sweep import Job
 from optsuite.trainer import Outcome
 
-__all__ = ["Backend", "LocalBackend", "Tell", "num_cores"]
-
 Tell: TypeAlias = Callable[[Job, int, int], None]
 """Function called now and then with a job and its trial-steps: the number done, and the number in all."""
 

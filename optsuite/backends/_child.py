@@ -19,8 +19,6 @@ from collections.abc import Callable, Mapping
 
 from optsuite.backends._work import Report, Work, do
 
-__all__ = ["Child"]
-
 
 class Child:
     """A child process, started when it is first needed, and again after a crash.

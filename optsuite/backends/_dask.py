@@ -16,8 +16,6 @@ from optsuite.errors import RemoteError, UnsupportedError, in_words
 from optsuite.sweep import Job
 from optsuite.trainer import Outcome
 
-__all__ = ["DaskBackend"]
-
 _CONNECT_SECONDS = 10
 
 

@@ -11,8 +11,6 @@ from optsuite.backends._dask import DaskBackend
 from optsuite.backends._process import ProcessBackend, process_devices
 from optsuite.backends._work import Site
 
-__all__ = ["count_workers", "open_backend"]
-
 
 def open_backend(
     name: str,

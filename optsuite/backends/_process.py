@@ -16,8 +16,6 @@ from optsuite.errors import in_words
 from optsuite.sweep import Job
 from optsuite.trainer import Outcome
 
-__all__ = ["ProcessBackend", "process_devices"]
-
 
 def process_devices(num_workers: int | None, device: str | None) -> list[str]:
     """Return where each process trains; arguments as for `ProcessBackend`."""

@@ -14,8 +14,6 @@ from optsuite.sweep import Job
 from optsuite.tasks import get_task
 from optsuite.trainer import Outcome
 
-__all__ = ["run_job"]
-
 
 def run_job(
     job: Job,

@@ -20,8 +20,6 @@ from optsuite.storage import Store
 from optsuite.sweep import Job, missing_trials, recorded
 from optsuite.trainer import Outcome
 
-__all__ = ["Report", "Site", "Work", "collect", "do", "versions"]
-
 
 def versions() -> dict[str, str]:
     """Return the versions of packages that must be the same in every process."""

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from optsuite.cli._commands import function_of, make_parser
 from optsuite.errors import OptsuiteError, in_face
 
-__all__ = ["main"]
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.

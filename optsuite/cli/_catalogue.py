@@ -9,8 +9,6 @@ from optsuite.cli._text import print_table
 from optsuite.hparam_sets import get_hparam_set, list_hparam_sets
 from optsuite.tasks import get_task, list_tasks
 
-__all__ = ["fetch_data", "list_data", "show_data_path", "show_sets", "show_tasks"]
-
 
 def show_tasks(args: argparse.Namespace) -> int:
     """Print the tasks that match a glob."""

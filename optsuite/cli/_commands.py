@@ -12,8 +12,6 @@ from typing import TypeAlias
 
 from optsuite import _arguments, choices
 
-__all__ = ["function_of", "make_parser"]
-
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Where subcommands are declared."""
 

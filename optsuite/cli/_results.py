@@ -20,8 +20,6 @@ from optsuite.hparam_sets import Schedule, get_family, get_hparam_set, list_fami
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["archive", "normalizer", "plot", "report", "table"]
-
 _MOST_NAMED = 3  # repetitions that an archive lacks
 
 _SUMMARY = {

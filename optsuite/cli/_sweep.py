@@ -17,8 +17,6 @@ from optsuite.sweep import Cell
 from optsuite.trainer import Outcome
 from optsuite.words import counted
 
-__all__ = ["plan", "run"]
-
 _PRESET = "full"
 _TELL_SECONDS = 15.0
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from optsuite.errors import in_face
 from optsuite.words import aligned
 
-__all__ = ["explained", "print_table"]
-
 
 def explained(error: Exception) -> str:
     """Return what an error says in the terms of these commands."""

@@ -23,25 +23,3 @@ from optsuite.curves._files import (
     trial_id_of,
     write_curve,
 )
-
-__all__ = [
-    "ADDED_KEYS",
-    "EVAL_KEYS",
-    "EVAL_SPLITS",
-    "REQUIRED_KEYS",
-    "SCHEDULE_KEYS",
-    "SUFFIX",
-    "CorruptFileWarning",
-    "Curve",
-    "curve_filename",
-    "files_of_trial",
-    "find_folders",
-    "load_baseline_results",
-    "load_baseline_results_from_dir",
-    "make_curve",
-    "package_version",
-    "read_folders",
-    "recorded_trial_ids",
-    "trial_id_of",
-    "write_curve",
-]

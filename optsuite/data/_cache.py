@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from optsuite._types import Array
     from optsuite.data._kinds import DatasetInfo
 
-__all__ = ["as_tensor", "cache_name", "mapped"]
-
 _FORMAT = 1  # count up when the content of the files changes: another number has every file made again
 
 

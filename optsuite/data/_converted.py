@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from optsuite._types import Array
     from optsuite.data._kinds import ImageDataset
 
-__all__ = ["read_food101", "read_imagenet"]
-
 _SLICE_BYTES = 1 << 26
 
 

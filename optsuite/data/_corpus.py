@@ -13,8 +13,6 @@ from optsuite.data._formats import reading
 from optsuite.data._kinds import TextDataset
 from optsuite.errors import DataError, UnknownNameError
 
-__all__ = ["ERRORS_VARIABLE", "read_documents", "text_errors"]
-
 ERRORS_VARIABLE = "OPTSUITE_TEXT_ERRORS"
 """Environment variable that says what to do with documents that are not UTF-8: `fail` or `skip`."""
 

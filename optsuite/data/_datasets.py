@@ -7,8 +7,6 @@ from pathlib import Path
 from optsuite.data._kinds import Cuts, DatasetInfo, ImageDataset, TextDataset
 from optsuite.errors import UnknownNameError
 
-__all__ = ["DATASETS", "SPLITS", "cut", "get_dataset"]
-
 SPLITS = ("train", "inner_valid", "outer_valid", "test")
 """Names of the splits. The first three are cut from the training examples, and so is `test` if a dataset has
 no test examples of its own."""

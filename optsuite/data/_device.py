@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["pick", "to_device"]
-
 
 def to_device(store: Tensor, device: torch.device) -> Tensor:
     """Move the examples of a split to a device, to a GPU only if they fill at most a quarter of what is free.

@@ -9,8 +9,6 @@ from optsuite.data._kinds import ImageDataset
 from optsuite.data._location import dataset_dir, find_files, require_files
 from optsuite.errors import DataError
 
-__all__ = ["fetch"]
-
 
 def fetch(dataset: str) -> Path:
     """Download a dataset, unless its files are on this machine already.

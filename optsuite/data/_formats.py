@@ -27,16 +27,6 @@ if TYPE_CHECKING:
     from optsuite._types import Array
     from optsuite.data._kinds import DatasetInfo, ImageDataset
 
-__all__ = [
-    "Arrays",
-    "read_cifar",
-    "read_idx",
-    "read_mnist",
-    "read_npz_rows",
-    "read_svhn",
-    "reading",
-]
-
 # The errors that readers raise on a damaged or foreign file.
 _DAMAGE = (
     *(OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError),

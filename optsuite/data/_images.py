@@ -28,8 +28,6 @@ from optsuite.errors import DataError
 if TYPE_CHECKING:
     from optsuite._types import Array, Batch
 
-__all__ = ["Images", "load_images"]
-
 _WHOLE = {
     "mnist": read_mnist,
     "fashion_mnist": read_mnist,

@@ -10,16 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = [
-    "FIRST_BYTE",
-    "MODEL_FILE",
-    "MODEL_VARIABLE",
-    "Cuts",
-    "DatasetInfo",
-    "ImageDataset",
-    "TextDataset",
-]
-
 
 class Cuts(NamedTuple):
     """Start and stop of each split in the training examples, in percent."""

@@ -23,8 +23,6 @@ from optsuite.errors import DataError, UnknownNameError
 if TYPE_CHECKING:
     from optsuite._types import Batch
 
-__all__ = ["Examples", "dataloader", "load"]
-
 _LOCK = threading.RLock()  # threads that ask for the same split wait while one of them loads it
 
 

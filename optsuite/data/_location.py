@@ -12,15 +12,6 @@ from optsuite.data._datasets import get_dataset
 from optsuite.data._kinds import DatasetInfo
 from optsuite.errors import DataError, UnknownNameError, parameter
 
-__all__ = [
-    "Source",
-    "data_dir",
-    "dataset_dir",
-    "find_files",
-    "require_files",
-    "resolve_source",
-]
-
 Source: TypeAlias = Literal["real", "synthetic"]
 """The data source: published data, or the stand-in that is generated in their place."""
 

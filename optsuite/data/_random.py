@@ -15,8 +15,6 @@ import numpy as np
 if TYPE_CHECKING:
     from optsuite._types import Array
 
-__all__ = ["normal_int16", "permutation", "uniform_uint8", "words"]
-
 
 def words(count: int, *key: object) -> Array:
     """Return independent uniform 64-bit words.

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["resize", "to_spec"]
-
 _CHUNK_BYTES = 1 << 26
 
 

@@ -12,8 +12,6 @@ from optsuite.data._datasets import get_dataset
 from optsuite.data._kinds import ImageDataset, TextDataset
 from optsuite.errors import DataError
 
-__all__ = ["DataSpec", "Fields", "ImageSpec", "TextSpec"]
-
 Fields: TypeAlias = Mapping[str, tuple[tuple[int, ...], torch.dtype]]
 """Shape and dtype of one example, by field of a batch."""
 

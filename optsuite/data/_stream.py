@@ -14,8 +14,6 @@ from optsuite.errors import DataError
 if TYPE_CHECKING:
     from optsuite._types import Array
 
-__all__ = ["IndexStream"]
-
 
 class IndexStream:
     """An endless sequence of batches of example indices that can be entered anywhere.

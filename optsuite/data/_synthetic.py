@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from optsuite._types import Array
     from optsuite.data._kinds import ImageDataset
 
-__all__ = ["SYNTHETIC_SIZE", "generate", "synthetic_counts"]
-
 SYNTHETIC_SIZE = 64
 """Rows (= columns) of the stand-in for a dataset whose images differ in size."""
 

@@ -29,8 +29,6 @@ from optsuite.data._random import uniform_uint8, words
 if TYPE_CHECKING:
     from optsuite._types import Array
 
-__all__ = ["generate_tokens"]
-
 _MAX_DOCUMENTS = {"train": 100_000, "test": 10_000}
 _WORDS = 40_000
 _END, _STOP, _COMMA, _PERIOD = range(4)  # the first words; from the comma on by falling frequency

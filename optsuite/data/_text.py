@@ -23,8 +23,6 @@ from optsuite.errors import DataError, parameter
 if TYPE_CHECKING:
     from optsuite._types import Batch
 
-__all__ = ["Text", "load_text"]
-
 
 @dataclass(frozen=True, eq=False)
 class Text:

@@ -23,8 +23,6 @@ from optsuite.errors import DataError, StorageError
 if TYPE_CHECKING:
     from optsuite._types import Array
 
-__all__ = ["crop_or_pad", "encode_bytes", "read_tokens"]
-
 Tokens: TypeAlias = "Sequence[int] | Array"
 Encode: TypeAlias = Callable[[Sequence[str], int], Iterable["Tokens"]]
 """Function of (documents, length) that returns at least the first `length` tokens of each document, or all

@@ -9,24 +9,3 @@ from optsuite.modules._resnet import ResNet
 from optsuite.modules._rnn import GRU, IRNN, LSTM, RNNLM, VanillaRNN
 from optsuite.modules._sequence import Embedding
 from optsuite.modules._transformer import TransformerLM
-
-__all__ = [
-    "FLOP_FORMULAS",
-    "GRU",
-    "IRNN",
-    "LSTM",
-    "MLP",
-    "RNNLM",
-    "BatchNorm",
-    "Conv2d",
-    "ConvNet",
-    "Dropout",
-    "Embedding",
-    "LayerNorm",
-    "Linear",
-    "MLPMixer",
-    "ResNet",
-    "TransformerLM",
-    "VanillaRNN",
-    "VisionTransformer",
-]

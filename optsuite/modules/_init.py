@@ -7,8 +7,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["normal_", "truncated_normal_", "variance_scaling_", "xavier_uniform_"]
-
 # The deviation of a standard normal cut to [-2, 2], and the probability of that interval.
 _CUT_STD = 0.87962566103423978
 _CUT_MASS = math.erf(math.sqrt(2))

@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["has_kept", "lstm", "lstm_grad", "lstm_inference", "lstm_like", "serves"]
-
 _LSTM = 2  # the number of this kind among torch's recurrent layers
 _aten = torch.ops.aten
 

@@ -14,8 +14,6 @@ from torch import Tensor
 from optsuite import _compiler
 from optsuite.errors import UnsupportedError
 
-__all__ = ["FLOP_FORMULAS", "differentiable"]
-
 FLOP_FORMULAS: dict[Any, Callable[..., int]] = {}
 """Functions that count the operations of an operator from the shapes of its arguments, by operator; for the
 `custom_mapping` of torch's `FlopCounterMode`."""

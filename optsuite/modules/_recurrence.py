@@ -22,8 +22,6 @@ from torch import Tensor
 from optsuite.modules import _onednn
 from optsuite.modules._operator import differentiable
 
-__all__ = ["gru", "lstm", "relu_rnn"]
-
 _aten = torch.ops.aten
 
 

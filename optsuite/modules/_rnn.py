@@ -11,8 +11,6 @@ from optsuite.modules._init import truncated_normal_, variance_scaling_
 from optsuite.modules._recurrence import gru, lstm, relu_rnn
 from optsuite.modules._sequence import Dense, Embedding
 
-__all__ = ["GRU", "IRNN", "LSTM", "RNNLM", "VanillaRNN"]
-
 
 class RNNLM(nn.Module):
     """A recurrent language model: Embedding, a recurrent layer, Dense.

@@ -18,8 +18,6 @@ from optsuite.runner import Progress as HasProgressed
 from optsuite.sweep import Cell
 from optsuite.trainer import Outcome
 
-__all__ = ["CellConfig", "CurveStore"]
-
 
 class CellConfig(NamedTuple):
     """One config of one cell: an item of the matrix."""

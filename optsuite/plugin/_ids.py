@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["cell_of", "config_of"]
-
 # xdist's loadgroup appends `@<group>` to the ids of items with a group.
 _ID = re.compile(r"\[(\w+-\w+_R\d+-[^]]+)\](?:@[^\]]*)?$")
 

@@ -14,8 +14,6 @@ from optsuite.errors import in_face
 if TYPE_CHECKING:
     from optsuite.runner import RunOptions
 
-__all__ = ["Options", "add", "explained", "read"]
-
 
 class Options(NamedTuple):
     """The options of a session; None where the default is decided elsewhere."""

@@ -11,8 +11,6 @@ import pytest
 
 from optsuite.words import duration
 
-__all__ = ["Progress"]
-
 _TERMINAL_SECONDS, _PLAIN_SECONDS = 0.2, 15.0
 
 

@@ -9,8 +9,6 @@ import pytest
 if TYPE_CHECKING:
     from optsuite.runner import Result
 
-__all__ = ["Recorder", "from_report", "properties_of"]
-
 _PREFIX = "optsuite_"
 
 

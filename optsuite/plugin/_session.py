@@ -23,8 +23,6 @@ from optsuite.plugin._options import explained
 from optsuite.runner import Archived, Built, Event, Planned, Result, Runner, Said, Warned
 from optsuite.words import counted
 
-__all__ = ["Session"]
-
 
 class Session:
     """The state of one session; made when its first benchmark is seen."""

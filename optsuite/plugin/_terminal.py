@@ -10,8 +10,6 @@ from optsuite.statistics import Summary
 from optsuite.storage import Store
 from optsuite.words import aligned, counted
 
-__all__ = ["places_lines", "table_lines"]
-
 _SPLITS = ("train", "outer_valid", "test")
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
     from xdist.workermanage import WorkerController
 
-__all__ = ["LateChoice", "by_cell"]
-
 _SPLIT_BY_TEST = ("load", "worksteal", "loadgroup")
 
 

@@ -2,5 +2,3 @@
 
 from optsuite.report._contents import SessionFacts
 from optsuite.report._page import Written, write_report
-
-__all__ = ["SessionFacts", "Written", "write_report"]

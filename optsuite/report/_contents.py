@@ -18,8 +18,6 @@ from optsuite.statistics import TRAIN_LOSS, Results
 if TYPE_CHECKING:
     from optsuite._types import Array
 
-__all__ = ["Contents", "Figure", "Group", "SessionFacts", "distinct", "final"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class SessionFacts:

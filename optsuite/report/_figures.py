@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     _Cell: TypeAlias = Results | Absent
     _ByTask: TypeAlias = Mapping[str, Normalizer]
 
-__all__ = ["make_figures"]
-
 _KINDS = ("svg", "png")
 
 _CURVES = "Training loss of the best config of each set: mean over seeds, within their range."

@@ -21,8 +21,6 @@ from optsuite.words import counted
 if TYPE_CHECKING:
     from optsuite.normalizers import Normalizer
 
-__all__ = ["Written", "write_report"]
-
 
 class Written(NamedTuple):
     """Page that was written."""

@@ -15,8 +15,6 @@ from optsuite.report._words import href, moment, number
 from optsuite.statistics import TRAIN_LOSS, Results
 from optsuite.words import counted, duration
 
-__all__ = ["SECTIONS", "Section", "lede"]
-
 
 class Section(NamedTuple):
     """Part of the page."""

@@ -13,8 +13,6 @@ from optsuite.report._contents import Contents, Group, final
 from optsuite.report._words import number
 from optsuite.statistics import TRAIN_LOSS, Results
 
-__all__ = ["summary"]
-
 
 class _Entry(NamedTuple):
     """Entry of the table."""

@@ -8,8 +8,6 @@ from xml.etree import ElementTree as ET
 
 from optsuite import vis
 
-__all__ = ["inline", "is_whole"]
-
 
 def is_whole(svg: bytes) -> bool:
     """Return whether a file is an SVG to its end."""

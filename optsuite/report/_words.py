@@ -7,8 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-__all__ = ["href", "link", "moment", "number"]
-
 
 def number(value: float) -> str:
     """Return a number with four significant digits, e.g. `0.4120`, `12,350`, `1.235e-07`."""

@@ -29,21 +29,3 @@ from optsuite.runner._events import (
 from optsuite.runner._options import RunOptions
 from optsuite.runner._results import Result, result_of
 from optsuite.runner._runner import Runner
-
-__all__ = [
-    "Archived",
-    "Built",
-    "Ended",
-    "Event",
-    "Outcomes",
-    "Planned",
-    "Progress",
-    "Result",
-    "RunOptions",
-    "Runner",
-    "Said",
-    "Started",
-    "Warned",
-    "archive_cell",
-    "result_of",
-]

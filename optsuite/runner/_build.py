@@ -13,8 +13,6 @@ from optsuite.runner._results import Result
 from optsuite.storage import Store
 from optsuite.sweep import Cell
 
-__all__ = ["Found", "archive_cell", "build", "names"]
-
 
 class Found(NamedTuple):
     """The cells of a run that have results on one kind of data."""

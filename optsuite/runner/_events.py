@@ -10,20 +10,6 @@ from optsuite.errors import OptsuiteError
 from optsuite.sweep import Cell, Plan
 from optsuite.trainer import Outcome
 
-__all__ = [
-    "Archived",
-    "Built",
-    "Ended",
-    "Event",
-    "Outcomes",
-    "Planned",
-    "Progress",
-    "Said",
-    "Started",
-    "Teller",
-    "Warned",
-]
-
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 

@@ -9,8 +9,6 @@ from optsuite import backends, sweep
 from optsuite.errors import OptsuiteError
 from optsuite.storage import Store
 
-__all__ = ["RunOptions"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:

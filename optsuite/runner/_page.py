@@ -22,8 +22,6 @@ from optsuite.sweep import Cell
 if TYPE_CHECKING:
     from optsuite.report import SessionFacts
 
-__all__ = ["RunFacts", "write_page"]
-
 _Scales = dict[str, dict[str, normalizers.Normalizer]]
 
 

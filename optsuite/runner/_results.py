@@ -11,8 +11,6 @@ from optsuite.hparam_sets import Config, Trial
 from optsuite.statistics import Summary, summarize_curves
 from optsuite.trainer import Outcome
 
-__all__ = ["Result", "result_of"]
-
 
 class Result(NamedTuple):
     """What became of one config of a cell."""

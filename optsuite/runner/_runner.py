@@ -21,8 +21,6 @@ from optsuite.storage import Store
 from optsuite.sweep import Cell, Job
 from optsuite.trainer import Outcome
 
-__all__ = ["Runner"]
-
 
 class Runner:
     """Runs cells on one back end.

@@ -11,27 +11,3 @@ from optsuite.sweep._plan import CellPlan, Plan, plan
 from optsuite.sweep._recorded import missing_trials, recorded
 from optsuite.sweep._speed import Speed, measured_speed, nominal_speed
 from optsuite.sweep._words import left_out_lines, over_budget_lines, plan_lines, plan_table
-
-__all__ = [
-    "Cell",
-    "CellPlan",
-    "Cost",
-    "Job",
-    "Matrix",
-    "Plan",
-    "Speed",
-    "estimated_cost",
-    "left_out_lines",
-    "make_matrix",
-    "measured_speed",
-    "missing_trials",
-    "nominal_speed",
-    "over_budget_lines",
-    "plan",
-    "plan_lines",
-    "plan_table",
-    "prepare",
-    "recorded",
-    "share_out",
-    "split",
-]

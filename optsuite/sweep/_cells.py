@@ -9,8 +9,6 @@ from optsuite import data
 from optsuite.hparam_sets import Config, HParamSet, Trial
 from optsuite.tasks import Task, get_task
 
-__all__ = ["Cell"]
-
 
 @dataclass(frozen=True)
 class Cell:

@@ -17,8 +17,6 @@ from optsuite.optimizers import get_row
 from optsuite.sweep._speed import Speed
 from optsuite.tasks import Task
 
-__all__ = ["Cost", "estimated_cost", "least_seconds"]
-
 # Time of an operator as a multiple of a bare one's, by (is one trial alone, is compiled).
 _OP_FACTORS = {(True, False): 13.0, (True, True): 5.0, (False, False): 35.0, (False, True): 7.0}
 # Share of the speed of a large product that the tasks' products reach.

@@ -14,8 +14,6 @@ from optsuite.sweep._cells import Cell
 from optsuite.sweep._recorded import missing_trials, recorded
 from optsuite.trainer import Outcome
 
-__all__ = ["Job", "prepare", "share_out", "split"]
-
 
 @dataclass(frozen=True)
 class Job:

@@ -15,8 +15,6 @@ from optsuite.sweep._cost import estimated_cost, least_seconds
 from optsuite.sweep._speed import nominal_speed
 from optsuite.tasks import get_task, list_tasks
 
-__all__ = ["Matrix", "make_matrix"]
-
 _QUICK_STEPS, _QUICK_REPETITIONS = 200, 2
 _QUICK_SECONDS = 20.0
 

@@ -17,9 +17,6 @@ from optsuite.sweep._recorded import missing_trials
 from optsuite.sweep._speed import measured_speed
 from optsuite.words import duration
 
-__all__ = ["CellPlan", "Plan", "plan"]
-
-
 # Time until a process beside this one has imported torch.
 _START_SECONDS = 6.0
 

@@ -12,8 +12,6 @@ from optsuite.hparam_sets import Trial
 from optsuite.storage import Store
 from optsuite.trainer import Outcome
 
-__all__ = ["missing_trials", "recorded"]
-
 
 def missing_trials(
     trials: Sequence[Trial],

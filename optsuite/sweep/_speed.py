@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["Speed", "measured_speed", "nominal_speed"]
-
 
 class Speed(NamedTuple):
     """Speed of one device, or of one thread pool of a CPU."""

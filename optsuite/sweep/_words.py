@@ -13,8 +13,6 @@ from optsuite.sweep._cells import Cell
 from optsuite.sweep._plan import Plan
 from optsuite.words import aligned, counted, duration
 
-__all__ = ["left_out_lines", "over_budget_lines", "plan_lines", "plan_table"]
-
 
 def plan_lines(plan: Plan, stores: Iterable[Store], device: torch.device, chosen_by: str) -> list[str]:
     """Say what is about to be trained, on which data, and where results go.

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from optsuite._types import Array
     from optsuite.statistics import Results
 
-__all__ = ["draw_curves", "plot_tasks_and_sets"]
-
 _FULL_BANDS = 8
 """Number of sets whose bands can lie over one another at full opacity."""
 

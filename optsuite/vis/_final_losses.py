@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from optsuite._types import Array
 
-__all__ = ["draw_final_losses", "plot_final_losses"]
-
 _WORDS = {"train": "training", "outer_valid": "outer validation", "test": "test"}
 _COLORS = sns.blend_palette(["#f5f9fd", "#1f5a9c"], as_cmap=True)
 _SCALE = Normalize(0, np.log(2))

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from optsuite._types import Array
 
-__all__ = ["draw_lr_sensitivity", "plot_lr_sensitivity"]
-
 # For the crosses of a set and of all sets, as shares of the height of the axes.
 _ROW, _ALL_ROWS = 0.028, 0.3
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     _Normalizers: TypeAlias = Mapping[str, Callable[[Array], Array]]
 
-__all__ = ["draw_normalized", "plot_normalized"]
-
 _BASELINE: dict[str, Any] = {"color": _style.INK, "linewidth": 0.8, "linestyle": (0, (6, 3))}
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from optsuite._types import Array
 
-__all__ = ["render"]
-
 _SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "optsuite",
     "svg.fonttype": "none",
