@@ -11,9 +11,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from optsuite import Config, Schedule, Trial, get_hparam_set, get_task, sweep
-from optsuite.trainer import resolve_device, run, width_limit
+from optsuite.trainer import resolve_device, train_many, width_limit
 from optsuite.trainer._batches import Batches
-from optsuite.trainer._grid import group_by_rule, split_into_grids
+from optsuite.trainer._grid import group_by_spec, split_into_grids
 from optsuite.trainer._loop import train_grid
 from optsuite.trainer._program import PureProgram
 from optsuite.trainer._reproducible import reproducible
@@ -77,12 +77,12 @@ class Cell:
     def __init__(self, name):
         self.task, self.device = get_task(name), resolve_device(None)
         self.schedule = get_hparam_set("AdamLR_10000_R5").schedule
-        ((self.rule, trials),) = group_by_rule(get_hparam_set("AdamLR_10000_R5").trials(name))
+        ((self.spec, trials),) = group_by_spec(get_hparam_set("AdamLR_10000_R5").trials(name))
         self.grid = split_into_grids(trials, width_limit(self.task, self.device))[0]
         self.program = self.made(compiled=True)
         # A rate of 0 keeps the parameters where they are, however often a step is measured.
         self.hparams = {"lr": torch.zeros(self.grid.shape[1], device=self.device)}
-        self.params, self.opt_state = self.program.start(self.grid)
+        self.trained = self.program.start(self.grid)
         batches = Batches(self.program, self.grid, "train", "train", SOURCE)
         self.batch, self.key = next(batches.block(0, 1))
         self.chunk, self.keys = next(
@@ -92,20 +92,20 @@ class Cell:
 
     def made(self, *, compiled):
         """Its program."""
-        return PureProgram(self.task, self.rule, self.grid.shape, self.device, compile=compiled)
+        return PureProgram(self.task, self.spec, self.grid.shape, self.device, compile=compiled)
 
     def step(self, program):
         """One of all trials."""
-        return program.step(self.params, self.opt_state, self.hparams, self.batch, self.key)
+        return program.step(self.trained, self.hparams, self.batch, self.key)
 
     def evaluate(self, program):
         """One pass of all trials."""
-        return program.evaluate(self.params, self.chunk, self.keys)
+        return program.evaluate(self.trained.params, self.chunk, self.keys)
 
     def loop(self, schedule):
         """Measures a step of the loop, evaluations included, after its first block."""
-        rule = replace(self.rule, schedule=schedule)
-        program = PureProgram(self.task, rule, self.grid.shape, self.device, compile=True)
+        spec = replace(self.spec, schedule=schedule)
+        program = PureProgram(self.task, spec, self.grid.shape, self.device, compile=True)
 
         def seconds_per_step():
             told = []
@@ -155,7 +155,7 @@ def test_evaluation_costs_its_forward_passes(name, report_line):
 def test_cost_grows_linearly(report_line):
     """Twice the trials, steps or sets take twice the time, and twice the steps no more memory."""
     task, configs = get_task(CELL), get_hparam_set("AdamLR_10_R1").configs
-    list(run(task, [Trial(CELL, configs[0], Schedule(10), 0)], mode=SOURCE))
+    train_many(task, [Trial(CELL, configs[0], Schedule(10), 0)], mode=SOURCE)
 
     def seconds(num_seeds, num_steps, num_sets=1):
         optimizers = ("Adam", "AdaBelief", "Yogi", "RMSProp")[:num_sets]
@@ -166,7 +166,7 @@ def test_cost_grows_linearly(report_line):
             for seed in range(num_seeds)
         ]
         began = time.perf_counter()
-        assert not any(isinstance(o.result, Exception) for o in run(task, trials, mode=SOURCE))
+        train_many(task, trials, mode=SOURCE)
         return time.perf_counter() - began
 
     for words, sizes in {

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from optsuite import get_hparam_set, get_task, sweep
-from optsuite.trainer import resolve_device, run
+from optsuite.trainer import resolve_device, train_many
 
 # Of each family that a CPU trains in a minute; the first is long enough to be compiled.
 CELLS = [
@@ -32,11 +32,11 @@ def test_estimate(task_name, set_name, report_line):
     """The data at hand, as for the second cell of a session."""
     task, device = get_task(task_name), resolve_device(None)
     trials = get_hparam_set(set_name).trials(task_name)
-    list(run(task, trials[:1], mode="synthetic"))
+    train_many(task, trials[:1], mode="synthetic")
     speed = sweep.measured_speed(device, torch.get_num_threads())
     estimate = sweep.estimated_cost(task, trials, device, speed).seconds
     began = time.perf_counter()
-    list(run(task, trials, mode="synthetic"))
+    train_many(task, trials, mode="synthetic")
     seconds = time.perf_counter() - began
     report_line(
         f"{task_name} {set_name}: estimated {estimate:.1f} s, took {seconds:.1f} s, "

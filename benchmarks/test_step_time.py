@@ -10,7 +10,7 @@ import torch
 
 from optsuite import Config, Schedule, Trial, data, list_optimizers
 from optsuite.trainer import resolve_device
-from optsuite.trainer._grid import Grid, group_by_rule
+from optsuite.trainer._grid import Grid, group_by_spec
 from optsuite.trainer._program import PureProgram
 
 
@@ -21,17 +21,17 @@ def test_step_time(task, optimizer, required_hparams, benchmark):
     benchmark.group = task.name
     device = resolve_device(None)
     config = Config(optimizer, optimizer, required_hparams(optimizer))
-    ((rule, _),) = group_by_rule([Trial(task.name, config, Schedule(100), 0)])
+    ((spec, _),) = group_by_spec([Trial(task.name, config, Schedule(100), 0)])
     grid = Grid((0,), (config,))
-    program = PureProgram(task, rule, grid.shape, device, compile=False)
-    params, opt_state = program.start(grid)
+    program = PureProgram(task, spec, grid.shape, device, compile=False)
+    trained = program.start(grid)
     source = data.resolve_source(task.dataset.dataset, "synthetic")
     examples = data.load(task.dataset, "train", source=source, device=device)
     batch = examples.gather(torch.arange(task.batch_size)[None])
     key_S = torch.zeros(1, dtype=torch.int64, device=device)
 
     def step():
-        loss = program.step(params, opt_state, program.hparams(grid), batch, key_S)[-1]
+        _, loss = program.step(trained, program.hparams(grid), batch, key_S)
         return loss.item()
 
     loss = benchmark.pedantic(step, rounds=30, warmup_rounds=3)

@@ -20,9 +20,8 @@ from optsuite import Config, Schedule, Trial, get_hparam_set, get_task, train_ma
 from optsuite.backends import num_cores
 from optsuite.hparam_sets import LEARNING_RATES
 from optsuite.modules import GRU, LSTM, MLP, RNNLM
-from optsuite.trainer import _loop, resolve_device, run
-from optsuite.trainer._grid import group_by_rule, split_into_grids
-from optsuite.trainer._layout import choose_layout
+from optsuite.trainer import _loop, choose_layouts, resolve_device, run
+from optsuite.trainer._grid import group_by_spec, split_into_grids
 from optsuite.trainer._loop import train_grid
 from optsuite.trainer._program import PureProgram
 from optsuite.trainer._reproducible import reproducible
@@ -64,7 +63,8 @@ def test_whole_cell(report_line):
     task, hparam_set = get_task(CELL), get_hparam_set("AdamLR_10000_R5")
     plain = plain_rate(task, hparam_set.schedule, num_steps=2000)
     began = time.perf_counter()
-    outcomes = list(run(task, hparam_set.trials(task.name), mode=SOURCE))
+    trials = hparam_set.trials(task.name)
+    outcomes = list(run(task, trials, layouts=choose_layouts(task, trials, mode=SOURCE), mode=SOURCE))
     seconds = time.perf_counter() - began
     rate = len(outcomes) * (hparam_set.schedule.num_steps + 1) / seconds
     report_line(
@@ -154,9 +154,9 @@ def steady_rates(task, hparam_set, num_steps):
     layout = layout_of(task, hparam_set, device)
     block = min(_loop._BLOCK, num_steps)
     short = get_hparam_set(f"{hparam_set.family}_{num_steps + block - 1}_R{hparam_set.repetitions}")
-    ((rule, trials),) = group_by_rule(short.trials(task.name))
+    ((spec, trials),) = group_by_spec(short.trials(task.name))
     grid = split_into_grids(trials, layout.width)[0]
-    program = PureProgram(task, rule, grid.shape, device, compile=layout.is_compiled)
+    program = PureProgram(task, spec, grid.shape, device, compile=layout.is_compiled)
     yield grid.shape
     while True:
         told = []
@@ -172,13 +172,8 @@ def steady_rates(task, hparam_set, num_steps):
 
 def layout_of(task, hparam_set, device):
     """As the whole cell is trained: measured, if that has not been done on this machine before."""
-    ((rule, trials),) = group_by_rule(hparam_set.trials(task.name))
-
-    def make(shape, is_compiled):
-        return PureProgram(task, rule, shape, device, compile=is_compiled)
-
-    with reproducible(device):
-        return choose_layout(task, rule, trials, device, SOURCE, make)
+    (layout,) = choose_layouts(task, hparam_set.trials(task.name), mode=SOURCE, device=device)
+    return layout
 
 
 def plain_rate(task, schedule, num_steps, optimizer_class=torch.optim.Adam):

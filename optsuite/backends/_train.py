@@ -39,9 +39,9 @@ def run_job(
         done += steps
         tell(done, total)
 
-    for outcome in trainer.run(
-        get_task(job.task_name), job.trials, mode=job.source, device=device, tell=count
-    ):
+    task = get_task(job.task_name)
+    layouts = trainer.choose_layouts(task, job.trials, mode=job.source, device=device)
+    for outcome in trainer.run(task, job.trials, layouts=layouts, mode=job.source, device=device, tell=count):
         yield _written(outcome, job.store)
 
 

@@ -72,20 +72,22 @@ def estimated_cost(task: Task, trials: Sequence[Trial], device: torch.device, sp
     try:
         width = trainer.width_limit(task, device)
         grids = [
-            (rule, trainer.split_into_grids(members, width))
-            for rule, members in trainer.group_by_rule(trials)
+            (spec, trainer.split_into_grids(members, width))
+            for spec, members in trainer.group_by_spec(trials)
         ]
-        costs = [_rule_cost(task, rule, [grid.num_trials for grid in parts], speed) for rule, parts in grids]
+        costs = [
+            _program_cost(task, spec, [grid.num_trials for grid in parts], speed) for spec, parts in grids
+        ]
     except Exception:  # noqa: BLE001 - a task of the user's may raise anything
         return Cost(is_known=False)
     return sum(costs, Cost())
 
 
-def _rule_cost(task: Task, rule: trainer.Rule, widths: Sequence[int], speed: Speed) -> Cost:
+def _program_cost(task: Task, spec: trainer.ProgramSpec, widths: Sequence[int], speed: Speed) -> Cost:
     """Estimate the cost of programs of those widths."""
     if task.flops_per_step < 0:
         return Cost(is_known=False)
-    schedule, num_leaves = rule.schedule, len(task.param_shapes)
+    schedule, num_leaves = spec.schedule, len(task.param_shapes)
     num_steps, count, is_single = schedule.num_steps + 1, sum(widths), widths[0] == 1
     num_passes = sum(3 * schedule.batches_at(step) for step in schedule.eval_steps())
     is_compiled = trainer.is_long(num_steps * len(widths), is_single=is_single)
@@ -93,7 +95,7 @@ def _rule_cost(task: Task, rule: trainer.Rule, widths: Sequence[int], speed: Spe
     flops = count * task.flops_per_step * (num_steps + num_passes / 3)
     step_ops = task.num_ops + num_leaves * _UPDATE_OPS
     num_ops = len(widths) * (num_steps * step_ops + num_passes * (task.num_ops / 3 + _METRIC_OPS))
-    update_flops = get_row(rule.optimizer).flops(task.param_shapes, **rule.shared)
+    update_flops = get_row(spec.optimizer).flops(task.param_shapes, **spec.shared)
     update_passes = _COMPILED_UPDATE_PASSES if is_compiled else _UPDATE_PASSES
     update_bytes = count * num_steps * update_passes * 4 * task.num_params
     seconds = (

@@ -1,9 +1,9 @@
-"""Counts the cost of one loss and its gradient, from the operators that they run."""
+"""Counts the cost of one loss and its gradient, or of an estimate of it, from the operators that run."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -11,36 +11,33 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from optsuite._types import Batch
+from optsuite._types import Batch, Params
+from optsuite.gradients import GradientEstimator, Loss
 from optsuite.modules import FLOP_FORMULAS
-
-__all__ = ["UNKNOWN_COST", "Cost", "counted"]
 
 
 class Cost(NamedTuple):
-    """Cost of one loss and its gradient; the properties of `Task` say more of each number."""
+    """Cost of one estimate of the gradient; the properties of `Task` say more of each number."""
 
     flops: int
     activation_bytes: int
     peak_bytes: int
     num_ops: int
+    carry_bytes: int = 0
 
 
 UNKNOWN_COST = Cost(-1, -1, -1, -1)
 """Cost of a task whose operators cannot be counted."""
 
 
-def counted(loss_fn: Callable[[nn.Module, Batch], Tensor], module: nn.Module, batch: Batch) -> Cost:
+def counted(loss_fn: Callable[[nn.Module, Batch, Tensor], Tensor], module: nn.Module, batch: Batch) -> Cost:
     """Count the operators of a loss and its gradient while they run.
 
     Args:
-        loss_fn: Maps network and batch to a 0-d loss.
+        loss_fn: Maps network, batch and noise key to a 0-d loss.
         module: The network; on the meta device nothing is computed.
         batch: On the same device.
     """
-    from torch.utils.flop_counter import FlopCounterMode  # takes long
-
-    formulas = FlopCounterMode(display=False, custom_mapping=FLOP_FORMULAS).flop_registry
     given = {_storage_key(t) for t in (*module.parameters(), *module.buffers(), *batch.values())}
     kept: dict[int, torch.UntypedStorage] = {}  # holds them: the next would get a freed one's key
 
@@ -51,9 +48,9 @@ def counted(loss_fn: Callable[[nn.Module, Batch], Tensor], module: nn.Module, ba
 
     params = [param for param in module.parameters() if param.requires_grad]
     device = next(iter(batch.values())).device
-    with torch.enable_grad(), torch.random.fork_rng(devices=[]), _Counter(given, formulas) as counter:
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]), _Counter(given) as counter:
         with device, torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-            loss = loss_fn(module, batch)
+            loss = loss_fn(module, batch, torch.zeros((), dtype=torch.int64))
         # `torch.func` takes gradients in this way, which holds what a second derivative would need.
         gradient = torch.autograd.grad(loss, params, create_graph=True, allow_unused=True)
     activations = sum(storage.nbytes() for storage in kept.values())
@@ -61,19 +58,47 @@ def counted(loss_fn: Callable[[nn.Module, Batch], Tensor], module: nn.Module, ba
     return Cost(counter.flops, activations, counter.peak_bytes, counter.num_ops)
 
 
+def counted_estimate(estimator: GradientEstimator, loss_fn: Loss, params: Params, batch: Batch) -> Cost:
+    """Count the operators of an estimate of the gradient while they run, and the bytes of its carry.
+
+    Args:
+        estimator: The estimator.
+        loss_fn: The loss that it is given.
+        params: Parameters; on the meta device nothing is computed.
+        batch: On the same device.
+    """
+    device, held_bytes = next(iter(batch.values())).device, 0
+    key = torch.zeros((), dtype=torch.int64, device=device)
+    carry = estimator.init(params, key)
+    carried = [leaf for leaf in tree_leaves(carry) if isinstance(leaf, Tensor)]
+    given = {_storage_key(tensor) for tensor in (*params.values(), *carried, *batch.values(), key)}
+
+    def loss(params: Params, batch: Batch, key: Tensor) -> Tensor:
+        nonlocal held_bytes
+        value = loss_fn(params, batch, key)
+        held_bytes = counter.held_bytes  # what the estimate still needs once the last loss is known
+        return value
+
+    with torch.random.fork_rng(devices=[]), _Counter(given) as counter, device:
+        estimator.estimate(loss, params, carry, batch, key)
+    carry_bytes = sum(leaf.nbytes for leaf in carried)
+    return Cost(counter.flops, held_bytes, counter.peak_bytes, counter.num_ops, carry_bytes)
+
+
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operators whose outcome is floating-point, their operations, and the memory of all outcomes.
 
     Args:
         given: Keys of storages that were there before.
-        formulas: Number of operations by operator, for those that have many.
     """
 
-    def __init__(self, given: set[int], formulas: Mapping[Any, Callable[..., int]]) -> None:
+    def __init__(self, given: set[int]) -> None:
+        from torch.utils.flop_counter import FlopCounterMode  # takes long
+
         super().__init__()  # type: ignore[no-untyped-call]
-        self.flops = self.num_ops = self.peak_bytes = self._held_bytes = 0
+        self.flops = self.num_ops = self.peak_bytes = self.held_bytes = 0
         self._known = set(given)
-        self._formulas = formulas
+        self._formulas = FlopCounterMode(display=False, custom_mapping=FLOP_FORMULAS).flop_registry
 
     def __torch_dispatch__(
         self,
@@ -92,7 +117,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in tree_leaves(outcome):
             if isinstance(tensor, Tensor):
                 self._hold(tensor.untyped_storage())
-        self.peak_bytes = max(self.peak_bytes, self._held_bytes)
+        self.peak_bytes = max(self.peak_bytes, self.held_bytes)
         return outcome
 
     def _hold(self, storage: torch.UntypedStorage) -> None:
@@ -100,12 +125,12 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if key in self._known:
             return
         self._known.add(key)
-        self._held_bytes += num_bytes
+        self.held_bytes += num_bytes
         weakref.finalize(storage, self._release, key, num_bytes)
 
     def _release(self, key: int, num_bytes: int) -> None:
         self._known.remove(key)
-        self._held_bytes -= num_bytes
+        self.held_bytes -= num_bytes
 
 
 def _storage_key(tensor: Tensor) -> int:

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from optsuite._types import Batch
 
-__all__ = ["bits_per_token", "mean_loss", "token_losses"]
-
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
     """Softmax cross entropy of each token.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,8 +17,9 @@ from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite import data
 from optsuite._types import Array, Batch, Params
+from optsuite.gradients import GradientEstimator, backpropagation
 from optsuite.modules import Embedding
-from optsuite.tasks._cost import UNKNOWN_COST, Cost, counted
+from optsuite.tasks._cost import UNKNOWN_COST, Cost, counted, counted_estimate
 
 _LOOKUPS = (Embedding, nn.Embedding, nn.EmbeddingBag)  # an example meets few of their weights
 # Counting with real numbers takes the time and the memory of a step.
@@ -52,9 +53,6 @@ def _widened(output: Any) -> Any:  # noqa: ANN401 - whatever the network gives
 Model: TypeAlias = nn.Module | Bound
 """A network at its own parameters or at given ones."""
 
-LossFn: TypeAlias = Callable[[Model, Batch, Tensor | None], Tensor]
-"""(model, batch, key) to a 0-d loss."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -77,8 +75,8 @@ class Task:
     """Element-wise function that gives the reference's clipped or rescaled loss."""
     metric_fns: Mapping[str, Callable[[Tensor, Batch], Tensor]] = field(default_factory=dict)
     """Further quantities recorded in evaluation, by name."""
-    wrap_loss: Callable[[LossFn], LossFn] = lambda loss: loss
-    """Applied to the training loss, e.g. to give it another gradient; its value stays."""
+    estimator: GradientEstimator = field(default_factory=backpropagation)
+    """The way in which the trainer estimates the gradient of the loss."""
 
     def module(self, seed: int = 0) -> nn.Module:
         """Return the network, freshly initialised on the CPU; a seed always gives the same parameters."""
@@ -113,7 +111,7 @@ class Task:
     def flops_per_step(self) -> int:
         """Floating-point operations of the products and convolutions in one loss and its gradient.
 
-        This and the next three are -1 where they are unknown, since the network cannot be counted.
+        This, the bytes and the operators are -1 where the network cannot be counted.
         """
         return self._cost.flops
 
@@ -124,8 +122,13 @@ class Task:
 
     @property
     def peak_bytes(self) -> int:
-        """Largest memory that one loss and its gradient hold at once, parameters and batch left out."""
+        """Largest memory that one loss and its gradient hold; parameters, carry and batch left out."""
         return self._cost.peak_bytes
+
+    @property
+    def carry_bytes(self) -> int:
+        """Memory of what the gradient estimator remembers from step to step."""
+        return self._cost.carry_bytes
 
     @property
     def num_ops(self) -> int:
@@ -134,17 +137,21 @@ class Task:
 
     @cached_property
     def _cost(self) -> Cost:
-        """Cost of one loss and its gradient, counted without computing them where the network allows that."""
+        """Cost of one estimate of the gradient, counted without computing it where that is possible."""
         for device in ("meta", "cpu"):
             if device == "cpu" and self.num_params > _MOST_PARAMS_COUNTED_ON_CPU:
                 break
             with suppress(Exception):  # whatever counting dislikes, training may take
                 module = self.meta_module() if device == "meta" else self.module()
-                return counted(self._loss_without_noise, module, self._blank(device))
+                batch = self._blank(device)
+                if self.estimator == backpropagation():
+                    return counted(self.loss, module, batch)
+                params = {name: param.detach() for name, param in module.named_parameters()}
+                return counted_estimate(self.estimator, partial(self._loss_at, module), params, batch)
         return UNKNOWN_COST
 
-    def _loss_without_noise(self, module: nn.Module, batch: Batch) -> Tensor:
-        return self.loss(module, batch, torch.zeros((), dtype=torch.int64))
+    def _loss_at(self, module: nn.Module, params: Params, batch: Batch, key: Tensor) -> Tensor:
+        return self.loss(Bound(module, params), batch, key)
 
     def _blank(self, device: str) -> Batch:
         return {
@@ -175,7 +182,7 @@ class Task:
         return data.dataloader(self.dataset, self.batch_size, split, seed=seed, source=source, device=device)
 
     def loss(self, module: Model, batch: Batch, key: Tensor | None = None) -> Tensor:
-        """Compute the training loss.
+        """Compute the training loss, whose own gradient is not the one that `estimator` estimates.
 
         Args:
             module: A network from `module()`, or one that is `Bound` to given parameters.
@@ -185,9 +192,6 @@ class Task:
         Returns:
             (), differentiable.
         """
-        return self.wrap_loss(self._plain_loss)(module, batch, key)
-
-    def _plain_loss(self, module: Model, batch: Batch, key: Tensor | None) -> Tensor:
         return self.loss_fn(self.forward(module, batch, key), batch)
 
     def metrics(self, module: Model, batch: Batch, key: Tensor | None = None) -> dict[str, Tensor]:

@@ -19,33 +19,35 @@ from torch import Tensor, nn, optim
 from torch.utils._pytree import tree_leaves
 
 from optsuite._types import Array, Batch, Params
-from optsuite.errors import HParamError, in_words
+from optsuite.errors import HParamError, OptsuiteError, in_words
 from optsuite.noise import key_from
 from optsuite.optimizers import OptState, import_optimizer, set_training
+from optsuite.trainer._dump import Arrays, dump_leaves, dump_tree, load_leaves, load_tree
 from optsuite.trainer._grid import Grid
 from optsuite.trainer._memory import is_out_of_memory
-from optsuite.trainer._program import Program, Step, configs_of
+from optsuite.trainer._program import Program, Step, Trained, configs_of, with_own_storage
 from optsuite.tree import tree_map
-
-__all__ = ["TorchProgram"]
 
 _ELEMENTWISE = (
     *(optim.ASGD, optim.Adadelta, optim.Adagrad, optim.Adam, optim.AdamW, optim.Adamax),
     *(optim.NAdam, optim.RAdam, optim.RMSprop, optim.Rprop, optim.SGD),
 )
-# Arguments that choose among their kernels: without any, those that torch chooses by itself on CUDA only.
+# Arguments that choose among the kernels of these classes. Where none is given, the kernels are chosen here
+# that torch chooses by itself on CUDA only.
 _KERNELS = {"foreach", "fused", "differentiable"}
+# Attributes of every optimizer that its steps do not change.
+_HOOKS = vars(optim.Optimizer([torch.empty(0)], {})).keys() - {"state", "param_groups", "defaults"}
 
 
 @final
 class TorchProgram(Program):
     """The program of an optimizer that is named by its import path."""
 
-    def start(self, grid: Grid) -> tuple[Params, OptState]:
-        """Initial parameters, (S, H, ...), and the optimizers, which change them in place."""
-        params, path = self._initial_params(grid), self.rule.optimizer
+    def _start_optimizer(self, grid: Grid, params: Params) -> OptState:
+        """Make the optimizers, which change the parameters in place."""
+        path = self.spec.optimizer
         try:
-            return params, _Stepper(path, grid, params)
+            return _Stepper(path, grid, params)
         except Exception as error:
             raise HParamError(
                 f"`{path}` cannot be made for the parameters of `{self.task.name}` ({in_words(error)})"
@@ -54,50 +56,62 @@ class TorchProgram(Program):
     @cached_property
     def step(self) -> Step:
         """Takes one step of every trial, in place."""
-        grads_and_loss = self._maybe_compiled(self._lifted(self._grads_and_loss, (0, "S", "S")))
+        estimate = self._maybe_compiled(self._lifted(self._estimate, (0, 0, "S", "S")))
 
-        def step(
-            params: Params, stepper: _Stepper, _: Params, batch: Batch, key: Tensor
-        ) -> tuple[Params, OptState, Tensor]:
-            grads, loss_SH = grads_and_loss(params, batch, key)
-            with self._stance("default"):  # what is not ours is checked
+        def step(trained: Trained, _: Params, batch: Batch, key: Tensor) -> tuple[Trained, Tensor]:
+            params, stepper, carry = trained
+            grads, loss_SH, carry = estimate(params, carry, batch, key)
+            # The carry may be a view of gradients or parameters, into which optimizers write.
+            carry = with_own_storage(carry)
+            with self._stance("default"):  # code that is not ours keeps its checks
                 stepper.step(grads)
-            return params, stepper, loss_SH
+            return trained._replace(carry=carry), loss_SH
 
         return step
 
-    def params_to_evaluate(self, params: Params, opt_state: OptState) -> Params:
-        """Those of the mode that the optimizers have for it, e.g. averages; else those that are trained."""
-        del params
-        stepper: _Stepper = opt_state
-        return stepper.params_to_evaluate()
+    def params_to_evaluate(self, trained: Trained) -> Params:
+        """Give those of the optimizers' mode for evaluation, e.g. averages, else those that are trained."""
+        return _stepper(trained).params_to_evaluate()
 
-    def keep(self, params: Params, opt_state: OptState, is_kept: Array) -> tuple[Params, OptState]:
-        """The parameters and optimizers of some of the configs."""
-        del params
-        stepper: _Stepper = opt_state
-        return stepper.keep(is_kept), stepper
+    def keep(self, trained: Trained, is_kept: Array) -> Trained:
+        """Go on with the parameters, optimizers and carries of some of the configs."""
+        params = _stepper(trained).keep(is_kept)
+        return trained._replace(params=params, carry=configs_of(trained.carry, is_kept, axis=1))
 
-    def failures(self, opt_state: OptState) -> dict[tuple[int, int], Exception]:
-        """What the optimizers raised, by trial."""
-        stepper: _Stepper = opt_state
-        return stepper.failures
+    def failures(self, trained: Trained) -> dict[tuple[int, int], Exception]:
+        """Give what the optimizers raised, by trial."""
+        return _stepper(trained).failures
+
+    def dump(self, trained: Trained) -> Arrays:
+        """Copy the carry, the parameters and all that the optimizers remember to the host."""
+        return {**dump_leaves(trained.carry, "carry"), **_stepper(trained).dump()}
+
+    def load(self, fresh: Trained, arrays: Arrays) -> Trained:
+        """Rebuild the carry, and fill the fresh optimizers with what was dumped."""
+        _stepper(fresh).load(arrays, self.device)
+        return fresh._replace(carry=load_leaves(fresh.carry, arrays, "carry", self.device))
+
+
+def _stepper(trained: Trained) -> _Stepper:
+    stepper: _Stepper = trained.opt_state
+    return stepper
 
 
 class _Stepper:
     """The optimizers of a grid, and what became of those that failed.
 
     Args:
-        path: Of the optimizer class.
+        path: Import path of the optimizer class.
         grid: Seeds and configs.
-        params: (S, H, ...) each; every step changes them in place.
+        params: Parameters, (S, H, ...) each; every step changes them in place.
     """
 
     def __init__(self, path: str, grid: Grid, params: Params) -> None:
         self.failures: dict[tuple[int, int], Exception] = {}
+        self._path = path
         self._params = params
         self._own = _by_config(params)
-        self._kept: Tensor | None = None  # numbers of the configs that are left, once some are not
+        self._kept = torch.arange(len(grid.configs), device=next(iter(params.values())).device)
         self._units = list(_make_units(path, grid, self._own))
         self._running = list(self._units)
 
@@ -105,7 +119,7 @@ class _Stepper:
         """Go on with some of the configs.
 
         Args:
-            is_kept: (H,), bool.
+            is_kept: Whether each config is kept, (H,), bool.
 
         Returns:
             Their parameters, (S, H, ...) each, which every step changes from now on.
@@ -114,23 +128,21 @@ class _Stepper:
         self._units = list(itertools.compress(self._units, np.repeat(is_kept, units_of_config)))
         self._running = [unit for unit in self._running if unit in self._units]
         # The memory of the optimizers stays as it is: they may remember views of it.
-        device = next(iter(self._own.values())).device
-        every = torch.arange(len(is_kept), device=device) if self._kept is None else self._kept
-        self._kept = configs_of(every, is_kept, axis=0)
+        self._kept = configs_of(self._kept, is_kept, axis=0)
         self._params = configs_of(self._params, is_kept, axis=1)
         return self._params
 
     def _own_kept(self) -> Params:
-        """(H, S, ...) of the configs that are kept."""
-        if (kept := self._kept) is None:
+        """Return the parameters of the configs that are kept, (H, S, ...) each."""
+        if len(self._kept) == len(next(iter(self._own.values()))):
             return self._own
-        return tree_map(lambda own: own.index_select(0, kept), self._own)
+        return tree_map(lambda own: own.index_select(0, self._kept), self._own)
 
     def step(self, grads: Params) -> None:
         """Step every trial that has not failed.
 
         Args:
-            grads: (S, H, ...) each.
+            grads: Gradients, (S, H, ...) each.
         """
         self._set_grads(grads)
         for unit in tuple(self._running):
@@ -145,7 +157,7 @@ class _Stepper:
     def _set_grads(self, grads: Params) -> None:
         seen = set()
         for number, own in enumerate(_by_config(grads).values()):
-            if own.data_ptr() in seen:  # those of terms of one sum are one tensor; classes may write into it
+            if own.data_ptr() in seen:  # terms of one sum share a gradient, and classes may write into it
                 own = own.clone()
             seen.add(own.data_ptr())
             by_unit = own.view(len(self._units), *self._units[0].params[number].shape)
@@ -164,8 +176,38 @@ class _Stepper:
             if own.data_ptr() != self._params[name].data_ptr():
                 self._params[name].copy_(own.transpose(0, 1))
 
+    def dump(self) -> Arrays:
+        """Copy the parameters and all that the optimizers remember to the host."""
+        failures = [
+            (*place, str(error) if type(error) is OptsuiteError else in_words(error))
+            for place, error in self.failures.items()
+        ]
+        own = tree_map(torch.clone, self._own_kept())  # what lies in the units' memory is not dumped
+        tree = {"params": own, "failures": failures, "units": self._facts()}
+        return dump_tree(tree, "trained", self._every_param(), self._path)
+
+    def load(self, arrays: Arrays, device: torch.device) -> None:
+        """Go on from what was dumped by a stepper of the same grid and the same kept configs."""
+        fresh = {"units": self._facts()}
+        tree = load_tree(arrays, "trained", device, self._every_param(), fresh)
+        for name, own in self._own.items():
+            own.index_copy_(0, self._kept, tree["params"][name])
+        self._publish()
+        self.failures = {(s, h): OptsuiteError(words) for s, h, words in tree["failures"]}
+        loaded = list(zip(self._units, tree["units"], strict=True))
+        self._running = [unit for unit, facts in loaded if facts is not None]
+        for unit, facts in loaded:
+            if facts is not None:
+                unit.load(**facts)
+
+    def _facts(self) -> list[dict[str, Any] | None]:
+        return [unit.facts() if unit in self._running else None for unit in self._units]
+
+    def _every_param(self) -> list[nn.Parameter]:
+        return [param for unit in self._units for param in unit.params]
+
     def params_to_evaluate(self) -> Params:
-        """What the parameters are in the optimizers' mode for evaluation."""
+        """Return what the parameters are in the optimizers' mode for evaluation."""
         if not any(unit.has_modes for unit in self._running):
             return self._params
         for unit in self._running:
@@ -178,12 +220,12 @@ class _Stepper:
 
 
 def _by_config(params: Params) -> Params:
-    """(S, H, ...) to (H, S, ...): the seeds of a config lie side by side; shared memory where S or H is 1."""
+    """Turn (S, H, ...) into (H, S, ...), a config's seeds side by side; no copy where S or H is 1."""
     return tree_map(lambda stacked: stacked.transpose(0, 1).contiguous(), params)
 
 
 def _by_seed(own: Tensor) -> Tensor:
-    """(H, S, ...) to (S, H, ...), with storage of its own."""
+    """Turn (H, S, ...) into (S, H, ...), with storage of its own."""
     return own.transpose(0, 1).clone(memory_format=torch.contiguous_format)
 
 
@@ -226,12 +268,31 @@ class _Unit:
                 param.data = home
 
     def is_finite(self) -> bool:
-        """Whether its gradients and all that it remembers are finite."""
+        """Tell whether its gradients and all that it remembers are finite."""
         tensors = tree_leaves([[param.grad for param in self.params], list(self._optimizer.state.values())])
         return all(bool(t.isfinite().all()) for t in tensors if isinstance(t, Tensor))
 
+    def facts(self) -> dict[str, Any]:
+        """Give all that decides its next steps, its parameters left out; nothing is copied."""
+        attributes = {name: value for name, value in vars(self._optimizer).items() if name not in _HOOKS}
+        numbers: dict[Any, Any] = {param: f"parameter {n}" for n, param in enumerate(self.params)}
+        attributes["state"] = {numbers.get(key, key): value for key, value in self._optimizer.state.items()}
+        grads = [param.grad for param in self.params] if self.has_modes else []  # what modes may read
+        return {"optimizer": attributes, "grads": grads, "num_draws": self._noise.count}
+
+    def load(self, optimizer: dict[str, Any], grads: list[Tensor | None], num_draws: int) -> None:
+        """Go on from the facts of a unit of the same trials."""
+        state = optimizer.pop("state")
+        vars(self._optimizer).update(optimizer)  # `load_state_dict` casts, and knows no other attributes
+        params: dict[Any, Any] = {f"parameter {n}": param for n, param in enumerate(self.params)}
+        self._optimizer.state.clear()
+        self._optimizer.state.update({params.get(key, key): value for key, value in state.items()})
+        self._noise.count = num_draws
+        for param, grad in zip(self.params, grads, strict=bool(grads)):
+            param.grad = grad
+
     def fill_with_nan(self) -> None:
-        """End its trials."""
+        """End its trials: their losses are NaN from now on."""
         for home in self._homes:
             home.fill_(torch.nan)
 
@@ -240,32 +301,32 @@ class _Noise:
     """Makes what an optimizer draws from torch's generators a function of its trial's seed alone.
 
     Args:
-        seed: Of the trial.
-        device: Of its parameters, with its index.
+        seed: The seed of the trial.
+        device: The device of its parameters, with its index.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self._seed = seed
-        self._count = 0
+        self.count = 0
         self._generators = [torch.default_generator]
         if device.type == "cuda":
             self._generators.append(torch.cuda.default_generators[device.index])
 
     def restart(self) -> None:
-        """Begin the numbers of the next step."""
-        key = key_from(self._seed, "optimizer", self._count)
+        """Seed the generators for the next step."""
+        key = key_from(self._seed, "optimizer", self.count)
         for generator in self._generators:
             generator.manual_seed(key)
-        self._count += 1
+        self.count += 1
 
 
 def _make_units(path: str, grid: Grid, params: Params) -> Iterator[_Unit]:
-    """The optimizers of a grid, configs outermost.
+    """Make the optimizers of a grid, configs outermost.
 
     Args:
-        path: Of their class.
+        path: Import path of their class.
         grid: Seeds and configs.
-        params: (H, S, ...) each, contiguous.
+        params: Parameters, (H, S, ...) each, contiguous.
     """
     cls = import_optimizer(path)
     device = next(iter(params.values())).device

@@ -14,9 +14,7 @@ from optsuite.trainer._grid import Grid
 from optsuite.trainer._program import Program
 from optsuite.tree import tree_map
 
-__all__ = ["Batches"]
-
-# Of the batches that are gathered at once: more would leave the near caches before they are used.
+# Size of the batches that are gathered at once: more would leave the near caches before they are used.
 _GATHER_BYTES = 2**20
 
 
@@ -24,11 +22,11 @@ class Batches:
     """The batches of one stream for every seed of a grid.
 
     Args:
-        program: Whose task and device these are.
-        grid: Whose seeds.
-        split: Of the data.
-        name: Of the stream.
-        source: Kind of data.
+        program: A program, for its task and device.
+        grid: A grid, for its seeds.
+        split: The split of the data.
+        name: The name of the stream, which fixes its order together with the seed.
+        source: Real data or the stand-in.
     """
 
     def __init__(self, program: Program, grid: Grid, split: str, name: str, source: data.Source) -> None:
@@ -43,12 +41,12 @@ class Batches:
         self._example_bytes = sum(field.nbytes for field in example.values())
 
     def block(self, start: int, stop: int) -> Iterator[tuple[Batch, Tensor]]:
-        """Batches number `start` to `stop - 1`, (S, B, ...) each, with their noise keys (S,)."""
+        """Give the batches number `start` to `stop - 1`, (S, B, ...) each, with their noise keys (S,)."""
         for batch, key_S1 in self.chunks(start, stop, 1):
             yield tree_map(lambda field: field[:, 0], batch), key_S1[:, 0]
 
     def chunks(self, start: int, stop: int, size: int) -> Iterator[tuple[Batch, Tensor]]:
-        """The same, `size` at a time, which divides them: (S, size, B, ...), with noise keys (S, size)."""
+        """Give them `size` at a time, which divides their number: (S, size, B, ...), and keys (S, size)."""
         blocks = [stream.block(start, stop) for stream in self._streams]
         index_CSEB = self._moved(torch.stack([block.view(-1, size, block.shape[1]) for block in blocks], 1))
         keys_CSE = self._moved(fold_in(self._keys_S[:, None], torch.arange(start, stop).view(-1, 1, size)))
@@ -60,6 +58,6 @@ class Batches:
                 yield tree_map(lambda field: field[number], gathered), keys  # noqa: B023 - used at once
 
     def _moved(self, tensor: Tensor) -> Tensor:
-        # From pinned memory the copy does not make the host wait for the steps before it.
+        # The copy does not make the host wait for the steps before it if the memory is pinned.
         is_cuda = self._device.type == "cuda"
         return (tensor.pin_memory() if is_cuda else tensor).to(self._device, non_blocking=is_cuda)

@@ -12,18 +12,16 @@ import torch
 
 from optsuite import _compiler
 
-__all__ = ["can_compile", "compiled", "compiling_pays", "is_long"]
-
 # Compilation takes 4 to 10 s, and saves a call of many trials some 3 ms and one of a single trial 1 to 2 ms.
 _MIN_CALLS = 2000
 _MIN_SINGLE_CALLS = 5000
 
 
 def compiling_pays(num_calls: int, device: torch.device, *, is_single: bool) -> bool:
-    """Whether to compile a program that is called so many times; the same answer in every run.
+    """Tell whether compiling a program pays for so many calls; the answer is the same in every run.
 
     Args:
-        num_calls: Steps, over all grids that share the program.
+        num_calls: Number of steps, over all grids that share the program.
         device: Where it runs.
         is_single: Whether its grids hold one trial.
     """
@@ -31,13 +29,13 @@ def compiling_pays(num_calls: int, device: torch.device, *, is_single: bool) -> 
 
 
 def is_long(num_calls: int, *, is_single: bool) -> bool:
-    """Whether so many calls buy a compilation back where there is a compiler."""
+    """Tell whether so many calls buy a compilation back, where there is a compiler."""
     return num_calls >= (_MIN_SINGLE_CALLS if is_single else _MIN_CALLS)
 
 
 @functools.cache
 def can_compile(device_type: str) -> bool:
-    """Whether a small program compiles and runs here, tried once per process."""
+    """Tell whether a small program compiles and runs here, which is tried once per process."""
     try:
         torch.compile(_own_code(lambda x: torch.sin(x) + 1))(torch.zeros(8, device=device_type))
     except Exception as error:  # noqa: BLE001 - whatever the tool chain lacks, the eager path works
@@ -52,7 +50,7 @@ def can_compile(device_type: str) -> bool:
 
 
 def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """`fn` compiled as one graph for the shapes that it is first called with."""
+    """Return `fn` compiled as one graph for the shapes that it is first called with."""
     _compiler.put_marks()
     return torch.compile(_own_code(fn), fullgraph=True, dynamic=False)
 

@@ -1,4 +1,4 @@
-"""How trials are laid out: a grid of seeds x configs trains as one program."""
+"""Grids of seeds x configs, each of which trains as one program."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import TypeVar
 from optsuite.hparam_sets import Config, HparamValue, Schedule, Trial
 from optsuite.optimizers import get_row
 
-__all__ = ["Grid", "Rule", "group_by_rule", "split_into_grids"]
-
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Rule:
-    """What trials must share to be trained by one program."""
+class ProgramSpec:
+    """The things that trials must share to be trained by one program."""
 
     optimizer: str
     shared: Mapping[str, HparamValue]
@@ -36,16 +34,16 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(S, H)."""
+        """Number of seeds and configs, (S, H)."""
         return len(self.seeds), len(self.configs)
 
     @property
     def num_trials(self) -> int:
-        """S * H."""
+        """Number of trials, S * H."""
         return len(self.seeds) * len(self.configs)
 
     def halves(self) -> tuple[Grid, Grid]:
-        """The grid in two parts: fewer seeds at a time if there are several, else fewer configs."""
+        """Cut the grid in two: between seeds if there are several, else between configs."""
         if len(self.seeds) > 1:
             middle = len(self.seeds) // 2
             return Grid(self.seeds[:middle], self.configs), Grid(self.seeds[middle:], self.configs)
@@ -53,7 +51,7 @@ class Grid:
         return Grid(self.seeds, self.configs[:middle]), Grid(self.seeds, self.configs[middle:])
 
 
-def group_by_rule(trials: Sequence[Trial]) -> Iterator[tuple[Rule, list[Trial]]]:
+def group_by_spec(trials: Sequence[Trial]) -> Iterator[tuple[ProgramSpec, list[Trial]]]:
     """Sort trials of one task by what can share a program.
 
     Numbers that differ are lifted to tensors; a number that is the same in all trials stays a Python number,
@@ -78,7 +76,7 @@ def group_by_rule(trials: Sequence[Trial]) -> Iterator[tuple[Rule, list[Trial]]]
         varying = tuple(k for k in first if any(t.config.hparams[k] != first[k] for t in group))
         shared = {k: v for k, v in first.items() if k not in varying}
         one = group[0]
-        yield Rule(one.config.optimizer, shared, varying, one.schedule, one.precision), group
+        yield ProgramSpec(one.config.optimizer, shared, varying, one.schedule, one.precision), group
 
 
 def _program_hparams(config: Config) -> Mapping[str, HparamValue]:

@@ -1,7 +1,7 @@
-"""How trials are laid out: how many side by side, and whether compiled.
+"""Layouts of trials: how many side by side, and whether compiled.
 
-A rule answers at once. Where training takes long enough, layouts beside that of the rule are tried for a
-moment, and what was found is kept in a file for all later runs on such a device.
+The default layout follows from sizes alone. Where training takes long enough, layouts beside it are tried for
+a moment, and the fastest is kept in a file for all later runs on such a device.
 """
 
 from __future__ import annotations
@@ -19,114 +19,100 @@ from optsuite.hparam_sets import Trial
 from optsuite.tasks import Task
 from optsuite.trainer._batches import Batches
 from optsuite.trainer._compile import compiling_pays
-from optsuite.trainer._grid import Grid, Rule, split_into_grids
+from optsuite.trainer._grid import Grid, ProgramSpec, split_into_grids
 from optsuite.trainer._layouts_file import Layout, keep_layout, read_layouts
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes, width_by_memory, width_limit
 from optsuite.trainer._program import Program
+from optsuite.trainer._programs import How, Programs
 
-__all__ = ["choose_layout"]
-
-# Below so many seconds, estimated uncompiled, measuring is not worth its own.
+# Runs that are estimated to take fewer seconds uncompiled are not worth the time of measuring.
 _MIN_SECONDS = 1200.0
-# What every device does in a second: spares the estimate where that is enough.
+# Operations that every device does in a second: no estimate is needed where that is enough.
 _SLOW_FLOPS = 1e9
-# Of that estimate, what measuring may take.
+# Share of the estimated time that measuring may take.
 _SHARE = 0.05
-# The rule is left only for what is clearly faster: these measurements are short.
+# The default is left only for what is clearly faster: these measurements are short.
 _MARGIN = 0.93
 # Each call is repeated for about so many seconds, and the best of several such tries counts.
 _TRY_SECONDS, _TRIES = 0.2, 3
 
 
-Make = Callable[[tuple[int, int], bool], Program]
-"""Gives the program for a shape (S, H), compiled or not."""
-
-
-def _layout(rule: Rule, trials: Sequence[Trial], device: torch.device, width: int) -> Layout:
-    """Of that width, compiled if that pays."""
+def _layout(spec: ProgramSpec, trials: Sequence[Trial], device: torch.device, width: int) -> Layout:
+    """Return the layout of a width, compiled if that pays."""
     grids = split_into_grids(trials, width)
-    num_calls = len(grids) * (rule.schedule.num_steps + 1)
+    num_calls = len(grids) * (spec.schedule.num_steps + 1)
     return Layout(width, compiling_pays(num_calls, device, is_single=grids[0].num_trials == 1))
 
 
 @torch.no_grad()
-def choose_layout(
-    task: Task,
-    rule: Rule,
-    trials: Sequence[Trial],
-    device: torch.device,
-    source: data.Source,
-    make: Make,
-) -> Layout:
-    """The layout that was found to be fast before, else one that is measured if that pays, else the rule's.
+def choose_layout(programs: Programs, trials: Sequence[Trial], source: data.Source) -> Layout:
+    """Return the layout that was found to be fast before, else measure if that pays, else take the default.
 
     Args:
-        task: The task.
-        rule: What the trials share.
-        trials: All of them.
-        device: Where they train.
-        source: Kind of data.
-        make: Gives programs; those that are measured are of use later.
+        programs: Uncompiled programs of what the trials share.
+        trials: All trials of the group.
+        source: Real data or the stand-in.
     """
-    by_rule = _layout(rule, trials, device, width_limit(task, device))
-    if _is_surely_short(task, rule, trials) or trial_bytes(task) > free_bytes(device):
-        return by_rule
+    task, spec, device = programs.task, programs.spec, programs.device
+    default = _layout(spec, trials, device, width_limit(task, device))
+    if _is_surely_short(task, spec, trials) or trial_bytes(task) > free_bytes(device):
+        return default
     most = width_by_memory(task, device)
-    name = _name(task, rule, trials, device, by_rule)
+    name = _name(task, spec, trials, device, default)
     if known := read_layouts().get(name):
         return known._replace(width=min(known.width, most))
     try:
-        best = _Measured(rule, trials, device, source, make).best(by_rule, most)
+        best = _Measured(programs, trials, source).best(default, most)
     except Exception:  # noqa: BLE001 - what is wrong with the task will be told by the trials themselves
-        return by_rule
+        return default
     if best is None:
-        return by_rule
+        return default
     keep_layout(name, best)
     return best
 
 
-def _is_surely_short(task: Task, rule: Rule, trials: Sequence[Trial]) -> bool:
-    num_steps = len(trials) * (rule.schedule.num_steps + 1)
+def _is_surely_short(task: Task, spec: ProgramSpec, trials: Sequence[Trial]) -> bool:
+    num_steps = len(trials) * (spec.schedule.num_steps + 1)
     return num_steps * task.flops_per_step < _MIN_SECONDS * _SLOW_FLOPS
 
 
 class _Measured:
-    """Seconds of a trial-step, evaluations included, by layout.
+    """Measured seconds of a trial-step, evaluations included, by layout.
 
     Its arguments are those of `choose_layout`.
     """
 
-    def __init__(
-        self, rule: Rule, trials: Sequence[Trial], device: torch.device, source: data.Source, make: Make
-    ) -> None:
-        self._rule, self._trials, self._device, self._source, self._make = rule, trials, device, source, make
+    def __init__(self, programs: Programs, trials: Sequence[Trial], source: data.Source) -> None:
+        self._spec, self._device = programs.spec, programs.device
+        self._trials, self._source = trials, source
+        self._programs = {False: programs, True: programs.run_as(How(is_compiled=True))}
 
-    def best(self, by_rule: Layout, most: int) -> Layout | None:
-        """The fastest near that of the rule; None where so little is to be done that it does not matter.
+    def best(self, default: Layout, most: int) -> Layout | None:
+        """Find the fastest layout near the default, or None where too little is to be done for it to matter.
 
         Args:
-            by_rule: Where to begin.
-            most: The largest width.
+            default: The layout to begin with.
+            most: The largest width that fits.
         """
         began = time.monotonic()
-        trial_steps = len(self._trials) * (self._rule.schedule.num_steps + 1)
-        total = trial_steps * self._seconds(by_rule._replace(is_compiled=False), tries=0)
+        trial_steps = len(self._trials) * (self._spec.schedule.num_steps + 1)
+        total = trial_steps * self._seconds(default._replace(is_compiled=False), tries=0)
         if total < _MIN_SECONDS or math.isinf(total):
             return None
-        costs = {by_rule: self._seconds(by_rule) * _MARGIN}
-        widths = _widths(self._trials, by_rule.width, most)
-        start = widths.index(by_rule.width)
+        costs = {default: self._seconds(default) * _MARGIN}
+        widths = _widths(self._trials, default.width, most)
+        start = widths.index(default.width)
         for way in (widths[start + 1 :], widths[:start][::-1]):  # wider, narrower
             for width in way:
                 if time.monotonic() - began > _SHARE * total:
                     break
-                layout = _layout(self._rule, self._trials, self._device, width)
+                layout = _layout(self._spec, self._trials, self._device, width)
                 costs[layout] = self._seconds(layout)
                 if costs[layout] > min(costs.values()):
                     break
         fastest = min(costs, key=costs.__getitem__)
-        if fastest != by_rule:  # these two in turn: what else ran here may have slowed either
-            again = {by_rule: self._seconds(by_rule) * _MARGIN, fastest: self._seconds(fastest)}
+        if fastest != default:  # these two in turn: what else ran here may have slowed either
+            again = {default: self._seconds(default) * _MARGIN, fastest: self._seconds(fastest)}
             costs |= {layout: min(costs[layout], seconds) for layout, seconds in again.items()}
             fastest = min(costs, key=costs.__getitem__)
         if fastest.is_compiled:
@@ -135,29 +121,30 @@ class _Measured:
         return min(costs, key=costs.__getitem__)
 
     def _seconds(self, layout: Layout, tries: int = _TRIES) -> float:
-        """Infinite where memory does not suffice."""
+        """Measure the seconds of a trial-step; infinite where memory does not suffice."""
         grid = split_into_grids(self._trials, layout.width)[0]
         try:
-            return self._seconds_of(grid, self._make(grid.shape, layout.is_compiled), tries) / grid.num_trials
+            program = self._programs[layout.is_compiled](grid.shape)
+            return self._seconds_of(grid, program, tries) / grid.num_trials
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             return math.inf
 
     def _seconds_of(self, grid: Grid, program: Program, tries: int) -> float:
-        """Of one step of a grid and its share of an evaluation."""
-        schedule, at_once = self._rule.schedule, program.batches_at_once
+        """Measure the seconds of one step of a grid and its share of an evaluation."""
+        schedule, at_once = self._spec.schedule, program.batches_at_once
         batches = Batches(program, grid, "train", "train", self._source)
         hparams = program.hparams(grid)
-        params, opt_state = program.start(grid)
+        trained = program.start(grid)
 
         def step(count: int) -> None:
-            nonlocal params, opt_state
+            nonlocal trained
             for batch, key in batches.block(0, count):
-                params, opt_state, _ = program.step(params, opt_state, hparams, batch, key)
+                trained, _ = program.step(trained, hparams, batch, key)
 
         def evaluate(count: int) -> None:
-            evaluated = program.params_to_evaluate(params, opt_state)
+            evaluated = program.params_to_evaluate(trained)
             for batch, keys in batches.chunks(0, count * at_once, at_once):
                 program.evaluate(evaluated, batch, keys)
 
@@ -165,13 +152,19 @@ class _Measured:
         if schedule.eval_batches:
             passes_per_step = len(EVAL_SPLITS) * schedule.eval_batches / schedule.eval_every
             seconds += passes_per_step / at_once * _seconds_of_call(evaluate, self._device, tries)
-        for error in program.failures(opt_state).values():  # what no longer steps costs less
+        for error in program.failures(trained).values():  # a trial that no longer steps costs less
             raise error
         return seconds
 
 
 def _seconds_of_call(call: Callable[[int], None], device: torch.device, tries: int) -> float:
-    """Of one of the calls that are made so many times, the best of so many tries and one."""
+    """Measure the seconds of one call, the best of so many tries and one.
+
+    Args:
+        call: Makes as many calls as it is told.
+        device: Where they run.
+        tries: Number of tries after the first.
+    """
 
     def seconds(count: int) -> float:
         began = time.perf_counter()
@@ -187,7 +180,7 @@ def _seconds_of_call(call: Callable[[int], None], device: torch.device, tries: i
 
 
 def _widths(trials: Sequence[Trial], start: int, most: int) -> list[int]:
-    """Widths to try, ascending: `start`, and others whose grids have at least twice the size of the next."""
+    """Give widths to try, ascending: `start`, and others whose grids differ by a factor of two at least."""
     sizes = {start: split_into_grids(trials, start)[0].num_trials}
     for width in (2**power for power in range(len(trials).bit_length() + 1)):
         size = split_into_grids(trials, width)[0].num_trials
@@ -196,8 +189,10 @@ def _widths(trials: Sequence[Trial], start: int, most: int) -> list[int]:
     return sorted(sizes)
 
 
-def _name(task: Task, rule: Rule, trials: Sequence[Trial], device: torch.device, by_rule: Layout) -> str:
-    """What decides which layout is fast, as far as it is known."""
+def _name(
+    task: Task, spec: ProgramSpec, trials: Sequence[Trial], device: torch.device, default: Layout
+) -> str:
+    """Name all that decides which layout is fast, as far as it is known."""
     if device.type == "cuda":
         kind = torch.cuda.get_device_name(device)
     else:
@@ -207,8 +202,8 @@ def _name(task: Task, rule: Rule, trials: Sequence[Trial], device: torch.device,
     return ", ".join(
         [
             f"{task.name} of {task.num_params} parameters and {task.flops_per_step} operations",
-            f"{rule.optimizer}, {rule.precision}, {len(trials)} trials of {seeds} seeds",
-            f"by rule {by_rule.width} {'compiled' if by_rule.is_compiled else 'uncompiled'}",
+            f"{spec.optimizer}, {spec.precision}, {len(trials)} trials of {seeds} seeds",
+            f"default {default.width} {'compiled' if default.is_compiled else 'uncompiled'}",
             kind,
             *(f"{package} {package_version(package)}" for package in ("torch", "optsuite")),
         ]

@@ -14,27 +14,25 @@ from optsuite import storage
 from optsuite._places import cache_dir
 from optsuite.errors import StorageError, in_words
 
-__all__ = ["Layout", "keep_layout", "layouts_file", "read_layouts"]
-
-# For which others may hold the file.
+# Time for which others may hold the file.
 _LOCK_SECONDS = 10.0
 
 
 class Layout(NamedTuple):
-    """How trials of one task and rule are laid out."""
+    """The way in which trials of one task and program spec are laid out."""
 
     width: int
-    """Trials side by side, at most."""
+    """Largest number of trials side by side."""
     is_compiled: bool
 
 
 def layouts_file() -> Path:
-    """Where layouts that were measured are kept, as JSON; it may be deleted at any time."""
+    """Return the JSON file of layouts that were measured; it may be deleted at any time."""
     return cache_dir() / "layouts.json"
 
 
 def read_layouts() -> Mapping[str, Layout]:
-    """All that are kept, by name; none where the file cannot be read, with a warning."""
+    """Read all layouts that are kept, by name; if the file cannot be read, warn and return none."""
     try:
         text = layouts_file().read_text()
         return {
@@ -53,7 +51,7 @@ def read_layouts() -> Mapping[str, Layout]:
 
 
 def keep_layout(name: str, layout: Layout) -> None:
-    """Add to the file; processes that do the same at once wait for each other."""
+    """Add a layout to the file; processes that do so at the same time wait for each other."""
     try:
         file = layouts_file()
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import numpy as np
 import torch
@@ -16,143 +16,211 @@ from optsuite import data
 from optsuite._types import Array, Batch, Params
 from optsuite.curves import EVAL_SPLITS
 from optsuite.trainer._batches import Batches
+from optsuite.trainer._dump import Arrays
 from optsuite.trainer._grid import Grid
-from optsuite.trainer._program import Program, configs_of
-
-__all__ = ["Record", "train_grid"]
+from optsuite.trainer._program import Program
+from optsuite.trainer._state import RunState, dump, load
 
 # Losses come to the host, and progress is told, once in so many steps.
 _BLOCK = 50
 
 
 class Record(NamedTuple):
-    """What a grid recorded, on the host."""
+    """The record of a grid, on the host."""
 
     train_loss_TSH: Array
     """(num_steps + 1, S, H)."""
     eval_metrics_ESH: dict[str, Array]
     """(E, S, H) by `<split>/<metric>`; empty without evaluations."""
     trial_steps: int
-    """That were trained: fewer than asked for if trials diverged."""
+    """Number of trial-steps trained; fewer than asked for if trials diverged."""
     failures: dict[tuple[int, int], Exception]
-    """What kept single trials (s, h) from being trained, while the others were."""
+    """Errors that kept single trials (s, h) from being trained, while the others were."""
     seconds: float
     """Wall-clock time of these steps and their evaluations, compilation included, loading of data not."""
+    trained_as: str
+    """The layout, in words."""
+    peak_memory_bytes: int = -1
+    """Peak of the memory on a GPU; -1 elsewhere."""
 
 
-class _Results:
-    """What a grid recorded, on the host; NaN where a trial was no longer trained."""
+@final
+class GridRun:
+    """Trains one grid a block of steps at a time; what changes is in the state that is handed on.
 
-    def __init__(self, program: Program, grid: Grid) -> None:
-        schedule, self._names = program.rule.schedule, program.task.metric_names
-        evaluated = (len(schedule.eval_steps()), len(EVAL_SPLITS), len(self._names))
-        self.losses_TSH = np.full((schedule.num_steps + 1, *grid.shape), np.nan, np.float32)
-        self._metrics = np.full((*evaluated, *grid.shape), np.nan, np.float32)
-        self.num_steps = self._num_evals = 0
+    Configs of which every seed has diverged are dropped where that pays; the others go on as they were.
 
-    def add(self, losses: list[Tensor], metrics: list[Tensor], kept: Array) -> Array:
-        """Take in steps and evaluations of the configs that are kept; waits for the device.
+    Args:
+        program_of: Gives the program for a shape; all are of one task and program spec.
+        grid: Seeds and configs.
+        source: Real data or the stand-in.
+    """
 
-        Returns:
-            (S, kept): whether all of these losses are finite.
-        """
-        steps = slice(self.num_steps, self.num_steps + len(losses))
-        evals = slice(self._num_evals, self._num_evals + len(metrics))
-        self.losses_TSH[steps][..., kept] = block = torch.stack(losses).cpu().numpy()
-        if metrics:
-            self._metrics[evals][..., kept] = torch.stack(metrics).cpu().numpy()
-        self.num_steps, self._num_evals = steps.stop, evals.stop
-        is_finite: Array = np.isfinite(block).all(0)
-        return is_finite
-
-    def eval_metrics(self) -> dict[str, Array]:
-        """(E, S, H) by `<split>/<metric>`; empty without evaluations."""
-        if not len(self._metrics):
-            return {}
-        return {
-            f"{split}/{name}": self._metrics[:, i, j]
-            for i, split in enumerate(EVAL_SPLITS)
-            for j, name in enumerate(self._names)
+    def __init__(
+        self, program_of: Callable[[tuple[int, int]], Program], grid: Grid, source: data.Source
+    ) -> None:
+        self._program_of, self._grid = program_of, grid
+        program = program_of(grid.shape)
+        self._task, self._schedule = program.task, program.spec.schedule
+        self._train = Batches(program, grid, "train", "train", source)
+        self._evals = {
+            split: Batches(program, grid, split, f"eval/{split}", source)
+            for split in EVAL_SPLITS
+            if self._schedule.eval_batches
         }
+        self._warm: Program | None = None  # all that it compiles has run
+        how = "compiled" if program.is_compiled else "eager"
+        self._trained_as = f"{len(grid.seeds)} seeds x {len(grid.configs)} configs, {how}"
+        self._identity = (
+            f"{program.task.name} on {source} data, {program.spec}, {grid}, {how} on {program.device.type}, "
+            f"{program.batches_at_once} batches at once"
+        )
+
+    @torch.no_grad()
+    def begin(self) -> RunState:
+        """Make the state before the first step."""
+        grid, schedule = self._grid, self._schedule
+        evaluated = (len(schedule.eval_steps()), len(EVAL_SPLITS), len(self._task.metric_names))
+        return RunState(
+            step=0,
+            trained=self._program_of(grid.shape).start(grid),
+            kept=np.arange(len(grid.configs)),
+            is_alive_SH=np.ones(grid.shape, bool),
+            losses_TSH=np.full((schedule.num_steps + 1, *grid.shape), np.nan, np.float32),
+            metrics_ESH=np.full((*evaluated, *grid.shape), np.nan, np.float32),
+        )
+
+    def is_over(self, state: RunState) -> bool:
+        """Tell whether all steps are trained, or all trials were found to have diverged at a block's end."""
+        is_whole = state.step % _BLOCK == 0 or state.step > self._schedule.num_steps
+        return is_whole and (state.step > self._schedule.num_steps or not state.is_alive_SH.any())
+
+    @torch.no_grad()
+    def advance(self, state: RunState, stop: int | None = None) -> RunState:
+        """Train to the end of the block, waiting for the device then.
+
+        Where a run was stopped changes no bit: blocks begin at fixed steps, and their batches are gathered
+        alike.
+
+        Args:
+            state: The state before the first of the steps; not to be used afterwards.
+            stop: A step before which to stop, if it comes before the block's end.
+        """
+        began = time.perf_counter()
+        block = state.step - state.step % _BLOCK
+        end = min(block + _BLOCK, self._schedule.num_steps + 1)
+        stop = end if stop is None else min(stop, end)
+        if stop <= state.step or self.is_over(state):
+            return state
+        state = self._stepped(state, range(block, end), stop)
+        if stop == end:
+            state = self._without_diverged(state)
+        return state._replace(seconds=state.seconds + time.perf_counter() - began)
+
+    def _stepped(self, state: RunState, block: range, stop: int) -> RunState:
+        program, trained, eval_steps = self._program(state), state.trained, self._schedule.eval_steps()
+        configs = tuple(self._grid.configs[h] for h in state.kept)
+        hparams = program.hparams(Grid(self._grid.seeds, configs))
+        train = self._train.block(block.start, block.stop)
+        chunks = {
+            split: _evaluated(batches, program, block, state.step) for split, batches in self._evals.items()
+        }
+        losses, metrics = [], []
+        with program.unchecked() if program is self._warm else nullcontext():
+            some = itertools.islice(train, state.step - block.start, stop - block.start)
+            for step, (batch, key) in enumerate(some, state.step):
+                if step in eval_steps:
+                    metrics.append(_evaluate(program, chunks, program.params_to_evaluate(trained), step))
+                trained, loss_SH = program.step(trained, hparams, batch, key)
+                losses.append(loss_SH)
+        if len(losses) > 1 and (metrics or not self._evals):  # strides may change after the first step
+            self._warm = program
+        state.losses_TSH[state.step : stop][..., state.kept] = loss_TSH = torch.stack(losses).cpu().numpy()
+        if metrics:
+            first = sum(step < state.step for step in eval_steps)
+            evals = slice(first, first + len(metrics))
+            state.metrics_ESH[evals][..., state.kept] = torch.stack(metrics).cpu().numpy()
+        return state._replace(
+            step=stop,
+            trained=trained,
+            is_alive_SH=state.is_alive_SH & np.isfinite(loss_TSH).all(0),
+            trial_steps=state.trial_steps + loss_TSH.size,
+        )
+
+    def _without_diverged(self, state: RunState) -> RunState:
+        is_alive_H, program = state.is_alive_SH.any(0), self._program(state)
+        num_steps = self._schedule.num_steps + 1 - state.step
+        if not is_alive_H.any() or not program.drops(1 - is_alive_H.mean(), num_steps):
+            return state
+        return state._replace(
+            trained=program.keep(state.trained, np.asarray(is_alive_H)),
+            kept=state.kept[is_alive_H],
+            is_alive_SH=state.is_alive_SH[:, is_alive_H],
+        )
+
+    def finish(self, state: RunState) -> Record:
+        """Give what was recorded."""
+        names = self._task.metric_names if len(state.metrics_ESH) else ()
+        metrics = {
+            f"{split}/{name}": state.metrics_ESH[:, i, j]
+            for i, split in enumerate(EVAL_SPLITS)
+            for j, name in enumerate(names)
+        }
+        failures = self._program(state).failures(state.trained)
+        return Record(state.losses_TSH, metrics, state.trial_steps, failures, state.seconds, self._trained_as)
+
+    @torch.no_grad()
+    def dump(self, state: RunState) -> Arrays:
+        """Copy a state to the host: arrays of numbers and text by name. See `_state.dump`."""
+        return dump(state, self._program(state), self._identity)
+
+    def load(self, arrays: Arrays) -> RunState:
+        """Rebuild a state that was dumped, in fresh objects. See `_state.load`."""
+        return load(arrays, self._program_of, self._grid, self._identity)
+
+    def _program(self, state: RunState) -> Program:
+        return self._program_of((len(self._grid.seeds), len(state.kept)))
 
 
-@torch.no_grad()
 def train_grid(
     program_of: Callable[[tuple[int, int]], Program],
     grid: Grid,
     source: data.Source,
     tell: Callable[[int], None],
 ) -> Record:
-    """Train every trial of a grid from its initial parameters.
-
-    Configs of which every seed has diverged are dropped where that pays; the others go on as they were.
+    """Train every trial of a grid from its initial parameters to the end.
 
     Args:
-        program_of: Gives the program for a shape; all are of one task and rule.
-        grid: Seeds and configs.
-        source: Real data or the stand-in.
+        program_of: As for `GridRun`.
+        grid: As for `GridRun`.
+        source: As for `GridRun`.
         tell: Called now and then with the number of steps done since the last call.
     """
-    program = program_of(grid.shape)
-    schedule = program.rule.schedule
-    train = Batches(program, grid, "train", "train", source)
-    evals = {
-        split: Batches(program, grid, split, f"eval/{split}", source)
-        for split in EVAL_SPLITS
-        if schedule.eval_batches
-    }
-    hparams = program.hparams(grid)
-    params, opt_state = program.start(grid)
-    began = time.perf_counter()
-    results = _Results(program, grid)
-    kept, is_alive_SH, is_warm = np.arange(len(grid.configs)), np.ones(grid.shape, bool), False
-    trial_steps = 0
-    for start in range(0, schedule.num_steps + 1, _BLOCK):
-        stop = min(start + _BLOCK, schedule.num_steps + 1)
-        losses, metrics = [], []
-        chunks = {split: _evaluated(batches, program, start, stop) for split, batches in evals.items()}
-        with program.unchecked() if is_warm else nullcontext():
-            for step, (batch, key) in enumerate(train.block(start, stop), start):
-                if step in schedule.eval_steps():
-                    evaluated = program.params_to_evaluate(params, opt_state)
-                    metrics.append(_evaluate(program, chunks, evaluated, step))
-                params, opt_state, loss_SH = program.step(params, opt_state, hparams, batch, key)
-                losses.append(loss_SH)
-        is_alive_SH &= results.add(losses, metrics, kept)
-        trial_steps += len(losses) * is_alive_SH.size
-        is_warm = is_warm or bool(metrics) or not evals  # all that is compiled has run
-        tell(stop - start)
-        is_alive_H = np.asarray(is_alive_SH.any(0))
-        if not is_alive_H.any():
-            break
-        if program.drops(1 - is_alive_H.mean(), schedule.num_steps + 1 - stop):
-            is_warm = False
-            kept, is_alive_SH = kept[is_alive_H], is_alive_SH[:, is_alive_H]
-            params, opt_state = program.keep(params, opt_state, is_alive_H)
-            hparams = configs_of(hparams, is_alive_H, axis=0)
-            program = program_of((len(grid.seeds), len(kept)))
-    return Record(
-        results.losses_TSH,
-        results.eval_metrics(),
-        trial_steps,
-        program.failures(opt_state),
-        time.perf_counter() - began,
-    )
+    run = GridRun(program_of, grid, source)
+    state = run.begin()
+    while not run.is_over(state):
+        start = state.step
+        state = run.advance(state)
+        tell(state.step - start)
+    return run.finish(state)
 
 
-def _evaluated(batches: Batches, program: Program, start: int, stop: int) -> Iterator[tuple[Batch, Tensor]]:
-    """What a split's evaluations before steps `start` to `stop - 1` take, one after the other."""
-    schedule = program.rule.schedule
-    steps = [step for step in schedule.eval_steps() if start <= step < stop]
-    first = -(-start // schedule.eval_every) * schedule.eval_batches
-    return batches.chunks(first, first + sum(map(schedule.batches_at, steps)), program.batches_at_once)
+def _evaluated(
+    batches: Batches, program: Program, block: range, start: int
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Give what a split's evaluations from step `start` to the block's end take, one after the other."""
+    schedule, at_once = program.spec.schedule, program.batches_at_once
+    counts = {step: schedule.batches_at(step) for step in schedule.eval_steps() if step in block}
+    first = -(-block.start // schedule.eval_every) * schedule.eval_batches
+    chunks = batches.chunks(first, first + sum(counts.values()), at_once)
+    return itertools.islice(chunks, sum(n for step, n in counts.items() if step < start) // at_once, None)
 
 
 def _evaluate(
     program: Program, chunks: Mapping[str, Iterator[tuple[Batch, Tensor]]], params: Params, step: int
 ) -> Tensor:
-    """(splits, metrics, S, H): the mean over the batches of this evaluation."""
-    count = program.rule.schedule.batches_at(step) // program.batches_at_once
+    """Give the mean over the batches of this evaluation, (splits, metrics, S, H)."""
+    count = program.spec.schedule.batches_at(step) // program.batches_at_once
     means = []
     for split in chunks.values():
         metrics = [program.evaluate(params, *chunk) for chunk in itertools.islice(split, count)]

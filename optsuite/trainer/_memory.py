@@ -1,4 +1,4 @@
-"""How many trials fit side by side."""
+"""The number of trials that fit side by side."""
 
 from __future__ import annotations
 
@@ -12,37 +12,28 @@ import torch
 from optsuite.hparam_sets import Schedule
 from optsuite.tasks import Task
 
-__all__ = [
-    "batches_at_once",
-    "free_bytes",
-    "is_out_of_memory",
-    "trial_bytes",
-    "width_by_memory",
-    "width_limit",
-]
-
-# Of the activations: kept for the gradient, and their own gradients.
+# Copies of the activations: those kept for the gradient, and their own gradients.
 _ACTIVATION_COPIES = 2
-# The rest is for the data, the allocator's slack and other users of the machine.
+# Share of the free memory for trials; the rest is for data, the allocator and others on the machine.
 _SHARE = 0.5
 
 # On a CPU a program's parameters and activations must stay in the last cache: each step passes over them
 # several times. With 32 MiB of L3, 75 trials of 0.43 M parameters at once are half as fast as 15 at once.
 _CACHE_BYTES = 32 * 2**20
-# Of a pass of an evaluation on a GPU: the same in every run, whatever is free.
+# Size of a pass of an evaluation on a GPU: the same in every run, whatever is free.
 _PASS_BYTES = 2**30
 
 
 def trial_bytes(task: Task) -> int:
-    """About the memory that one trial needs while it trains uncompiled."""
+    """Estimate the memory that one trial needs while it trains uncompiled."""
     params = 4 * task.num_params
     # Most optimizers remember two moments, as Adam does. An update holds the gradient and what it adds, and
     # makes the next parameters and moments beside these.
-    return 3 * params + max(task.peak_bytes, 5 * params)
+    return 3 * params + task.carry_bytes + max(task.peak_bytes, 5 * params)
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that a program could still take on the device."""
+    """Return the memory that a program could still take on the device."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return min(_free_of_machine(), _free_of_container())
@@ -65,23 +56,23 @@ def _free_of_container() -> int:
 
 
 def width_by_memory(task: Task, device: torch.device) -> int:
-    """How many trials fit side by side, at least 1."""
+    """Return how many trials fit side by side, at least 1."""
     return max(1, int(_SHARE * free_bytes(device)) // trial_bytes(task))
 
 
 def width_limit(task: Task, device: torch.device) -> int:
-    """How many trials to train side by side, at least 1; depends on memory only where that is short."""
+    """Return how many trials to train side by side, at least 1; memory only matters where it is short."""
     if task.activation_bytes < 0:  # unknown
         return 1
     fitting = width_by_memory(task, device)
     if device.type == "cpu":
-        hot_bytes = 4 * task.num_params + 2 * _ACTIVATION_COPIES * task.activation_bytes
+        hot_bytes = 4 * task.num_params + task.carry_bytes + 2 * _ACTIVATION_COPIES * task.activation_bytes
         fitting = min(fitting, _CACHE_BYTES // hot_bytes)
     return max(1, fitting)
 
 
 def batches_at_once(task: Task, schedule: Schedule, device: torch.device) -> int:
-    """On how many batches to evaluate a single trial in one pass, such that all passes are alike.
+    """Return how many batches to evaluate in one pass of a single trial, such that all passes are alike.
 
     Small passes cost their operators more than their arithmetic; several large ones would leave the cache.
     """
@@ -97,7 +88,7 @@ _WORDS = ("DefaultCPUAllocator: can't allocate", "CUDA out of memory", "STATUS_A
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, says that memory ran out, on any device."""
+    """Tell whether an error, or what caused it, says that memory ran out, on any device."""
     while error is not None:
         if isinstance(error, MemoryError | torch.OutOfMemoryError):
             return True

@@ -6,43 +6,55 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any, TypeAlias, TypeVar, final
+from typing import Any, NamedTuple, TypeAlias, TypeVar, final
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import grad_and_value, vmap
+from torch.func import vmap
 from torch.utils._pytree import tree_leaves
 from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite._types import Array, Batch, Params
-from optsuite.optimizers import OPTIMIZERS, Optimizer, OptState
+from optsuite.gradients import Carry
+from optsuite.noise import key_from
+from optsuite.optimizers import Optimizer, OptState, get_row
 from optsuite.tasks import Bound, Task
 from optsuite.trainer._compile import compiled, is_long
-from optsuite.trainer._grid import Grid, Rule
+from optsuite.trainer._dump import Arrays, dump_leaves, load_leaves
+from optsuite.trainer._grid import Grid, ProgramSpec
 from optsuite.trainer._memory import batches_at_once
 from optsuite.tree import tree_map
 
-__all__ = ["Program", "PureProgram", "configs_of"]
-
 _Tree = TypeVar("_Tree")
 
-# Parameters, states and losses carry the axes (S, H); batches and keys (S,); hyperparameters (H,).
+# A function for one trial is lifted to a grid. What is trained and losses then carry the axes (S, H), batches
+# and keys (S,), hyperparameters (H,).
 _Lift = Callable[..., Any]
 
-Step: TypeAlias = Callable[[Params, OptState, Params, Batch, Tensor], tuple[Params, OptState, Tensor]]
-"""(params, opt_state, hparams, batch, key) to the next params and opt_state, and the loss before them.
 
-The next may lie where params and opt_state were.
+class Trained(NamedTuple):
+    """All that a step changes."""
+
+    params: Params
+    opt_state: OptState
+    carry: Carry
+    """The state of the gradient estimator."""
+
+
+Step: TypeAlias = Callable[[Trained, Params, Batch, Tensor], tuple[Trained, Tensor]]
+"""A function of (trained, hparams, batch, key) to what is trained after the step and the loss before it.
+
+The result may lie where `trained` was.
 """
 
 
 class Program(ABC):
-    """Init, step and evaluation of one task and rule for grids of one shape.
+    """Init, step and evaluation of one task and program spec for grids of one shape.
 
     Args:
-        task: What is trained.
-        rule: The optimizer, with the hyperparameters that trials share.
+        task: The task to train.
+        spec: The optimizer, with the hyperparameters that trials share.
         shape: (S, H).
         device: Where everything lives.
         compile: Whether to compile what is lifted over the grid.
@@ -52,7 +64,7 @@ class Program(ABC):
     def __init__(
         self,
         task: Task,
-        rule: Rule,
+        spec: ProgramSpec,
         shape: tuple[int, int],
         device: torch.device,
         *,
@@ -60,18 +72,25 @@ class Program(ABC):
         one_by_one: bool = False,
     ) -> None:
         self.task = task
-        self.rule = rule
+        self.spec = spec
         self.device = device
         self.is_compiled = compile
         self._module = task.meta_module()
         self._lifted = _lift_none if shape == (1, 1) else _lift_grid
         self.evaluate = self._maybe_compiled(self._lifted(self._evaluate, (0, "S", "S")))
         is_single = shape == (1, 1) and not one_by_one
-        self.batches_at_once = batches_at_once(task, rule.schedule, device) if is_single else 1
+        self.batches_at_once = batches_at_once(task, spec.schedule, device) if is_single else 1
+
+    def start(self, grid: Grid) -> Trained:
+        """Make the initial parameters, optimizer states and carries of every trial, (S, H, ...) each."""
+        params = self._initial_params(grid)
+        keys_S = torch.tensor([key_from(seed, "estimator") for seed in grid.seeds], device=self.device)
+        carry = self._lifted(self.task.estimator.init, (0, "S"))(params, keys_S)
+        return Trained(params, self._start_optimizer(grid, params), with_own_storage(carry))
 
     @abstractmethod
-    def start(self, grid: Grid) -> tuple[Params, OptState]:
-        """Initial parameters, (S, H, ...), and optimizer state of every trial."""
+    def _start_optimizer(self, grid: Grid, params: Params) -> OptState:
+        """Make the optimizer state of every trial."""
 
     @property
     @abstractmethod
@@ -79,12 +98,41 @@ class Program(ABC):
         """Takes one step of every trial."""
 
     @abstractmethod
-    def params_to_evaluate(self, params: Params, opt_state: OptState) -> Params:
-        """What `evaluate` is to be given at this point of the training."""
+    def params_to_evaluate(self, trained: Trained) -> Params:
+        """Give the parameters that `evaluate` takes at this point of the training."""
 
     @abstractmethod
-    def failures(self, opt_state: OptState) -> dict[tuple[int, int], Exception]:
-        """What kept single trials (s, h) from being trained, while the others of the grid were."""
+    def failures(self, trained: Trained) -> dict[tuple[int, int], Exception]:
+        """Give what kept single trials (s, h) from being trained, while the others of the grid were."""
+
+    @abstractmethod
+    def keep(self, trained: Trained, is_kept: Array) -> Trained:
+        """Go on with some of the configs.
+
+        Args:
+            trained: Of all configs; not to be used afterwards.
+            is_kept: (H,), bool.
+        """
+
+    @abstractmethod
+    def dump(self, trained: Trained) -> Arrays:
+        """Copy what is trained to the host, as arrays by name.
+
+        Raises:
+            UnsupportedError: An optimizer class keeps something that cannot be put into arrays.
+        """
+
+    @abstractmethod
+    def load(self, fresh: Trained, arrays: Arrays) -> Trained:
+        """Rebuild what was dumped.
+
+        Args:
+            fresh: From `start` of the same grid, then `keep` of the same configs; not to be used afterwards.
+            arrays: From `dump`.
+
+        Raises:
+            StorageError: Names, shapes or types differ from those of `fresh`.
+        """
 
     def unchecked(self) -> AbstractContextManager[Any]:
         """Spare compiled code its checks of shapes and devices, which cost a small task 5 to 10 %.
@@ -94,43 +142,36 @@ class Program(ABC):
         return self._stance("default", skip_guard_eval_unsafe=True)
 
     def _stance(self, name: str, **options: bool) -> AbstractContextManager[Any]:
-        """The compiler's, for a while; left alone where nothing is compiled: to import it takes long."""
+        """Set the compiler's stance for a while.
+
+        It is left alone where nothing is compiled, since importing the compiler takes long.
+        """
         set_stance: Any = torch.compiler.set_stance
         return set_stance(name, **options) if self.is_compiled else nullcontext()
 
     def drops(self, share: float, num_steps: int) -> bool:
-        """Whether to go on without that share of the configs, with a program for the rest.
+        """Tell whether to go on without that share of the configs, with a program for the rest.
 
-        It is, where it saves more than it costs, which is nothing but the compilation, if there is one.
+        Dropping costs nothing but the compilation of another program, if this one is compiled.
 
         Args:
-            share: Of the configs; 0 to 1.
-            num_steps: That are still to be trained.
+            share: Share of the configs that are done; 0 to 1.
+            num_steps: Number of steps still to be trained.
         """
         if not self.is_compiled:
             return share > 0 and num_steps > 0
         return is_long(int(share * num_steps), is_single=False)
 
-    @abstractmethod
-    def keep(self, params: Params, opt_state: OptState, is_kept: Array) -> tuple[Params, OptState]:
-        """The parameters and optimizer state of some of the configs.
-
-        Args:
-            params: (S, H, ...) each.
-            opt_state: Of all.
-            is_kept: (H,), bool.
-        """
-
     def hparams(self, grid: Grid) -> Params:
-        """The hyperparameters that differ between configs, float32 (H,) each."""
+        """Give the hyperparameters that differ between configs, float32 (H,) each."""
         dtype = torch.float32
         return {
             name: torch.tensor([c.hparams[name] for c in grid.configs], dtype=dtype, device=self.device)
-            for name in self.rule.varying
+            for name in self.spec.varying
         }
 
     def _initial_params(self, grid: Grid) -> Params:
-        """Those of every trial, (S, H, ...), each with storage of its own."""
+        """Draw the parameters of every trial, (S, H, ...), each with storage of its own."""
         inits = [dict(self.task.module(seed).named_parameters()) for seed in grid.seeds]
         return {
             name: torch.stack([init[name].detach() for init in inits])
@@ -144,14 +185,18 @@ class Program(ABC):
     def _maybe_compiled(self, fn: _Lift) -> _Lift:
         return compiled(fn) if self.is_compiled else fn
 
-    def _grads_and_loss(self, params: Params, batch: Batch, key: Tensor) -> tuple[Params, Tensor]:
-        grads_and_loss: Callable[[Params], tuple[Params, Tensor]] = grad_and_value(
-            lambda params: self.task.loss(self._bound(params), batch, key)
-        )
-        return grads_and_loss(params)
+    def _estimate(
+        self, params: Params, carry: Carry, batch: Batch, key: Tensor
+    ) -> tuple[Params, Tensor, Carry]:
+        """Estimate the gradient of one trial: grads, loss and the next carry."""
+
+        def loss(params: Params, batch: Batch, key: Tensor) -> Tensor:
+            return self.task.loss(self._bound(params), batch, key)
+
+        return self.task.estimator.estimate(loss, params, carry, batch, key)
 
     def _evaluate(self, params: Params, batches: Batch, keys: Tensor) -> Tensor:
-        """Metrics of each batch, (batches, metrics), of `batches_at_once` batches."""
+        """Give the metrics of each of `batches_at_once` batches, (batches, metrics)."""
         if len(keys) == 1:
             return self._metrics(params, tree_map(lambda field: field[0], batches), keys[0])[None]
         over_batches = vmap(self._metrics, in_dims=(None, 0, 0))
@@ -159,81 +204,103 @@ class Program(ABC):
         return metrics
 
     def _metrics(self, params: Params, batch: Batch, key: Tensor) -> Tensor:
-        """(metrics,): the task's `metric_names` in order."""
+        """Give the task's `metric_names` in order, (metrics,)."""
         metrics = self.task.metrics(self._bound(params), batch, key)
         return torch.stack([metrics[name] for name in self.task.metric_names])
 
     def _bound(self, params: Params) -> Bound:
-        return Bound(self._module, params, is_bf16=self.rule.precision == "bf16")
+        return Bound(self._module, params, is_bf16=self.spec.precision == "bf16")
 
 
 @final
 class PureProgram(Program):
     """The program of an optimizer of pure functions: all of a step is one function, lifted over the grid."""
 
-    def start(self, grid: Grid) -> tuple[Params, OptState]:
-        """Initial parameters and optimizer state of every trial, each leaf (S, H, ...)."""
-        params = self._initial_params(grid)
+    def _start_optimizer(self, grid: Grid, params: Params) -> OptState:
         init = self._lifted(self._init, (0, "H"))
         # Leaves that vmap broadcast get storage of their own: strides must not change after the first step.
-        return params, pytree_map(torch.Tensor.contiguous, init(params, self.hparams(grid)))
+        return pytree_map(torch.Tensor.contiguous, init(params, self.hparams(grid)))
 
     @cached_property
     def step(self) -> Step:
         """Takes one step of every trial; compiled, in the storage of what it is given."""
-        step: Step = self._lifted(self._step, (0, 0, "H", "S", "S"))
-        if not self.is_compiled or not OPTIMIZERS[self.rule.optimizer].is_overwritable:
-            return self._maybe_compiled(step)
+        step: Step = self._lifted(self._step, (0, "H", "S", "S"))
+        if not self.is_compiled:
+            return step
 
-        def overwrite(
-            params: Params, opt_state: OptState, hparams: Params, batch: Batch, key: Tensor
-        ) -> Tensor:
-            *new, loss_SH = step(params, opt_state, hparams, batch, key)
-            for old, value in zip(tree_leaves([params, opt_state]), tree_leaves(new), strict=True):
+        def step_fresh(trained: Trained, *rest: Any) -> tuple[Trained, Tensor]:  # noqa: ANN401 - as `step`
+            (params, opt_state, carry), loss_SH = step(trained, *rest)
+            # It may be a view of what is written over below.
+            return Trained(params, opt_state, with_own_storage(carry)), loss_SH
+
+        if not get_row(self.spec.optimizer).is_overwritable:
+            return self._maybe_compiled(step_fresh)
+
+        def overwrite(trained: Trained, *rest: Any) -> tuple[Carry, Tensor]:  # noqa: ANN401 - as `step`
+            new, loss_SH = step_fresh(trained, *rest)
+            for old, value in zip(tree_leaves(trained[:2]), tree_leaves(new[:2]), strict=True):
                 old.copy_(value)
-            return loss_SH
+            return new.carry, loss_SH
 
-        loss_of = self._maybe_compiled(overwrite)
-        return lambda params, opt_state, *rest: (params, opt_state, loss_of(params, opt_state, *rest))
+        overwritten = self._maybe_compiled(overwrite)
 
-    def params_to_evaluate(self, params: Params, opt_state: OptState) -> Params:
-        """Those that are trained."""
-        del opt_state
-        return params
+        def step_in_place(trained: Trained, *rest: Any) -> tuple[Trained, Tensor]:  # noqa: ANN401 - as `step`
+            carry, loss_SH = overwritten(trained, *rest)
+            return trained._replace(carry=carry), loss_SH
 
-    def failures(self, opt_state: OptState) -> dict[tuple[int, int], Exception]:
-        """None: what fails is the outcome of the whole grid."""
-        del opt_state
+        return step_in_place
+
+    def params_to_evaluate(self, trained: Trained) -> Params:
+        """Give those that are trained."""
+        return trained.params
+
+    def failures(self, trained: Trained) -> dict[tuple[int, int], Exception]:
+        """Give nothing: what fails is the outcome of the whole grid."""
+        del trained
         return {}
 
-    def keep(self, params: Params, opt_state: OptState, is_kept: Array) -> tuple[Params, OptState]:
-        """Those of some of the configs, with storage of their own."""
-        return configs_of((params, opt_state), is_kept, axis=1)
+    def keep(self, trained: Trained, is_kept: Array) -> Trained:
+        """Go on with some of the configs, with storage of their own."""
+        return configs_of(trained, is_kept, axis=1)
+
+    def dump(self, trained: Trained) -> Arrays:
+        """Copy every leaf to the host."""
+        return dump_leaves(trained, "trained")
+
+    def load(self, fresh: Trained, arrays: Arrays) -> Trained:
+        """Rebuild every leaf where `fresh` has one."""
+        return load_leaves(fresh, arrays, "trained", self.device)
 
     def _optimizer(self, hparams: Mapping[str, Tensor]) -> Optimizer:
-        return OPTIMIZERS[self.rule.optimizer].factory(**self.rule.shared, **hparams)
+        return get_row(self.spec.optimizer).factory(**self.spec.shared, **hparams)
 
     def _init(self, params: Params, hparams: Params) -> OptState:
-        return self._optimizer(hparams).init(params, num_steps=self.rule.schedule.num_steps)
+        return self._optimizer(hparams).init(params, num_steps=self.spec.schedule.num_steps)
 
-    def _step(
-        self,
-        params: Params,
-        opt_state: OptState,
-        hparams: Params,
-        batch: Batch,
-        key: Tensor,
-    ) -> tuple[Params, OptState, Tensor]:
-        grads, loss = self._grads_and_loss(params, batch, key)
+    def _step(self, trained: Trained, hparams: Params, batch: Batch, key: Tensor) -> tuple[Trained, Tensor]:
+        params, opt_state, carry = trained
+        grads, loss, carry = self._estimate(params, carry, batch, key)
         updates, opt_state = self._optimizer(hparams).update(grads, opt_state, params, loss=loss)
-        return tree_map(torch.add, params, updates), opt_state, loss
+        return Trained(tree_map(torch.add, params, updates), opt_state, carry), loss
 
 
 def configs_of(tree: _Tree, is_kept: Array, *, axis: int) -> _Tree:
-    """Some of the configs of every leaf, where `axis` is that of the configs."""
+    """Select some of the configs of every leaf.
+
+    Args:
+        tree: A pytree of tensors.
+        is_kept: (H,), bool.
+        axis: The axis of the configs.
+    """
     index = torch.from_numpy(np.flatnonzero(is_kept))
     kept: _Tree = pytree_map(lambda leaf: leaf.index_select(axis, index.to(leaf.device)), tree)
     return kept
+
+
+def with_own_storage(tree: _Tree) -> _Tree:
+    """Copy every leaf, which may be a view of another one, or broadcast by `vmap`."""
+    own: _Tree = pytree_map(lambda leaf: leaf.clone(memory_format=torch.contiguous_format), tree)
+    return own
 
 
 def _lift_grid(fn: _Lift, axes: Sequence[int | str]) -> _Lift:
@@ -244,7 +311,7 @@ def _lift_grid(fn: _Lift, axes: Sequence[int | str]) -> _Lift:
 
 
 def _lift_none(fn: _Lift, axes: Sequence[int | str]) -> _Lift:
-    """A grid of one trial: strip its axes instead of mapping over them, which keeps plain kernels."""
+    """Strip the axes of a grid of one trial instead of mapping over them, which keeps plain kernels."""
     depth = tuple(1 if axis in ("S", "H") else 2 for axis in axes)
 
     def run(*args: Any) -> Any:  # noqa: ANN401 - whatever `fn` takes and gives

@@ -1,4 +1,4 @@
-"""Arithmetic that gives the same bits in every run on a machine."""
+"""The device, the precision, and arithmetic that gives the same bits in every run on a machine."""
 
 from __future__ import annotations
 
@@ -9,16 +9,46 @@ from typing import Any
 
 import torch
 
-from optsuite.errors import UnsupportedError, in_words, parameter
+from optsuite.errors import OptsuiteError, UnsupportedError, in_words, parameter
 
-__all__ = ["reproducible"]
+
+def resolve_device(device: torch.device | str | None) -> torch.device:
+    """Return the device to train on: the one asked for, else CUDA if there is one.
+
+    Raises:
+        OptsuiteError: It does not exist here.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        where = torch.device(device)
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise OptsuiteError(
+            f"cannot train on device `{device}` ({reason}): pass cpu, cuda or cuda:N"
+        ) from error
+    return where
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Check that a device has a precision.
+
+    Raises:
+        UnsupportedError: It has not.
+    """
+    if precision == "tf32" and not (device.type == "cuda" and torch.cuda.is_tf32_supported()):
+        raise UnsupportedError(
+            f"tf32 is a precision of later CUDA devices, not of `{device}`: pass float32 or bf16"
+        )
 
 
 @contextmanager
 def reproducible(device: torch.device, precision: str = "float32") -> Iterator[None]:
-    """Sums in a fixed order, compiled ones too, of products and convolutions in that precision.
+    """Sum in a fixed order, compiled or not, and take products and convolutions in that precision.
 
-    An operator of a user's that knows no fixed order warns.
+    An operator of a user's that knows no fixed order warns. What is drawn from torch's generators leaves them
+    as they were.
 
     Args:
         device: Where it happens.
@@ -27,7 +57,9 @@ def reproducible(device: torch.device, precision: str = "float32") -> Iterator[N
     Raises:
         UnsupportedError: A precision is set by `torch.backends`, beside which torch takes no other.
     """
-    with _products("high" if precision == "tf32" else "highest"), _in_order(device, precision):
+    generators = [device] if device.type == "cuda" else []  # optimizer classes may draw from torch's
+    products = _products("high" if precision == "tf32" else "highest")
+    with products, _in_order(device, precision), torch.random.fork_rng(devices=generators):
         yield
 
 

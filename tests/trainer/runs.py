@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import nn
 from torch.nn import functional
 
 from optsuite import trainer
 from optsuite.data import ImageSpec, TextSpec
+from optsuite.gradients import GradientEstimator, backpropagation
 from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.modules import LSTM, MLP, RNNLM, BatchNorm
+from optsuite.noise import uniform
 from optsuite.tasks import get_task
+from optsuite.tree import tree_map
 
 TINY = get_task("ImageMLP_FashionMnist8_Relu32")
 _SIZES = [8 * 8 * 3, 32, 32, 10]
@@ -53,7 +57,23 @@ RECURRENT = replace(
     build=lambda: RNNLM(259, 8, LSTM(8, 16)),
     forward=lambda model, batch, key: model(batch["obs"].mT).transpose(0, 1),
 )
-"""The same with a memory."""
+"""A task of text with a memory."""
+
+
+def _first_mean(params, key):
+    one = torch.ones(())  # neither of a trial nor of a config, as far as `vmap` can see
+    return {"mean": tree_map(torch.zeros_like, params), "count": one - one, "scale": 1 + uniform(key, ())}
+
+
+def _running_mean(loss, params, carry, batch, key):
+    grads, value, _ = backpropagation().estimate(loss, params, (), batch, key)
+    count = carry["count"] + 1
+    mean = tree_map(lambda m, g: m + (carry["scale"] * g - m) / count, carry["mean"], grads)
+    return mean, value, {**carry, "mean": mean, "count": count}
+
+
+AVERAGED = replace(TINY, name="Averaged", estimator=GradientEstimator(_first_mean, _running_mean))
+"""A task whose gradient is the mean of all so far, at a scale that the trial's key fixes."""
 
 SHORT = Schedule(60, eval_every=20, eval_batches=1, last_eval_batches=2)
 
@@ -82,8 +102,15 @@ def train(trials, task=TINY):
     return dict(zip(trials, curves, strict=True))
 
 
+def run(trials, task=TINY, tell=lambda _: None):
+    """Outcomes, one after the other."""
+    where = {"mode": "synthetic", "device": "cpu"}
+    layouts = trainer.choose_layouts(task, trials, **where)
+    return trainer.run(task, trials, layouts=layouts, tell=tell, **where)
+
+
 def metrics(curve):
-    """What was measured: the arrays that are functions of the trial alone, by key."""
+    """Select what was measured: the arrays that are functions of the trial alone, by key."""
     return {key: array for key, array in curve.items() if key.startswith(("train/", "eval/"))}
 
 
@@ -96,7 +123,7 @@ def assert_close(actual, expected, rtol=1e-4):
 
 
 def assert_identical(actual, expected):
-    """Bit for bit; a NaN equals itself."""
+    """Check that curves are equal bit for bit; a NaN equals itself."""
     assert actual.keys() == expected.keys()
     for key, array in metrics(expected).items():
         np.testing.assert_array_equal(actual[key], array, err_msg=key)

@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from optsuite import trainer
 from optsuite.errors import HParamError
 from optsuite.hparam_sets import Config, Schedule
 from optsuite.tasks import get_task
 from optsuite.trainer import _adapter
 from optsuite.trainer._compile import can_compile
 
-from .runs import KINDS, SHORT, TINY, assert_close, assert_identical, train, trials_of
+from .own import configs_of, own
+from .runs import KINDS, SHORT, TINY, assert_close, assert_identical, run, train, trials_of
 from .test_against_plain_loop import SEED, batches_of, plain_torch
 
 CASES = {
@@ -40,10 +40,7 @@ CASES = {
 """Import path, arguments and a rate that learns without amplifying rounding errors."""
 
 every_case = pytest.mark.parametrize("name", CASES)
-
-
-def configs_of(path, hparams, *lrs):
-    return [Config(f"x_lr{lr}", path, {"lr": lr, **hparams}) for lr in lrs]
+pytestmark = pytest.mark.usefixtures("own_file")
 
 
 def class_of(path):
@@ -53,7 +50,7 @@ def class_of(path):
 @every_case
 @pytest.mark.parametrize("kind", ["mlp", "batchnorm"])
 def test_steps_are_those_of_a_plain_loop(name, kind):
-    """Of every trial of a group; with the class's own defaults, whatever kernels they choose."""
+    """Every trial of a group is compared, with the class's own defaults, whatever kernels they choose."""
     (path, hparams, lr), task = CASES[name], KINDS[kind]
     schedule = Schedule(20, eval_batches=0)
     trials = trials_of(configs_of(path, hparams, lr, lr / 2), [1, SEED], schedule, task)
@@ -119,139 +116,11 @@ def test_a_class_that_looks_at_shapes_sees_those_of_one_trial():
 
 def test_a_class_that_refuses_the_parameters_is_an_error_of_its_trials_in_words():
     trials = trials_of(configs_of("torch.optim:Muon", {}, 0.01, 0.1))
-    for outcome in trainer.run(TINY, trials, mode="synthetic", device="cpu"):
+    for outcome in run(trials):
         assert isinstance(outcome.result, HParamError)
     words = rf"`torch.optim:Muon` cannot be made for the parameters of `{TINY.name}` \(ValueError: Muon only"
     with pytest.raises(HParamError, match=words):
         train(trials)
-
-
-OWN = '''
-import torch
-from torch.optim import Optimizer
-
-
-class Rebinding(Optimizer):
-    """Gradient descent that does not write into its parameters."""
-
-    def __init__(self, params, lr):
-        super().__init__(params, {"lr": lr})
-
-    def step(self):
-        for group in self.param_groups:
-            for param in group["params"]:
-                self.update(param, group["lr"])
-
-    def update(self, param, lr):
-        param.data = param.data - lr * param.grad
-
-
-class Global(Rebinding):
-    """Divides by a norm over all parameters, remembered by the object."""
-
-    def __init__(self, params, lr):
-        super().__init__(params, lr)
-        self.sum = 0.0
-
-    def step(self):
-        grads = [param.grad for param in self.param_groups[0]["params"]]
-        self.sum = self.sum + torch.stack([grad.square().sum() for grad in grads]).sum()
-        super().step()
-
-    def update(self, param, lr):
-        param.data.add_(param.grad / self.sum.sqrt(), alpha=-lr)
-
-
-class Own(torch.optim.Adam):
-    """Not of torch, though it looks like it."""
-
-    def step(self, closure=None):
-        assert {param.ndim for param in self.param_groups[0]["params"]} == {1, 2}
-        return super().step(closure)
-
-
-class Scribbling(Rebinding):
-    """Decays the weights in the gradient itself."""
-
-    def update(self, param, lr):
-        param.grad.add_(param.detach(), alpha=0.1)
-        param.data.add_(param.grad, alpha=-lr)
-
-
-class Noisy(Rebinding):
-    def update(self, param, lr):
-        param.data.add_(param.grad + 0.1 * torch.randn_like(param), alpha=-lr)
-
-
-class Averaging(Rebinding):
-    """Evaluates the average of all parameters so far."""
-
-    is_training = False
-
-    def step(self):
-        assert self.is_training
-        super().step()
-
-    def update(self, param, lr):
-        param.add_(param.grad, alpha=-lr)
-        average, count = self.state[param].get("average", (torch.zeros_like(param), 0))
-        self.state[param]["average"] = average + (param - average) / (count + 1), count + 1
-
-    def eval(self):
-        self.is_training = False
-        self.swap()
-
-    def train(self):
-        if self.is_training:
-            return
-        self.is_training = True
-        self.swap()
-
-    def swap(self):
-        for param in self.param_groups[0]["params"]:
-            if "average" in self.state[param]:
-                average, count = self.state[param]["average"]
-                self.state[param]["average"] = param.clone(), count
-                param.data = average
-
-
-class Fragile(Rebinding):
-    """Raises for some rates, in its third step; and for numbers that are not finite."""
-
-    steps = 0
-
-    def step(self):
-        self.steps += 1
-        lr = self.param_groups[0]["lr"]
-        for param in self.param_groups[0]["params"]:
-            if not param.grad.isfinite().all():
-                raise ArithmeticError("what is this")
-        if lr == 0.25 and self.steps == 3:
-            raise ArithmeticError("not a quarter")
-        super().step()
-
-
-class Hungry(Rebinding):
-    """Finds no memory once."""
-
-    was_hungry = False
-
-    def step(self):
-        if not Hungry.was_hungry and len(self.param_groups[0]["params"]) > 1:
-            Hungry.was_hungry = True
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-        super().step()
-'''
-
-
-@pytest.fixture(autouse=True)
-def own_file(tmp_path, monkeypatch):
-    (tmp_path / "own.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-
-
-def own(name, *lrs):
-    return configs_of(f"own.py:{name}", {}, *lrs)
 
 
 def assert_alone_as_in_a_crowd(trials):
@@ -270,7 +139,7 @@ def test_configs_that_diverged_are_left_and_the_others_go_on(name, monkeypatch):
 
     monkeypatch.setattr(_adapter._Stepper, "keep", keep)
     trials = trials_of(own(name, 0.01, 1e30, 0.25), [1, SEED], Schedule(120, eval_every=40, eval_batches=1))
-    curves = {o.trial: o.result for o in trainer.run(TINY, trials, mode="synthetic", device="cpu")}
+    curves = {o.trial: o.result for o in run(trials)}
     fails = name == "Fragile"  # at 0.25
     assert kept == [[True, False, not fails]]
     assert all(curves[trial].is_diverged for trial in trials[2:4])
@@ -360,7 +229,7 @@ def test_evaluations_see_the_parameters_of_the_mode_for_it():
 
 def test_an_object_that_raises_fails_its_own_trial_alone():
     trials = trials_of(own("Fragile", 0.1, 0.25), [0, 1])
-    results = {o.trial: o.result for o in trainer.run(TINY, trials, mode="synthetic", device="cpu")}
+    results = {o.trial: o.result for o in run(trials)}
     for trial in trials[2:]:
         assert isinstance(results[trial], ArithmeticError)
         assert str(results[trial]) == "not a quarter"
@@ -380,7 +249,8 @@ def test_an_object_that_raises_for_what_is_not_finite_has_diverged():
 
 def test_memory_that_runs_out_in_a_step_halves_the_grid():
     trials = trials_of(own("Hungry", 0.1, 0.2), [0, 1])
-    curves = train(trials)
+    with pytest.warns(RuntimeWarning, match="4 trials of .* do not fit side by side; half of them"):
+        curves = train(trials)
     assert {str(curve["trained_as"]) for curve in curves.values()} == {"1 seeds x 2 configs, eager"}
 
 

@@ -54,7 +54,7 @@ def test_sgd_steps_are_those_of_torch(kind):
 
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 def test_adam_steps_are_those_of_torch(kind):
-    """But for `eps_root`, which matters where gradients are small, as those of a BatchNorm net."""
+    """A task without BatchNorm is used, since `eps_root` matters where gradients are small."""
     task = KINDS[kind]
     expected = plain_torch(task, lambda params: torch.optim.Adam(params, lr=1e-3), 20)
     curve = curve_of(task, adam(1e-3), Schedule(20, eval_batches=0))

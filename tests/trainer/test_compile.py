@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from optsuite import register_optimizer
 from optsuite.hparam_sets import Config, Schedule
 from optsuite.optimizers import OPTIMIZERS, Optimizer
-from optsuite.trainer import _compile, _program, group_by_rule, split_into_grids
+from optsuite.trainer import _compile, _program, group_by_spec, split_into_grids
 from optsuite.trainer._batches import Batches
 
 from .runs import RECURRENT, TINY, adam, assert_close, assert_identical, train, trials_of
@@ -154,14 +154,14 @@ def test_nothing_is_written_over_that_an_optimizer_of_the_users_may_hand_on(requ
 @torch.no_grad()
 @pytest.mark.usefixtures("uncompiled")
 def test_a_compiled_step_writes_over_what_it_is_given():
-    ((rule, trials),) = group_by_rule(trials_of([adam(1e-3), adam(1e-2)]))
+    ((spec, trials),) = group_by_spec(trials_of([adam(1e-3), adam(1e-2)]))
     (grid,) = split_into_grids(trials, 2)
     outcomes = {}
     for is_compiled in (False, True):
-        program = _program.PureProgram(TINY, rule, grid.shape, CPU, compile=is_compiled)
+        program = _program.PureProgram(TINY, spec, grid.shape, CPU, compile=is_compiled)
         given = program.start(grid)
         batch, key = next(Batches(program, grid, "train", "train", "synthetic").block(0, 1))
-        *stepped, _ = program.step(*given, program.hparams(grid), batch, key)
+        stepped, _ = program.step(given, program.hparams(grid), batch, key)
         outcomes[is_compiled] = tree_leaves(given), tree_leaves(stepped)
     (before, expected), (given, stepped) = outcomes[False], outcomes[True]
     for old, one, leaf, new in zip(before, expected, given, stepped, strict=True):

@@ -21,6 +21,7 @@ from .runs import (
     assert_close,
     assert_identical,
     metrics,
+    run,
     sgd,
     train,
     trials_of,
@@ -85,7 +86,7 @@ GROUPS = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("limit", [4, 1000])
 def test_a_trial_alone_in_a_pair_and_in_a_crowd_has_the_same_curve(kind, limit, monkeypatch):
-    """Under several widths, since a task's own may hide the grids."""
+    """Several widths are tried, since a task's own may hide the grids."""
     monkeypatch.setattr("optsuite.trainer._layout.width_limit", lambda *_: limit)
     task, configs = KINDS[kind], GROUPS[kind]
     crowd = trials_of(configs, seeds=[0, 1], task=task)
@@ -98,7 +99,7 @@ def test_a_trial_alone_in_a_pair_and_in_a_crowd_has_the_same_curve(kind, limit, 
 
 
 def test_settings_of_opt_list_train_together_as_they_do_alone(monkeypatch):
-    """Where all numbers differ: as float32 tensors they do what they do as Python numbers."""
+    """All numbers differ between trials: as float32 tensors they do what they do as Python numbers."""
     monkeypatch.setattr("optsuite.trainer._layout.width_limit", lambda *_: 1000)
     trials = trials_of(get_hparam_set("OptList1k_60_R1").configs[:6])
     together = train(trials)
@@ -163,7 +164,7 @@ def test_a_set_comes_back_in_the_order_of_its_trials():
 
 
 def test_curves_come_in_the_order_given():
-    """Of trials that no program could share, and one twice."""
+    """Some of the trials could share no program, and one is given twice."""
     schedules = [Schedule(3, eval_batches=0), Schedule(4, eval_batches=0)]
     trials = [
         Trial(TINY.name, config, schedule, seed)
@@ -187,7 +188,7 @@ def test_ragged_trials_are_covered_exactly_once():
     schedule = Schedule(2, eval_batches=0)
     labels = {0: [1e-3], 1: [1e-3, 1e-2], 2: [1e-4, 1e-2], 3: [1e-2, 1e-4], 4: [1e-3, 1e-2]}
     trials = [trial for s, lrs in labels.items() for trial in trials_of(map(adam, lrs), [s], schedule)]
-    outcomes = list(trainer.run(TINY, trials, mode="synthetic", device="cpu"))
+    outcomes = list(run(trials))
     assert len(outcomes) == len(trials)
     assert {outcome.trial for outcome in outcomes} == set(trials)
     for trial, curve, _ in outcomes:
@@ -199,7 +200,7 @@ def test_progress_adds_up_to_all_steps():
     trials = trials_of(
         [adam(1e-3), adam(1e-2), sgd(0.1)], seeds=[0, 1], schedule=Schedule(120, eval_batches=0)
     )
-    list(trainer.run(TINY, trials, mode="synthetic", device="cpu", tell=told.append))
+    list(run(trials, tell=told.append))
     assert sum(told) == len(trials) * 121
     assert len(told) > 2
 

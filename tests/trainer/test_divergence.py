@@ -10,10 +10,10 @@ import torch
 
 from optsuite import trainer
 from optsuite.hparam_sets import Config, Schedule
-from optsuite.trainer import _compile, _program, group_by_rule
+from optsuite.trainer import _compile, _program, group_by_spec
 from optsuite.trainer._compile import can_compile
 
-from .runs import TINY, adam, assert_close, assert_identical, nadam, sgd, train, trials_of
+from .runs import TINY, adam, assert_close, assert_identical, nadam, run, sgd, train, trials_of
 
 SCHEDULE = Schedule(120, eval_every=10, eval_batches=1, last_eval_batches=2)
 MAKERS = pytest.mark.parametrize("make", [sgd, adam, nadam], ids=["SGD", "Adam", "NAdam"])
@@ -60,9 +60,9 @@ def shapes(monkeypatch):
 
     real = _program.Program.__init__
 
-    def init(self, task, rule, shape, device, **options):
+    def init(self, task, spec, shape, device, **options):
         shapes.append(shape)
-        real(self, task, rule, shape, device, **options)
+        real(self, task, spec, shape, device, **options)
 
     monkeypatch.setattr(_program.Program, "__init__", init)
     return shapes
@@ -109,8 +109,8 @@ def test_compiled_configs_are_dropped_between_rare_evaluations(shapes, monkeypat
 
 
 def test_a_compiled_program_is_left_only_for_what_buys_another():
-    ((rule, trials),) = group_by_rule(trials_of([sgd(0.1), sgd(0.2)]))
-    options = {"task": TINY, "rule": rule, "shape": (1, len(trials)), "device": torch.device("cpu")}
+    ((spec, trials),) = group_by_spec(trials_of([sgd(0.1), sgd(0.2)]))
+    options = {"task": TINY, "spec": spec, "shape": (1, len(trials)), "device": torch.device("cpu")}
     eager, compiled = (_program.PureProgram(**options, compile=flag) for flag in (False, True))
     assert [eager.drops(share, 10) for share in (0.0, 0.1)] == [False, True]
     assert [compiled.drops(0.5, steps) for steps in (100, 3000, 5000)] == [False, False, True]
@@ -129,7 +129,7 @@ def test_other_optimizers_do_not_notice():
 def test_a_grid_of_diverged_trials_stops_early_at_full_length(make):
     told = []
     trials = trials_of([make(1e30), make(1e32)], seeds=[0, 1], schedule=SCHEDULE)
-    for outcome in trainer.run(TINY, trials, mode="synthetic", device="cpu", tell=told.append):
+    for outcome in run(trials, tell=told.append):
         assert_diverged(outcome.result)
     assert sum(told) < len(trials) * SCHEDULE.num_steps
 

@@ -1,4 +1,4 @@
-"""What goes wrong is the outcome of the trials concerned, and says what to do."""
+"""A failure is the outcome of the trials concerned, and says what to do."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from optsuite.curves import Curve
 from optsuite.errors import DataError, OptsuiteError, OutOfMemoryError, UnknownNameError
 from optsuite.hparam_sets import Schedule
 from optsuite.tasks import get_task
-from optsuite.trainer import _memory
+from optsuite.trainer import _memory, _run
 from optsuite.trainer._memory import batches_at_once, is_out_of_memory, trial_bytes, width_limit
 
-from .runs import KINDS, TINY, adam, assert_close, sgd, train, trials_of
+from .runs import KINDS, TINY, adam, assert_close, run, sgd, train, trials_of
 
 SCHEDULE = Schedule(3, eval_batches=0)
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
@@ -25,7 +25,7 @@ OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20
 @pytest.fixture
 def break_grids(monkeypatch):
     """Make `train_grid` raise where a predicate of (program, grid) gives an error; lists the tries."""
-    real = trainer.train_grid
+    real = _run.train_grid
 
     def apply(error_of):
         tries = []
@@ -36,10 +36,16 @@ def break_grids(monkeypatch):
                 raise error
             return real(program_of, grid, source, tell)
 
-        monkeypatch.setattr(trainer, "train_grid", fake)
+        monkeypatch.setattr(_run, "train_grid", fake)
         return tries
 
     return apply
+
+
+def halved():
+    return pytest.warns(
+        RuntimeWarning, match=f"trials of `{TINY.name}` do not fit side by side; half of them"
+    )
 
 
 @pytest.mark.parametrize("fits", [1, 4, 15, 29])
@@ -47,7 +53,8 @@ def test_what_does_not_fit_is_halved_until_it_does(fits, break_grids):
     trials = trials_of([adam(1e-3 * n) for n in range(1, 16)], seeds=[0, 1], schedule=SCHEDULE)
     expected = train(trials)
     tries = break_grids(lambda _, grid: OUT_OF_MEMORY if grid.num_trials > fits else None)
-    curves = train(trials)
+    with halved():
+        curves = train(trials)
     assert list(curves) == trials
     for trial in trials:
         assert_close(curves[trial], expected[trial])
@@ -68,11 +75,8 @@ def test_what_does_not_fit_is_halved_until_it_does(fits, break_grids):
 def test_a_trial_that_does_not_fit_alone_is_an_error_with_its_size(error, break_grids):
     assert is_out_of_memory(error)
     break_grids(lambda *_: error)
-    outcomes = list(
-        trainer.run(
-            TINY, trials_of([adam(1e-3)], seeds=[0, 1], schedule=SCHEDULE), mode="synthetic", device="cpu"
-        )
-    )
+    with halved():
+        outcomes = list(run(trials_of([adam(1e-3)], seeds=[0, 1], schedule=SCHEDULE)))
     assert len(outcomes) == 2
     for outcome in outcomes:
         assert isinstance(outcome.result, OutOfMemoryError)
@@ -92,10 +96,9 @@ def test_other_errors_are_not_for_want_of_memory():
 
 def test_an_error_in_one_grid_is_that_grids_outcome(break_grids):
     mistake = ValueError("no such luck")
-    break_grids(lambda program, _: mistake if program.rule.optimizer == "SGD" else None)
+    break_grids(lambda program, _: mistake if program.spec.optimizer == "SGD" else None)
     trials = trials_of([adam(1e-3), sgd(0.1), sgd(0.2), adam(1e-2)], seeds=[0, 1], schedule=SCHEDULE)
-    run = trainer.run(TINY, trials, mode="synthetic", device="cpu")
-    outcomes = {outcome.trial: outcome.result for outcome in run}
+    outcomes = {outcome.trial: outcome.result for outcome in run(trials)}
     assert outcomes.keys() == set(trials)
     for trial, result in outcomes.items():
         if trial.config.optimizer == "SGD":
@@ -215,7 +218,7 @@ def test_memory_that_ran_out_below_another_error_is_seen():
 
 
 def test_a_trial_larger_than_the_memory_is_not_tried(monkeypatch, break_grids):
-    monkeypatch.setattr("optsuite.trainer.free_bytes", lambda _: trial_bytes(TINY) - 1)
+    monkeypatch.setattr("optsuite.trainer._run.free_bytes", lambda _: trial_bytes(TINY) - 1)
     tries = break_grids(lambda *_: None)
     with pytest.raises(OutOfMemoryError, match="alone does not fit"):
         train(trials_of([adam(1e-3)], schedule=SCHEDULE))

@@ -21,12 +21,12 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch):
-    """In place of the folder's fixture: whole datasets."""
+    """Replace the folder's fixture: whole datasets."""
     monkeypatch.delenv("OPTSUITE_DATA", raising=False)
 
 
 def final_losses(task_name, labels, num_seeds):
-    """By label: the training loss of the last 100 of 2000 steps, the mean over the seeds."""
+    """Give, by label, the training loss of the last 100 of 2000 steps, the mean over the seeds."""
     trials = [
         Trial(task_name, config, Schedule(2000, eval_batches=0), seed)  # evaluations change no training loss
         for config in get_hparam_set("AdamLR_2000_R5").configs

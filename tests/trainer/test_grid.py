@@ -1,4 +1,4 @@
-"""How trials are sorted into programs and laid out in grids."""
+"""Trials are sorted into programs and laid out in grids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optsuite.hparam_sets import Config, Schedule, get_hparam_set, list_families
-from optsuite.trainer._grid import Grid, group_by_rule, split_into_grids
+from optsuite.trainer._grid import Grid, group_by_spec, split_into_grids
 
 from .runs import SHORT, TINY, adam, sgd, trials_of
 
@@ -73,18 +73,18 @@ def test_a_repeated_trial_is_trained_once():
 
 
 def test_trials_of_an_optimizer_class_share_a_program_whatever_its_arguments():
-    """They are no part of it; another class or schedule is another program."""
+    """Arguments are no part of it; another class or schedule is another program."""
     nesterov = Config("nesterov", "torch.optim:SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True})
     plain = Config("plain", "torch.optim:SGD", {"lr": 1})
     other = Config("other", "torch.optim:NAdam", {"betas": (0.9, 0.99)})
     trials = [*trials_of([plain, other, nesterov], [0, 1]), *trials_of([plain], schedule=Schedule(7))]
-    groups = list(group_by_rule(trials))
-    assert [(rule.optimizer, rule.schedule.num_steps, len(group)) for rule, group in groups] == [
+    groups = list(group_by_spec(trials))
+    assert [(spec.optimizer, spec.schedule.num_steps, len(group)) for spec, group in groups] == [
         ("torch.optim:SGD", SHORT.num_steps, 4),
         ("torch.optim:NAdam", SHORT.num_steps, 2),
         ("torch.optim:SGD", 7, 1),
     ]
-    assert {(*rule.shared, *rule.varying) for rule, _ in groups} == {()}
+    assert {(*spec.shared, *spec.varying) for spec, _ in groups} == {()}
 
 
 @given(num_configs=st.integers(1, 20), num_seeds=st.integers(1, 10))
@@ -103,18 +103,18 @@ def test_equal_numbers_stay_floats_and_differing_ones_are_lifted():
         Config(f"Adam{n}", "Adam", {"lr": 10.0**-n, "beta1": 0.9, "beta2": 1 - 0.1**n}) for n in (1, 2)
     ]
     trials = trials_of(configs, seeds=[0, 1])
-    ((rule, members),) = group_by_rule(trials)
+    ((spec, members),) = group_by_spec(trials)
     assert members == trials
-    assert rule.shared == {"beta1": 0.9}
-    assert type(rule.shared["beta1"]) is float
-    assert sorted(rule.varying) == ["beta2", "lr"]
-    assert (rule.optimizer, rule.schedule) == ("Adam", SHORT)
+    assert spec.shared == {"beta1": 0.9}
+    assert type(spec.shared["beta1"]) is float
+    assert sorted(spec.varying) == ["beta2", "lr"]
+    assert (spec.optimizer, spec.schedule) == ("Adam", SHORT)
 
 
 def test_a_single_config_lifts_nothing():
-    ((rule, _),) = group_by_rule(trials_of([adam(1e-3)], seeds=[0, 1, 2]))
-    assert rule.shared == {"lr": 1e-3}
-    assert rule.varying == ()
+    ((spec, _),) = group_by_spec(trials_of([adam(1e-3)], seeds=[0, 1, 2]))
+    assert spec.shared == {"lr": 1e-3}
+    assert spec.varying == ()
 
 
 def test_different_optimizers_schedules_and_structures_never_share_a_program():
@@ -126,32 +126,32 @@ def test_different_optimizers_schedules_and_structures_never_share_a_program():
         *trials_of([Config("b", "RMSProp", {"lr": 0.1, "momentum": 0.9})]),
         *trials_of([Config("c", "RMSProp", {"lr": 0.1, "momentum": 0.9, "nesterov": True})]),
     ]
-    groups = list(group_by_rule(trials))
+    groups = list(group_by_spec(trials))
     assert sorted(len(members) for _, members in groups) == [1, 1, 1, 1, 1, 1, 1, 2]
-    for rule, members in groups:
+    for spec, members in groups:
         for trial in members:
-            assert trial.config.optimizer == rule.optimizer
-            assert trial.schedule == rule.schedule
-            assert set(trial.config.hparams) == {*rule.shared, *rule.varying}
+            assert trial.config.optimizer == spec.optimizer
+            assert trial.schedule == spec.schedule
+            assert set(trial.config.hparams) == {*spec.shared, *spec.varying}
 
 
 def test_whole_numbers_are_lifted_and_words_part_programs():
     numbers = [Config(f"n{n}", "AdamGradAccum", {"lr": 0.1, "num_average": n}) for n in (1, 2, 4)]
-    ((rule, _),) = group_by_rule(trials_of(numbers))
-    assert (rule.shared, rule.varying) == ({"lr": 0.1}, ("num_average",))
+    ((spec, _),) = group_by_spec(trials_of(numbers))
+    assert (spec.shared, spec.varying) == ({"lr": 0.1}, ("num_average",))
     words = [
         Config(f"{w}{lr}", "Shampoo", {"lr": lr, "graft_type": w})
         for w in ("SGD", "ADAGRAD")
         for lr in (1, 2)
     ]
-    rules = [rule for rule, _ in group_by_rule(trials_of(words))]
-    assert [rule.shared for rule in rules] == [{"graft_type": "SGD"}, {"graft_type": "ADAGRAD"}]
-    assert {rule.varying for rule in rules} == {("lr",)}
+    specs = [spec for spec, _ in group_by_spec(trials_of(words))]
+    assert [spec.shared for spec in specs] == [{"graft_type": "SGD"}, {"graft_type": "ADAGRAD"}]
+    assert {spec.varying for spec in specs} == {("lr",)}
 
 
 def test_groups_keep_every_trial():
     sets = [get_hparam_set(f"{family}_{n}_R2") for family in list_families() for n in (10, 20)]
     trials = list(itertools.chain.from_iterable(s.trials(TINY.name) for s in sets))
-    grouped = [members for _, members in group_by_rule(trials)]
+    grouped = [members for _, members in group_by_spec(trials)]
     assert Counter(t for members in grouped for t in members) == Counter(trials)
     assert {t.schedule for t in grouped[0]} <= {Schedule(10), Schedule(20)}

@@ -19,8 +19,9 @@ from optsuite.storage import thread_map
 from optsuite.trainer import _layout, _layouts_file
 from optsuite.trainer._compile import can_compile
 from optsuite.trainer._layouts_file import Layout, layouts_file
+from optsuite.trainer._programs import How, Programs
 
-from .runs import KINDS, TINY, adam, assert_close, nadam, train, trials_of
+from .runs import KINDS, TINY, adam, assert_close, nadam, run, train, trials_of
 
 CPU = torch.device("cpu")
 TRIALS = trials_of([adam(1e-3 * n) for n in range(1, 16)], seeds=range(5))
@@ -29,14 +30,14 @@ SOME = trials_of([adam(1e-3), adam(3e-3), adam(1e-2)], seeds=[0, 1], schedule=Sc
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty one."""
+    """An empty cache folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path
 
 
 @pytest.fixture
 def long_runs(monkeypatch, cache):
-    """As if every run were long enough to measure."""
+    """Measure however short the run."""
     monkeypatch.setattr(_layout, "_MIN_SECONDS", 0.0)
     monkeypatch.setattr(_layout, "_SHARE", 1e9)
     monkeypatch.setattr(_layout, "_TRY_SECONDS", 0.0)
@@ -60,8 +61,9 @@ class Made(_layout._Measured):
     """Costs that are given, where a second of a trial-step is long enough to measure all."""
 
     def __init__(self, seconds, trials=TRIALS):
-        ((rule, _),) = trainer.group_by_rule(trials)
-        super().__init__(rule, trials, CPU, "synthetic", lambda *_: None)
+        ((spec, _),) = trainer.group_by_spec(trials)
+        programs = Programs(TINY, spec, CPU, How(is_compiled=False))
+        super().__init__(programs, trials, "synthetic")
         self.seconds, self.asked = seconds, []
 
     def _seconds(self, layout, tries=1):
@@ -92,17 +94,17 @@ def test_the_fastest_width_is_found_where_cost_falls_and_then_rises(start, faste
 
     best, _ = choose(seconds, start)
     costs = {width: seconds(Layout(width, False)) for width in _layout._widths(TRIALS, start, 1000)}
-    by_rule = costs[start] * _layout._MARGIN
-    assert seconds(best) == min(costs.values()) or by_rule <= min(costs.values())
+    default = costs[start] * _layout._MARGIN
+    assert seconds(best) == min(costs.values()) or default <= min(costs.values())
 
 
-def test_the_rule_is_left_only_for_what_is_clearly_faster():
+def test_the_default_is_left_only_for_what_is_clearly_faster():
     assert choose(lambda layout: 0.95 if layout.width < 15 else 1.0, 15)[0].width == 15
     assert choose(lambda layout: 0.85 if layout.width < 15 else 1.0, 15)[0].width < 15
 
 
 def test_what_only_seemed_fast_is_found_out():
-    """The layout of the rule was measured while something else slowed the machine."""
+    """The default layout was measured while something else slowed the machine."""
     calls = itertools.count()
     slowed = {15: lambda: 2.0 if next(calls) < 2 else 1.0}  # its uncompiled estimate, and its first time
     assert choose(lambda layout: slowed.get(layout.width, lambda: 1.2)(), 15)[0].width == 15
@@ -217,7 +219,7 @@ def test_what_no_longer_steps_is_not_measured(long_runs, tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     trials = trials_of([Config("x", "own.py:Broken", {"lr": 0.1})], schedule=Schedule(3))
-    (outcome,) = trainer.run(TINY, trials, mode="synthetic", device="cpu")
+    (outcome,) = run(trials)
     assert "not today" in str(outcome.result)
     assert not layouts_file().exists()
 
@@ -236,7 +238,7 @@ def test_a_broken_task_fails_in_its_own_words(long_runs):
         raise ZeroDivisionError("of the task")
 
     task = replace(TINY, loss_fn=broken)
-    outcomes = list(trainer.run(task, SOME, mode="synthetic", device="cpu"))
+    outcomes = list(run(SOME, task))
     assert [str(outcome.result) for outcome in outcomes] == ["of the task"] * len(SOME)
 
 

@@ -11,13 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from optsuite import trainer
 from optsuite.errors import UnknownNameError, UnsupportedError
 from optsuite.hparam_sets import Trial, get_hparam_set
 from optsuite.tasks import Bound
 from optsuite.trainer._reproducible import reproducible
 
-from .runs import KINDS, SHORT, TINY, adam, nadam, sgd, train, trials_of
+from .runs import KINDS, SHORT, TINY, adam, nadam, run, sgd, train, trials_of
 
 CPU = torch.device("cpu")
 
@@ -68,7 +67,7 @@ def test_what_there_is_not_is_refused():
         Trial(TINY.name, adam(1e-3), SHORT, 0, "fp8")
     trial = Trial(TINY.name, adam(1e-3), SHORT, 0, "tf32")
     with pytest.raises(UnsupportedError, match="tf32 is a precision of later CUDA devices"):
-        next(trainer.run(TINY, [trial], mode="synthetic", device="cpu"))
+        next(run([trial]))
 
 
 def test_products_are_exact_whatever_a_user_has_set():

@@ -1,0 +1,55 @@
+"""The programs of a group of trials, one for each shape of a grid."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, final
+
+import torch
+
+from optsuite.optimizers import get_row
+from optsuite.tasks import Task
+from optsuite.trainer._adapter import TorchProgram
+from optsuite.trainer._grid import ProgramSpec
+from optsuite.trainer._program import Program, PureProgram
+
+
+class How(NamedTuple):
+    """The way in which the grids of a group are run, apart from their shapes."""
+
+    is_compiled: bool
+    is_one_by_one: bool = False
+    """True where evaluations take batch by batch, though several at once would pay."""
+
+
+@final
+class Programs:
+    """Programs by shape, each made when it is first asked for.
+
+    Args:
+        task: The task.
+        spec: What the trials of the group share.
+        device: Where to train.
+        how: How the grids are run.
+    """
+
+    def __init__(self, task: Task, spec: ProgramSpec, device: torch.device, how: How) -> None:
+        self.task, self.spec, self.device, self.how = task, spec, device, how
+        self._made: dict[tuple[int, int], Program] = {}
+
+    def __call__(self, shape: tuple[int, int]) -> Program:
+        """Give the program for a shape (S, H)."""
+        if shape not in self._made:
+            cls = {"pure": PureProgram, "torch": TorchProgram}[get_row(self.spec.optimizer).program]
+            is_compiled, one_by_one = self.how
+            options = {"compile": is_compiled, "one_by_one": one_by_one}
+            self._made[shape] = cls(self.task, self.spec, shape, self.device, **options)
+        return self._made[shape]
+
+    @property
+    def evaluate_at_once(self) -> bool:
+        """True if one of them evaluates several batches in one pass."""
+        return any(program.batches_at_once > 1 for program in self._made.values())
+
+    def run_as(self, how: How) -> Programs:
+        """Return programs of the same trials that run in another way."""
+        return Programs(self.task, self.spec, self.device, how)
