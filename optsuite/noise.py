@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+_CPU = torch.device("cpu")
 
 _MASK = 0xFFFFFFFF
 
@@ -66,6 +73,44 @@ def normal(key: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
 def draw_key(device: torch.device) -> Tensor:
     """Draw a key from torch's generator: (), int64."""
     return torch.randint(2**32, (), device=device)
+
+
+def seed_generators(seed: int, device: torch.device = _CPU) -> None:
+    """Seed the generators of Python, of NumPy, and of torch on the CPU and on a device."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    for generator in _torch_generators(device):
+        generator.manual_seed(seed)
+
+
+def generator_states(device: torch.device = _CPU) -> tuple[Any, ...]:
+    """Return the states of these generators; two are equal if nothing was drawn in between."""
+    of_numpy: Any = np.random.get_state(legacy=False)
+    twister = of_numpy.pop("state")
+    states = (generator.get_state().numpy().tobytes() for generator in _torch_generators(device))
+    return random.getstate(), of_numpy, twister["pos"], twister["key"].tobytes(), *states
+
+
+@contextmanager
+def generators_kept(device: torch.device = _CPU) -> Iterator[None]:
+    """Leave these generators as they were."""
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    generators = _torch_generators(device)
+    states = [generator.get_state() for generator in generators]
+    try:
+        yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+
+
+def _torch_generators(device: torch.device) -> list[torch.Generator]:
+    if device.type != "cuda":
+        return [torch.default_generator]
+    index = torch.empty(0, device=device).device.index  # which also makes the generators
+    return [torch.default_generator, torch.cuda.default_generators[index]]
 
 
 def _word(key: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from optsuite._types import Batch, Params
 from optsuite.gradients import GradientEstimator, Loss
 from optsuite.modules import FLOP_FORMULAS
+from optsuite.noise import generators_kept
 
 
 class Cost(NamedTuple):
@@ -48,7 +49,7 @@ def counted(loss_fn: Callable[[nn.Module, Batch, Tensor], Tensor], module: nn.Mo
 
     params = [param for param in module.parameters() if param.requires_grad]
     device = next(iter(batch.values())).device
-    with torch.enable_grad(), torch.random.fork_rng(devices=[]), _Counter(given) as counter:
+    with torch.enable_grad(), generators_kept(), _Counter(given) as counter:
         with device, torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
             loss = loss_fn(module, batch, torch.zeros((), dtype=torch.int64))
         # `torch.func` takes gradients in this way, which holds what a second derivative would need.
@@ -79,7 +80,7 @@ def counted_estimate(estimator: GradientEstimator, loss_fn: Loss, params: Params
         held_bytes = counter.held_bytes  # what the estimate still needs once the last loss is known
         return value
 
-    with torch.random.fork_rng(devices=[]), _Counter(given) as counter, device:
+    with generators_kept(), _Counter(given) as counter, device:
         estimator.estimate(loss, params, carry, batch, key)
     carry_bytes = sum(leaf.nbytes for leaf in carried)
     return Cost(counter.flops, held_bytes, counter.peak_bytes, counter.num_ops, carry_bytes)

@@ -19,6 +19,7 @@ from optsuite import data
 from optsuite._types import Array, Batch, Params
 from optsuite.gradients import GradientEstimator, backpropagation
 from optsuite.modules import Embedding
+from optsuite.noise import generators_kept, seed_generators
 from optsuite.tasks._cost import UNKNOWN_COST, Cost, counted, counted_estimate
 
 _LOOKUPS = (Embedding, nn.Embedding, nn.EmbeddingBag)  # an example meets few of their weights
@@ -66,7 +67,7 @@ class Task:
     dataset: data.DataSpec
     batch_size: int
     build: Callable[[], nn.Module]
-    """Function that makes the network, initialised from torch's generator."""
+    """Function that makes the network, initialised from the generator of torch, NumPy or Python."""
     forward: Callable[[Model, Batch, Tensor | None], Tensor]
     """Function of (model, batch, key) that gives the outputs that loss and metrics read."""
     loss_fn: Callable[[Tensor, Batch], Tensor]
@@ -80,32 +81,32 @@ class Task:
 
     def module(self, seed: int = 0) -> nn.Module:
         """Return the network, freshly initialised on the CPU; a seed always gives the same parameters."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # leaves the generators of GPUs alone
+        with generators_kept():
+            seed_generators(seed)
             return self.build()
 
     def meta_module(self) -> nn.Module:
         """Return the network without storage, for shapes and counts of even the largest tasks."""
-        with suppress(Exception), torch.device("meta"):
+        with suppress(Exception), generators_kept(), torch.device("meta"):
             return self.build()
         return self.module().to("meta")  # a constructor may look at numbers
 
     @cached_property
     def num_params(self) -> int:
         """Number of trainable scalars."""
-        return sum(p.numel() for p in self.meta_module().parameters())
+        return sum(math.prod(shape) for shape in self.param_shapes)
 
     @cached_property
     def param_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the parameters."""
-        return tuple(tuple(p.shape) for p in self.meta_module().parameters())
+        """Shapes of the parameters that are trained."""
+        return tuple(tuple(p.shape) for p in self.meta_module().parameters() if p.requires_grad)
 
     @cached_property
     def min_flops_per_step(self) -> int:
         """Bound below `flops_per_step` that needs no counting: each example meets each weight twice."""
         layers = [layer for layer in self.meta_module().modules() if not isinstance(layer, _LOOKUPS)]
-        weights = [p for layer in layers for p in layer.parameters(recurse=False) if p.ndim > 1]
-        return 4 * self.batch_size * sum(weight.numel() for weight in weights)
+        weights = [p for layer in layers for p in layer.parameters(recurse=False) if p.requires_grad]
+        return 4 * self.batch_size * sum(weight.numel() for weight in weights if weight.ndim > 1)
 
     @property
     def flops_per_step(self) -> int:
@@ -146,7 +147,7 @@ class Task:
                 batch = self._blank(device)
                 if self.estimator == backpropagation():
                     return counted(self.loss, module, batch)
-                params = {name: param.detach() for name, param in module.named_parameters()}
+                params = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
                 return counted_estimate(self.estimator, partial(self._loss_at, module), params, batch)
         return UNKNOWN_COST
 

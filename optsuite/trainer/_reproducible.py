@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from optsuite.errors import OptsuiteError, UnsupportedError, in_words, parameter
+from optsuite.noise import generators_kept
 
 
 def resolve_device(device: torch.device | str | None) -> torch.device:
@@ -47,8 +48,8 @@ def check_precision(precision: str, device: torch.device) -> None:
 def reproducible(device: torch.device, precision: str = "float32") -> Iterator[None]:
     """Sum in a fixed order, compiled or not, and take products and convolutions in that precision.
 
-    An operator of a user's that knows no fixed order warns. What is drawn from torch's generators leaves them
-    as they were.
+    An operator of a user's that knows no fixed order warns. The generators of torch, NumPy and Python
+    are left as they were.
 
     Args:
         device: Where it happens.
@@ -57,9 +58,8 @@ def reproducible(device: torch.device, precision: str = "float32") -> Iterator[N
     Raises:
         UnsupportedError: A precision is set by `torch.backends`, beside which torch takes no other.
     """
-    generators = [device] if device.type == "cuda" else []  # optimizer classes may draw from torch's
     products = _products("high" if precision == "tf32" else "highest")
-    with products, _in_order(device, precision), torch.random.fork_rng(devices=generators):
+    with products, _in_order(device, precision), generators_kept(device):
         yield
 
 
