@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, final
 
@@ -47,7 +48,8 @@ class TorchProgram(Program):
         """Make the optimizers, which change the parameters in place."""
         path = self.spec.optimizer
         try:
-            return _Stepper(path, grid, params)
+            with self._torch_draws_apart():
+                return _Stepper(path, grid, params)
         except Exception as error:
             raise HParamError(
                 f"`{path}` cannot be made for the parameters of `{self.task.name}` ({in_words(error)})"
@@ -56,27 +58,31 @@ class TorchProgram(Program):
     @cached_property
     def step(self) -> Step:
         """Takes one step of every trial, in place."""
-        estimate = self._maybe_compiled(self._lifted(self._estimate, (0, 0, "S", "S")))
+        estimate = self._seeded(self._maybe_compiled(self._lifted(self._estimate, (0, 0, 0, "S", "S"))))
 
         def step(trained: Trained, _: Params, batch: Batch, key: Tensor) -> tuple[Trained, Tensor]:
-            params, stepper, carry = trained
-            grads, loss_SH, carry = estimate(params, carry, batch, key)
+            params, stepper, carry, constants = trained
+            grads, loss_SH, carry = estimate(params, carry, constants, batch, key)
             # The carry may be a view of gradients or parameters, into which optimizers write.
             carry = with_own_storage(carry)
-            with self._stance("default"):  # code that is not ours keeps its checks
+            with self._stance("default"), self._torch_draws_apart():  # code that is not ours keeps its checks
                 stepper.step(grads)
             return trained._replace(carry=carry), loss_SH
 
         return step
 
+    def _torch_draws_apart(self) -> AbstractContextManager[None]:
+        """Leave torch's generators as they were: what classes draw is their trials' own already."""
+        return torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [])
+
     def params_to_evaluate(self, trained: Trained) -> Params:
         """Give those of the optimizers' mode for evaluation, e.g. averages, else those that are trained."""
-        return _stepper(trained).params_to_evaluate()
+        return {**_stepper(trained).params_to_evaluate(), **trained.constants}
 
     def keep(self, trained: Trained, is_kept: Array) -> Trained:
         """Go on with the parameters, optimizers and carries of some of the configs."""
-        params = _stepper(trained).keep(is_kept)
-        return trained._replace(params=params, carry=configs_of(trained.carry, is_kept, axis=1))
+        carry, constants = configs_of((trained.carry, trained.constants), is_kept, axis=1)
+        return Trained(_stepper(trained).keep(is_kept), trained.opt_state, carry, constants)
 
     def failures(self, trained: Trained) -> dict[tuple[int, int], Exception]:
         """Give what the optimizers raised, by trial."""

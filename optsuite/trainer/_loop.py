@@ -126,7 +126,10 @@ class GridRun:
             split: _evaluated(batches, program, block, state.step) for split, batches in self._evals.items()
         }
         losses, metrics = [], []
-        with program.unchecked() if program is self._warm else nullcontext():
+        is_warm = program is self._warm
+        # A compiler may draw from generators.
+        watched = program.watch(trained.constants) if is_warm or not program.is_compiled else nullcontext()
+        with watched, program.unchecked() if is_warm else nullcontext():
             some = itertools.islice(train, state.step - block.start, stop - block.start)
             for step, (batch, key) in enumerate(some, state.step):
                 if step in eval_steps:

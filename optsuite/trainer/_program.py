@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias, TypeVar, final
 
@@ -17,13 +17,14 @@ from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite._types import Array, Batch, Params
 from optsuite.gradients import Carry
-from optsuite.noise import key_from
+from optsuite.noise import generator_states, key_from, seed_generators
 from optsuite.optimizers import Optimizer, OptState, get_row
 from optsuite.tasks import Bound, Task
 from optsuite.trainer._compile import compiled, is_long
 from optsuite.trainer._dump import Arrays, dump_leaves, load_leaves
 from optsuite.trainer._grid import Grid, ProgramSpec
 from optsuite.trainer._memory import batches_at_once
+from optsuite.trainer._network import Network, constants_of, refuse_changed, trained_params
 from optsuite.tree import tree_map
 
 _Tree = TypeVar("_Tree")
@@ -33,13 +34,19 @@ _Tree = TypeVar("_Tree")
 _Lift = Callable[..., Any]
 
 
+class DrewError(Exception):
+    """A loss, a metric or an update drew from a generator that trials of a grid would share."""
+
+
 class Trained(NamedTuple):
-    """All that a step changes."""
+    """All that a step changes, and what it needs besides."""
 
     params: Params
     opt_state: OptState
     carry: Carry
     """The state of the gradient estimator."""
+    constants: Params
+    """Frozen parameters and buffers, which follow from the seed."""
 
 
 Step: TypeAlias = Callable[[Trained, Params, Batch, Tensor], tuple[Trained, Tensor]]
@@ -59,6 +66,8 @@ class Program(ABC):
         device: Where everything lives.
         compile: Whether to compile what is lifted over the grid.
         one_by_one: Whether to evaluate batch by batch though several at once would pay.
+        owns_numbers: Whether each step and evaluation draws from generators seeded by the trial's stream.
+        network: The network, shared with programs for other shapes.
     """
 
     def __init__(
@@ -70,23 +79,33 @@ class Program(ABC):
         *,
         compile: bool,  # noqa: A002 - torch's own word
         one_by_one: bool = False,
+        owns_numbers: bool = False,
+        network: Network | None = None,
     ) -> None:
         self.task = task
         self.spec = spec
         self.device = device
         self.is_compiled = compile
-        self._module = task.meta_module()
+        self._owns_numbers = owns_numbers
+        self._network = network or Network()
         self._lifted = _lift_none if shape == (1, 1) else _lift_grid
-        self.evaluate = self._maybe_compiled(self._lifted(self._evaluate, (0, "S", "S")))
+        self.evaluate = self._seeded(self._maybe_compiled(self._lifted(self._evaluate, (0, "S", "S"))))
         is_single = shape == (1, 1) and not one_by_one
         self.batches_at_once = batches_at_once(task, spec.schedule, device) if is_single else 1
 
     def start(self, grid: Grid) -> Trained:
         """Make the initial parameters, optimizer states and carries of every trial, (S, H, ...) each."""
-        params = self._initial_params(grid)
+        modules = [self.task.module(seed) for seed in grid.seeds]
+        params = tree_map(torch.Tensor.contiguous, self._stacked(map(trained_params, modules), grid))
+        constants = self._stacked(map(constants_of, modules), grid)
+        self._network.admit(modules)
         keys_S = torch.tensor([key_from(seed, "estimator") for seed in grid.seeds], device=self.device)
         carry = self._lifted(self.task.estimator.init, (0, "S"))(params, keys_S)
-        return Trained(params, self._start_optimizer(grid, params), with_own_storage(carry))
+        if self._owns_numbers:
+            seed_generators(key_from(grid.seeds[0], "start"), self.device)
+        with self.watch({}):
+            opt_state = self._start_optimizer(grid, params)
+        return Trained(params, opt_state, with_own_storage(carry), constants)
 
     @abstractmethod
     def _start_optimizer(self, grid: Grid, params: Params) -> OptState:
@@ -134,6 +153,23 @@ class Program(ABC):
             StorageError: Names, shapes or types differ from those of `fresh`.
         """
 
+    @contextmanager
+    def watch(self, constants: Params) -> Iterator[None]:
+        """Check that what runs meanwhile changes no constant, and draws no numbers that are not the trial's.
+
+        Raises:
+            DrewError: A generator was drawn from.
+            UnsupportedError: A buffer was changed.
+        """
+        versions = {name: constant._version for name, constant in constants.items()}
+        states = () if self._owns_numbers else generator_states(self.device)
+        yield
+        if states and states != generator_states(self.device):
+            raise DrewError
+        for name, constant in constants.items():
+            if constant._version != versions[name]:
+                refuse_changed(self.task.name, name)
+
     def unchecked(self) -> AbstractContextManager[Any]:
         """Spare compiled code its checks of shapes and devices, which cost a small task 5 to 10 %.
 
@@ -170,28 +206,36 @@ class Program(ABC):
             for name in self.spec.varying
         }
 
-    def _initial_params(self, grid: Grid) -> Params:
-        """Draw the parameters of every trial, (S, H, ...), each with storage of its own."""
-        inits = [dict(self.task.module(seed).named_parameters()) for seed in grid.seeds]
-        return {
-            name: torch.stack([init[name].detach() for init in inits])
-            .to(self.device)
-            .unsqueeze(1)
-            .expand(-1, len(grid.configs), *inits[0][name].shape)
-            .contiguous()
-            for name in inits[0]
-        }
+    def _stacked(self, by_seed: Iterable[Params], grid: Grid) -> Params:
+        """Stack tensors of the seeds, (S, H, ...); those of a seed share storage."""
+
+        def stacked(*tensors: Tensor) -> Tensor:
+            stack_S = torch.stack(tensors).to(self.device)
+            return stack_S.unsqueeze(1).expand(-1, len(grid.configs), *stack_S.shape[1:])
+
+        return tree_map(stacked, *by_seed)
+
+    def _seeded(self, fn: _Lift) -> _Lift:
+        """Let a function whose last argument is the keys draw from its trial's own stream."""
+        if not self._owns_numbers:
+            return fn
+
+        def call(*args: Any) -> Any:  # noqa: ANN401 - whatever `fn` takes and gives
+            seed_generators(int(args[-1].flatten()[0]), self.device)
+            return fn(*args)
+
+        return call
 
     def _maybe_compiled(self, fn: _Lift) -> _Lift:
         return compiled(fn) if self.is_compiled else fn
 
     def _estimate(
-        self, params: Params, carry: Carry, batch: Batch, key: Tensor
+        self, params: Params, carry: Carry, constants: Params, batch: Batch, key: Tensor
     ) -> tuple[Params, Tensor, Carry]:
         """Estimate the gradient of one trial: grads, loss and the next carry."""
 
         def loss(params: Params, batch: Batch, key: Tensor) -> Tensor:
-            return self.task.loss(self._bound(params), batch, key)
+            return self.task.loss(self._bound({**params, **constants}), batch, key)
 
         return self.task.estimator.estimate(loss, params, carry, batch, key)
 
@@ -209,7 +253,7 @@ class Program(ABC):
         return torch.stack([metrics[name] for name in self.task.metric_names])
 
     def _bound(self, params: Params) -> Bound:
-        return Bound(self._module, params, is_bf16=self.spec.precision == "bf16")
+        return Bound(self._network.module, params, is_bf16=self.spec.precision == "bf16")
 
 
 @final
@@ -226,12 +270,12 @@ class PureProgram(Program):
         """Takes one step of every trial; compiled, in the storage of what it is given."""
         step: Step = self._lifted(self._step, (0, "H", "S", "S"))
         if not self.is_compiled:
-            return step
+            return self._seeded(step)
 
         def step_fresh(trained: Trained, *rest: Any) -> tuple[Trained, Tensor]:  # noqa: ANN401 - as `step`
-            (params, opt_state, carry), loss_SH = step(trained, *rest)
+            new, loss_SH = step(trained, *rest)
             # It may be a view of what is written over below.
-            return Trained(params, opt_state, with_own_storage(carry)), loss_SH
+            return new._replace(carry=with_own_storage(new.carry)), loss_SH
 
         if not get_row(self.spec.optimizer).is_overwritable:
             return self._maybe_compiled(step_fresh)
@@ -251,8 +295,8 @@ class PureProgram(Program):
         return step_in_place
 
     def params_to_evaluate(self, trained: Trained) -> Params:
-        """Give those that are trained."""
-        return trained.params
+        """Give those that are trained, and the constants."""
+        return {**trained.params, **trained.constants}
 
     def failures(self, trained: Trained) -> dict[tuple[int, int], Exception]:
         """Give nothing: what fails is the outcome of the whole grid."""
@@ -264,12 +308,13 @@ class PureProgram(Program):
         return configs_of(trained, is_kept, axis=1)
 
     def dump(self, trained: Trained) -> Arrays:
-        """Copy every leaf to the host."""
-        return dump_leaves(trained, "trained")
+        """Copy every leaf but the constants to the host."""
+        return dump_leaves(trained._replace(constants={}), "trained")
 
     def load(self, fresh: Trained, arrays: Arrays) -> Trained:
         """Rebuild every leaf where `fresh` has one."""
-        return load_leaves(fresh, arrays, "trained", self.device)
+        changing: Trained = load_leaves(fresh._replace(constants={}), arrays, "trained", self.device)
+        return changing._replace(constants=fresh.constants)
 
     def _optimizer(self, hparams: Mapping[str, Tensor]) -> Optimizer:
         return get_row(self.spec.optimizer).factory(**self.spec.shared, **hparams)
@@ -278,10 +323,10 @@ class PureProgram(Program):
         return self._optimizer(hparams).init(params, num_steps=self.spec.schedule.num_steps)
 
     def _step(self, trained: Trained, hparams: Params, batch: Batch, key: Tensor) -> tuple[Trained, Tensor]:
-        params, opt_state, carry = trained
-        grads, loss, carry = self._estimate(params, carry, batch, key)
+        params, opt_state, carry, constants = trained
+        grads, loss, carry = self._estimate(params, carry, constants, batch, key)
         updates, opt_state = self._optimizer(hparams).update(grads, opt_state, params, loss=loss)
-        return Trained(tree_map(torch.add, params, updates), opt_state, carry), loss
+        return Trained(tree_map(torch.add, params, updates), opt_state, carry, constants), loss
 
 
 def configs_of(tree: _Tree, is_kept: Array, *, axis: int) -> _Tree:

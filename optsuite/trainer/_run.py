@@ -18,7 +18,9 @@ from optsuite.trainer._layout import choose_layout
 from optsuite.trainer._layouts_file import Layout
 from optsuite.trainer._loop import Record, train_grid
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes
+from optsuite.trainer._network import NetworksDifferError, check_buffers
 from optsuite.trainer._outcome import Outcome, outcomes
+from optsuite.trainer._program import DrewError
 from optsuite.trainer._programs import How, Programs
 from optsuite.trainer._reproducible import check_precision, reproducible, resolve_device
 
@@ -169,30 +171,42 @@ def _run_group(
     programs: Programs, trials: Sequence[Trial], width: int, source: data.Source, tell: Tell
 ) -> Iterator[tuple[Grid, Record | Exception]]:
     """Train the trials of a group, grid by grid, in other ways where that of the layout fails."""
-    pending = split_into_grids(trials, width)
+    pending, is_told = split_into_grids(trials, width), len(trials) == 1
     try:
         if trial_bytes(programs.task) > free_bytes(programs.device):
             # Asked for so much memory, the system may end this process instead of refusing.
             raise _too_large(programs)
+        check_buffers(programs.task, trials[0].seed, source)
     except Exception as error:  # noqa: BLE001 - a task of the user's may raise anything as it is counted
         yield from ((grid, error) for grid in pending)
         return
     while pending:
-        grid = pending.pop(0)
+        grid, *others = programs.how.parts(pending.pop(0))
+        pending = [*others, *pending]
         try:
-            yield grid, _run_grid(programs, grid, source, tell)
+            record = _run_grid(programs, grid, source, tell)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is these trials' outcome
             how, parts = _way_on(error, programs, grid)
             if not parts:
                 yield grid, _too_large(programs) if is_out_of_memory(error) else error
             pending = [*parts, *pending]
-            if how != programs.how:
+            if how != programs.how or isinstance(error, NetworksDifferError):
                 programs = programs.run_as(how)
+        else:
+            if programs.how.alone_because and not is_told:  # had it failed alone too, that were the outcome
+                warnings.warn(_alone(programs), RuntimeWarning, stacklevel=2)
+                is_told = True
+            yield grid, record
 
 
 def _way_on(error: Exception, programs: Programs, grid: Grid) -> tuple[How, Sequence[Grid]]:
     """Say how to go on with a grid that failed, and in which parts; in none to give it up."""
     how, name, is_ours = programs.how, programs.task.name, isinstance(error, OptsuiteError)
+    if isinstance(error, NetworksDifferError):
+        return how._replace(is_by_seed=True), [grid]
+    if isinstance(error, DrewError):
+        because = "they draw from a generator that they would share; `noise` draws by the key"
+        return How(is_compiled=False, is_one_by_one=True, alone_because=because, owns_numbers=True), [grid]
     if programs.evaluate_at_once and not is_ours:
         # They are too large after all, or `vmap` cannot lift a metric of the user's.
         return how._replace(is_one_by_one=True), [grid]
@@ -208,7 +222,14 @@ def _way_on(error: Exception, programs: Programs, grid: Grid) -> tuple[How, Sequ
         words = f"`{name}` failed compiled ({in_words(error)}); it is trained uncompiled instead"
         warnings.warn(words, RuntimeWarning, stacklevel=2)
         return how._replace(is_compiled=False), [grid]
+    if grid.num_trials > 1 and not is_ours:
+        return how._replace(alone_because=in_words(error)), [grid]
     return how, ()
+
+
+def _alone(programs: Programs) -> str:
+    what = f"`{programs.task.name}` with `{programs.spec.optimizer}`"
+    return f"trials of {what} are trained one by one instead of side by side ({programs.how.alone_because})"
 
 
 def _run_grid(programs: Programs, grid: Grid, source: data.Source, tell: Tell) -> Record:
