@@ -10,17 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import NamedTuple, final
 
 import numpy as np
 
 from optsuite import archives
+from optsuite._types import Array
 from optsuite.archives import Absent, Archive, Facts
-from optsuite.curves import EVAL_SPLITS
-
-if TYPE_CHECKING:
-    from optsuite._types import Array
-    from optsuite.curves import Curve
+from optsuite.curves import EVAL_SPLITS, Curve
 
 TRAIN_LOSS = "eval/train/loss"
 """Key of the evaluated loss that decides which config is best, and whether a trial diverged."""

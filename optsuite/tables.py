@@ -8,20 +8,18 @@ from __future__ import annotations
 import fnmatch
 import io
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from optsuite import archives, curves, storage
+from optsuite._types import Array
 from optsuite.archives import Absent, Archive, RecordedConfig, recorded_config
 from optsuite.curves import EVAL_SPLITS
 from optsuite.errors import StorageError, UnknownNameError
 from optsuite.statistics import Results, read_results
 from optsuite.storage import MissingFileError
-
-if TYPE_CHECKING:
-    from optsuite._types import Array
 
 SPLITS = (*EVAL_SPLITS, "batch")
 """Splits in tidy tables; `batch` is the training batch of each step, before its update."""

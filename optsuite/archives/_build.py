@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from optsuite import storage
+from optsuite._types import Array
 from optsuite.curves import SUFFIX, read_folders, trial_id_of
 from optsuite.errors import StorageError
 from optsuite.hparam_sets import HParamSet, Trial
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from optsuite._types import Array
-
-    _Files: TypeAlias = dict[str, dict[str, Array]]
+_Files: TypeAlias = dict[str, dict[str, Array]]
 
 
 def stack_curves(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+
+import numpy.typing as npt
 
 from optsuite import storage
+from optsuite._types import Array
 from optsuite.archives._value import Absent, Archive, describe
 from optsuite.errors import StorageError, parameter
 from optsuite.storage import MissingFileError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from optsuite._types import Array
 
 _T = TypeVar("_T")
 

@@ -6,17 +6,15 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import NamedTuple, final
 
 import numpy as np
 
+from optsuite._types import Array
 from optsuite.curves import SCHEDULE_KEYS
 from optsuite.errors import OptsuiteError, StorageError
 from optsuite.hparam_sets import HparamValue, Schedule, get_hparam_set
 from optsuite.storage import CorruptFileError, MissingFileError
-
-if TYPE_CHECKING:
-    from optsuite._types import Array
 
 # Kinds of dtype of the facts of an archive, which are (H, S) where they are recorded.
 _FACTS = {

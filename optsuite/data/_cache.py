@@ -7,19 +7,16 @@ import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
 
+from optsuite._types import Array
 from optsuite.data._formats import reading
+from optsuite.data._kinds import DatasetInfo
 from optsuite.errors import DataError
-
-if TYPE_CHECKING:
-    from optsuite._types import Array
-    from optsuite.data._kinds import DatasetInfo
 
 _FORMAT = 1  # count up when the content of the files changes: another number has every file made again
 

@@ -12,19 +12,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from optsuite._types import Array
 from optsuite.data._cache import cache_name, mapped
 from optsuite.data._formats import Arrays, read_npz_rows, reading
+from optsuite.data._kinds import ImageDataset
 from optsuite.data._resize import resize
 from optsuite.errors import DataError
-
-if TYPE_CHECKING:
-    from optsuite._types import Array
-    from optsuite.data._kinds import ImageDataset
 
 _SLICE_BYTES = 1 << 26
 

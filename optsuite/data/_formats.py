@@ -17,15 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from optsuite._types import Array
+from optsuite.data._kinds import DatasetInfo, ImageDataset
 from optsuite.errors import DataError
-
-if TYPE_CHECKING:
-    from optsuite._types import Array
-    from optsuite.data._kinds import DatasetInfo, ImageDataset
 
 # The errors that readers raise on a damaged or foreign file.
 _DAMAGE = (

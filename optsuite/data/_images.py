@@ -6,12 +6,12 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from optsuite._types import Array, Batch
 from optsuite.data._cache import as_tensor
 from optsuite.data._converted import read_food101, read_imagenet
 from optsuite.data._datasets import cut
@@ -24,9 +24,6 @@ from optsuite.data._resize import to_spec
 from optsuite.data._specs import ImageSpec
 from optsuite.data._synthetic import generate, synthetic_counts
 from optsuite.errors import DataError
-
-if TYPE_CHECKING:
-    from optsuite._types import Array, Batch
 
 _WHOLE = {
     "mnist": read_mnist,

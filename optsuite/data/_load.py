@@ -6,11 +6,12 @@ import os
 import threading
 from collections.abc import Hashable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import Protocol, get_args
 
 import torch
 from torch import Tensor
 
+from optsuite._types import Batch
 from optsuite.data._corpus import ERRORS_VARIABLE
 from optsuite.data._images import load_images
 from optsuite.data._kinds import MODEL_VARIABLE
@@ -19,9 +20,6 @@ from optsuite.data._specs import DataSpec, ImageSpec, TextSpec
 from optsuite.data._stream import IndexStream
 from optsuite.data._text import load_text
 from optsuite.errors import DataError, UnknownNameError
-
-if TYPE_CHECKING:
-    from optsuite._types import Batch
 
 _LOCK = threading.RLock()  # threads that ask for the same split wait while one of them loads it
 

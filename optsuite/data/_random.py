@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from optsuite._types import Array
+from optsuite._types import Array
 
 
 def words(count: int, *key: object) -> Array:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from optsuite._types import Array
 from optsuite.data._random import permutation
 from optsuite.errors import DataError
-
-if TYPE_CHECKING:
-    from optsuite._types import Array
 
 
 class IndexStream:

@@ -20,17 +20,14 @@ rounding, in any order; so the bytes are the same on every machine.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from optsuite._types import Array
 from optsuite.data._formats import Arrays
+from optsuite.data._kinds import ImageDataset
 from optsuite.data._random import normal_int16, permutation, uniform_uint8, words
-
-if TYPE_CHECKING:
-    from optsuite._types import Array
-    from optsuite.data._kinds import ImageDataset
 
 SYNTHETIC_SIZE = 64
 """Rows (= columns) of the stand-in for a dataset whose images differ in size."""

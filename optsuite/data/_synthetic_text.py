@@ -19,15 +19,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optsuite._types import Array
 from optsuite.data._kinds import FIRST_BYTE, TextDataset
 from optsuite.data._random import uniform_uint8, words
-
-if TYPE_CHECKING:
-    from optsuite._types import Array
 
 _MAX_DOCUMENTS = {"train": 100_000, "test": 10_000}
 _WORDS = 40_000

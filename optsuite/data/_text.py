@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from optsuite._types import Batch
 from optsuite.data._cache import as_tensor
 from optsuite.data._datasets import cut
 from optsuite.data._device import pick, to_device
@@ -19,9 +19,6 @@ from optsuite.data._specs import TextSpec
 from optsuite.data._synthetic_text import generate_tokens
 from optsuite.data._tokens import read_tokens
 from optsuite.errors import DataError, parameter
-
-if TYPE_CHECKING:
-    from optsuite._types import Batch
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from optsuite import storage
+from optsuite._types import Array
 from optsuite.data._cache import cache_name, mapped
 from optsuite.data._corpus import read_documents, text_errors
 from optsuite.data._kinds import FIRST_BYTE, MODEL_FILE, MODEL_VARIABLE, TextDataset
@@ -20,11 +21,8 @@ from optsuite.data._location import require_files
 from optsuite.data._random import permutation
 from optsuite.errors import DataError, StorageError
 
-if TYPE_CHECKING:
-    from optsuite._types import Array
-
-Tokens: TypeAlias = "Sequence[int] | Array"
-Encode: TypeAlias = Callable[[Sequence[str], int], Iterable["Tokens"]]
+Tokens: TypeAlias = Sequence[int] | Array
+Encode: TypeAlias = Callable[[Sequence[str], int], Iterable[Tokens]]
 """Function of (documents, length) that returns at least the first `length` tokens of each document, or all
 that it has."""
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from optsuite import storage
+from optsuite._types import Array
 from optsuite.archives import Archive, read_archive
 from optsuite.errors import OptsuiteError
 from optsuite.normalizers._normalizer import Normalizer
 from optsuite.statistics import TRAIN_LOSS, ema
-
-if TYPE_CHECKING:
-    from optsuite._types import Array
 
 NUM_KNOTS = 512
 

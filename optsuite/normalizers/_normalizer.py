@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from optsuite._types import Array
 from optsuite.errors import OptsuiteError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from optsuite._types import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map as pytree_map
 
+from optsuite._types import Params
 from optsuite.optimizers._base import Optimizer, OptState, Scalar, cast, first_step
 from optsuite.tree import tree_map
-
-if TYPE_CHECKING:
-    from optsuite._types import Params
 
 
 class AccumulateState(NamedTuple):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
+from optsuite._types import Params
 from optsuite.optimizers._adam import AdamState, init_moments, moment_ratio
 from optsuite.optimizers._base import (
     LrSchedule,
@@ -19,9 +18,6 @@ from optsuite.optimizers._base import (
 )
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.tree import tree_map
-
-if TYPE_CHECKING:
-    from optsuite._types import Params
 
 
 def scale_by_belief(

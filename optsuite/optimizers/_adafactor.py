@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from optsuite._types import Params
 from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, cast, chain, first_step, piece, stateless
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.tree import tree_map
-
-if TYPE_CHECKING:
-    from optsuite._types import Params
 
 
 class FactoredState(NamedTuple):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from optsuite._types import Params
 from optsuite.optimizers._base import (
     LrSchedule,
     Optimizer,
@@ -21,9 +22,6 @@ from optsuite.optimizers._base import (
 )
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.tree import tree_map
-
-if TYPE_CHECKING:
-    from optsuite._types import Params
 
 
 class AdamState(NamedTuple):

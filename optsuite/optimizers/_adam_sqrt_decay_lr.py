@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from optsuite.optimizers._adam import adam
+from optsuite.optimizers._base import Optimizer, Scalar
 from optsuite.optimizers._schedules import linear_rampup_sqrt_decay
-
-if TYPE_CHECKING:
-    from optsuite.optimizers._base import Optimizer, Scalar
 
 
 def adam_sqrt_decay_lr(

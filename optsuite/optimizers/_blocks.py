@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from optsuite._types import Params
+from optsuite._types import Params
 
 Shape: TypeAlias = tuple[int, ...]
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
+from optsuite._types import Params
 from optsuite.optimizers._base import Optimizer, OptState, Scalar, cast
 from optsuite.tree import tree_map
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from optsuite._types import Params
 
 # Added to the norm of the direction, so that a step of length 0 gives 0 and not NaN.
 _EPS = 1e-16

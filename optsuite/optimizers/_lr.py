@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from optsuite._types import Params
 from optsuite.errors import HParamError
 from optsuite.optimizers._base import (
     HorizonLrSchedule,
@@ -20,9 +21,6 @@ from optsuite.optimizers._base import (
     stateless,
 )
 from optsuite.tree import tree_map
-
-if TYPE_CHECKING:
-    from optsuite._types import Params
 
 
 class StepLrState(NamedTuple):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 
+from optsuite._types import Params
 from optsuite.optimizers._base import Optimizer, Scalar, add_scaled, piece
 from optsuite.tree import tree_map
-
-if TYPE_CHECKING:
-    from optsuite._types import Params
 
 
 class TraceState(NamedTuple):

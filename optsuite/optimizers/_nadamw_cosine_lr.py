@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from optsuite.optimizers._base import Optimizer, Scalar
 from optsuite.optimizers._nadamw import nadamw
 from optsuite.optimizers._schedules import cosine_decay
-
-if TYPE_CHECKING:
-    from optsuite.optimizers._base import Optimizer, Scalar
 
 
 def nadamw_cosine_lr(

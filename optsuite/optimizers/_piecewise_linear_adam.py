@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from optsuite.optimizers._adam import adam
+from optsuite.optimizers._base import Optimizer, Scalar
 from optsuite.optimizers._schedules import piecewise_linear
-
-if TYPE_CHECKING:
-    from optsuite.optimizers._base import Optimizer, Scalar
 
 
 def piecewise_linear_adam(

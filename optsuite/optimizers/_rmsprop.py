@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from optsuite._types import Params
 from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, average_square, chain, over_root, piece
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.optimizers._momentum import trace
 from optsuite.tree import tree_map
-
-if TYPE_CHECKING:
-    from optsuite._types import Params
 
 
 class RMSState(NamedTuple):

@@ -8,16 +8,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from optsuite.errors import HParamError
-from optsuite.optimizers._base import HorizonLrSchedule
-
-if TYPE_CHECKING:
-    from optsuite.optimizers._base import Scalar, StepLrSchedule
+from optsuite.optimizers._base import HorizonLrSchedule, Scalar, StepLrSchedule
 
 
 def linear_rampup_sqrt_decay(peak_lr: Scalar, *, warmup_steps: Scalar = 1000) -> StepLrSchedule:

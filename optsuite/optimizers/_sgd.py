@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar
 from optsuite.optimizers._lr import scale_by_lr
-
-if TYPE_CHECKING:
-    from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar
 
 
 def sgd(lr: Scalar | LrSchedule) -> Optimizer:

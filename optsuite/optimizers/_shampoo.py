@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from optsuite._types import Params
 from optsuite.optimizers._adagrad import scale_by_adagrad
 from optsuite.optimizers._base import (
     LrSchedule,
@@ -27,9 +28,6 @@ from optsuite.optimizers._lr import scale_by_lr
 from optsuite.optimizers._momentum import trace
 from optsuite.optimizers._rmsprop import scale_by_rms
 from optsuite.tree import tree_map
-
-if TYPE_CHECKING:
-    from optsuite._types import Params
 
 GraftType: TypeAlias = Literal[
     "SGD", "SQRT_N", "ADAGRAD", "ADAGRAD_NORMALIZED", "RMSPROP", "RMSPROP_NORMALIZED"

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from optsuite._types import Params
 from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, average, cast, chain, piece
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.tree import tree_map
-
-if TYPE_CHECKING:
-    from optsuite._types import Params
 
 
 class SM3State(NamedTuple):

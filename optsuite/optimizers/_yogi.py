@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from optsuite._types import Params
 from optsuite.optimizers._adam import AdamState, moment_ratio
 from optsuite.optimizers._base import (
     LrSchedule,
@@ -20,9 +19,6 @@ from optsuite.optimizers._base import (
 )
 from optsuite.optimizers._lr import scale_by_lr
 from optsuite.tree import tree_map
-
-if TYPE_CHECKING:
-    from optsuite._types import Params
 
 _START = 1e-6
 

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 import numpy as np
 
+from optsuite._types import Array
 from optsuite.archives import Absent
 from optsuite.statistics import TRAIN_LOSS, Results
-
-if TYPE_CHECKING:
-    from optsuite._types import Array
 
 
 @dataclass(frozen=True, kw_only=True)

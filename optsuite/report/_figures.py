@@ -12,25 +12,22 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from optsuite import storage, vis
 from optsuite.archives import Absent
 from optsuite.curves import package_version
 from optsuite.errors import StorageError
+from optsuite.normalizers import Normalizer
 from optsuite.report._contents import Figure
 from optsuite.report._svg import inline, is_whole
 from optsuite.statistics import Results
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from optsuite.normalizers import Normalizer
-
-    _Cell: TypeAlias = Results | Absent
-    _ByTask: TypeAlias = Mapping[str, Normalizer]
+_Cell: TypeAlias = Results | Absent
+_ByTask: TypeAlias = Mapping[str, Normalizer]
 
 _KINDS = ("svg", "png")
 

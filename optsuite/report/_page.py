@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jinja2
 
 from optsuite import storage
 from optsuite.archives import Absent
+from optsuite.normalizers import Normalizer
 from optsuite.report._contents import Contents, Figure, SessionFacts, distinct
 from optsuite.report._figures import make_figures
 from optsuite.report._sections import SECTIONS, lede
 from optsuite.report._words import link, moment
 from optsuite.statistics import Results
 from optsuite.words import counted
-
-if TYPE_CHECKING:
-    from optsuite.normalizers import Normalizer
 
 
 class Written(NamedTuple):

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.typing import ColorType
 
 from optsuite import statistics
-from optsuite.statistics import TRAIN_LOSS
+from optsuite._types import Array
+from optsuite.statistics import TRAIN_LOSS, Results
 from optsuite.vis import _cells, _style
 from optsuite.vis._cells import Cell
 from optsuite.vis._style import Entry, SetStyle
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.typing import ColorType
-
-    from optsuite._types import Array
-    from optsuite.statistics import Results
 
 _FULL_BANDS = 8
 """Number of sets whose bands can lie over one another at full opacity."""

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba
 
+from optsuite._types import Array
 from optsuite.archives import Absent
 from optsuite.curves import EVAL_SPLITS
 from optsuite.errors import UnknownNameError
 from optsuite.statistics import Results
 from optsuite.vis import _cells, _style
 from optsuite.vis._cells import Cell
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from optsuite._types import Array
 
 _WORDS = {"train": "training", "outer_valid": "outer validation", "test": "test"}
 _COLORS = sns.blend_palette(["#f5f9fd", "#1f5a9c"], as_cmap=True)

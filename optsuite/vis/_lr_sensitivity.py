@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.typing import ColorType
 
 from optsuite import statistics
+from optsuite._types import Array
 from optsuite.statistics import TRAIN_LOSS, Results
 from optsuite.vis import _cells, _style
 from optsuite.vis._cells import Cell
 from optsuite.vis._style import Entry, SetStyle
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.typing import ColorType
-
-    from optsuite._types import Array
 
 # For the crosses of a set and of all sets, as shares of the height of the axes.
 _ROW, _ALL_ROWS = 0.028, 0.3

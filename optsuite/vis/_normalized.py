@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.typing import ColorType
 
 from optsuite import statistics
+from optsuite._types import Array
 from optsuite.statistics import TRAIN_LOSS, Results
 from optsuite.vis import _cells, _style
 from optsuite.vis._cells import Cell
 from optsuite.vis._style import Entry, SetStyle
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.typing import ColorType
-
-    from optsuite._types import Array
-
-    _Normalizers: TypeAlias = Mapping[str, Callable[[Array], Array]]
+_Normalizers: TypeAlias = Mapping[str, Callable[[Array], Array]]
 
 _BASELINE: dict[str, Any] = {"color": _style.INK, "linewidth": 0.8, "linestyle": (0, (6, 3))}
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from optsuite._types import Array
+from optsuite._types import Array
 
 _SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "optsuite",

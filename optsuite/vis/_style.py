@@ -7,20 +7,18 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib import ticker
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.typing import ColorType
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.typing import ColorType
-
-    from optsuite._types import Array
+from optsuite._types import Array
 
 INK = "#1b1b1f"
 """Colour of text, spines and ticks in new figures: replace it in an SVG to fit a dark page."""
