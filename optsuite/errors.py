@@ -18,6 +18,7 @@ Rooms that do not know who asked (pytest, the command line or Python) name what 
 from __future__ import annotations
 
 import difflib
+import importlib
 import re
 import sys
 from collections.abc import Iterable
@@ -100,6 +101,21 @@ class OptsuiteError(Exception):
 
     def __str__(self) -> str:
         return in_face(self, "python")
+
+
+def import_extra(module: str, extra: str, needed_by: str, kind: type[OptsuiteError]) -> Any:  # noqa: ANN401 - most have no types
+    """Import a package that an extra of this one brings.
+
+    Args:
+        module: Name of the module to import.
+        extra: Name of the extra.
+        needed_by: Beginning of the error's message: what needs which package.
+        kind: Type of the error that is raised where the package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as cause:
+        raise kind(f"{needed_by}: run `pip install 'optsuite[{extra}]'`") from cause
 
 
 def hint(name: str, valid: Iterable[str]) -> str:

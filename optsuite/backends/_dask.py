@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from optsuite.backends._backend import num_cores
 from optsuite.backends._child import Child
 from optsuite.backends._work import Report, Site, Work, collect, versions
-from optsuite.errors import RemoteError, UnsupportedError, in_words
+from optsuite.errors import RemoteError, UnsupportedError, import_extra, in_words
 from optsuite.sweep import Job
 from optsuite.trainer import Outcome
 
@@ -50,12 +49,8 @@ class DaskBackend:
         *,
         device: str | None = None,
     ) -> None:
-        try:
-            distributed: Any = importlib.import_module("distributed")  # typed in part only
-        except ImportError as cause:
-            raise UnsupportedError(
-                "the back end `dask` needs distributed: run `pip install 'optsuite[dask]'`"
-            ) from cause
+        needed_by = "the back end `dask` needs distributed"
+        distributed = import_extra("distributed", "dask", needed_by, UnsupportedError)
         self._site, self._device = site, device
         self._cluster = None
         if address is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from optsuite.data._formats import reading
 from optsuite.data._kinds import TextDataset
-from optsuite.errors import DataError, UnknownNameError
+from optsuite.errors import DataError, UnknownNameError, import_extra
 
 ERRORS_VARIABLE = "OPTSUITE_TEXT_ERRORS"
 """Environment variable that says what to do with documents that are not UTF-8: `fail` or `skip`."""
@@ -109,10 +109,7 @@ def _without_title(start: int, lines: list[bytes], mark: bytes) -> tuple[int, by
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield each row of the column `text`, after its number."""
-    try:
-        from pyarrow import parquet
-    except ImportError as cause:
-        raise DataError(f"{path} needs pyarrow: run `pip install 'optsuite[parquet]'`") from cause
+    parquet = import_extra("pyarrow.parquet", "parquet", f"{path} needs pyarrow", DataError)
     place = 0
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(1024, columns=["text"]):

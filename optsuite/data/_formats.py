@@ -23,7 +23,7 @@ import numpy as np
 
 from optsuite._types import Array
 from optsuite.data._kinds import DatasetInfo, ImageDataset
-from optsuite.errors import DataError
+from optsuite.errors import DataError, import_extra
 
 # The errors that readers raise on a damaged or foreign file.
 _DAMAGE = (
@@ -141,12 +141,7 @@ def read_cifar(info: ImageDataset, folder: Path, part: str) -> Arrays:
 
 def read_svhn(info: ImageDataset, folder: Path, part: str) -> Arrays:
     """Read SVHN's cropped digits; `part` is `train` or `test`."""
-    try:
-        from scipy import io
-    except ImportError as cause:
-        raise DataError(
-            f"the .mat files of {info.title} need scipy: run `pip install 'optsuite[svhn]'`"
-        ) from cause
+    io = import_extra("scipy.io", "svhn", f"the .mat files of {info.title} need scipy", DataError)
     path = folder / f"{part}_32x32.mat"
     with reading(path, info):
         try:

@@ -19,7 +19,7 @@ from optsuite.data._corpus import read_documents, text_errors
 from optsuite.data._kinds import FIRST_BYTE, MODEL_FILE, MODEL_VARIABLE, TextDataset
 from optsuite.data._location import require_files
 from optsuite.data._random import permutation
-from optsuite.errors import DataError, StorageError
+from optsuite.errors import DataError, StorageError, import_extra
 
 Tokens: TypeAlias = Sequence[int] | Array
 Encode: TypeAlias = Callable[[Sequence[str], int], Iterable[Tokens]]
@@ -51,7 +51,8 @@ def read_tokens(info: TextDataset, part: str, length: int) -> Array:
     """
     folder = require_files(info)
     paths, errors = info.part_files(folder, part), text_errors()
-    model = _model_url(folder) if info.num_pieces else ""
+    url = os.environ.get(MODEL_VARIABLE) or str(folder / MODEL_FILE)
+    model = url if info.num_pieces else ""
 
     def make(path: Path) -> None:
         encode = _sentencepiece(info, model) if model else encode_bytes
@@ -100,10 +101,6 @@ def encode_bytes(texts: Sequence[str], length: int) -> Iterator[Array]:
         yield raw.astype(_DTYPE) + _DTYPE.type(FIRST_BYTE)
 
 
-def _model_url(folder: Path) -> str:
-    return os.environ.get(MODEL_VARIABLE) or str(folder / MODEL_FILE)
-
-
 def _model_identity(info: TextDataset, url: str) -> str:
     """Return a hash of a model file; or the URL, which is taken to serve the same for ever.
 
@@ -131,14 +128,10 @@ def _sentencepiece(info: TextDataset, url: str) -> Encode:
     Raises:
         DataError: The model is missing, or is of another kind or size, or its package is not installed.
     """
+    needed_by = f"the vocabulary of {info.title} needs sentencepiece"
+    sentencepiece = import_extra("sentencepiece", "text", needed_by, DataError)
     try:
-        from sentencepiece import SentencePieceProcessor
-    except ImportError as cause:
-        raise DataError(
-            f"the vocabulary of {info.title} needs sentencepiece: run `pip install 'optsuite[text]'`"
-        ) from cause
-    try:
-        processor = SentencePieceProcessor(model_proto=_read_model(info, url))
+        processor = sentencepiece.SentencePieceProcessor(model_proto=_read_model(info, url))
     except RuntimeError as cause:
         raise _unreadable_model(info, url, cause) from cause
     needed = info.num_pieces, 0, 1, 2

@@ -136,7 +136,8 @@ def test_truncated_gzip_is_named(data_folder):
 
 
 @pytest.mark.parametrize(
-    ("package", "name", "extra"), [("sentencepiece", PIECES, "text"), ("pyarrow", WIKIPEDIA, "parquet")]
+    ("package", "name", "extra"),
+    [("sentencepiece", PIECES, "text"), ("pyarrow.parquet", WIKIPEDIA, "parquet")],
 )
 def test_missing_package_prints_the_install_line(package, name, extra, data_folder, model, monkeypatch):
     write_lm1b(data_folder)

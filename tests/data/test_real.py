@@ -108,7 +108,7 @@ def test_svhn_is_read_and_its_tens_are_zeros(data_folder, shrink):
 def test_svhn_without_scipy_prints_the_install_line(data_folder, shrink, monkeypatch):
     shrink("svhn_cropped")
     write_svhn(data_folder / "svhn_cropped")
-    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
     with pytest.raises(DataError, match=r"pip install 'optsuite\[svhn\]'"):
         load("svhn_cropped", "test")
 
