@@ -7,26 +7,3 @@ from optsuite.data._load import Examples, dataloader, load
 from optsuite.data._location import Source, data_dir, dataset_dir, find_files, require_files, resolve_source
 from optsuite.data._specs import DataSpec, ImageSpec, TextSpec
 from optsuite.data._stream import IndexStream
-
-__all__ = [
-    "DATASETS",
-    "SPLITS",
-    "DataSpec",
-    "DatasetInfo",
-    "Examples",
-    "ImageDataset",
-    "ImageSpec",
-    "IndexStream",
-    "Source",
-    "TextDataset",
-    "TextSpec",
-    "data_dir",
-    "dataloader",
-    "dataset_dir",
-    "fetch",
-    "find_files",
-    "get_dataset",
-    "load",
-    "require_files",
-    "resolve_source",
-]

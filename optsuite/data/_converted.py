@@ -36,7 +36,8 @@ def read_food101(info: ImageDataset, folder: Path, part: str, size: int, order: 
         size: Rows and columns to resize to.
         order: Number of the published example that comes at each place, int64 (M,).
     """
-    photos, labels = _food101_index(info, folder, part)
+    index = folder / "meta" / f"{part}.json"
+    photos, labels = _food101_index(info, index, part)
 
     def write(images: Array) -> None:
         def convert(place: int) -> None:
@@ -48,18 +49,13 @@ def read_food101(info: ImageDataset, folder: Path, part: str, size: int, order: 
             for _ in pool.map(convert, range(len(images))):
                 pass
 
-    sources = [_food101_list(folder, part)]  # to look at 100,000 photos for a change would take too long
-    images = _converted(info, folder, part, (len(order), 3, size, size), sources, write)
+    # To look at 100,000 photos for a change would take too long.
+    images = _converted(info, folder, part, (len(order), 3, size, size), [index], write)
     return Arrays(images, labels[order])
 
 
-def _food101_list(folder: Path, part: str) -> Path:
-    return folder / "meta" / f"{part}.json"
-
-
-def _food101_index(info: ImageDataset, folder: Path, part: str) -> tuple[list[str], Array]:
+def _food101_index(info: ImageDataset, path: Path, part: str) -> tuple[list[str], Array]:
     """Return the names of the photos and their labels, int64 (M,)."""
-    path = _food101_list(folder, part)
     with reading(path, info):
         by_class: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
         photos = [photo for group in by_class.values() for photo in group]
@@ -88,6 +84,13 @@ def read_imagenet(info: ImageDataset, folder: Path, part: str, size: int, order:
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
 
+    def check_count(found: int, what: str) -> None:
+        if found != len(order):
+            raise DataError(
+                f"the batches of {info.title} in {folder} hold {found} {part} {what}, expected {len(order)}: "
+                f"delete them and {info.how_to_get}"
+            )
+
     def write(images: Array) -> None:
         start = 0
         for path in paths:
@@ -96,18 +99,10 @@ def read_imagenet(info: ImageDataset, folder: Path, part: str, size: int, order:
                     target = place[start : start + len(rows)]
                     images[target] = rows.reshape(-1, 3, size, size)
                     start += len(rows)
-        if start != len(images):
-            raise DataError(
-                f"the batches of {info.title} in {folder} hold {start} {part} images, expected "
-                f"{len(images)}: delete them and {info.how_to_get}"
-            )
+        check_count(start, "images")
 
     labels = np.concatenate([_imagenet_labels(info, path) for path in paths])
-    if len(labels) != len(order):
-        raise DataError(
-            f"the batches of {info.title} in {folder} hold {len(labels)} {part} labels, expected "
-            f"{len(order)}: delete them and {info.how_to_get}"
-        )
+    check_count(len(labels), "labels")
     images = _converted(info, folder, part, (len(order), 3, size, size), paths, write)
     return Arrays(images, labels[order])
 

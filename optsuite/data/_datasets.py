@@ -12,12 +12,40 @@ SPLITS = ("train", "inner_valid", "outer_valid", "test")
 no test examples of its own."""
 
 
-_IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+def _mnist(name: str, title: str, homepage: str, system_folders: tuple[Path, ...] = ()) -> ImageDataset:
+    torchvision = title.replace("-", "")
+    return ImageDataset(
+        name=name,
+        title=title,
+        num_classes=10,
+        channels=1,
+        size=28,
+        num_train=60_000,
+        num_test=10_000,
+        subfolder=f"{torchvision}/raw",
+        files=tuple(
+            f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")
+        ),
+        system_folders=system_folders,
+        torchvision=torchvision,
+        homepage=homepage,
+    )
+
+
+def _cifar(num_classes: int, subfolder: str, files: tuple[str, ...]) -> ImageDataset:
+    return ImageDataset(
+        name=f"cifar{num_classes}",
+        title=f"CIFAR-{num_classes}",
+        num_classes=num_classes,
+        channels=3,
+        size=32,
+        num_train=50_000,
+        num_test=10_000,
+        subfolder=subfolder,
+        files=files,
+        torchvision=f"CIFAR{num_classes}",
+        homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
+    )
 
 
 def _imagenet(size: int) -> ImageDataset:
@@ -91,59 +119,15 @@ def _wikipedia(vocab: str) -> TextDataset:
 
 
 _ROWS = (
-    ImageDataset(
-        name="mnist",
-        title="MNIST",
-        num_classes=10,
-        channels=1,
-        size=28,
-        num_train=60_000,
-        num_test=10_000,
-        subfolder="MNIST/raw",
-        files=_IDX_FILES,
-        torchvision="MNIST",
-        homepage="http://yann.lecun.com/exdb/mnist",
+    _mnist("mnist", "MNIST", "http://yann.lecun.com/exdb/mnist"),
+    _mnist(
+        "fashion_mnist",
+        "Fashion-MNIST",
+        "https://github.com/zalandoresearch/fashion-mnist",
+        (Path("/usr/share/datasets/fashion-mnist"),),  # Debian: dataset-fashion-mnist
     ),
-    ImageDataset(
-        name="fashion_mnist",
-        title="Fashion-MNIST",
-        num_classes=10,
-        channels=1,
-        size=28,
-        num_train=60_000,
-        num_test=10_000,
-        subfolder="FashionMNIST/raw",
-        files=_IDX_FILES,
-        system_folders=(Path("/usr/share/datasets/fashion-mnist"),),  # Debian: dataset-fashion-mnist
-        torchvision="FashionMNIST",
-        homepage="https://github.com/zalandoresearch/fashion-mnist",
-    ),
-    ImageDataset(
-        name="cifar10",
-        title="CIFAR-10",
-        num_classes=10,
-        channels=3,
-        size=32,
-        num_train=50_000,
-        num_test=10_000,
-        subfolder="cifar-10-batches-py",
-        files=(*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"),
-        torchvision="CIFAR10",
-        homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
-    ),
-    ImageDataset(
-        name="cifar100",
-        title="CIFAR-100",
-        num_classes=100,
-        channels=3,
-        size=32,
-        num_train=50_000,
-        num_test=10_000,
-        subfolder="cifar-100-python",
-        files=("train", "test"),
-        torchvision="CIFAR100",
-        homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
-    ),
+    _cifar(10, "cifar-10-batches-py", (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")),
+    _cifar(100, "cifar-100-python", ("train", "test")),
     ImageDataset(
         name="svhn_cropped",
         title="SVHN (cropped)",

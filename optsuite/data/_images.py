@@ -32,12 +32,7 @@ _WHOLE = {
     "cifar100": read_cifar,
     "svhn_cropped": read_svhn,
 }
-_MAPPED = {
-    "food101": read_food101,
-    "imagenet16": read_imagenet,
-    "imagenet32": read_imagenet,
-    "imagenet64": read_imagenet,
-}
+_MAPPED = {"food101": read_food101, **{f"imagenet{size}": read_imagenet for size in (16, 32, 64)}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +53,10 @@ class Images:
 
     def gather(self, indices: Tensor) -> Batch:
         """Return `image`, float32 (..., B, C, Y, X) in [0, 1], and `label`, int64 (..., B), of examples."""
-        store, labels = self.images, self.labels
-        flat = indices.reshape(-1)
-        picked = pick(store, flat).to(labels.device, torch.float32, non_blocking=True).div_(255)
-        label = pick(labels, flat)
-        return {
-            "image": picked.reshape(*indices.shape, *store.shape[1:]),
-            "label": label.reshape(indices.shape),
-        }
+        flat, device = indices.reshape(-1), self.labels.device
+        picked = pick(self.images, flat).to(device, torch.float32, non_blocking=True).div_(255)
+        image = picked.reshape(*indices.shape, *self.images.shape[1:])
+        return {"image": image, "label": pick(self.labels, flat).reshape(indices.shape)}
 
 
 def load_images(

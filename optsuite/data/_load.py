@@ -77,13 +77,7 @@ def _load(spec: DataSpec, split: str, source: Source, device: torch.device, sett
 
 
 def dataloader(
-    spec: DataSpec,
-    batch_size: int,
-    split: str,
-    *,
-    seed: int = 0,
-    source: Source,
-    device: torch.device | str,
+    spec: DataSpec, batch_size: int, split: str, *, seed: int = 0, source: Source, device: torch.device | str
 ) -> Iterator[Batch]:
     """Return an endless iterator of batches, in the order of `IndexStream(..., seed=seed, name=split)`.
 

@@ -54,9 +54,8 @@ def synthetic_counts(info: ImageDataset) -> tuple[int, int]:
 def generate(info: ImageDataset, part: str) -> Arrays:
     """Generate the stand-in's `train` or `test` examples, in random order."""
     count = synthetic_counts(info)[0 if part == "train" else 1]
-    true_labels = (words(count, "stand-in", info.name, part, "labels") >> np.uint64(32)).astype(
-        np.int64
-    ) % info.num_classes
+    raw = words(count, "stand-in", info.name, part, "labels") >> np.uint64(32)
+    true_labels = raw.astype(np.int64) % info.num_classes
     coefficients = _coefficients(info, part, true_labels)
     images = _render(info, part, coefficients)
     return Arrays(images, _with_label_noise(info, part, true_labels))
