@@ -1,4 +1,4 @@
-"""Optimizers as pairs of pure functions, one file each, made of pieces that are chained.
+"""Optimizers as pairs of pure functions, a file for each kind, made of pieces that are chained.
 
 The rules are those of `learned_optimization`'s baselines, which take most of them from optax. A new
 one is a file with a factory in this folder and a row in `_table.py`, its grid of learning rates included.
@@ -13,34 +13,26 @@ from optsuite.optimizers._adafactor import (
     scale_by_param_block_rms,
 )
 from optsuite.optimizers._adagrad import adagrad, scale_by_adagrad
-from optsuite.optimizers._adam import adam, scale_by_adam
-from optsuite.optimizers._adam_exp_decay_lr import adam_exp_decay_lr
-from optsuite.optimizers._adam_sqrt_decay_lr import adam_sqrt_decay_lr
-from optsuite.optimizers._adamw import adamw
+from optsuite.optimizers._adam import adam, adamw, scale_by_adam
 from optsuite.optimizers._base import HorizonLrSchedule, LrSchedule, Optimizer, OptState, chain
-from optsuite.optimizers._clip import clip
-from optsuite.optimizers._decay import add_decayed_weights
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
 from optsuite.optimizers._import_path import import_optimizer, parse_call, set_training
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
-from optsuite.optimizers._lr import scale_by_lr
-from optsuite.optimizers._momentum import trace
-from optsuite.optimizers._nadamw import nadamw, scale_by_nadamw
-from optsuite.optimizers._nadamw_cosine_lr import nadamw_cosine_lr
+from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr, scale_by_nadamw
 from optsuite.optimizers._opt_list import opt_list, read_opt_list
-from optsuite.optimizers._piecewise_linear_adam import piecewise_linear_adam
+from optsuite.optimizers._pieces import add_decayed_weights, clip, scale_by_lr, scale_by_trust_ratio, trace
 from optsuite.optimizers._radam import radam, scale_by_radam
 from optsuite.optimizers._rmsprop import rmsprop, scale_by_rms
+from optsuite.optimizers._scheduled_adam import adam_exp_decay_lr, adam_sqrt_decay_lr, piecewise_linear_adam
 from optsuite.optimizers._schedules import (
     cosine_decay,
     exponential_decay,
     linear_rampup_sqrt_decay,
     piecewise_linear,
 )
-from optsuite.optimizers._sgd import sgd
-from optsuite.optimizers._sgdm import sgdm
+from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import scale_by_shampoo, shampoo
 from optsuite.optimizers._sm3 import scale_by_sm3, sm3
 from optsuite.optimizers._table import (
@@ -52,7 +44,6 @@ from optsuite.optimizers._table import (
     list_optimizers,
     register_optimizer,
 )
-from optsuite.optimizers._trust_ratio import scale_by_trust_ratio
 from optsuite.optimizers._yogi import scale_by_yogi, yogi
 
 __all__ = [

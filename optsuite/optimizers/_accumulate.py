@@ -50,12 +50,9 @@ def accumulate(inner: Optimizer, num_average: Scalar) -> Optimizer:
 
     def init(params: Params, *, num_steps: Scalar | None = None) -> AccumulateState:
         num_updates = None if num_steps is None else num_steps // num_average
-        return AccumulateState(
-            first_step(params),
-            tree_map(torch.zeros_like, params),
-            first_step(params),
-            inner.init(params, num_steps=num_updates),
-        )
+        grad_sum = tree_map(torch.zeros_like, params)
+        inner_state = inner.init(params, num_steps=num_updates)
+        return AccumulateState(first_step(params), grad_sum, first_step(params), inner_state)
 
     def update(
         grads: Params, state: AccumulateState, params: Params, *, loss: Tensor | None = None
@@ -72,11 +69,8 @@ def accumulate(inner: Optimizer, num_average: Scalar) -> Optimizer:
         def cleared(total: Tensor) -> Tensor:
             return torch.where(is_due, 0.0, total)
 
-        return tree_map(lambda u: torch.where(is_due, u, 0.0), updates), AccumulateState(
-            cleared(num_summed),
-            tree_map(cleared, grad_sum),
-            cleared(loss_sum),
-            pytree_map(lambda new, old: torch.where(is_due, new, old), inner_state, state.inner),
-        )
+        kept = pytree_map(lambda new, old: torch.where(is_due, new, old), inner_state, state.inner)
+        new = AccumulateState(cleared(num_summed), tree_map(cleared, grad_sum), cleared(loss_sum), kept)
+        return tree_map(lambda u: torch.where(is_due, u, 0.0), updates), new
 
     return Optimizer(init, update)

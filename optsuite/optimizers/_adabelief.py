@@ -16,16 +16,12 @@ from optsuite.optimizers._base import (
     chain,
     piece,
 )
-from optsuite.optimizers._lr import scale_by_lr
+from optsuite.optimizers._pieces import scale_by_lr
 from optsuite.tree import tree_map
 
 
 def scale_by_belief(
-    *,
-    beta1: Scalar = 0.9,
-    beta2: Scalar = 0.999,
-    eps: Scalar = 1e-16,
-    eps_root: Scalar = 1e-16,
+    *, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-16, eps_root: Scalar = 1e-16
 ) -> Optimizer:
     """Divide the mean gradient by the root mean square of its error as a prediction of the gradient.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from optsuite._types import Params
 from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, cast, chain, over_root, piece
-from optsuite.optimizers._lr import scale_by_lr
+from optsuite.optimizers._pieces import scale_by_lr
 from optsuite.tree import tree_map
 
 
@@ -68,6 +68,5 @@ def adagrad(
         >>> opt = adagrad(lr=1e-2)
     """
     return chain(
-        scale_by_adagrad(initial_accumulator_value=initial_accumulator_value, eps=eps),
-        scale_by_lr(lr),
+        scale_by_adagrad(initial_accumulator_value=initial_accumulator_value, eps=eps), scale_by_lr(lr)
     )

@@ -1,4 +1,4 @@
-"""Adam."""
+"""Adam, and with weight decay AdamW."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from optsuite.optimizers._base import (
     first_step,
     piece,
 )
-from optsuite.optimizers._lr import scale_by_lr
+from optsuite.optimizers._pieces import add_decayed_weights, scale_by_lr
 from optsuite.tree import tree_map
 
 
@@ -32,10 +32,13 @@ class AdamState(NamedTuple):
     nu: Params  # moving average of its square, shaped like params
 
 
-def init_moments(params: Params) -> AdamState:
-    """Return the state before the first update, with both averages at 0."""
-    zeros_like = torch.zeros_like
-    return AdamState(first_step(params), tree_map(zeros_like, params), tree_map(zeros_like, params))
+def init_moments(params: Params, start: float = 0.0) -> AdamState:
+    """Return the state before the first update, with both averages at `start`."""
+
+    def filled() -> Params:
+        return tree_map(lambda p: torch.full_like(p, start), params)
+
+    return AdamState(first_step(params), filled(), filled())
 
 
 def next_moments(state: AdamState, grads: Params, beta1: Scalar, beta2: Scalar) -> AdamState:
@@ -46,11 +49,7 @@ def next_moments(state: AdamState, grads: Params, beta1: Scalar, beta2: Scalar) 
 
 
 def scale_by_adam(
-    *,
-    beta1: Scalar = 0.9,
-    beta2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar = 1e-8,
+    *, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1e-8, eps_root: Scalar = 1e-8
 ) -> Optimizer:
     """Divide the mean gradient by its root mean square, both as moving averages.
 
@@ -118,3 +117,33 @@ def adam(
         >>> opt = adam(lr=1e-3)
     """
     return chain(scale_by_adam(beta1=beta1, beta2=beta2, eps=eps, eps_root=eps_root), scale_by_lr(lr))
+
+
+def adamw(
+    lr: Scalar | LrSchedule,
+    *,
+    beta1: Scalar = 0.9,
+    beta2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 1e-4,
+) -> Optimizer:
+    """Make AdamW, Adam with decoupled weight decay: p -= lr (adam direction + weight_decay p).
+
+    Args:
+        lr: Learning rate, >= 0, or a schedule; it multiplies the decay too.
+        beta1: Decay of the moving average of the gradient, in [0, 1).
+        beta2: Decay of the moving average of its square, in [0, 1).
+        eps: > 0, added to the root. Nothing is added under the root, unlike in `adam`.
+        weight_decay: >= 0, for every tensor. The default is optax's; torch's is 1e-2.
+
+    Source: Loshchilov and Hutter, https://arxiv.org/abs/1711.05101;
+    `learned_optimization/optimizers/optax_opts.py: AdamW`.
+
+    Example:
+        >>> opt = adamw(lr=1e-3, weight_decay=1e-2)
+    """
+    return chain(
+        scale_by_adam(beta1=beta1, beta2=beta2, eps=eps, eps_root=0.0),
+        add_decayed_weights(weight_decay),
+        scale_by_lr(lr),
+    )

@@ -81,8 +81,7 @@ class Optimizer(NamedTuple):
 
 
 def piece(
-    init: Callable[[Params], OptState],
-    update: Callable[[Params, OptState, Params], tuple[Params, OptState]],
+    init: Callable[[Params], OptState], update: Callable[[Params, OptState, Params], tuple[Params, OptState]]
 ) -> Optimizer:
     """Make an optimizer of a rule that needs neither the number of steps nor the loss."""
 

@@ -91,33 +91,21 @@ ARGUMENT = Domain(f"{PLAIN.words}, or a tuple of these", _is_argument, may_be_te
 
 # A name means the same in every optimizer; SM3 alone allows one end more of `beta2`.
 DOMAINS = {
-    "alpha": _FRACTION,
-    "beta1": _FRACTION,
-    "beta2": _FRACTION,
-    "block_size": _integer("an integer >= 1", lambda value: value >= 1),
-    "clipping_threshold": _POSITIVE,
-    "constant_fraction": _FRACTION,
-    "decay": _FRACTION,
-    "decay_rate": _POSITIVE,
-    "eps": _POSITIVE,
-    "eps_root": NON_NEGATIVE,
+    **dict.fromkeys(("alpha", "beta1", "beta2", "decay", "momentum"), _FRACTION),
+    **dict.fromkeys(("constant_fraction", "warmup_fraction"), _FRACTION),
+    **dict.fromkeys(("clipping_threshold", "decay_rate", "eps", "min_norm", "warmup_steps"), _POSITIVE),
+    **dict.fromkeys(("eps_root", "initial_accumulator_value", "lr", "trust_coefficient"), NON_NEGATIVE),
+    **dict.fromkeys(("l2_weight_decay", "weight_decay"), NON_NEGATIVE),
+    **dict.fromkeys(
+        ("block_size", "min_dim_size_to_factor"), _integer("an integer >= 1", lambda value: value >= 1)
+    ),
     "graft_type": _choice(*get_args(GraftType)),
     "idx": _integer(f"an integer from 0 to {NUM_ENTRIES - 1}", lambda value: 0 <= value < NUM_ENTRIES),
-    "initial_accumulator_value": NON_NEGATIVE,
-    "l2_weight_decay": NON_NEGATIVE,
-    "lr": NON_NEGATIVE,
     "lrs": _tuple("a tuple of finite numbers >= 0", lambda values: all(map(_is_rate, values))),
-    "min_dim_size_to_factor": _integer("an integer >= 1", lambda value: value >= 1),
     "min_lr_mult": SHARE,
-    "min_norm": _POSITIVE,
-    "momentum": _FRACTION,
     "nesterov": _BOOL,
     "num_average": _number("a whole number >= 1", lambda value: value >= 1 and value == int(value)),
     "times": _tuple("a tuple of rising numbers >= 0", _is_rising),
-    "trust_coefficient": NON_NEGATIVE,
-    "warmup_fraction": _FRACTION,
-    "warmup_steps": _POSITIVE,
-    "weight_decay": NON_NEGATIVE,
 }
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from optsuite.optimizers._base import Optimizer, Scalar, chain
-from optsuite.optimizers._decay import add_decayed_weights
-from optsuite.optimizers._lr import scale_by_lr
-from optsuite.optimizers._trust_ratio import scale_by_trust_ratio
+from optsuite.optimizers._pieces import add_decayed_weights, scale_by_lr, scale_by_trust_ratio
 
 
 def fromage(lr: Scalar, *, min_norm: Scalar = 1e-6) -> Optimizer:

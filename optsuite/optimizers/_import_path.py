@@ -132,15 +132,12 @@ def _try_out(path: str, cls: type[torch.optim.Optimizer], hparams: Mapping[str, 
             optimizer.step()
         except Exception as error:
             # What else it may not like of so small a matrix is no reason to refuse it.
-            if (needs_closure := _is_about_a_closure(error)) or isinstance(error, TypeError):
+            needs_closure = "closure" in str(error) or "'NoneType' object is not callable" in str(error)
+            if needs_closure or isinstance(error, TypeError):
                 without = " without a closure that computes the loss" if needs_closure else ""
                 raise HParamError(
                     f"`{path}` cannot step{without} ({in_words(error)}): such optimizers cannot be used here"
                 ) from error
-
-
-def _is_about_a_closure(error: Exception) -> bool:
-    return "closure" in str(error) or "'NoneType' object is not callable" in str(error)
 
 
 def set_training(optimizer: torch.optim.Optimizer, *, is_training: bool) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, chain
-from optsuite.optimizers._decay import add_decayed_weights
-from optsuite.optimizers._lr import scale_by_lr
-from optsuite.optimizers._momentum import trace
-from optsuite.optimizers._trust_ratio import scale_by_trust_ratio
+from optsuite.optimizers._pieces import add_decayed_weights, scale_by_lr, scale_by_trust_ratio, trace
 
 
 def lars(

@@ -16,7 +16,7 @@ from optsuite import _compiler, storage
 from optsuite.data import data_dir
 from optsuite.errors import StorageError
 from optsuite.optimizers._base import Optimizer
-from optsuite.optimizers._nadamw_cosine_lr import nadamw_cosine_lr
+from optsuite.optimizers._nadamw import nadamw_cosine_lr
 
 NUM_ENTRIES = 1000
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from optsuite._types import Params
 from optsuite.optimizers._adam import AdamState, init_moments, next_moments
 from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, cast, chain, decay_power, piece
-from optsuite.optimizers._lr import scale_by_lr
+from optsuite.optimizers._pieces import scale_by_lr
 from optsuite.tree import tree_map
 
 _THRESHOLD = 5.0

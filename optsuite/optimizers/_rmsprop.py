@@ -9,8 +9,7 @@ from torch import Tensor
 
 from optsuite._types import Params
 from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, average_square, chain, over_root, piece
-from optsuite.optimizers._lr import scale_by_lr
-from optsuite.optimizers._momentum import trace
+from optsuite.optimizers._pieces import scale_by_lr, trace
 from optsuite.tree import tree_map
 
 

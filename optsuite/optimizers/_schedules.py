@@ -92,11 +92,7 @@ def piecewise_linear(times: Sequence[Scalar], lrs: Sequence[Scalar]) -> StepLrSc
 
 
 def cosine_decay(
-    lr: Scalar,
-    *,
-    min_lr_mult: Scalar = 0.0,
-    constant_fraction: Scalar = 0.5,
-    warmup_fraction: Scalar = 0.01,
+    lr: Scalar, *, min_lr_mult: Scalar = 0.0, constant_fraction: Scalar = 0.5, warmup_fraction: Scalar = 0.01
 ) -> HorizonLrSchedule:
     """Stay constant, then fall along half a cosine to the end of the run; or rise first, then fall.
 

@@ -24,8 +24,7 @@ from optsuite.optimizers._base import (
 from optsuite.optimizers._blocks import Blocks, Shape, block_shapes, cut_into_blocks, glue_blocks
 from optsuite.optimizers._graft import resize
 from optsuite.optimizers._inverse_root import inverse_root
-from optsuite.optimizers._lr import scale_by_lr
-from optsuite.optimizers._momentum import trace
+from optsuite.optimizers._pieces import scale_by_lr, trace
 from optsuite.optimizers._rmsprop import scale_by_rms
 from optsuite.tree import tree_map
 
@@ -81,14 +80,9 @@ def scale_by_shampoo(
     def init(params: Params) -> ShampooState:
         products = _products(cut_into_blocks(tree_map(_widened, params), block_size))
         eyes = {kind: _eyes_like(matrices) for kind, matrices in products.items()}
-        return ShampooState(
-            first_step(params),
-            {kind: _INITIAL_STATISTICS * eye for kind, eye in eyes.items()},
-            eyes,
-            magnitude.init(params),
-            momentum.init(params),
-            momentum.init(params),
-        )
+        statistics = {kind: _INITIAL_STATISTICS * eye for kind, eye in eyes.items()}
+        early, late = momentum.init(params), momentum.init(params)
+        return ShampooState(first_step(params), statistics, eyes, magnitude.init(params), early, late)
 
     def update(grads: Params, state: ShampooState, params: Params) -> tuple[Params, ShampooState]:
         sizes, magnitude_state = magnitude.update(grads, state.magnitude, params)
@@ -141,10 +135,8 @@ def shampoo(
     Example:
         >>> opt = shampoo(lr=1e-2, graft_type="RMSPROP")
     """
-    return chain(
-        scale_by_shampoo(graft_type=graft_type, block_size=block_size, beta1=beta1, beta2=beta2),
-        scale_by_lr(lr),
-    )
+    steps = scale_by_shampoo(graft_type=graft_type, block_size=block_size, beta1=beta1, beta2=beta2)
+    return chain(steps, scale_by_lr(lr))
 
 
 def shampoo_flops(shapes: Iterable[Shape], *, block_size: int = 128, **_: object) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from optsuite._types import Params
 from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, average, cast, chain, piece
-from optsuite.optimizers._lr import scale_by_lr
+from optsuite.optimizers._pieces import scale_by_lr
 from optsuite.tree import tree_map
 
 

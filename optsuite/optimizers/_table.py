@@ -14,10 +14,7 @@ from optsuite.optimizers._accumulate import accumulate
 from optsuite.optimizers._adabelief import adabelief
 from optsuite.optimizers._adafactor import adafactor
 from optsuite.optimizers._adagrad import adagrad
-from optsuite.optimizers._adam import adam
-from optsuite.optimizers._adam_exp_decay_lr import adam_exp_decay_lr
-from optsuite.optimizers._adam_sqrt_decay_lr import adam_sqrt_decay_lr
-from optsuite.optimizers._adamw import adamw
+from optsuite.optimizers._adam import adam, adamw
 from optsuite.optimizers._domains import (
     ARGUMENT,
     DOMAINS,
@@ -32,14 +29,12 @@ from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._import_path import check_arguments, is_import_path
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
-from optsuite.optimizers._nadamw import nadamw
-from optsuite.optimizers._nadamw_cosine_lr import nadamw_cosine_lr
+from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr
 from optsuite.optimizers._opt_list import opt_list
-from optsuite.optimizers._piecewise_linear_adam import piecewise_linear_adam
 from optsuite.optimizers._radam import radam
 from optsuite.optimizers._rmsprop import rmsprop
-from optsuite.optimizers._sgd import sgd
-from optsuite.optimizers._sgdm import sgdm
+from optsuite.optimizers._scheduled_adam import adam_exp_decay_lr, adam_sqrt_decay_lr, piecewise_linear_adam
+from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import GraftType, shampoo, shampoo_flops
 from optsuite.optimizers._sm3 import sm3
 from optsuite.optimizers._yogi import yogi

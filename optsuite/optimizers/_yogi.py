@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
 from optsuite._types import Params
-from optsuite.optimizers._adam import AdamState, moment_ratio
-from optsuite.optimizers._base import (
-    LrSchedule,
-    Optimizer,
-    Scalar,
-    add_scaled,
-    average,
-    chain,
-    first_step,
-    piece,
-)
-from optsuite.optimizers._lr import scale_by_lr
+from optsuite.optimizers._adam import AdamState, init_moments, moment_ratio
+from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, add_scaled, average, chain, piece
+from optsuite.optimizers._pieces import scale_by_lr
 from optsuite.tree import tree_map
 
 _START = 1e-6
@@ -41,12 +34,6 @@ def scale_by_yogi(*, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1
         >>> opt = chain(scale_by_yogi(), scale_by_lr(1e-2))
     """
 
-    def init(params: Params) -> AdamState:
-        def start(p: Tensor) -> Tensor:
-            return torch.full_like(p, _START)
-
-        return AdamState(first_step(params), tree_map(start, params), tree_map(start, params))
-
     def update(grads: Params, state: AdamState, _: Params) -> tuple[Params, AdamState]:
         def follow(v: Tensor, g: Tensor) -> Tensor:
             square = g * g
@@ -56,7 +43,7 @@ def scale_by_yogi(*, beta1: Scalar = 0.9, beta2: Scalar = 0.999, eps: Scalar = 1
         new = AdamState(state.step + 1, mu, tree_map(follow, state.nu, grads))
         return moment_ratio(new, beta1, beta2, eps), new
 
-    return piece(init, update)
+    return piece(functools.partial(init_moments, start=_START), update)
 
 
 def yogi(
