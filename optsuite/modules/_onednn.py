@@ -68,26 +68,15 @@ def lstm_grad(*args: Tensor) -> tuple[Tensor, ...]:
     return tuple(torch.cat(grads) for grads in zip(*of_trials, strict=True))
 
 
-def _lstm_grad(
-    grad_hiddens: Tensor,
-    inputs: Tensor,
-    input_weight: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    hidden: Tensor,
-    cell: Tensor,
-    hiddens: Tensor,
-    last_cell: Tensor,
-    workspace: Tensor,
-) -> tuple[Tensor, ...]:
-    args = _arguments(inputs, input_weight, weight, bias, hidden, cell)
+def _lstm_grad(grad_hiddens: Tensor, *kept: Tensor) -> tuple[Tensor, ...]:
+    *args, hiddens, last_cell, workspace = kept
     nothing = torch.zeros_like(last_cell)
     of_inputs, of_input_weight, of_weight, of_bias, _, of_hidden, of_cell = _aten.mkldnn_rnn_layer_backward(
-        *(*args, hiddens[0], hiddens[:, -1], last_cell),
+        *(*_arguments(*args), hiddens[0], hiddens[:, -1], last_cell),
         *(grad_hiddens[0].contiguous(), nothing, nothing),
         train=True,
         workspace=workspace[0],
-        **_settings(hidden),
+        **_settings(last_cell),
     )
     of_params = (_swapped(grad[None]) for grad in (of_input_weight, of_weight, of_bias))
     return of_inputs[None], *of_params, of_hidden, of_cell

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from optsuite.modules._init import normal_, variance_scaling_, xavier_uniform_
-from optsuite.modules._layers import LayerNorm
-from optsuite.modules._sequence import Dense, FeedForward, attend
+from optsuite.modules._layers import Dense, FeedForward, LayerNorm, attend
 
 _PATCH = 16  # pixels
 _EPS = 1e-6  # flax's LayerNorm

@@ -97,8 +97,7 @@ def _lstm_grad(
         grad_cell *= forget
         torch.bmm(gate, weight, out=grad_hidden)
     of_weight = _weight_grad(grads, _shifted(hidden, hiddens))
-    of_inputs, of_input_weight, of_bias = _projection_grads(grads, inputs, input_weight)
-    return of_inputs, of_input_weight, of_weight, of_bias, grad_hidden, grad_cell
+    return *_layer_grads(grads, inputs, input_weight, of_weight), grad_hidden, grad_cell
 
 
 def _gru(
@@ -150,12 +149,8 @@ def _gru_grad(
         grad_both.copy_(_aten.sigmoid_backward(grad_both, both))
         grad_hidden.baddbmm_(grad_both, both_weight)
     reset = gates[..., hidden.shape[-1] : both_size] * before
-    of_weights = (
-        _weight_grad(grads[..., :both_size], before),
-        _weight_grad(grads[..., both_size:], reset),
-    )
-    of_inputs, of_input_weight, of_bias = _projection_grads(grads, inputs, input_weight)
-    return of_inputs, of_input_weight, torch.cat(of_weights, 1), of_bias, grad_hidden
+    of_weights = (_weight_grad(grads[..., :both_size], before), _weight_grad(grads[..., both_size:], reset))
+    return *_layer_grads(grads, inputs, input_weight, torch.cat(of_weights, 1)), grad_hidden
 
 
 def _relu_rnn(
@@ -187,8 +182,7 @@ def _relu_rnn_grad(
         grad.copy_(_aten.threshold_backward(grad_hidden, hidden_after, 0))
         torch.bmm(grad, weight, out=grad_hidden)
     of_weight = _weight_grad(grads, _shifted(hidden, hiddens))
-    of_inputs, of_input_weight, of_bias = _projection_grads(grads, inputs, input_weight)
-    return of_inputs, of_input_weight, of_weight, of_bias, grad_hidden
+    return *_layer_grads(grads, inputs, input_weight, of_weight), grad_hidden
 
 
 def _projected(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -197,10 +191,12 @@ def _projected(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return gates.view(*inputs.shape[:-1], weight.shape[1])
 
 
-def _projection_grads(grads: Tensor, inputs: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of inputs, weight and bias, given those of the gates."""
-    of_inputs = torch.bmm(grads.flatten(1, 2), weight).view_as(inputs)
-    return of_inputs, _weight_grad(grads, inputs), grads.sum((1, 2))
+def _layer_grads(
+    grads: Tensor, inputs: Tensor, input_weight: Tensor, of_weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of inputs, both weights and bias, given those of the gates and `of_weight`."""
+    of_inputs = torch.bmm(grads.flatten(1, 2), input_weight).view_as(inputs)
+    return of_inputs, _weight_grad(grads, inputs), of_weight, grads.sum((1, 2))
 
 
 def _weight_grad(grads: Tensor, factors: Tensor) -> Tensor:

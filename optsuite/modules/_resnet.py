@@ -45,12 +45,8 @@ class ResNet(nn.Module):
         super().__init__()
         self.initial_conv = Conv2d(in_channels, _INITIAL_CHANNELS, initial_kernel, 2, bias=False)
         self.max_pool = max_pool
-        self.groups = nn.ModuleList(
-            _group(i, o, count, stride)
-            for i, o, count, stride in zip(
-                [_INITIAL_CHANNELS, *channels], channels, blocks, _STRIDES, strict=False
-            )
-        )
+        sizes = zip([_INITIAL_CHANNELS, *channels], channels, blocks, _STRIDES, strict=False)
+        self.groups = nn.ModuleList(_group(*size) for size in sizes)
         self.norm = BatchNorm(channels[-1])
         self.head = Linear(channels[-1], num_classes)
         nn.init.zeros_(self.head.weight)
@@ -69,9 +65,8 @@ class ResNet(nn.Module):
 
 def _group(in_channels: int, channels: int, num_blocks: int, stride: int) -> nn.Sequential:
     first = _Block(in_channels, channels, stride, is_first=True)
-    return nn.Sequential(
-        first, *(_Block(channels, channels, 1, is_first=False) for _ in range(num_blocks - 1))
-    )
+    others = (_Block(channels, channels, 1, is_first=False) for _ in range(num_blocks - 1))
+    return nn.Sequential(first, *others)
 
 
 class _Block(nn.Module):
@@ -85,10 +80,8 @@ class _Block(nn.Module):
         narrow = channels // 4
         sizes = (in_channels, narrow, narrow, channels)
         self.norms = nn.ModuleList(map(BatchNorm, sizes[:3]))
-        self.convs = nn.ModuleList(
-            Conv2d(i, o, kernel, s, bias=False)
-            for i, o, kernel, s in zip(sizes, sizes[1:], (1, 3, 1), (1, stride, 1), strict=False)
-        )
+        shapes = zip(sizes, sizes[1:], (1, 3, 1), (1, stride, 1), strict=False)
+        self.convs = nn.ModuleList(Conv2d(*shape, bias=False) for shape in shapes)
         self.shortcut = Conv2d(in_channels, channels, 1, stride, bias=False) if is_first else None
 
     def forward(self, inputs: Tensor) -> Tensor:

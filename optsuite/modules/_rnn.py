@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from optsuite.modules._init import truncated_normal_, variance_scaling_
+from optsuite.modules._layers import Dense, Embedding
 from optsuite.modules._recurrence import gru, lstm, relu_rnn
-from optsuite.modules._sequence import Dense, Embedding
 
 
 class RNNLM(nn.Module):

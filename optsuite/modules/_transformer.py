@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from optsuite.modules._init import truncated_normal_, variance_scaling_
-from optsuite.modules._layers import Dropout, LayerNorm
-from optsuite.modules._sequence import Dense, Embedding, FeedForward, attend
+from optsuite.modules._layers import Dense, Dropout, Embedding, FeedForward, LayerNorm, attend
 from optsuite.noise import draw_key, fold_in
 
 _KEY_SIZE = 32  # features of every head, whatever the width of the model

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from optsuite.modules import MLPMixer, TransformerLM, VisionTransformer
+from optsuite.modules._layers import attend
 from optsuite.modules._patches import _Patches
-from optsuite.modules._sequence import attend
 
 
 def test_attention_is_that_of_torch():
