@@ -248,9 +248,7 @@ def reads(monkeypatch):
 def clock(monkeypatch):
     """Name every curve one second later than the one before."""
     ticks = iter(range(100))
-    monkeypatch.setattr(
-        curves._files, "curve_filename", lambda t: f"20260101_0000{next(ticks):02d}_{t}.curves"
-    )
+    monkeypatch.setattr(curves, "curve_filename", lambda t: f"20260101_0000{next(ticks):02d}_{t}.curves")
 
 
 def build(root, trial_ids=frozenset(IDS)):

@@ -194,9 +194,7 @@ def test_a_written_curve_is_read_back(root, monkeypatch):
 
 def clock(monkeypatch, *times):
     ticks = iter(times)
-    monkeypatch.setattr(
-        curves._files, "curve_filename", lambda trial: f"2026010{next(ticks)}_000000_{trial}.curves"
-    )
+    monkeypatch.setattr(curves, "curve_filename", lambda trial: f"2026010{next(ticks)}_000000_{trial}.curves")
 
 
 def test_a_rerun_replaces_its_twin_and_no_other_file(root, monkeypatch):

@@ -39,11 +39,7 @@ class Store(NamedTuple):
 
     @classmethod
     def at(
-        cls,
-        curves_root: str | None,
-        archives_root: str | None,
-        source: str,
-        precision: str = "float32",
+        cls, curves_root: str | None, archives_root: str | None, source: str, precision: str = "float32"
     ) -> Store:
         """Return the store of results on a kind of data.
 
