@@ -27,23 +27,7 @@ from optsuite.optimizers import OPTIMIZERS, check_hparams, parse_call, read_opt_
 
 HparamValue: TypeAlias = float | int | bool | str | tuple[float | int | bool | str, ...]
 
-LEARNING_RATES = (
-    1e-7,
-    3e-7,
-    1e-6,
-    3e-6,
-    1e-5,
-    3e-5,
-    1e-4,
-    3e-4,
-    1e-3,
-    3e-3,
-    1e-2,
-    3e-2,
-    0.1,
-    0.3,
-    1.0,
-)
+LEARNING_RATES = (1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 
 ACCUMULATIONS = tuple(2**power for power in range(12))
 """Numbers of gradients that make one step of the families `..._GradAccum`."""
@@ -154,18 +138,17 @@ class Trial:
         """
         hparams = {f"hparams/{name}": value for name, value in self.config.hparams.items()}
         reduced = {} if self.precision == "float32" else {"precision": self.precision}
-        return trial_id(
-            {
-                "task": self.task_name,
-                "label": self.config.label,
-                "optimizer": self.config.optimizer,
-                **hparams,
-                **vars(self.schedule),
-                "seed": self.seed,
-                "data_source": data_source,
-                **reduced,
-            }
-        )
+        identity = {
+            "task": self.task_name,
+            "label": self.config.label,
+            "optimizer": self.config.optimizer,
+            **hparams,
+            **vars(self.schedule),
+            "seed": self.seed,
+            "data_source": data_source,
+            **reduced,
+        }
+        return trial_id(identity)
 
 
 def trial_id(identity: Mapping[str, object]) -> str:
@@ -312,10 +295,8 @@ _OPT_LIST_LABELS = tuple(f"OptList{idx}" for idx in range(1000))
 
 def _opt_list() -> Sequence[Config]:
     """Return the configs of OptList, with their numbers as hparams, so that many train as one program."""
-    return [
-        Config(label, "NAdamWCosineLR", hparams)
-        for label, hparams in zip(_OPT_LIST_LABELS, read_opt_list(), strict=True)
-    ]
+    named = zip(_OPT_LIST_LABELS, read_opt_list(), strict=True)
+    return [Config(label, "NAdamWCosineLR", hparams) for label, hparams in named]
 
 
 def _lr_families() -> Iterator[Family]:
@@ -328,17 +309,13 @@ def _lr_families() -> Iterator[Family]:
 
 
 _16K = ((16_384, 5),)
+_16K_ADAM = ((16_384, 3), *_16K, (16_384, 32))
 
 _FAMILIES = {
     family.name: family
     for family in (
         *_lr_families(),
-        Family(
-            "AdamLR_GradAccum",
-            "AdamGradAccum",
-            _accumulation_grid("Adam"),
-            ((16_384, 3), *_16K, (16_384, 32)),
-        ),
+        Family("AdamLR_GradAccum", "AdamGradAccum", _accumulation_grid("Adam"), _16K_ADAM),
         Family("SGDLR_GradAccum", "SGDGradAccum", _accumulation_grid("SGD"), _16K),
         Family("SGDMLR_GradAccum", "SGDMGradAccum", _accumulation_grid("SGDM"), _16K),
         Family("OptList1k", "OptList", _opt_list, ((10_000, 5),), _OPT_LIST_LABELS),
@@ -376,16 +353,25 @@ def get_hparam_set(name: str) -> HParamSet:
             family; the message has the nearest names.
         UnsupportedError: The set needs a learned optimizer.
     """
-    match = re.fullmatch(r"(\w+?)_([1-9][0-9]*)_R([1-9][0-9]*)", name)
-    if match is None:
+    parts = split_name(name)
+    if parts is None:
         raise UnknownNameError("hparam set", name, list_hparam_sets())
-    family_name, num_steps, repetitions = match[1], int(match[2]), int(match[3])
+    family_name, num_steps, repetitions = parts
     if family_name not in _FAMILIES:
         _check_not_learned(family_name)
-        known = (f"{family}_{match[2]}_R{match[3]}" for family in _FAMILIES)
+        known = (family.set_name(num_steps, repetitions) for family in _FAMILIES.values())
         raise UnknownNameError("hparam set", name, known)
     family = _FAMILIES[family_name]
     return HParamSet(name, family.name, family.opt, repetitions, Schedule(num_steps))
+
+
+def split_name(name: str) -> tuple[str, int, int] | None:
+    """Split the name of a set, or of what is fitted to sets, into family or kind, steps and repetitions.
+
+    None if the name has another form.
+    """
+    match = re.fullmatch(r"(\w+?)_([1-9][0-9]*)_R([1-9][0-9]*)", name)
+    return (match[1], int(match[2]), int(match[3])) if match else None
 
 
 def get_family(name: str) -> Family:

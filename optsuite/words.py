@@ -11,6 +11,12 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def listed(names: Sequence[str], most: int) -> str:
+    """Return names in a row, no more than `most` of them: `a, b and 3 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def duration(seconds: float) -> str:
     """Return a time in words: `12 s`, `3 min 20 s`, `5 h 10 min`."""
     whole = max(1, round(seconds))

@@ -154,14 +154,13 @@ def _pick(folders: Sequence[_Files], repetitions: int) -> tuple[list[dict[int, s
     Returns:
         URL of each repetition that is there, for each config, and the repetitions that are missing.
     """
-    choices: list[Callable[[_Files], dict[int, str]]] = [_by_seed, _by_name]
-    options = []
-    for choose in choices:
+
+    def pick(choose: Callable[[_Files], dict[int, str]]) -> tuple[list[dict[int, str]], list[list[int]]]:
         picked = [choose(files) for files in folders]
-        missing = [[s for s in range(repetitions) if s not in picks] for picks in picked]
-        options.append((picked, missing))
+        return picked, [[s for s in range(repetitions) if s not in picks] for picks in picked]
+
     # The first is taken where both lack equally many, which is ours.
-    return min(options, key=lambda option: sum(map(len, option[1])))
+    return min(map(pick, (_by_seed, _by_name)), key=lambda option: sum(map(len, option[1])))
 
 
 def _of_trials(folders: list[_Files], trial_ids: Collection[str] | None) -> list[_Files]:
@@ -193,10 +192,7 @@ def _holds(url: str, data: Mapping[str, Array]) -> bool:
 
 
 def _check_alike(
-    first_name: str,
-    first: Mapping[str, npt.ArrayLike],
-    name: str,
-    curve: Mapping[str, npt.ArrayLike],
+    first_name: str, first: Mapping[str, npt.ArrayLike], name: str, curve: Mapping[str, npt.ArrayLike]
 ) -> None:
     if first.keys() != curve.keys():
         lacking = ", ".join(sorted(first.keys() - curve.keys())) or "none"

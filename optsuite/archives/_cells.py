@@ -12,6 +12,7 @@ from optsuite._types import Array
 from optsuite.archives._value import Absent, Archive, describe
 from optsuite.errors import StorageError, parameter
 from optsuite.storage import MissingFileError
+from optsuite.words import listed
 
 _T = TypeVar("_T")
 
@@ -19,10 +20,7 @@ _MOST_NAMED = 3  # cells without an archive that an error names
 
 
 def write_archive(
-    task_name: str,
-    hparam_set_name: str,
-    data: Mapping[str, npt.ArrayLike],
-    root: str | None = None,
+    task_name: str, hparam_set_name: str, data: Mapping[str, npt.ArrayLike], root: str | None = None
 ) -> str:
     """Write an archive, replacing one that is there, and return its URL.
 
@@ -84,10 +82,7 @@ def read_archive(task_name: str, hparam_set_name: str, root: str | None = None, 
 
 
 def read_each(
-    cells: Iterable[tuple[str, str]],
-    use: Callable[[Archive], _T],
-    root: str | None = None,
-    store: str = "",
+    cells: Iterable[tuple[str, str]], use: Callable[[Archive], _T], root: str | None = None, store: str = ""
 ) -> list[_T | Absent]:
     """Read many archives at a time; one that cannot be read does not cost the others.
 
@@ -119,12 +114,11 @@ def require_any(read: Sequence[_T | Absent], root: str | None = None) -> list[_T
         return list(read)
     root = storage.archives_dir() if root is None else storage.clean_root(root)
     asked = [f"`{one.hparam_set}` of `{one.task}`" for one in missing]
-    cells = "" if asked in ([], ["`*` of `*`"]) else f" of {', '.join(asked[:_MOST_NAMED])}"
-    more = f" and {len(asked) - _MOST_NAMED} more" if len(asked) > _MOST_NAMED else ""
+    cells = "" if asked in ([], ["`*` of `*`"]) else f" of {listed(asked, _MOST_NAMED)}"
     stand_ins = storage.beside(root, "synthetic")
     there = storage.list_tasks(stand_ins)
     hint = f"; there are archives of results on stand-in data in `{stand_ins}`" if there else ""
-    raise MissingFileError(f"no archives{cells}{more} in `{root}`{hint}")
+    raise MissingFileError(f"no archives{cells} in `{root}`{hint}")
 
 
 def explained(absent: Absent) -> StorageError:
@@ -175,14 +169,13 @@ def find_cells(
     set_names = storage.thread_map(
         lambda task: storage.expand_globs(sets, lambda: list_hparam_sets_for_task(task, root)), task_names
     )
-    cells = [(task, name) for task, names in zip(task_names, set_names, strict=True) for name in names]
     named = [tasks] if isinstance(tasks, str) else tasks
-    everywhere = (
-        set.intersection(*map(set, set_names)) if set_names else set[str]()
-    )  # globs that match nothing, too
+    # Globs that match nothing are among these, too.
+    everywhere = set.intersection(*map(set, set_names)) if set_names else set[str]()
     return [
         (task, name)
-        for task, name in cells
+        for task, names in zip(task_names, set_names, strict=True)
+        for name in names
         if task in named or name in everywhere or not storage.is_glob(name)
     ]
 

@@ -16,6 +16,7 @@ from optsuite import archives, curves, normalizers, runner, statistics, storage,
 from optsuite.cli._text import explained, print_table
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Schedule, get_family, get_hparam_set, list_families, list_hparam_sets
+from optsuite.words import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,11 +90,10 @@ def _lacks(cell: sweep.Cell, store: storage.Store, source: str) -> str:
     ids = {trial.id(source) for trial in cell.trials()}
     find = functools.partial(archives.missing_repetitions, cell.task_name, cell.hparam_set, store.curves)
     missing, without_any = find(trial_ids=ids), find()
-    named = ", ".join(f"{label} repetition {s}" for label, s in missing[:_MOST_NAMED])
-    more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+    named = listed([f"{label} repetition {s}" for label, s in missing], _MOST_NAMED)
     others = len(missing) - len(without_any)
     why = f"; {others} curves there are of other trials (other data or hyperparameters)" if others else ""
-    return f"it lacks {len(missing)} of {len(ids)} curves in {store.curves}: {named}{more}{why}"
+    return f"it lacks {len(missing)} of {len(ids)} curves in {store.curves}: {named}{why}"
 
 
 def table(args: argparse.Namespace) -> int:

@@ -26,9 +26,8 @@ from optsuite.normalizers._definitions import (
     speedup_over_multiple_baselines,
     speedup_over_multiple_baselines_v2,
 )
-from optsuite.normalizers._files import Normalizers, load, write
 from optsuite.normalizers._fit import build
-from optsuite.normalizers._normalizer import Normalizer
+from optsuite.normalizers._normalizer import Normalizer, Normalizers, load, write
 from optsuite.normalizers._update import Updated, load_for, update
 
 __all__ = [

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from optsuite import storage
 from optsuite.errors import UnknownNameError
-from optsuite.normalizers._files import Normalizers, parse
+from optsuite.hparam_sets import split_name
 from optsuite.normalizers._fit import NUM_KNOTS
+from optsuite.normalizers._normalizer import Normalizers, parse
 
 _BASELINES = {
     "speedup_over_adam": ("AdamLR",),
@@ -86,15 +86,6 @@ def definition_names(num_steps: int, repetitions: int) -> list[str]:
         repetitions: Number of seeds of the hparam sets.
     """
     return [define(kind, num_steps, repetitions).name for kind in _BASELINES]
-
-
-def split_name(name: str) -> tuple[str, int, int] | None:
-    """Split the name of a definition or hparam set into kind or family, steps and repetitions.
-
-    None if the name has another form.
-    """
-    match = re.fullmatch(r"(\w+?)_([1-9][0-9]*)_R([1-9][0-9]*)", name)
-    return (match[1], int(match[2]), int(match[3])) if match else None
 
 
 def speedup_over_adam(url: str | None = None) -> Normalizers:

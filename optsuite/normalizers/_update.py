@@ -9,10 +9,10 @@ from typing import NamedTuple, TypeAlias
 from optsuite import storage
 from optsuite.archives import Absent, list_hparam_sets_for_task, read_each
 from optsuite.errors import OptsuiteError
-from optsuite.normalizers._definitions import Definition, definition_names, get_definition, split_name
-from optsuite.normalizers._files import Normalizers, load, write
+from optsuite.hparam_sets import split_name
+from optsuite.normalizers._definitions import Definition, definition_names, get_definition
 from optsuite.normalizers._fit import Envelope, envelope, fit
-from optsuite.normalizers._normalizer import Normalizer
+from optsuite.normalizers._normalizer import Normalizer, Normalizers, load, write
 
 _Cells: TypeAlias = Iterable[tuple[str, str]]
 """(task, hparam set) of each."""

@@ -16,6 +16,7 @@ from optsuite.statistics import TRAIN_LOSS, Results
 from optsuite.vis import _cells, _style
 from optsuite.vis._cells import Cell
 from optsuite.vis._style import Entry, SetStyle
+from optsuite.words import listed
 
 _Normalizers: TypeAlias = Mapping[str, Callable[[Array], Array]]
 
@@ -92,7 +93,8 @@ def draw_normalized(
         entries = [_draw_set(ax, styles[name], cells, steps_of, end) for name, cells in used.items()]
         entries += [_absent_entry(results, styles[name], name) for name in styles if name not in used]
         if shown:
-            entries.append(_draw_baseline(ax, end))
+            ax.plot([0, end], [0, end], zorder=1.8, **_BASELINE)
+            entries.append(Entry("baseline", _BASELINE, end))
         _style.format_steps(ax)
         ax.set_ylabel("steps of the baseline to the same loss")
         ax.yaxis.set_major_formatter("{x:,.0f}")
@@ -126,13 +128,8 @@ def _same_tasks(
         "an archive of every set": [task for task in tasks if task not in complete],
         "a normalizer": [task for task in complete if task not in normalizers],
     }
-    words = [f"left out without {lack}: {_enumerate(tasks)}" for lack, tasks in left_out.items() if tasks]
+    words = [f"left out without {lack}: {listed(tasks, 5)}" for lack, tasks in left_out.items() if tasks]
     return {name: [there[task, name] for task in drawn] for name in names}, words
-
-
-def _enumerate(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
 
 
 def _draw_set(
@@ -152,11 +149,6 @@ def _draw_set(
 def _absent_entry(results: Sequence[Cell], style: SetStyle, name: str) -> Entry:
     first = next(cell for cell in results if cell.hparam_set == name)
     return Entry(f"{style.label} ({first.why_no_best})", {}, np.nan)
-
-
-def _draw_baseline(ax: Axes, end: float) -> Entry:
-    ax.plot([0, end], [0, end], zorder=1.8, **_BASELINE)
-    return Entry("baseline", _BASELINE, end)
 
 
 def _steps(cell: Results, normalizers: _Normalizers, decay: float) -> Array:
