@@ -149,9 +149,8 @@ def summarize_results(results: Sequence[Results | Absent]) -> pd.DataFrame:
         wall-clock time. A value that is not known is missing.
     """
     rows = pd.DataFrame([_summary_row(result) for result in results], columns=_summary_columns())
-    names = {
-        name: _categorical(rows[name]) for name in ("task", "set", "data_source", "status", "best_config")
-    }
+    words = ("task", "set", "data_source", "status", "best_config")
+    names = {name: _categorical(rows[name]) for name in words}
     counts = {name: rows[name].astype("Int64") for name in _COUNTS}
     return rows.assign(**names, **counts, steps_per_s=rows["steps_per_s"].astype("float64"))
 
@@ -279,10 +278,8 @@ def _tidy(parts: Sequence[_Trials], splits: Sequence[str]) -> pd.DataFrame:
         for start, part in zip(starts[:-1], parts, strict=True)
         for split in splits
     ]
-    points = {
-        name: np.concatenate([chunk[name] for chunk in chunks])
-        for name in ("trial", "split", "step", *_METRICS)
-    }
+    names = ("trial", "split", "step", *_METRICS)
+    points = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in names}
     columns = trials.take(points.pop("trial")).reset_index(drop=True)
     split = pd.Categorical.from_codes(points.pop("split").astype(np.int8), categories=pd.Index(SPLITS))
     return columns.assign(split=split, **points)

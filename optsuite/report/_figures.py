@@ -7,12 +7,15 @@ the first, and never changed.
 from __future__ import annotations
 
 import hashlib
+import html
 import json
+import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from importlib import resources
 from typing import NamedTuple, TypeAlias
+from xml.etree import ElementTree as ET
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,7 +26,6 @@ from optsuite.curves import package_version
 from optsuite.errors import StorageError
 from optsuite.normalizers import Normalizer
 from optsuite.report._contents import Figure
-from optsuite.report._svg import inline, is_whole
 from optsuite.statistics import Results
 
 _Cell: TypeAlias = Results | Absent
@@ -130,7 +132,7 @@ def _read_back(urls: Mapping[str, str], there: Container[str]) -> bytes | None:
         svg = storage.read_bytes(urls["svg"])
     except StorageError:
         return None
-    return svg if is_whole(svg) else None
+    return svg if _is_whole(svg) else None
 
 
 def _draw(drawing: _Drawing) -> dict[str, bytes]:
@@ -183,3 +185,31 @@ def _plain(value: object) -> object:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _is_whole(svg: bytes) -> bool:
+    """Return whether a file is an SVG to its end."""
+    try:
+        return ET.fromstring(svg).tag.endswith("svg")
+    except ET.ParseError:
+        return False
+
+
+def inline(svg: str, prefix: str, label: str) -> str:
+    """Return the markup of a figure that shares a page with others.
+
+    Prolog, metadata and style sheet (which would hold for the whole page) are left out; ids begin with
+    `prefix`; text is in the page's colour and the grid in `var(--grid)`.
+
+    Args:
+        svg: Content of an SVG file of `vis.render`.
+        prefix: Beginning of ids, another for each figure of a page; letters, digits and `-`.
+        label: Description of the figure for people who cannot see it.
+    """
+    svg = svg[svg.index("<svg") :].rstrip()
+    svg = re.sub(r"<(metadata|style)\b.*?</\1>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
+    svg = re.sub(r'(url\(|href=")#', rf"\g<1>#{prefix}-", svg)
+    for colour, ours in ((vis.INK, "currentColor"), (vis.GRID, "var(--grid)")):
+        svg = re.sub(rf"((?:fill|stroke): ?){re.escape(colour)}\b", rf"\g<1>{ours}", svg, flags=re.IGNORECASE)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1)

@@ -55,15 +55,11 @@ def write_report(
     url = storage.clean_root(url)
     folder = storage.clean_root(figures_url or f"{url[: url.rfind('/') + 1]}figures")
     cells = distinct(results)
-    contents = Contents(
-        made=facts.started if facts else datetime.now().astimezone(),
-        cells=cells,
-        figures=make_figures(cells, normalizers or {}, folder),
-        figures_url=folder,
-        facts=facts,
-    )
+    made = facts.started if facts else datetime.now().astimezone()
+    figures = make_figures(cells, normalizers or {}, folder)
+    contents = Contents(made=made, cells=cells, figures=figures, figures_url=folder, facts=facts)
     storage.write_bytes(url, _render(contents, url).encode())
-    return Written(url, _problems(contents.figures))
+    return Written(url, _problems(figures))
 
 
 def _problems(figures: Sequence[Figure]) -> list[str]:
@@ -77,15 +73,12 @@ def _problems(figures: Sequence[Figure]) -> list[str]:
 def _render(contents: Contents, url: str) -> str:
     """Return the page as HTML."""
     told = [(section, section.tell(contents)) for section in SECTIONS]
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            date=moment(contents.made),
-            lede=lede(contents),
-            sections=[(section, data) for section, data in told if data],
-            link=lambda target: link(target, url),
-        )
+    template = _environment().get_template("page.html")
+    return template.render(
+        date=moment(contents.made),
+        lede=lede(contents),
+        sections=[(section, data) for section, data in told if data],
+        link=lambda target: link(target, url),
     )
 
 

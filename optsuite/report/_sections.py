@@ -144,14 +144,11 @@ def _overview(contents: Contents) -> list[Figure]:
 
 
 def _tasks(contents: Contents) -> list[_Task]:
-    return [
-        _Task(
-            group,
-            _in_words(contents, group),
-            [one for one in contents.figures if (one.task, one.is_stand_in) == group],
-        )
-        for group in sorted(contents.best, key=lambda group: group.is_stand_in)
-    ]
+    tasks = []
+    for group in sorted(contents.best, key=lambda group: group.is_stand_in):
+        figures = [one for one in contents.figures if (one.task, one.is_stand_in) == group]
+        tasks.append(_Task(group, _in_words(contents, group), figures))
+    return tasks
 
 
 def _in_words(contents: Contents, group: Group) -> list[str]:

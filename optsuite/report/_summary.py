@@ -55,21 +55,17 @@ def summary(contents: Contents) -> _Table | None:
 
 
 def _row(one: Results, metrics: Iterable[str], is_best: bool) -> list[_Entry]:
-    num_configs, num_seeds = one.diverged.shape
-    num_diverged = int(one.diverged.sum())
+    num_trials, num_diverged = one.diverged.size, int(one.diverged.sum())
+    looks = "number" if num_diverged else "number none"
     return [
         _Entry(one.task, href=f"#{Group.of(one).anchor}"),
         _Entry(one.hparam_set),
         _Entry("stand-in", kind="stand-in") if one.is_stand_in else _Entry("real"),
         _Entry(one.best_label) if one.best_label else _Entry(one.why_no_best, kind="words"),
         *(_metric(one, metric, is_best) for metric in metrics),
-        _Entry(
-            f"{num_diverged} of {num_configs * num_seeds}",
-            order=num_diverged / one.diverged.size,
-            kind="number" if num_diverged else "number none",
-        ),
+        _Entry(f"{num_diverged} of {num_trials}", order=num_diverged / num_trials, kind=looks),
         _number(1 / one.seconds_per_step, number) if one.seconds_per_step else _no_number("not known"),
-        _number(num_seeds, str),
+        _number(one.diverged.shape[1], str),
         _number(one.num_steps, "{:,}".format),
     ]
 
@@ -98,8 +94,5 @@ def _number(value: float, show: Callable[[float], str]) -> _Entry:
 
 def _absent_row(absent: Absent, num_metrics: int) -> list[_Entry]:
     span = 2 + num_metrics + len(_COUNTS)
-    return [
-        _Entry(absent.task),
-        _Entry(absent.hparam_set),
-        _Entry(absent.why_no_best, kind="words", span=span),
-    ]
+    why = _Entry(absent.why_no_best, kind="words", span=span)
+    return [_Entry(absent.task), _Entry(absent.hparam_set), why]

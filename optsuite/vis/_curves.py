@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,10 +74,11 @@ def plot_tasks_and_sets(
             f"a list of tasks is drawn in a figure of its own: leave `ax` out or name one task (got {task!r})"
         )
     cells = _cells.read_cells(task, opt_sets, root)
-    look = _Look(alpha_on_confidence, confidence_alpha, ema, initial_shift, always_include_first_opt)
-    if not isinstance(task, str):
-        return _draw_grid(cells, look, legend, labels, colors)
-    return _draw_one(cells, ax, look, legend, labels, colors)
+    styles = _style.set_styles(_cells.sets_of(cells), labels, colors)
+    look = _Look(
+        styles, alpha_on_confidence, confidence_alpha, ema, initial_shift, legend, always_include_first_opt
+    )
+    return _draw_one(cells, ax, look) if isinstance(task, str) else _draw_grid(cells, look)
 
 
 def draw_curves(
@@ -98,24 +99,30 @@ def draw_curves(
     Raises:
         ValueError: Labels or colours do not go with the sets; results of no task or of several.
     """
-    look = _Look(alpha_on_confidence, confidence_alpha, ema, initial_shift, always_include_first_opt)
-    return _draw_one(results, ax, look, legend, labels, colors)
+    styles = _style.set_styles(_cells.sets_of(results), labels, colors)
+    look = _Look(
+        styles, alpha_on_confidence, confidence_alpha, ema, initial_shift, legend, always_include_first_opt
+    )
+    return _draw_one(results, ax, look)
 
 
 @dataclass(frozen=True)
 class _Look:
     """Options of `plot_tasks_and_sets` that hold for all its axes."""
 
+    styles: dict[str, SetStyle]
+    """Style of each set."""
     alpha_on_confidence: float
     confidence_alpha: float
     ema: float
     initial_shift: float
+    legend: bool
     always_include_first_opt: bool
 
-    def faded(self, share: float) -> _Look:
-        """Return the same look with a share of the bands' opacity."""
-        band, edges = share * self.alpha_on_confidence, share * self.confidence_alpha
-        return replace(self, alpha_on_confidence=band, confidence_alpha=edges)
+    @property
+    def least_height(self) -> float:
+        """Height of a figure whose legend has room for all sets, in inches."""
+        return 0.19 * len(self.styles)
 
 
 class _Curve(NamedTuple):
@@ -127,69 +134,51 @@ class _Curve(NamedTuple):
     high: Array
 
 
-def _draw_one(
-    cells: Sequence[Cell],
-    ax: Axes | None,
-    look: _Look,
-    legend: bool,
-    labels: Sequence[str] | None,
-    colors: Sequence[ColorType] | None,
-) -> Axes:
+def _draw_one(cells: Sequence[Cell], ax: Axes | None, look: _Look) -> Axes:
     _cells.the_task_of(cells)
-    styles = _style.set_styles(_cells.sets_of(cells), labels, colors)
-    with _style.canvas(ax, 8, max(4.2, 0.19 * len(styles))) as ax:
-        entries = _draw_panel(ax, cells, styles, look, tells_all=not legend)
+    with _style.canvas(ax, 8, max(4.2, look.least_height)) as ax:
+        entries = _draw_panel(ax, cells, look, tells_all=not look.legend)
         ax.set_ylabel("training loss")
-        if legend:
+        if look.legend:
             _style.write_legend(ax, entries)
     return ax
 
 
-def _draw_grid(
-    cells: Sequence[Cell],
-    look: _Look,
-    legend: bool,
-    labels: Sequence[str] | None,
-    colors: Sequence[ColorType] | None,
-) -> Array:
+def _draw_grid(cells: Sequence[Cell], look: _Look) -> Array:
     tasks = _cells.tasks_of(cells)
-    styles = _style.set_styles(_cells.sets_of(cells), labels, colors)
     columns = min(3, len(tasks))
     rows = -(-len(tasks) // columns)
-    width, height = 3.5 * columns + 2.4 * legend, max(2.7 * rows, 0.19 * len(styles))
+    width, height = 3.5 * columns + 2.4 * look.legend, max(2.7 * rows, look.least_height)
     with _style.canvases(rows, columns, width, height) as axes:
         for i, ax in enumerate(axes.flat):
             if i >= len(tasks):
                 ax.set_axis_off()
                 continue
             of_task = [cell for cell in cells if cell.task == tasks[i]]
-            _draw_panel(ax, of_task, styles, look, tells_all=True)
+            _draw_panel(ax, of_task, look, tells_all=True)
             if i % columns == 0:
                 ax.set_ylabel("training loss")
             if i + columns < len(tasks):
                 ax.set_xlabel("")
-        if legend:
-            lines = [_style.legend_line(style.line()) for style in styles.values()]
-            names = [style.label for style in styles.values()]
+        if look.legend:
+            lines = [_style.legend_line(style.line()) for style in look.styles.values()]
+            names = [style.label for style in look.styles.values()]
             axes[0, 0].figure.legend(lines, names, loc="outside center right")
     return axes
 
 
-def _draw_panel(
-    ax: Axes, cells: Sequence[Cell], styles: dict[str, SetStyle], look: _Look, tells_all: bool
-) -> list[Entry]:
+def _draw_panel(ax: Axes, cells: Sequence[Cell], look: _Look, tells_all: bool) -> list[Entry]:
     """Draw the curves of one task and return a legend's lines; `tells_all` notes what is not drawn."""
     curves = {cell.hparam_set: _average(cell, look.ema) for cell in cells if _cells.has_best(cell)}
-    faded = look.faded(min(1, _FULL_BANDS / len(styles)))
     for name, curve in curves.items():
-        _draw_curve(ax, curve, styles[name], faded)
+        _draw_curve(ax, curve, name, look)
     _style.format_steps(ax)
     if curves:
         is_first = look.always_include_first_opt and cells[0].hparam_set in curves
         low, high = _limits(list(curves.values()), look.initial_shift, is_first)
         _style.choose_log_scale(ax, low, high)
         ax.set_ylim(low, high)
-    entries = [_entry(cell, styles[cell.hparam_set], curves.get(cell.hparam_set)) for cell in cells]
+    entries = [_entry(cell, look.styles[cell.hparam_set], curves.get(cell.hparam_set)) for cell in cells]
     undrawn = [entry.text for entry in entries if np.isnan(entry.height)] if tells_all else []
     _style.write_title(ax, cells[0].task, [*_cells.say_differences(cells), *undrawn])
     if _cells.any_stand_in(cells):
@@ -204,13 +193,16 @@ def _average(cell: Results, decay: float) -> _Curve:
     return _Curve(cell.eval_xs, mean, low, high)
 
 
-def _draw_curve(ax: Axes, curve: _Curve, style: SetStyle, look: _Look) -> None:
+def _draw_curve(ax: Axes, curve: _Curve, name: str, look: _Look) -> None:
+    style, share = look.styles[name], min(1, _FULL_BANDS / len(look.styles))
     if look.alpha_on_confidence:
         # Bands would be most of an SVG, so they are an image in it.
         band: dict[str, Any] = {"color": style.color, "rasterized": True, "zorder": 1.5}
-        ax.fill_between(curve.xs, curve.low, curve.high, alpha=look.alpha_on_confidence, linewidth=0, **band)
+        ax.fill_between(
+            curve.xs, curve.low, curve.high, alpha=share * look.alpha_on_confidence, linewidth=0, **band
+        )
         for edge in (curve.low, curve.high):
-            ax.plot(curve.xs, edge, linewidth=0.3, alpha=look.confidence_alpha, **band)
+            ax.plot(curve.xs, edge, linewidth=0.3, alpha=share * look.confidence_alpha, **band)
     ax.plot(curve.xs, curve.mean, label=style.label, **style.line())
 
 

@@ -163,12 +163,9 @@ def wrap_notes(ax: Axes, notes: Iterable[str]) -> str:
 def write_legend(ax: Axes, entries: Sequence[Entry]) -> None:
     """Put a legend at the right side, in the order in which the curves end, the highest first."""
     ranked = sorted(entries, key=lambda entry: math.inf if math.isnan(entry.height) else -entry.height)
-    ax.legend(
-        [legend_line(entry.line) for entry in ranked],
-        [entry.text for entry in ranked],
-        loc="center left",
-        bbox_to_anchor=(1, 0.5),
-    )
+    lines = [legend_line(entry.line) for entry in ranked]
+    texts = [entry.text for entry in ranked]
+    ax.legend(lines, texts, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def legend_line(line: dict[str, Any]) -> Line2D:
@@ -177,12 +174,7 @@ def legend_line(line: dict[str, Any]) -> Line2D:
 
 
 def stamp_stand_in(
-    ax: Axes,
-    *,
-    bottom: float = 0,
-    top: float = 1,
-    color: ColorType | None = None,
-    zorder: float = 1.7,
+    ax: Axes, *, bottom: float = 0, top: float = 1, color: ColorType | None = None, zorder: float = 1.7
 ) -> None:
     """Write over axes that their data are stand-ins.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optsuite import vis
-from optsuite.report._svg import inline
+from optsuite.report._figures import inline
 
 FILE = f"""<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">
