@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 BACKENDS = ("local", "process", "dask")
-"""Where jobs run: here, in processes beside this one, or on the workers of a Dask cluster."""
+"""Back ends, where jobs run: here, in processes beside this one, or on the workers of a Dask cluster."""
 
 MODES = ("auto", "real", "synthetic")
-"""Which data are used; `auto` takes published data where they are present and stand-ins elsewhere."""
+"""Kinds of data to ask for; `auto` takes published data where they are present and stand-ins elsewhere."""
 
 PRECISIONS = ("float32", "tf32", "bf16")
 """Precision of a network's products and convolutions; under `bf16`, also of what autocast leaves so between.
@@ -15,7 +15,7 @@ Parameters, losses, gradients and updates are float32 in any case.
 """
 
 PRESETS = ("auto", "quick", "full")
-"""Which cells are in the matrix; `auto` is `full` on CUDA and `quick` elsewhere."""
+"""Choices of the cells in the matrix; `auto` is `full` on CUDA and `quick` elsewhere."""
 
 RERUNS = ("missing", "failed", "all")
-"""Which trials are trained: those not recorded, also those whose file cannot be read, or all of them."""
+"""Trials that are trained: those not recorded, also those whose file cannot be read, or all of them."""

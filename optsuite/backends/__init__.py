@@ -1,4 +1,4 @@
-"""Where jobs run: in this process, in processes beside it, or on the workers of a Dask cluster.
+"""Back ends, where jobs run: in this process, in processes beside it, or on the workers of a Dask cluster.
 
 A worker trains a job and records its curves to the store. Only which trials failed, and why, comes back; the
 curves are read from the store. So a job may run twice, and a worker that dies takes with it no more than what

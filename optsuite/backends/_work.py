@@ -28,7 +28,7 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Site:
-    """What a worker needs to do the same as the process that the jobs come from.
+    """Facts that a worker needs to do the same as the process that the jobs come from.
 
     Attributes:
         mark: Name of an empty file in the root of the curves, by which a worker knows that it sees the same
@@ -79,14 +79,14 @@ class Work(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a worker sends back about a job."""
+    """Message that a worker sends back about a job."""
 
     new: frozenset[str] = frozenset()
     """Identities of the trials that were trained."""
     failures: dict[str, str] = {}  # noqa: RUF012 - a NamedTuple's default is never written to
-    """Why trials could not be trained, by identity."""
+    """Reasons why trials could not be trained, by identity."""
     lost: str = ""
-    """Why the other trials were not trained; empty if they were."""
+    """Reason why the other trials were not trained; empty if they were."""
     warnings: tuple[str, ...] = ()
 
 
@@ -181,10 +181,6 @@ def _collect(job: Job, report: Report) -> list[Outcome]:
     for trial in unrecorded:
         errors.setdefault(trial, report.lost or f"it was trained, but its curve is not in {job.store.curves}")
     present = [trial for trial in job.trials if trial not in errors]
-    return [
-        *(
-            outcome._replace(is_new=identities[outcome.trial] in report.new)
-            for outcome in recorded(present, job.store, job.source)
-        ),
-        *(Outcome(trial, RemoteError(why)) for trial, why in errors.items()),
-    ]
+    read = recorded(present, job.store, job.source)
+    outcomes = [outcome._replace(is_new=identities[outcome.trial] in report.new) for outcome in read]
+    return outcomes + [Outcome(trial, RemoteError(why)) for trial, why in errors.items()]

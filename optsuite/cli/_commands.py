@@ -13,7 +13,7 @@ from typing import TypeAlias
 from optsuite import _arguments, choices
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-"""Where subcommands are declared."""
+"""Object on which subcommands are declared."""
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""What `optsuite plan` and `optsuite run` do: choose cells, and show what the runner tells."""
+"""The commands `plan` and `run`: choose cells, and show what the runner tells."""
 
 from __future__ import annotations
 

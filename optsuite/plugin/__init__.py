@@ -196,9 +196,7 @@ def curve_store(request: pytest.FixtureRequest) -> CurveStore:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach a benchmark's results to its report, for JUnit, xdist and the summary."""
     report = yield
     found = _cell_config_of(item)

@@ -1,4 +1,4 @@
-"""What the ids of items say, read without importing anything heavy."""
+"""Names of configs and cells in the ids of items, read without importing anything heavy."""
 
 from __future__ import annotations
 

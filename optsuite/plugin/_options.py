@@ -38,13 +38,7 @@ _CHOICES = {
     "backend": choices.BACKENDS,
 }
 
-_DEFAULTS = {
-    "preset": "auto",
-    "precision": "float32",
-    "rerun": "missing",
-    "report": "on",
-    "backend": "local",
-}
+_DEFAULTS = {"preset": "auto", "precision": "float32", "rerun": "missing", "report": "on", "backend": "local"}
 
 _HELP = {
     "preset": "full: the published sets; quick: short sets on cheap tasks; auto: full on CUDA, else quick",

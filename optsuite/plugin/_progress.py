@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Self
 
 import pytest
 
@@ -14,7 +13,7 @@ from optsuite.words import duration
 _TERMINAL_SECONDS, _PLAIN_SECONDS = 0.2, 15.0
 
 
-class Progress:
+class Progress(AbstractContextManager["Progress"]):
     """Shows how far one cell has trained; silent on xdist's workers.
 
     Args:
@@ -30,9 +29,6 @@ class Progress:
         self._began = self._told = time.monotonic()
         self._done = 0
 
-    def __enter__(self) -> Self:
-        return self
-
     def tell(self, done: int, total: int) -> None:
         """Show how many of all trial-steps are done, unless that was shown a moment ago."""
         self._done = done
@@ -46,10 +42,7 @@ class Progress:
             )
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._done:
             seconds = time.monotonic() - self._began

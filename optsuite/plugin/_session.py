@@ -64,10 +64,7 @@ class Session:
             for config in cell.hparam_set.configs:
                 cell_config = CellConfig(cell, config)
                 mark = pytest.mark.optsuite(
-                    task=cell.task_name,
-                    set=cell.hparam_set.name,
-                    opt=cell.hparam_set.opt,
-                    label=config.label,
+                    task=cell.task_name, set=cell.hparam_set.name, opt=cell.hparam_set.opt, label=config.label
                 )
                 params.append(pytest.param(cell_config, id=cell_config.id, marks=mark))
         return params
@@ -124,6 +121,7 @@ class Session:
             return [f"optsuite: no plan: {explained(error)}"]
         preset, options = f"preset {self.matrix.preset}", self.options.run
         causes = [explained(error) for error in without_data.values()]
+        advice = "that take too long; --opt-tasks NAME or --opt-preset full brings them back"
         return [
             *sweep.plan_lines(plan, options.stores(plan.sources.values()), self.runner.device, preset),
             *(f"  {line}" for line in sweep.plan_table(plan) if self.options.plan and plan.cells),
@@ -131,11 +129,7 @@ class Session:
                 f"optsuite: no plan of {counted(causes.count(cause), 'cell')}: {cause}"
                 for cause in dict.fromkeys(causes)
             ),
-            *sweep.left_out_lines(
-                self.left_out,
-                preset,
-                "that take too long; --opt-tasks NAME or --opt-preset full brings them back",
-            ),
+            *sweep.left_out_lines(self.left_out, preset, advice),
             *sweep.over_budget_lines(over_budget, options.budget),
         ]
 

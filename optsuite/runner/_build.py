@@ -1,4 +1,4 @@
-"""What is made of the curves: archives and normalizers."""
+"""Archives and normalizers, which are made of the curves."""
 
 from __future__ import annotations
 
@@ -95,13 +95,10 @@ def archive_cell(cell: Cell, source: str, roots: tuple[str | None, str | None]) 
         StorageError: Curves that do not fit together, or a failing read or write.
     """
     store = Store.at(*roots, source, cell.precision)
+    trial_ids = {trial.id(source) for trial in cell.trials()}
     with warnings.catch_warnings():
         # A file that cannot be read is already the outcome of its trial.
         warnings.simplefilter("ignore", curves.CorruptFileWarning)
         return archives.build_archive(
-            cell.task_name,
-            cell.hparam_set,
-            root=store.curves,
-            archives_root=store.archives,
-            trial_ids={trial.id(source) for trial in cell.trials()},
+            cell.task_name, cell.hparam_set, store.curves, store.archives, trial_ids=trial_ids
         )

@@ -1,4 +1,4 @@
-"""What a runner tells its face, and how."""
+"""Events that a runner tells its face, and how it tells them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 
 class Planned(NamedTuple):
-    """What there is to do, before it is done."""
+    """The work to do, before it is done."""
 
     plan: Plan
     """The cells that are left to run."""

@@ -1,4 +1,4 @@
-"""How cells are run, as one value that every face fills in."""
+"""Options of a run, as one value that every face fills in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optsuite.storage import Store
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How cells are run and where their results lie; None leaves a choice to the room that makes it."""
+    """Options of how cells run and where results lie; None leaves a choice to the room that makes it."""
 
     data: str | None = None
     """Data to train on: auto, real or synthetic; None reads `OPTSUITE_DATA`."""
@@ -23,7 +23,7 @@ class RunOptions:
     precision: str = "float32"
     """Precision of products and convolutions, as for `Trial`."""
     device: str | None = None
-    """Where to train; None takes CUDA if there is one, and leaves it to a back end of other processes."""
+    """Device to train on; None takes CUDA if there is one, and leaves it to a back end of other processes."""
     rerun: str = "missing"
     """One of `choices.RERUNS`."""
     backend: str = "local"

@@ -26,12 +26,12 @@ _Scales = dict[str, dict[str, normalizers.Normalizer]]
 
 
 class RunFacts(NamedTuple):
-    """What the page says about a run besides its results."""
+    """Facts that the page states about a run besides its results."""
 
     began: datetime
     device: torch.device
     command: str
-    """What the user typed."""
+    """Command that the user typed."""
     preset: str
     """Preset that the cells were chosen from."""
     left_out: Sequence[Cell]
@@ -83,13 +83,8 @@ def _write(
 
     root = storage.Store.reports(options.storage, options.precision)
     folder = f"{session.started:%Y%m%d_%H%M%S}_{secrets.token_hex(2)}"
-    written = report.write_report(
-        storage.join_url(root, folder, "report.html"),
-        shown,
-        figures_url=storage.join_url(root, "figures"),
-        facts=session,
-        normalizers=scales,
-    )
+    url, figures_url = storage.join_url(root, folder, "report.html"), storage.join_url(root, "figures")
+    written = report.write_report(url, shown, figures_url=figures_url, facts=session, normalizers=scales)
     for problem in written.problems:
         teller.warn(problem)
     return written.url

@@ -1,4 +1,4 @@
-"""What became of one config of a cell, in few numbers: for terminals, JUnit and the page."""
+"""Fate of one config of a cell, in few numbers: for terminals, JUnit and the page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optsuite.trainer import Outcome
 
 
 class Result(NamedTuple):
-    """What became of one config of a cell."""
+    """Fate of one config of a cell."""
 
     task: str
     set: str
@@ -30,7 +30,7 @@ class Result(NamedTuple):
     num_failed: int = 0
     """Number of repetitions that could not be trained, or whose curve cannot be read."""
     cause: str = ""
-    """Why it failed; empty if it did not."""
+    """Reason why it failed; empty if it did not."""
 
     @property
     def cell_name(self) -> str:

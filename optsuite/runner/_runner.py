@@ -41,10 +41,7 @@ class Runner:
     """
 
     def __init__(
-        self,
-        options: RunOptions,
-        tell: Callable[[Event], None],
-        explain: Callable[[Exception], str] = str,
+        self, options: RunOptions, tell: Callable[[Event], None], explain: Callable[[Exception], str] = str
     ) -> None:
         if options.budget and options.dask_address:
             raise OptsuiteError(

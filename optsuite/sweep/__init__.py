@@ -1,13 +1,11 @@
-"""What to run: cells, which trials of them are recorded already, what the rest costs, and jobs that train it.
+"""Cells to run, which trials of them are recorded already, what the rest costs, and jobs that train it.
 
 The store is the truth about what is done: a trial counts as recorded if its folder holds a file of its id.
 """
 
-from optsuite.sweep._cells import Cell
-from optsuite.sweep._cost import Cost, estimated_cost
+from optsuite.sweep._cost import Cost, Speed, estimated_cost, measured_speed, nominal_speed
 from optsuite.sweep._jobs import Job, prepare, share_out, split
-from optsuite.sweep._matrix import Matrix, make_matrix
+from optsuite.sweep._matrix import Cell, Matrix, make_matrix
 from optsuite.sweep._plan import CellPlan, Plan, plan
 from optsuite.sweep._recorded import missing_trials, recorded
-from optsuite.sweep._speed import Speed, measured_speed, nominal_speed
 from optsuite.sweep._words import left_out_lines, over_budget_lines, plan_lines, plan_table

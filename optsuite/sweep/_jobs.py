@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from optsuite import data
 from optsuite.hparam_sets import Config, Trial
 from optsuite.storage import Store
-from optsuite.sweep._cells import Cell
+from optsuite.sweep._matrix import Cell
 from optsuite.sweep._recorded import missing_trials, recorded
 from optsuite.trainer import Outcome
 

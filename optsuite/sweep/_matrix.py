@@ -1,4 +1,4 @@
-"""The matrix: every cell that there is to choose from."""
+"""Cells, and the matrix: every cell that there is to choose from."""
 
 from __future__ import annotations
 
@@ -9,17 +9,54 @@ from dataclasses import dataclass
 
 import torch
 
-from optsuite.hparam_sets import HParamSet, get_family, get_hparam_set, list_families, list_hparam_sets
-from optsuite.sweep._cells import Cell
-from optsuite.sweep._cost import estimated_cost, least_seconds
-from optsuite.sweep._speed import nominal_speed
-from optsuite.tasks import get_task, list_tasks
+from optsuite import data
+from optsuite.hparam_sets import (
+    Config,
+    HParamSet,
+    Trial,
+    get_family,
+    get_hparam_set,
+    list_families,
+    list_hparam_sets,
+)
+from optsuite.sweep._cost import estimated_cost, least_seconds, nominal_speed
+from optsuite.tasks import Task, get_task, list_tasks
 
 _QUICK_STEPS, _QUICK_REPETITIONS = 200, 2
 _QUICK_SECONDS = 20.0
 
 # Sets of more configs do not join a matrix beside smaller ones.
 _MOST_CONFIGS = 15
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task and one hparam set."""
+
+    task_name: str
+    hparam_set: HParamSet
+    precision: str = "float32"
+    """Precision, as for `Trial`."""
+
+    @property
+    def name(self) -> str:
+        """`<task>-<set>`."""
+        return f"{self.task_name}-{self.hparam_set.name}"
+
+    @property
+    def task(self) -> Task:
+        """The task itself."""
+        return get_task(self.task_name)
+
+    def source(self, mode: str | None) -> data.Source:
+        """Kind of data that the task trains on, as `data.resolve_source` decides."""
+        return data.resolve_source(self.task.dataset.dataset, mode)
+
+    def trials(self, configs: Iterable[Config] | None = None) -> list[Trial]:
+        """The trials of all configs, or of some."""
+        kept = None if configs is None else {config.label for config in configs}
+        every = self.hparam_set.trials(self.task_name, self.precision)
+        return [trial for trial in every if kept is None or trial.config.label in kept]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a session will do, before it does it."""
+"""The work of a session, before it is done."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from optsuite import data
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Config, Trial
 from optsuite.storage import Store
-from optsuite.sweep._cells import Cell
-from optsuite.sweep._cost import Cost, estimated_cost
+from optsuite.sweep._cost import Cost, estimated_cost, measured_speed
+from optsuite.sweep._matrix import Cell
 from optsuite.sweep._recorded import missing_trials
-from optsuite.sweep._speed import measured_speed
 from optsuite.words import duration
 
 # Time until a process beside this one has imported torch.
@@ -22,7 +21,7 @@ _START_SECONDS = 6.0
 
 
 class CellPlan(NamedTuple):
-    """What there is to do of one cell."""
+    """The work to do for one cell."""
 
     missing: list[Trial]
     """Trials to train."""
@@ -35,7 +34,7 @@ class CellPlan(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a session will do, before it does it."""
+    """The work of a session, before it is done."""
 
     cells: dict[Cell, CellPlan]
     sources: dict[str, data.Source]
@@ -134,14 +133,11 @@ def plan(
         trials = cell.trials(configs)
         store = Store.at(*roots, source, cell.precision)
         missing = missing_trials(trials, store, source, rerun, set_aside=False)
-        planned[cell] = CellPlan(
-            missing,
-            len(trials) - len(missing),
-            estimated_cost(cell.task, missing, device, measured_speed(device, num_threads))
-            if missing
-            else Cost(),
-            sum(map(_curve_bytes, missing)),
-        )
+        cost = Cost()
+        if missing:
+            cost = estimated_cost(cell.task, missing, device, measured_speed(device, num_threads))
+        num_bytes = sum(map(_curve_bytes, missing))
+        planned[cell] = CellPlan(missing, len(trials) - len(missing), cost, num_bytes)
     return Plan(planned, dict(sorted(sources.items())), num_workers)
 
 

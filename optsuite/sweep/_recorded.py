@@ -1,4 +1,4 @@
-"""Which trials are recorded, and their curves: the store is the truth about what is done."""
+"""Recorded trials and their curves: the store is the truth about what is done."""
 
 from __future__ import annotations
 

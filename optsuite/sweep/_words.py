@@ -9,7 +9,7 @@ import torch
 
 from optsuite import data
 from optsuite.storage import Store
-from optsuite.sweep._cells import Cell
+from optsuite.sweep._matrix import Cell
 from optsuite.sweep._plan import Plan
 from optsuite.words import aligned, counted, duration
 
