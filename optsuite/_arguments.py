@@ -1,7 +1,5 @@
 """Types of command-line arguments, for pytest's options and the `optsuite` command."""
 
-from __future__ import annotations
-
 import argparse
 
 from optsuite.words import seconds_in

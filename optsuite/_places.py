@@ -1,7 +1,5 @@
 """The folder of files that are kept on this machine but can be made again."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

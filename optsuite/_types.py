@@ -13,8 +13,6 @@ A tensor with two or more of S, H, T, E says so in its name: `loss_TSH`. Code th
 trial has none of them.
 """
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import numpy.typing as npt

@@ -1,7 +1,5 @@
 """The values that options may take, for those who declare options without importing what reads them."""
 
-from __future__ import annotations
-
 BACKENDS = ("local", "process", "dask")
 """Back ends, where jobs run: here, in processes beside this one, or on the workers of a Dask cluster."""
 

@@ -7,8 +7,6 @@ learned_optimization published are `list_hparam_sets()`.
 Source: learned_optimization, `baselines/hparam_sets.py`.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import hashlib
 import json

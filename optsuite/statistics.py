@@ -6,8 +6,6 @@ the last evaluation. A mean that is not finite ranks behind every finite one; wh
 no best config. Nor is there one where nothing was evaluated after a step: what was not trained is never best.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple, final

@@ -3,8 +3,6 @@
 Names are categoricals, so that millions of rows fit and group fast; losses are float32 as recorded.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import io
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Maps over dicts of tensors."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from torch import Tensor

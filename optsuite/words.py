@@ -1,7 +1,5 @@
 """Counts and times in words, for terminals and pages."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

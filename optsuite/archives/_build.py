@@ -1,7 +1,5 @@
 """Making archives: many curves to one file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 

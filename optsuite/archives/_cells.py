@@ -1,7 +1,5 @@
 """The archives of a root: finding, reading, writing and deleting them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """The one value that readers of archives use: facts at once, arrays when they are asked for."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

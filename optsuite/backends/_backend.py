@@ -1,7 +1,5 @@
 """The protocol of back ends, and the back end that trains in this process."""
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Callable, Iterator

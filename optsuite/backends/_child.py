@@ -4,8 +4,6 @@ It is started by its command line, and not by `multiprocessing`: workers of Dask
 kind. Jobs go to its standard input and reports come from its standard output, pickled.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Jobs on the workers of a Dask cluster: https://distributed.dask.org."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import threading

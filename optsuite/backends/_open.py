@@ -1,7 +1,5 @@
 """Back ends by their names."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

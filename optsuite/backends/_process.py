@@ -1,7 +1,5 @@
 """Jobs in child processes on this machine."""
 
-from __future__ import annotations
-
 import queue
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait

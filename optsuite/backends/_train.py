@@ -1,7 +1,5 @@
 """Training a job in this process and recording each curve."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import torch

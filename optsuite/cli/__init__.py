@@ -1,7 +1,5 @@
 """The `optsuite` command: one small function for each subcommand, without logic that others would need."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

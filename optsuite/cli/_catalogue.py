@@ -1,7 +1,5 @@
 """Commands that list what there is: tasks, hparam sets, datasets."""
 
-from __future__ import annotations
-
 import argparse
 
 from optsuite import data

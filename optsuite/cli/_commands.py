@@ -3,8 +3,6 @@
 Declaring it imports nothing heavy; the module of a command is imported when the command runs.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Helpers that the commands share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from optsuite.errors import in_face

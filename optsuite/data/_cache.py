@@ -1,7 +1,5 @@
 """Files that are made once from the files of a dataset, and memory-mapped from then on."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import warnings

@@ -4,8 +4,6 @@ The arrays are written in the order of the splits, so that a split is a slice of
 never a copy. They lie beside the published files, under `optsuite_<size>`.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable

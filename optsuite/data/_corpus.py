@@ -1,7 +1,5 @@
 """Readers of documents, which hold one document at a time and never a whole corpus."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import os

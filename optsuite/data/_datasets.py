@@ -1,7 +1,5 @@
 """The table of datasets, and how each is cut into splits."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from optsuite.data._kinds import Cuts, DatasetInfo, ImageDataset, TextDataset

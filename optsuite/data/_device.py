@@ -1,7 +1,5 @@
 """Placement of a split on a device."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

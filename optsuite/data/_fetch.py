@@ -1,7 +1,5 @@
 """Download of datasets through torchvision."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from optsuite.data._datasets import get_dataset

@@ -6,8 +6,6 @@ would execute it), and because the files' own spelling of a dtype (`align=0`) is
 NumPy.
 """
 
-from __future__ import annotations
-
 import gzip
 import lzma
 import pickle

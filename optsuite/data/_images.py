@@ -1,7 +1,5 @@
 """Splits of image datasets as tensors on the device, and batches gathered from them by index."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache

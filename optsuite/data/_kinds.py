@@ -1,7 +1,5 @@
 """Facts about datasets that are known before any file is opened, by kind of data."""
 
-from __future__ import annotations
-
 import itertools
 import os
 from abc import ABC, abstractmethod

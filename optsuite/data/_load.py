@@ -1,7 +1,5 @@
 """Loading of splits of any kind of data: once per process, as tensors from which batches are gathered."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Hashable, Iterator

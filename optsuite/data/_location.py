@@ -1,7 +1,5 @@
 """Folders of datasets on this machine, and the choice between published data and stand-ins."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Literal, TypeAlias

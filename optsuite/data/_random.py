@@ -4,8 +4,6 @@ NumPy promises stable streams for its bit generators, not for the distributions 
 everything here is made from Philox's raw 64-bit words with integer arithmetic alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 from math import prod
 

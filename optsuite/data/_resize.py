@@ -1,7 +1,5 @@
 """Resizing and conversion to grayscale, as the reference's input pipeline does them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

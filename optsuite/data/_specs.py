@@ -1,7 +1,5 @@
 """The form in which a task asks for the examples of a dataset."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias

@@ -1,7 +1,5 @@
 """The order in which examples are put into batches."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

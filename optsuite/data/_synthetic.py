@@ -17,8 +17,6 @@ Fields and coefficients are whole numbers so small that a float32 matrix product
 rounding, in any order; so the bytes are the same on every machine.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

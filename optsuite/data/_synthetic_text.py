@@ -15,8 +15,6 @@ All is drawn from urns by whole numbers, so the tokens are the same on every mac
 shorter length are the starts of those of a longer one.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Splits of text datasets as tensors: the tokens that a model observes and those that it has to predict."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Corpora as matrices of tokens, which are written once and memory-mapped from then on."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import os

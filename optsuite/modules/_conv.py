@@ -1,7 +1,5 @@
 """Plain convolutional networks."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 

@@ -1,7 +1,5 @@
 """Initialisers, as the reference's libraries define them."""
 
-from __future__ import annotations
-
 import math
 
 import torch

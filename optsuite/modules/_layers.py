@@ -3,8 +3,6 @@
 Layers of networks on sequences, from `Dense` on, have their features last.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

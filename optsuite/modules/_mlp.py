@@ -1,7 +1,5 @@
 """Multi-layer perceptrons on images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

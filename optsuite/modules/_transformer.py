@@ -1,7 +1,5 @@
 """Decoder-only transformers for language."""
 
-from __future__ import annotations
-
 import math
 
 import torch

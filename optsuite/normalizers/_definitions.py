@@ -1,7 +1,5 @@
 """Definitions of normalizers: the hparam sets to which each is fitted, and its file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

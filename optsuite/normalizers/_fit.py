@@ -1,7 +1,5 @@
 """Fitting a normalizer to archives."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

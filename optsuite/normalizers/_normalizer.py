@@ -1,7 +1,5 @@
 """Normalizers, from a loss to steps, and their files: the original's JSON."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

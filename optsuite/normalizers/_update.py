@@ -1,7 +1,5 @@
 """Normalizers that archived cells allow."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, TypeAlias

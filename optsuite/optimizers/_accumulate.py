@@ -1,7 +1,5 @@
 """Accumulation of gradients."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

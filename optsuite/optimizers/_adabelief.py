@@ -1,7 +1,5 @@
 """AdaBelief."""
 
-from __future__ import annotations
-
 import torch
 
 from optsuite._types import Params

@@ -1,7 +1,5 @@
 """AdaGrad."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -1,7 +1,5 @@
 """Adam, and with weight decay AdamW."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -1,7 +1,5 @@
 """Grafting: steps of the size of one optimizer's in the direction of another's."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

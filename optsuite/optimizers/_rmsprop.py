@@ -1,7 +1,5 @@
 """RMSProp."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

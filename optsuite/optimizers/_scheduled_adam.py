@@ -1,7 +1,5 @@
 """Adam with learning-rate schedules."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from optsuite.optimizers._adam import adam

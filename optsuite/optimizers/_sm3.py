@@ -1,7 +1,5 @@
 """SM3."""
 
-from __future__ import annotations
-
 import functools
 from typing import NamedTuple
 

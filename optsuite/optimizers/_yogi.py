@@ -1,7 +1,5 @@
 """Yogi."""
 
-from __future__ import annotations
-
 import functools
 
 import torch

@@ -1,7 +1,5 @@
 """The fixtures' values: one config of one cell, and the store that gives its curves."""
 
-from __future__ import annotations
-
 import warnings
 from types import TracebackType
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Names of configs and cells in the ids of items, read without importing anything heavy."""
 
-from __future__ import annotations
-
 import re
 
 # xdist's loadgroup appends `@<group>` to the ids of items with a group.

@@ -1,7 +1,5 @@
 """Progress of a cell: a line that is rewritten on a terminal, a new line now and then elsewhere."""
 
-from __future__ import annotations
-
 import time
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType

@@ -1,7 +1,5 @@
 """One pytest session of benchmarks: what it selects, and what the runner told of it."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

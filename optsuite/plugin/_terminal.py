@@ -1,7 +1,5 @@
 """Words for the terminal: the best config of each cell, and where everything is."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 

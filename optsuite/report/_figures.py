@@ -4,8 +4,6 @@ The name of a file holds a hash of everything it was drawn from. So it is drawn 
 the first, and never changed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import html
 import json

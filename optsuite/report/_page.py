@@ -1,7 +1,5 @@
 """Writing the page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache

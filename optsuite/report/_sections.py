@@ -3,8 +3,6 @@
 To add one, write both and add a row to `SECTIONS`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 

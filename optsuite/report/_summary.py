@@ -1,7 +1,5 @@
 """Table of all cells: the best config of each, and words where there can be no number."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Numbers, times and places in words."""
 
-from __future__ import annotations
-
 import posixpath
 from datetime import datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Archives and normalizers, which are made of the curves."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Events that a runner tells its face, and how it tells them."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, ParamSpec, TypeAlias, TypeVar

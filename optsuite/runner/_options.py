@@ -1,7 +1,5 @@
 """Options of a run, as one value that every face fills in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

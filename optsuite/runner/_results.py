@@ -1,7 +1,5 @@
 """Fate of one config of a cell, in few numbers: for terminals, JUnit and the page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The runner: hands cells to a back end and tells what becomes of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime

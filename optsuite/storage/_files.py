@@ -5,8 +5,6 @@ Whatever fsspec raises leaves this room as a `StorageError` that names the URL. 
 the new one, never a part of it.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import os
 import re

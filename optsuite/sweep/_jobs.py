@@ -1,7 +1,5 @@
 """Jobs: the trials of a cell that are still to be trained, whole or in parts."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

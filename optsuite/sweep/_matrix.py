@@ -1,7 +1,5 @@
 """Cells, and the matrix: every cell that there is to choose from."""
 
-from __future__ import annotations
-
 import fnmatch
 import math
 from collections.abc import Callable, Iterable, Sequence

@@ -1,7 +1,5 @@
 """Recorded trials and their curves: the store is the truth about what is done."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """A plan in words, for terminals."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 

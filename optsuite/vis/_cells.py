@@ -1,7 +1,5 @@
 """The cells of a plot: reading them, and the words for what cannot be drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias, TypeGuard
 

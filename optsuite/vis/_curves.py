@@ -1,7 +1,5 @@
 """Training curves of the best config of each set."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple

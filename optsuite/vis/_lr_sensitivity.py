@@ -1,7 +1,5 @@
 """Final loss against learning rate."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Many tasks on one scale: the steps that a baseline needs for the same loss."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias

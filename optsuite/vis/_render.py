@@ -1,7 +1,5 @@
 """Figures as the bytes of files."""
 
-from __future__ import annotations
-
 import io
 import warnings
 from typing import Any, Literal

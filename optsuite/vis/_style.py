@@ -1,7 +1,5 @@
 """Looks that all plots share: ink, colours, figures, titles, legends, the watermark."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
