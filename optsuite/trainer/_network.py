@@ -17,7 +17,7 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from optsuite import data
 from optsuite._types import Params
 from optsuite.errors import UnsupportedError
-from optsuite.noise import generators_kept
+from optsuite.noise import generator_states, generators_kept
 from optsuite.tasks import Task
 
 _PLAIN = (bool, int, float, complex, str, bytes, set, frozenset, torch.dtype, torch.device, enum.Enum)
@@ -76,23 +76,30 @@ def constants_of(module: nn.Module) -> Params:
     return {**frozen, **dict(module.named_buffers())}
 
 
-def check_buffers(task: Task, seed: int, source: data.Source) -> None:
-    """Check that no buffer changes in a forward pass, which would make a loss depend on the steps before.
+def has_buffers(task: Task) -> bool:
+    """Tell whether the network of a task has buffers."""
+    return any(True for _ in task.meta_module().buffers())
+
+
+def draws(task: Task, seed: int, source: data.Source) -> bool:
+    """Tell whether a plain forward pass draws from global generators, and check that it changes no buffer.
 
     Raises:
-        UnsupportedError: One does; the message names it and says what to do.
+        UnsupportedError: It changes a buffer, which would make a loss depend on the steps before.
     """
-    if not any(True for _ in task.meta_module().buffers()):
-        return
     module = task.module(seed)
     batch = next(task.dataloader("train", seed, mode=source))
     before = copy.deepcopy(dict(module.named_buffers()))
-    with suppress(Exception), generators_kept():  # what is wrong with a task, its trials will tell
-        task.loss(module, batch)
+    with generators_kept():
+        states = generator_states()
+        with suppress(Exception):  # what is wrong with a task, its trials will tell
+            task.loss(module, batch, torch.tensor(0))
+        has_drawn = states != generator_states()
     for name, buffer in module.named_buffers():
         if name not in before or not _is_alike(buffer, before[name], set()):
             owner = type(module.get_submodule(name.rpartition(".")[0])).__name__
             refuse_changed(task.name, name, f" of `{owner}`")
+    return has_drawn
 
 
 def refuse_changed(task_name: str, name: str, owner: str = "") -> Never:

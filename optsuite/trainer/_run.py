@@ -18,7 +18,7 @@ from optsuite.trainer._layout import choose_layout
 from optsuite.trainer._layouts_file import Layout
 from optsuite.trainer._loop import Record, train_grid
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes
-from optsuite.trainer._network import NetworksDifferError, check_buffers
+from optsuite.trainer._network import NetworksDifferError, draws, has_buffers
 from optsuite.trainer._outcome import Outcome, outcomes
 from optsuite.trainer._program import DrewError
 from optsuite.trainer._programs import How, Programs
@@ -26,6 +26,13 @@ from optsuite.trainer._reproducible import check_precision, reproducible, resolv
 
 Tell: TypeAlias = Callable[[int], None]
 """A function that is told now and then how many more trial-steps are done."""
+
+_OWN_NUMBERS = How(
+    is_compiled=False,
+    is_one_by_one=True,
+    alone_because="they draw from a generator that they would share; `noise` draws by the key",
+    owns_numbers=True,
+)
 
 
 def train(
@@ -176,7 +183,10 @@ def _run_group(
         if trial_bytes(programs.task) > free_bytes(programs.device):
             # Asked for so much memory, the system may end this process instead of refusing.
             raise _too_large(programs)
-        check_buffers(programs.task, trials[0].seed, source)
+        # Compiled, a task that draws could bake its numbers into its program.
+        is_asked = programs.how.is_compiled or has_buffers(programs.task)
+        if is_asked and draws(programs.task, trials[0].seed, source):
+            programs = programs.run_as(_OWN_NUMBERS)
     except Exception as error:  # noqa: BLE001 - a task of the user's may raise anything as it is counted
         yield from ((grid, error) for grid in pending)
         return
@@ -205,8 +215,7 @@ def _way_on(error: Exception, programs: Programs, grid: Grid) -> tuple[How, Sequ
     if isinstance(error, NetworksDifferError):
         return how._replace(is_by_seed=True), [grid]
     if isinstance(error, DrewError):
-        because = "they draw from a generator that they would share; `noise` draws by the key"
-        return How(is_compiled=False, is_one_by_one=True, alone_because=because, owns_numbers=True), [grid]
+        return _OWN_NUMBERS, [grid]
     if programs.evaluate_at_once and not is_ours:
         # They are too large after all, or `vmap` cannot lift a metric of the user's.
         return how._replace(is_one_by_one=True), [grid]

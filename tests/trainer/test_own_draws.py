@@ -134,3 +134,13 @@ def test_a_run_that_draws_goes_on_bit_for_bit_after_it_was_dumped():
     draw_elsewhere()
     got = second.finish(second.advance(second.load(dumped)))
     np.testing.assert_array_equal(got.train_loss_TSH, expected.train_loss_TSH)
+
+
+@pytest.mark.parametrize("kind", sorted(DRAWING.keys() - {"a metric"}))
+def test_a_task_that_draws_is_not_compiled(kind, monkeypatch):
+    """A compiler could bake a number into the program, and draws otherwise."""
+    task = DRAWING[kind]
+    trials = trials_of([sgd(0.1)], schedule=SCHEDULE, task=task)
+    expected = train(trials, task)
+    monkeypatch.setattr("optsuite.trainer._layout.compiling_pays", lambda *_, **__: True)
+    assert_identical(train(trials, task)[trials[0]], expected[trials[0]])
