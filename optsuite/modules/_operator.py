@@ -50,21 +50,7 @@ def differentiable(
     Returns:
         A differentiable function of the arguments of `forward` that returns its first output.
     """
-    num_args = len(signature(forward).parameters)
-
-    def fake_backward(_: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        return tuple(tensor.new_empty(tensor.shape) for tensor in rest[:num_args])
-
-    def fake_inference(inputs: Tensor, _: Tensor, weight: Tensor, *__: Tensor) -> tuple[Tensor, ...]:
-        return (inputs.new_empty(*inputs.shape[:-1], weight.shape[-1]),)
-
-    @functools.wraps(forward)
-    def first_output(*args: Tensor) -> tuple[Tensor, ...]:
-        return forward(*args)[:1]
-
-    forward_op = _operator(name, forward, fake, 2)
-    inference_op = _operator(f"{name}_inference", inference or first_output, fake_inference, 2)
-    backward_op = _operator(f"{name}_grad", backward, fake_backward, 4)
+    forward_op, inference_op, backward_op = _operators(name, forward, backward, fake, inference)
 
     class Gradient(_Function):
         @staticmethod
@@ -104,6 +90,29 @@ def differentiable(
         return outputs[0]
 
     return apply
+
+
+def _operators(
+    name: str, forward: _Op, backward: _Op, fake: _Op, inference: _Op | None
+) -> tuple[_ListOp, _ListOp, _ListOp]:
+    """Register the operators of a layer, as `differentiable` is given them: forward, inference, gradient."""
+    num_args = len(signature(forward).parameters)
+
+    def fake_backward(_: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensor.new_empty(tensor.shape) for tensor in rest[:num_args])
+
+    def fake_inference(inputs: Tensor, _: Tensor, weight: Tensor, *__: Tensor) -> tuple[Tensor, ...]:
+        return (inputs.new_empty(*inputs.shape[:-1], weight.shape[-1]),)
+
+    @functools.wraps(forward)
+    def first_output(*args: Tensor) -> tuple[Tensor, ...]:
+        return forward(*args)[:1]
+
+    return (
+        _operator(name, forward, fake, 2),
+        _operator(f"{name}_inference", inference or first_output, fake_inference, 2),
+        _operator(f"{name}_grad", backward, fake_backward, 4),
+    )
 
 
 def _operator(name: str, kernel: _Op, fake: _Op, factor: int) -> _ListOp:

@@ -1,4 +1,4 @@
-"""What the language families share: losses of next tokens, and their means."""
+"""Losses of next tokens and their means, which the language families share."""
 
 from __future__ import annotations
 
