@@ -3,6 +3,8 @@
 Setting a mark imports the compiler, which takes as long as importing torch.
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -5,6 +5,8 @@ noise inside a loss (dropout, evolution strategies) does not depend on which tri
 The generator hashes a counter with the 32-bit finaliser `lowbias32` (Chris Wellons, Hash Prospector, 2018).
 """
 
+from __future__ import annotations
+
 import hashlib
 import math
 import random

@@ -1,5 +1,7 @@
 """Maps over dicts of tensors."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 from torch import Tensor

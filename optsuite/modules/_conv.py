@@ -1,5 +1,7 @@
 """Plain convolutional networks."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
 

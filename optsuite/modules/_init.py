@@ -1,5 +1,7 @@
 """Initialisers, as the reference's libraries define them."""
 
+from __future__ import annotations
+
 import math
 
 import torch

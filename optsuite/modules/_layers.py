@@ -3,6 +3,8 @@
 Layers of networks on sequences, from `Dense` on, have their features last.
 """
 
+from __future__ import annotations
+
 import math
 
 import torch

@@ -1,5 +1,7 @@
 """Multi-layer perceptrons on images."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 
 import torch

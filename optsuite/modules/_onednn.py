@@ -3,6 +3,8 @@
 The order of its gates is i, f, g, o.
 """
 
+from __future__ import annotations
+
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -1,5 +1,7 @@
 """Operators with an axis of trials and gradients of their own, which `vmap` and `torch.compile` can take."""
 
+from __future__ import annotations
+
 import functools
 import math
 from collections.abc import Callable, Sequence

@@ -3,6 +3,8 @@
 Source: google-research, `vision_transformer/vit_jax/models_vit.py` and `models_mixer.py`; flax's layers.
 """
 
+from __future__ import annotations
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

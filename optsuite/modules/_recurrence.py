@@ -12,6 +12,8 @@ lengthens. Second derivatives are refused.
 | E, H, G | features of the inputs, of the state, and of all gates together |
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import torch

@@ -1,5 +1,7 @@
 """Residual networks for images."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import torch

@@ -1,5 +1,7 @@
 """Decoder-only transformers for language."""
 
+from __future__ import annotations
+
 import math
 
 import torch

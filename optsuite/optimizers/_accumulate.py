@@ -1,5 +1,7 @@
 """Accumulation of gradients."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch

@@ -1,5 +1,7 @@
 """AdaBelief."""
 
+from __future__ import annotations
+
 import torch
 
 from optsuite._types import Params

@@ -1,5 +1,7 @@
 """Adam, and with weight decay AdamW."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch

@@ -1,5 +1,7 @@
 """The type of optimizers, the chaining of pieces, and the arithmetic that they share."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 

@@ -4,6 +4,8 @@ A tensor's axes are merged while their product is small, so that most tensors be
 each axis that is left is cut. Blocks of equal shape are stacked, so that they are worked on at once.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 from typing import TypeAlias

@@ -1,5 +1,7 @@
 """The values that hyperparameters may take, by their names."""
 
+from __future__ import annotations
+
 import itertools
 import sys
 from collections.abc import Callable, Sequence

@@ -1,5 +1,7 @@
 """Fromage."""
 
+from __future__ import annotations
+
 from optsuite.optimizers._base import Optimizer, Scalar, chain
 from optsuite.optimizers._pieces import add_decayed_weights, scale_by_lr, scale_by_trust_ratio
 

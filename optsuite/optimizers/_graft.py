@@ -1,5 +1,7 @@
 """Grafting: steps of the size of one optimizer's in the direction of another's."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch

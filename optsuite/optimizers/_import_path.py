@@ -1,5 +1,7 @@
 """Imports classes of `torch.optim.Optimizer` by path, e.g. `torch.optim:NAdam`, `path/to/my.py:Mine`."""
 
+from __future__ import annotations
+
 import ast
 import hashlib
 import importlib

@@ -5,6 +5,8 @@ On a CPU they are made from eigenvalues, in float64, elsewhere by Newton's itera
 takes 2.4 ms for 128 x 128, and some 6 s to compile for each size; the eigenvalues take 1.0 ms, and 2 s.
 """
 
+from __future__ import annotations
+
 import math
 
 import torch

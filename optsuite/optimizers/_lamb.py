@@ -1,5 +1,7 @@
 """LAMB."""
 
+from __future__ import annotations
+
 from optsuite.optimizers._adam import scale_by_adam
 from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, chain
 from optsuite.optimizers._pieces import add_decayed_weights, scale_by_lr, scale_by_trust_ratio

@@ -1,5 +1,7 @@
 """OptList: a list of hyperparameters of NAdamW, sorted so that the first ones are those to try first."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import hashlib

@@ -1,5 +1,7 @@
 """Pieces that several optimizers are chained from, the step by a learning rate last."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch

@@ -1,5 +1,7 @@
 """RAdam."""
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor
 

@@ -1,5 +1,7 @@
 """RMSProp."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch

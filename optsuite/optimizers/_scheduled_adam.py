@@ -1,5 +1,7 @@
 """Adam with learning-rate schedules."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from optsuite.optimizers._adam import adam

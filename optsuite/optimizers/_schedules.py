@@ -3,6 +3,8 @@
 A schedule is called with a counter that is 0 at the first update.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
 """Gradient descent, with and without momentum."""
 
+from __future__ import annotations
+
 from optsuite.optimizers._base import LrSchedule, Optimizer, Scalar, chain
 from optsuite.optimizers._pieces import scale_by_lr, trace
 

@@ -1,5 +1,7 @@
 """Shampoo."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Literal, NamedTuple, TypeAlias
 

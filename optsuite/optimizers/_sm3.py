@@ -1,5 +1,7 @@
 """SM3."""
 
+from __future__ import annotations
+
 import functools
 from typing import NamedTuple
 

@@ -1,5 +1,7 @@
 """Yogi."""
 
+from __future__ import annotations
+
 import functools
 
 import torch
