@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from optsuite.data import ImageSpec
 from optsuite.modules import BatchNorm, ConvNet, LayerNorm
-from optsuite.tasks._task import Task, accuracy, clip_loss, cross_entropy, image_logits
+from optsuite.tasks._task import Task, classification, clip_loss
 
 
 def _task(
@@ -26,7 +26,7 @@ def _task(
     norm: Callable[[int], nn.Module] = lambda _: nn.Identity(),
 ) -> Task:
     images = ImageSpec(dataset=dataset, size=size)
-    return Task(
+    return classification(
         name=name,
         family="conv",
         dataset=images,
@@ -34,10 +34,7 @@ def _task(
         build=lambda: ConvNet(
             images.shape[0], channels, images.num_classes, activation=activation, norm=norm
         ),
-        forward=image_logits,
-        loss_fn=cross_entropy,
         normalize_fn=clip_loss(images.num_classes, nan_is_worst=False),
-        metric_fns={"accuracy": accuracy},
     )
 
 

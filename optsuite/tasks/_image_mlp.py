@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from optsuite._types import Batch
 from optsuite.data import ImageSpec
 from optsuite.modules import MLP, BatchNorm, LayerNorm
-from optsuite.tasks._task import Model, Task, accuracy, clip_loss, cross_entropy, squared_error
+from optsuite.tasks._task import Model, Task, classification, clip_loss, cross_entropy, squared_error
 
 
 def _normalize_squared_error(loss: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def _task(
 ) -> Task:
     images = ImageSpec(dataset=dataset, size=size, grayscale=grayscale)
     sizes = [math.prod(images.shape), *hidden, images.num_classes]
-    return Task(
+    return classification(
         name=name,
         family="image_mlp",
         dataset=images,
@@ -50,7 +50,6 @@ def _task(
         forward=_forward,
         loss_fn=squared_error if mse else cross_entropy,
         normalize_fn=(_normalize_squared_error if mse else clip_loss(images.num_classes, nan_is_worst=True)),
-        metric_fns={"accuracy": accuracy},
     )
 
 
@@ -70,14 +69,7 @@ IMAGE_MLP_TASKS = (
     _task(_C + "128x128x128_Relu", "cifar10", 32, [128] * 3),
     _task(_C + "128x128x128_Tanh_bs64", "cifar10", 32, [128] * 3, activation=torch.tanh, batch_size=64),
     _task(_C + "128x128x128_Tanh_bs128", "cifar10", 32, [128] * 3, activation=torch.tanh),
-    _task(
-        _C + "128x128x128_Tanh_bs256",
-        "cifar10",
-        32,
-        [128] * 3,
-        activation=torch.tanh,
-        batch_size=256,
-    ),
+    _task(_C + "128x128x128_Tanh_bs256", "cifar10", 32, [128] * 3, activation=torch.tanh, batch_size=256),
     _task(_C + "256x256_Relu", "cifar10", 32, [256] * 2),
     _task(_C + "256x256_Relu_BS32", "cifar10", 32, [256] * 2, batch_size=32),
     _task(_C + "1024x1024_Relu", "cifar10", 32, [1024] * 2),
@@ -89,21 +81,7 @@ IMAGE_MLP_TASKS = (
     _task(_C + "128x128_Dropout05_Relu_MSE", "cifar10", 32, [128] * 2, mse=True, dropout_rate=0.5),
     _task(_C + "128x128_Dropout08_Relu_MSE", "cifar10", 32, [128] * 2, mse=True, dropout_rate=0.8),
     _task(_C + "128x128x128_LayerNorm_Relu", "cifar10", 32, [128] * 3, norm=LayerNorm),
-    _task(
-        _C + "128x128x128_LayerNorm_Tanh",
-        "cifar10",
-        32,
-        [128] * 3,
-        norm=LayerNorm,
-        activation=torch.tanh,
-    ),
+    _task(_C + "128x128x128_LayerNorm_Tanh", "cifar10", 32, [128] * 3, norm=LayerNorm, activation=torch.tanh),
     _task(_C + "128x128x128_BatchNorm_Relu", "cifar10", 32, [128] * 3, norm=BatchNorm),
-    _task(
-        _C + "128x128x128_BatchNorm_Tanh",
-        "cifar10",
-        32,
-        [128] * 3,
-        norm=BatchNorm,
-        activation=torch.tanh,
-    ),
+    _task(_C + "128x128x128_BatchNorm_Tanh", "cifar10", 32, [128] * 3, norm=BatchNorm, activation=torch.tanh),
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from optsuite._types import Batch
+from optsuite.tasks._task import Task, unchanged
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
@@ -40,3 +42,9 @@ def mean_loss(losses: Tensor, batch: Batch) -> Tensor:
 def bits_per_token(losses: Tensor, batch: Batch) -> Tensor:
     """The same mean in bits: of a byte vocabulary, bits per byte."""
     return mean_loss(losses, batch) / math.log(2)
+
+
+language_model = partial(
+    Task, loss_fn=mean_loss, normalize_fn=unchanged, metric_fns={"bits_per_token": bits_per_token}
+)
+"""Makes a task of next tokens from what is left: name, family, data, network, and losses of tokens."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from optsuite.data import ImageSpec
 from optsuite.modules import MLPMixer, VisionTransformer
-from optsuite.tasks._task import Task, accuracy, cross_entropy, image_logits
+from optsuite.tasks._task import Task, classification
 
 _SPECS = {
     "ImageNet64": ImageSpec(dataset="imagenet64", size=64),
@@ -35,16 +35,13 @@ def _clip_to_ten(num_classes: int) -> Callable[[Tensor], Tensor]:
 def _task(
     name: str, family: str, spec: ImageSpec, network: Callable[[int, int], nn.Module], batch_size: int = 128
 ) -> Task:
-    return Task(
+    return classification(
         name=name,
         family=family,
         dataset=spec,
         batch_size=batch_size,
         build=lambda: network(spec.size, spec.num_classes),
-        forward=image_logits,
-        loss_fn=cross_entropy,
         normalize_fn=_clip_to_ten(spec.num_classes),
-        metric_fns={"accuracy": accuracy},
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from optsuite.data import ImageSpec
 from optsuite.modules import ResNet
-from optsuite.tasks._task import Task, accuracy, cross_entropy, image_logits, unchanged
+from optsuite.tasks._task import Task, classification, unchanged
 
 
 def _task(
@@ -23,16 +23,13 @@ def _task(
     max_pool: bool = True,
 ) -> Task:
     spec = ImageSpec(dataset=f"imagenet{size}", size=size)
-    return Task(
+    return classification(
         name=f"Resnet_MultiRuntime_{number}",
         family="resnet",
         dataset=spec,
         batch_size=batch_size,
         build=lambda: ResNet(3, blocks, channels, spec.num_classes, initial_kernel=kernel, max_pool=max_pool),
-        forward=image_logits,
-        loss_fn=cross_entropy,
         normalize_fn=unchanged,
-        metric_fns={"accuracy": accuracy},
     )
 
 

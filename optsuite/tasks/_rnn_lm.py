@@ -12,8 +12,8 @@ from torch import Tensor
 from optsuite._types import Batch
 from optsuite.data import TextSpec
 from optsuite.modules import GRU, IRNN, LSTM, RNNLM, VanillaRNN
-from optsuite.tasks._language import bits_per_token, mean_loss, token_losses
-from optsuite.tasks._task import Model, Task, unchanged
+from optsuite.tasks._language import language_model, token_losses
+from optsuite.tasks._task import Model, Task
 
 
 def _forward(model: Model, batch: Batch, _key: Tensor | None) -> Tensor:
@@ -33,16 +33,13 @@ def _task(dataset: str, length: int, core: str, hidden_size: int, embedding_size
     spec = TextSpec(dataset=dataset, length=length)
     make_core = _CORES[core]
     title = dataset.replace("_", "")
-    return Task(
+    return language_model(
         name=f"RNNLM_{title}_Patch{length}_{core}{hidden_size}_Embed{embedding_size}",
         family="rnn_lm",
         dataset=spec,
         batch_size=128,
         build=lambda: RNNLM(spec.vocab_size, embedding_size, make_core(embedding_size, hidden_size)),
         forward=_forward,
-        loss_fn=mean_loss,
-        normalize_fn=unchanged,
-        metric_fns={"bits_per_token": bits_per_token},
     )
 
 

@@ -140,32 +140,28 @@ class Task:
     def _cost(self) -> Cost:
         """Cost of one estimate of the gradient, counted without computing it where that is possible."""
         for device in ("meta", "cpu"):
-            if device == "cpu" and self.num_params > _MOST_PARAMS_COUNTED_ON_CPU:
-                break
-            with suppress(Exception):  # whatever counting dislikes, training may take
-                module = self.meta_module() if device == "meta" else self.module()
-                batch = self._blank(device)
-                if self.estimator == backpropagation():
-                    return counted(self.loss, module, batch)
-                params = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
-                return counted_estimate(self.estimator, partial(self._loss_at, module), params, batch)
+            if device == "meta" or self.num_params <= _MOST_PARAMS_COUNTED_ON_CPU:
+                with suppress(Exception):  # whatever counting dislikes, training may take
+                    return self._counted_on(device)
         return UNKNOWN_COST
 
-    def _loss_at(self, module: nn.Module, params: Params, batch: Batch, key: Tensor) -> Tensor:
-        return self.loss(Bound(module, params), batch, key)
-
-    def _blank(self, device: str) -> Batch:
-        return {
+    def _counted_on(self, device: str) -> Cost:
+        module = self.meta_module() if device == "meta" else self.module()
+        batch = {
             name: torch.zeros((self.batch_size, *shape), dtype=dtype, device=device)
             for name, (shape, dtype) in self.dataset.fields.items()
         }
+        if self.estimator == backpropagation():
+            return counted(self.loss, module, batch)
+
+        def loss(params: Params, batch: Batch, key: Tensor) -> Tensor:
+            return self.loss(Bound(module, params), batch, key)
+
+        params = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
+        return counted_estimate(self.estimator, loss, params, batch)
 
     def dataloader(
-        self,
-        split: str,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
-        mode: str | None = None,
+        self, split: str, seed: int = 0, device: torch.device | str = "cpu", mode: str | None = None
     ) -> Iterator[Batch]:
         """Return an endless iterator of shuffled batches of a split.
 
@@ -258,6 +254,10 @@ def accuracy(logits: Tensor, batch: Batch) -> Tensor:
 def unchanged(loss: Tensor) -> Tensor:
     """Return the loss itself: the normaliser of families that have none."""
     return loss
+
+
+classification = partial(Task, forward=image_logits, loss_fn=cross_entropy, metric_fns={"accuracy": accuracy})
+"""Makes a task of images and labels from what is left: name, family, data, network and normaliser."""
 
 
 def clip_loss(num_classes: int, *, nan_is_worst: bool) -> Callable[[Tensor], Tensor]:

@@ -10,8 +10,8 @@ from torch import Tensor
 from optsuite._types import Batch
 from optsuite.data import TextSpec
 from optsuite.modules import TransformerLM
-from optsuite.tasks._language import bits_per_token, mean_loss, token_losses
-from optsuite.tasks._task import Model, Task, unchanged
+from optsuite.tasks._language import language_model, token_losses
+from optsuite.tasks._task import Model, Task
 
 
 def _forward(model: Model, batch: Batch, key: Tensor | None) -> Tensor:
@@ -30,16 +30,13 @@ def _task(
     dropout_rate: float = 0.0,
 ) -> Task:
     spec = TextSpec(dataset="lm1b_32k", length=length)
-    return Task(
+    return language_model(
         name=f"TransformerLM_LM1B_{name}",
         family="transformer_lm",
         dataset=spec,
         batch_size=batch_size,
         build=lambda: TransformerLM(spec.vocab_size, features, layers, heads, dropout_rate=dropout_rate),
         forward=_forward,
-        loss_fn=mean_loss,
-        normalize_fn=unchanged,
-        metric_fns={"bits_per_token": bits_per_token},
     )
 
 
