@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from optsuite._types import Batch, Params
-from optsuite.gradients._base import Carry, GradientEstimator, Loss
+from optsuite.gradients._base import Carry, GradientEstimator, Loss, remember_nothing
 from optsuite.noise import fold_in, normal
 from optsuite.tree import tree_map
 
@@ -35,10 +35,6 @@ def antithetic_es(num_pairs: int, std: float) -> GradientEstimator:
         (3, tensor(3.))
     """
 
-    def init(params: Params, key: Tensor) -> Carry:
-        del params, key
-        return ()
-
     def estimate(
         loss: Loss, params: Params, carry: Carry, batch: Batch, key: Tensor
     ) -> tuple[Params, Tensor, Carry]:
@@ -64,4 +60,4 @@ def antithetic_es(num_pairs: int, std: float) -> GradientEstimator:
         )
         return grads, value, carry
 
-    return GradientEstimator(init, estimate)
+    return GradientEstimator(remember_nothing, estimate)

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from optsuite._types import Batch, Params
-from optsuite.gradients._base import Carry, GradientEstimator, Loss
+from optsuite.gradients._base import Carry, GradientEstimator, Loss, remember_nothing
 
 
 def backpropagation() -> GradientEstimator:
@@ -27,11 +27,6 @@ def backpropagation() -> GradientEstimator:
     return _BACKPROPAGATION
 
 
-def _init(params: Params, key: Tensor) -> Carry:
-    del params, key
-    return ()
-
-
 def _estimate(
     loss: Loss, params: Params, carry: Carry, batch: Batch, key: Tensor
 ) -> tuple[Params, Tensor, Carry]:
@@ -39,4 +34,4 @@ def _estimate(
     return grads, value, carry
 
 
-_BACKPROPAGATION = GradientEstimator(_init, _estimate)
+_BACKPROPAGATION = GradientEstimator(remember_nothing, _estimate)
