@@ -135,7 +135,6 @@ class Trial:
             data_source: Kind of data that the trial trains on, `real` or `synthetic`.
         """
         hparams = {f"hparams/{name}": value for name, value in self.config.hparams.items()}
-        reduced = {} if self.precision == "float32" else {"precision": self.precision}
         identity = {
             "task": self.task_name,
             "label": self.config.label,
@@ -144,7 +143,7 @@ class Trial:
             **vars(self.schedule),
             "seed": self.seed,
             "data_source": data_source,
-            **reduced,
+            **({} if self.precision == "float32" else {"precision": self.precision}),
         }
         return trial_id(identity)
 
@@ -266,9 +265,8 @@ def lr_grid(opt: str, optimizer: str, /, **hparams: HparamValue) -> Callable[[],
         optimizer: Name or import path of the optimizer, as in a `Config`.
         hparams: Hyperparameters that all configs share.
     """
-    return lambda: [
-        Config(f"{opt}_lr{_number(lr)}", optimizer, {"lr": lr, **hparams}) for lr in LEARNING_RATES
-    ]
+    # The reference's grid ends in the integer 1, so its folder is `Adam_lr1`.
+    return lambda: [Config(f"{opt}_lr{lr:g}", optimizer, {"lr": lr, **hparams}) for lr in LEARNING_RATES]
 
 
 def _accumulation_grid(opt: str) -> Callable[[], Sequence[Config]]:
@@ -281,11 +279,6 @@ def _accumulation_grid(opt: str) -> Callable[[], Sequence[Config]]:
         for num_average in ACCUMULATIONS
         for config in lr_grid(f"GradAccum{num_average}_{opt}", f"{opt}GradAccum", num_average=num_average)()
     ]
-
-
-def _number(value: float) -> str:
-    # The reference's grid ends in the integer 1, so its folder is `Adam_lr1`.
-    return repr(int(value)) if value == int(value) else repr(value)
 
 
 _OPT_LIST_LABELS = tuple(f"OptList{idx}" for idx in range(1000))

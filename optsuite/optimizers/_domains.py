@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias, get_args
+from typing import Any, NamedTuple, TypeAlias, TypeGuard, get_args
 
 from torch import Tensor
 
@@ -32,20 +32,20 @@ def _is_finite(value: float) -> bool:
     return abs(value) <= sys.float_info.max  # an int may be too large for a float
 
 
-def _number(words: str, holds: Callable[[float], bool]) -> Domain:
-    def is_valid(value: object) -> bool:
-        if isinstance(value, bool) or not isinstance(value, float | int):
-            return False
-        return _is_finite(value) and holds(value)
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, float | int) and not isinstance(value, bool) and _is_finite(value)
 
-    return Domain(words, is_valid, may_be_tensor=True)
+
+def _is_integer(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(words: str, holds: Callable[[float], bool]) -> Domain:
+    return Domain(words, lambda value: _is_number(value) and holds(value), may_be_tensor=True)
 
 
 def _integer(words: str, holds: Callable[[int], bool]) -> Domain:
-    def is_valid(value: object) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and holds(value)
-
-    return Domain(words, is_valid, may_be_tensor=False)
+    return Domain(words, lambda value: _is_integer(value) and holds(value), may_be_tensor=False)
 
 
 def _tuple(words: str, holds: Callable[[Sequence[object]], bool]) -> Domain:
