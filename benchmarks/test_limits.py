@@ -13,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from optsuite import Config, Schedule, Trial, get_hparam_set, get_task, sweep
 from optsuite.trainer import resolve_device, train_many, width_limit
 from optsuite.trainer._batches import Batches
-from optsuite.trainer._grid import group_by_spec, split_into_grids
+from optsuite.trainer._grid import How, group_by_spec, split_into_grids
 from optsuite.trainer._loop import train_grid
-from optsuite.trainer._program import PureProgram
+from optsuite.trainer._programs import Programs
 from optsuite.trainer._reproducible import reproducible
 
 SOURCE = "synthetic"
@@ -92,7 +92,7 @@ class Cell:
 
     def made(self, *, compiled):
         """Its program."""
-        return PureProgram(self.task, self.spec, self.grid.shape, self.device, compile=compiled)
+        return Programs(self.task, self.spec, self.device, How(compiled))(self.grid.shape)
 
     def step(self, program):
         """One of all trials."""
@@ -105,7 +105,7 @@ class Cell:
     def loop(self, schedule):
         """Measures a step of the loop, evaluations included, after its first block."""
         spec = replace(self.spec, schedule=schedule)
-        program = PureProgram(self.task, spec, self.grid.shape, self.device, compile=True)
+        program = Programs(self.task, spec, self.device, How(is_compiled=True))(self.grid.shape)
 
         def seconds_per_step():
             told = []

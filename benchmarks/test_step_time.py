@@ -10,8 +10,8 @@ import torch
 
 from optsuite import Config, Schedule, Trial, data, list_optimizers
 from optsuite.trainer import resolve_device
-from optsuite.trainer._grid import Grid, group_by_spec
-from optsuite.trainer._program import PureProgram
+from optsuite.trainer._grid import Grid, How, group_by_spec
+from optsuite.trainer._programs import Programs
 
 
 @pytest.mark.parametrize("optimizer", list_optimizers())
@@ -23,7 +23,7 @@ def test_step_time(task, optimizer, required_hparams, benchmark):
     config = Config(optimizer, optimizer, required_hparams(optimizer))
     ((spec, _),) = group_by_spec([Trial(task.name, config, Schedule(100), 0)])
     grid = Grid((0,), (config,))
-    program = PureProgram(task, spec, grid.shape, device, compile=False)
+    program = Programs(task, spec, device, How(is_compiled=False))(grid.shape)
     trained = program.start(grid)
     source = data.resolve_source(task.dataset.dataset, "synthetic")
     examples = data.load(task.dataset, "train", source=source, device=device)

@@ -21,9 +21,9 @@ from optsuite.backends import num_cores
 from optsuite.hparam_sets import LEARNING_RATES
 from optsuite.modules import GRU, LSTM, MLP, RNNLM
 from optsuite.trainer import _loop, choose_layouts, resolve_device, run
-from optsuite.trainer._grid import group_by_spec, split_into_grids
+from optsuite.trainer._grid import How, group_by_spec, split_into_grids
 from optsuite.trainer._loop import train_grid
-from optsuite.trainer._program import PureProgram
+from optsuite.trainer._programs import Programs
 from optsuite.trainer._reproducible import reproducible
 
 CELL = "ImageMLP_FashionMnist8_Relu32"
@@ -156,7 +156,7 @@ def steady_rates(task, hparam_set, num_steps):
     short = get_hparam_set(f"{hparam_set.family}_{num_steps + block - 1}_R{hparam_set.repetitions}")
     ((spec, trials),) = group_by_spec(short.trials(task.name))
     grid = split_into_grids(trials, layout.width)[0]
-    program = PureProgram(task, spec, grid.shape, device, compile=layout.is_compiled)
+    program = Programs(task, spec, device, How(layout.is_compiled))(grid.shape)
     yield grid.shape
     while True:
         told = []

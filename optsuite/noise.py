@@ -11,7 +11,7 @@ import hashlib
 import math
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def seed_generators(seed: int, device: torch.device = _CPU) -> None:
     """Seed the generators of Python, of NumPy, and of torch on the CPU and on a device."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    for generator in _torch_generators(device):
+    for generator in torch_generators(device):
         generator.manual_seed(seed)
 
 
@@ -87,7 +87,7 @@ def generator_states(device: torch.device = _CPU) -> tuple[Any, ...]:
     """Return the states of these generators; two are equal if nothing was drawn in between."""
     of_numpy: Any = np.random.get_state(legacy=False)
     twister = of_numpy.pop("state")
-    states = (generator.get_state().numpy().tobytes() for generator in _torch_generators(device))
+    states = (generator.get_state().numpy().tobytes() for generator in torch_generators(device))
     return random.getstate(), of_numpy, twister["pos"], twister["key"].tobytes(), *states
 
 
@@ -95,18 +95,21 @@ def generator_states(device: torch.device = _CPU) -> tuple[Any, ...]:
 def generators_kept(device: torch.device = _CPU) -> Iterator[None]:
     """Leave these generators as they were."""
     of_python, of_numpy = random.getstate(), np.random.get_state()
-    generators = _torch_generators(device)
-    states = [generator.get_state() for generator in generators]
-    try:
-        yield
-    finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
+    with torch_generators_kept(device):
+        try:
+            yield
+        finally:
+            random.setstate(of_python)
+            np.random.set_state(of_numpy)
 
 
-def _torch_generators(device: torch.device) -> list[torch.Generator]:
+def torch_generators_kept(device: torch.device) -> AbstractContextManager[None]:
+    """Leave torch's own generators as they were."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def torch_generators(device: torch.device) -> list[torch.Generator]:
+    """Return torch's own generators, of the CPU and of a device."""
     if device.type != "cuda":
         return [torch.default_generator]
     index = torch.empty(0, device=device).device.index  # which also makes the generators

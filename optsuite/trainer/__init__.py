@@ -3,6 +3,24 @@
 The only place that calls `torch.compile`, or `vmap` over trials. A trial's curve is a function of (task,
 config, schedule, seed, data source, device kind): which trials ran beside it changes it by float rounding
 only.
+
+The files, each of which uses those above it:
+
+- `_reproducible`: the device, the precision, and sums in a fixed order.
+- `_memory`: how many trials, or batches of an evaluation, fit side by side.
+- `_compile`: `torch.compile`, and whether it pays.
+- `_grid`: what trials must share, the grids that they are cut into, and the ways to run these.
+- `_network`: the network that runs all trials of a program.
+- `_dump`: trees of tensors as arrays, and back.
+- `_program`: init, step and evaluation of a grid; the program of pure functions.
+- `_adapter`: the program of classes of `torch.optim.Optimizer`.
+- `_programs`: the programs of a group of trials, by the shape of their grids.
+- `_batches`: the batches and noise keys of a grid.
+- `_state`: the state of a run between two steps, and its record in the end.
+- `_loop`: the training of one grid, block by block; its state can be dumped and loaded.
+- `_layouts_file`, `_layout`: layouts that were measured before, and the choice of one.
+- `_outcome`: the curve or the error of each trial of a grid.
+- `_run`: what others call; trains grid after grid, and goes on in another way where one fails.
 """
 
 from __future__ import annotations

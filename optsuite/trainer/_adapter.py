@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, final
 
@@ -21,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from optsuite._types import Array, Batch, Params
 from optsuite.errors import HParamError, OptsuiteError, in_words
-from optsuite.noise import key_from
+from optsuite.noise import key_from, torch_generators, torch_generators_kept
 from optsuite.optimizers import OptState, import_optimizer, set_training
 from optsuite.trainer._dump import Arrays, dump_leaves, dump_tree, load_leaves, load_tree
 from optsuite.trainer._grid import Grid
@@ -48,7 +47,7 @@ class TorchProgram(Program):
         """Make the optimizers, which change the parameters in place."""
         path = self.spec.optimizer
         try:
-            with self._torch_draws_apart():
+            with torch_generators_kept(self.device):
                 return _Stepper(path, grid, params)
         except Exception as error:
             raise HParamError(
@@ -58,22 +57,19 @@ class TorchProgram(Program):
     @cached_property
     def step(self) -> Step:
         """Takes one step of every trial, in place."""
-        estimate = self._seeded(self._maybe_compiled(self._lifted(self._estimate, (0, 0, 0, "S", "S"))))
+        estimate = self._ready(self._lifted(self._estimate, (0, 0, 0, "S", "S")))
 
         def step(trained: Trained, _: Params, batch: Batch, key: Tensor) -> tuple[Trained, Tensor]:
             params, stepper, carry, constants = trained
             grads, loss_SH, carry = estimate(params, carry, constants, batch, key)
             # The carry may be a view of gradients or parameters, into which optimizers write.
             carry = with_own_storage(carry)
-            with self._stance("default"), self._torch_draws_apart():  # code that is not ours keeps its checks
+            # Code that is not ours keeps its checks; what it draws is its trials' own already.
+            with self.stance(), torch_generators_kept(self.device):
                 stepper.step(grads)
             return trained._replace(carry=carry), loss_SH
 
         return step
-
-    def _torch_draws_apart(self) -> AbstractContextManager[None]:
-        """Leave torch's generators as they were: what classes draw is their trials' own already."""
-        return torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else [])
 
     def params_to_evaluate(self, trained: Trained) -> Params:
         """Give those of the optimizers' mode for evaluation, e.g. averages, else those that are trained."""
@@ -218,7 +214,7 @@ class _Stepper:
             return self._params
         for unit in self._running:
             unit.set_training(is_training=False)
-        evaluated = tree_map(_by_seed, self._own_kept())
+        evaluated = {name: with_own_storage(own.transpose(0, 1)) for name, own in self._own_kept().items()}
         for unit in self._running:
             unit.set_training(is_training=True)
         self._publish()
@@ -230,11 +226,6 @@ def _by_config(params: Params) -> Params:
     return tree_map(lambda stacked: stacked.transpose(0, 1).contiguous(), params)
 
 
-def _by_seed(own: Tensor) -> Tensor:
-    """Turn (H, S, ...) into (S, H, ...), with storage of its own."""
-    return own.transpose(0, 1).clone(memory_format=torch.contiguous_format)
-
-
 class _Unit:
     """An optimizer with what it steps: one trial, or the stacked seeds of a config."""
 
@@ -244,22 +235,30 @@ class _Unit:
         hparams: Mapping[str, Any],
         homes: list[Tensor],
         places: list[tuple[int, int]],
-        noise: _Noise,
+        seed: int,
     ) -> None:
         self.params = [nn.Parameter(home) for home in homes]
         self.places = places
         self._homes = homes
-        self._noise = noise
-        self._noise.restart()
+        self._seed, self._num_draws = seed, 0
+        self._generators = torch_generators(homes[0].device)
+        self._restart_generators()
         self._optimizer = cls(self.params, **hparams)
         self.has_modes = hasattr(self._optimizer, "eval")
         self.set_training(is_training=True)
 
     def step(self) -> None:
         """Take one step, by the gradients at the parameters."""
-        self._noise.restart()
+        self._restart_generators()
         self._optimizer.step()
         self._bring_home()
+
+    def _restart_generators(self) -> None:
+        """Make what the class draws next from torch's generators a function of the trial's seed alone."""
+        key = key_from(self._seed, "optimizer", self._num_draws)
+        for generator in self._generators:
+            generator.manual_seed(key)
+        self._num_draws += 1
 
     def set_training(self, *, is_training: bool) -> None:
         """Switch between the modes of training and of evaluation, if it has them."""
@@ -284,7 +283,7 @@ class _Unit:
         numbers: dict[Any, Any] = {param: f"parameter {n}" for n, param in enumerate(self.params)}
         attributes["state"] = {numbers.get(key, key): value for key, value in self._optimizer.state.items()}
         grads = [param.grad for param in self.params] if self.has_modes else []  # what modes may read
-        return {"optimizer": attributes, "grads": grads, "num_draws": self._noise.count}
+        return {"optimizer": attributes, "grads": grads, "num_draws": self._num_draws}
 
     def load(self, optimizer: dict[str, Any], grads: list[Tensor | None], num_draws: int) -> None:
         """Go on from the facts of a unit of the same trials."""
@@ -293,7 +292,7 @@ class _Unit:
         params: dict[Any, Any] = {f"parameter {n}": param for n, param in enumerate(self.params)}
         self._optimizer.state.clear()
         self._optimizer.state.update({params.get(key, key): value for key, value in state.items()})
-        self._noise.count = num_draws
+        self._num_draws = num_draws
         for param, grad in zip(self.params, grads, strict=bool(grads)):
             param.grad = grad
 
@@ -301,29 +300,6 @@ class _Unit:
         """End its trials: their losses are NaN from now on."""
         for home in self._homes:
             home.fill_(torch.nan)
-
-
-class _Noise:
-    """Makes what an optimizer draws from torch's generators a function of its trial's seed alone.
-
-    Args:
-        seed: The seed of the trial.
-        device: The device of its parameters, with its index.
-    """
-
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self._seed = seed
-        self.count = 0
-        self._generators = [torch.default_generator]
-        if device.type == "cuda":
-            self._generators.append(torch.cuda.default_generators[device.index])
-
-    def restart(self) -> None:
-        """Seed the generators for the next step."""
-        key = key_from(self._seed, "optimizer", self.count)
-        for generator in self._generators:
-            generator.manual_seed(key)
-        self.count += 1
 
 
 def _make_units(path: str, grid: Grid, params: Params) -> Iterator[_Unit]:
@@ -335,14 +311,13 @@ def _make_units(path: str, grid: Grid, params: Params) -> Iterator[_Unit]:
         params: Parameters, (H, S, ...) each, contiguous.
     """
     cls = import_optimizer(path)
-    device = next(iter(params.values())).device
     for h, config in enumerate(grid.configs):
         if cls in _ELEMENTWISE:
             kernels = {} if _KERNELS & config.hparams.keys() else {"foreach": True}
             homes = [stacked[h] for stacked in params.values()]
             places = [(s, h) for s in range(len(grid.seeds))]
-            yield _Unit(cls, {**config.hparams, **kernels}, homes, places, _Noise(grid.seeds[0], device))
+            yield _Unit(cls, {**config.hparams, **kernels}, homes, places, grid.seeds[0])
         else:
             for s, seed in enumerate(grid.seeds):
                 homes = [stacked[h, s] for stacked in params.values()]
-                yield _Unit(cls, config.hparams, homes, [(s, h)], _Noise(seed, device))
+                yield _Unit(cls, config.hparams, homes, [(s, h)], seed)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import enum
 import json
-import types
 from collections.abc import Mapping, Sequence
+from types import BuiltinFunctionType, FunctionType, MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -111,13 +111,9 @@ def _by_path(tree: Any, name: str) -> dict[str, Any]:  # noqa: ANN401 - any pytr
 def _dumped(
     leaves: Mapping[str, Any], name: str, spec: str = "", known: Sequence[Tensor] = (), owner: str = ""
 ) -> Arrays:
-    writer = _Writer(known)
-    for path, leaf in leaves.items():
-        if not writer.write(path, leaf):
-            what = f"`{owner}` keeps a `{type(leaf).__name__}` in `{path}`"
-            can = "numbers, words, tensors, and lists, tuples and dicts of these can"
-            raise UnsupportedError(f"{what}, which cannot be saved: only {can}")
-    return {name: np.array(json.dumps([spec, writer.nodes])), **writer.arrays}
+    writer = _Writer(known, owner)
+    nodes = {path: writer.node(path, leaf) for path, leaf in leaves.items()}
+    return {name: np.array(json.dumps([spec, nodes])), **writer.arrays}
 
 
 def _loaded(
@@ -125,7 +121,7 @@ def _loaded(
     name: str,
     device: torch.device,
     known: Sequence[Tensor] = (),
-    constants: Mapping[str, Any] = types.MappingProxyType({}),
+    constants: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[str, dict[str, Any]]:
     """Give what `_dumped` was given: the spec, and leaves by path."""
     storages: dict[int | str, torch.UntypedStorage] = {n: t.untyped_storage() for n, t in enumerate(known)}
@@ -175,27 +171,28 @@ def _check_containers(node: Any, path: str, owner: str, met: set[int]) -> None: 
 
 
 class _Writer:
-    def __init__(self, known: Sequence[Tensor]) -> None:
-        self.nodes: dict[str, Any] = {}
-        self.arrays: Arrays = {}
-        self._known = {id(tensor): number for number, tensor in enumerate(known)}
-        self._storages: dict[int, int | str] = {}  # number of a known tensor, or name of an array
-        for number, tensor in enumerate(known):
-            self._storages.setdefault(_storage_key(tensor), number)
+    """Turns leaves into what JSON can hold, and the memory of their tensors into arrays."""
 
-    def write(self, path: str, leaf: Any) -> bool:  # noqa: ANN401 - anything
-        """Take in a leaf; False if it cannot be saved."""
+    def __init__(self, known: Sequence[Tensor], owner: str) -> None:
+        self.arrays: Arrays = {}
+        self._owner = owner
+        self._known = {id(tensor): number for number, tensor in enumerate(known)}
+        # Where the memory of a tensor is: number of a known tensor that shares it, or name of an array.
+        self._storages: dict[int, int | str] = {_storage_key(t): number for number, t in enumerate(known)}
+
+    def node(self, path: str, leaf: Any) -> Any:  # noqa: ANN401 - anything
+        """Return what stands for a leaf."""
         if leaf is None or type(leaf) in (bool, int, float, str):
-            self.nodes[path] = leaf
-        elif id(leaf) in self._known:
-            self.nodes[path] = {"known": self._known[id(leaf)]}
-        elif type(leaf) is Tensor and not leaf.requires_grad:
-            self.nodes[path] = {"tensor": self._place(path, leaf)}
-        elif constant := _constant(leaf):
-            self.nodes[path] = {"constant": constant}
-        else:
-            return False
-        return True
+            return leaf
+        if id(leaf) in self._known:
+            return {"known": self._known[id(leaf)]}
+        if type(leaf) is Tensor and not leaf.requires_grad:
+            return {"tensor": self._place(path, leaf)}
+        if constant := _constant(leaf):
+            return {"constant": constant}
+        what = f"`{self._owner}` keeps a `{type(leaf).__name__}` in `{path}`"
+        can = "numbers, words, tensors, and lists, tuples and dicts of these can"
+        raise UnsupportedError(f"{what}, which cannot be saved: only {can}")
 
     def _place(self, path: str, tensor: Tensor) -> list[Any]:
         key = _storage_key(tensor)
@@ -213,10 +210,7 @@ def _constant(value: object) -> str:
     """Name what is the same object in every process; empty for anything else."""
     if isinstance(value, torch.dtype | torch.device | enum.Enum):
         return str(value)
-    if (
-        isinstance(value, types.FunctionType | types.BuiltinFunctionType | type)
-        and "<" not in value.__qualname__
-    ):
+    if isinstance(value, FunctionType | BuiltinFunctionType | type) and "<" not in value.__qualname__:
         return f"{value.__module__}.{value.__qualname__}"
     return ""
 

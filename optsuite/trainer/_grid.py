@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from optsuite.hparam_sets import Config, HparamValue, Schedule, Trial
 from optsuite.optimizers import get_row
@@ -51,6 +52,27 @@ class Grid:
         return Grid(self.seeds, self.configs[:middle]), Grid(self.seeds, self.configs[middle:])
 
 
+class How(NamedTuple):
+    """The way in which the grids of a group are run, apart from their shapes."""
+
+    is_compiled: bool
+    is_one_by_one: bool = False
+    """True where evaluations take batch by batch, though several at once would pay."""
+    is_by_seed: bool = False
+    """True where grids hold one seed, since networks of different seeds differ in more than numbers."""
+    alone_because: str = ""
+    """Reason for which grids hold one trial, in words; empty where they hold more."""
+    owns_numbers: bool = False
+    """True where all generators are seeded by the trial's own stream before each step and evaluation."""
+
+    def parts(self, grid: Grid) -> list[Grid]:
+        """Split a grid as these programs need it."""
+        is_alone = bool(self.alone_because)
+        seeds = [(seed,) for seed in grid.seeds] if self.is_by_seed or is_alone else [grid.seeds]
+        configs = [(config,) for config in grid.configs] if is_alone else [grid.configs]
+        return [Grid(*part) for part in itertools.product(seeds, configs)]
+
+
 def group_by_spec(trials: Sequence[Trial]) -> Iterator[tuple[ProgramSpec, list[Trial]]]:
     """Sort trials of one task by what can share a program.
 
@@ -63,13 +85,7 @@ def group_by_spec(trials: Sequence[Trial]) -> Iterator[tuple[ProgramSpec, list[T
         config = trial.config
         known, hparams = get_row(config.optimizer).hparams, _program_hparams(config)
         fixed = {k: v for k, v in hparams.items() if not known[k].domain.may_be_tensor}
-        key = (
-            config.optimizer,
-            tuple(sorted(hparams)),
-            tuple(sorted(fixed.items())),
-            trial.schedule,
-            trial.precision,
-        )
+        key = config.optimizer, frozenset(hparams), frozenset(fixed.items()), trial.schedule, trial.precision
         groups.setdefault(key, []).append(trial)
     for group in groups.values():
         first = _program_hparams(group[0].config)

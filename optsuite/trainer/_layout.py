@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import torch
 
@@ -19,11 +20,11 @@ from optsuite.hparam_sets import Trial
 from optsuite.tasks import Task
 from optsuite.trainer._batches import Batches
 from optsuite.trainer._compile import compiling_pays
-from optsuite.trainer._grid import Grid, ProgramSpec, split_into_grids
+from optsuite.trainer._grid import Grid, How, ProgramSpec, split_into_grids
 from optsuite.trainer._layouts_file import Layout, keep_layout, read_layouts
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes, width_by_memory, width_limit
 from optsuite.trainer._program import Program
-from optsuite.trainer._programs import How, Programs
+from optsuite.trainer._programs import Programs
 
 # Runs that are estimated to take fewer seconds uncompiled are not worth the time of measuring.
 _MIN_SECONDS = 1200.0
@@ -61,10 +62,9 @@ def choose_layout(programs: Programs, trials: Sequence[Trial], source: data.Sour
     name = _name(task, spec, trials, device, default)
     if known := read_layouts().get(name):
         return known._replace(width=min(known.width, most))
-    try:
+    best = None
+    with suppress(Exception):  # what is wrong with the task will be told by the trials themselves
         best = _Measured(programs, trials, source).best(default, most)
-    except Exception:  # noqa: BLE001 - what is wrong with the task will be told by the trials themselves
-        return default
     if best is None:
         return default
     keep_layout(name, best)

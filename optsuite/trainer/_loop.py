@@ -6,42 +6,27 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from optsuite import data
-from optsuite._types import Array, Batch, Params
+from optsuite._types import Batch, Params
 from optsuite.curves import EVAL_SPLITS
+from optsuite.errors import StorageError
 from optsuite.trainer._batches import Batches
 from optsuite.trainer._dump import Arrays
 from optsuite.trainer._grid import Grid
 from optsuite.trainer._program import Program
-from optsuite.trainer._state import RunState, dump, load
+from optsuite.trainer._state import Record, RunState
 
 # Losses come to the host, and progress is told, once in so many steps.
 _BLOCK = 50
 
-
-class Record(NamedTuple):
-    """The record of a grid, on the host."""
-
-    train_loss_TSH: Array
-    """(num_steps + 1, S, H)."""
-    eval_metrics_ESH: dict[str, Array]
-    """(E, S, H) by `<split>/<metric>`; empty without evaluations."""
-    trial_steps: int
-    """Number of trial-steps trained; fewer than asked for if trials diverged."""
-    failures: dict[tuple[int, int], Exception]
-    """Errors that kept single trials (s, h) from being trained, while the others were."""
-    seconds: float
-    """Wall-clock time of these steps and their evaluations, compilation included, loading of data not."""
-    trained_as: str
-    """The layout, in words."""
-    peak_memory_bytes: int = -1
-    """Peak of the memory on a GPU; -1 elsewhere."""
+# Fields of a state that are dumped as they are.
+_PLAIN = tuple(name for name in RunState._fields if name != "trained")
 
 
 @final
@@ -69,7 +54,7 @@ class GridRun:
             if self._schedule.eval_batches
         }
         self._warm: Program | None = None  # all that it compiles has run
-        how = "compiled" if program.is_compiled else "eager"
+        how = "compiled" if program.how.is_compiled else "eager"
         self._trained_as = f"{len(grid.seeds)} seeds x {len(grid.configs)} configs, {how}"
         self._identity = (
             f"{program.task.name} on {source} data, {program.spec}, {grid}, {how} on {program.device.type}, "
@@ -127,9 +112,12 @@ class GridRun:
         }
         losses, metrics = [], []
         is_warm = program is self._warm
+        may_compile = program.how.is_compiled and not is_warm
         # A compiler may draw from generators.
-        watched = program.watch(trained.constants) if is_warm or not program.is_compiled else nullcontext()
-        with watched, program.unchecked() if is_warm else nullcontext():
+        watched = nullcontext() if may_compile else program.watch(trained.constants)
+        # Shapes and devices are those of calls before: to check them again costs a small task 5 to 10 %.
+        unchecked = program.stance(skip_guard_eval_unsafe=True) if is_warm else nullcontext()
+        with watched, unchecked:
             some = itertools.islice(train, state.step - block.start, stop - block.start)
             for step, (batch, key) in enumerate(some, state.step):
                 if step in eval_steps:
@@ -174,15 +162,48 @@ class GridRun:
 
     @torch.no_grad()
     def dump(self, state: RunState) -> Arrays:
-        """Copy a state to the host: arrays of numbers and text by name. See `_state.dump`."""
-        return dump(state, self._program(state), self._identity)
+        """Copy a state to the host: arrays of numbers and text by name, from which `load` rebuilds it.
 
+        The state stays valid.
+
+        Raises:
+            UnsupportedError: An optimizer class keeps something that cannot be put into arrays.
+        """
+        arrays = {name: np.array(getattr(state, name)) for name in _PLAIN}
+        identity = np.array(self._identity)
+        return {"identity": identity, **arrays, **self._program(state).dump(state.trained)}
+
+    @torch.no_grad()
     def load(self, arrays: Arrays) -> RunState:
-        """Rebuild a state that was dumped, in fresh objects. See `_state.load`."""
-        return load(arrays, self._program_of, self._grid, self._identity)
+        """Rebuild a state that was dumped, in fresh objects.
+
+        Raises:
+            StorageError: The arrays are of another run, incomplete, or do not lead to the same state again.
+        """
+        if missing := {"identity", *_PLAIN} - arrays.keys():
+            raise StorageError(f"a run's state needs `{min(missing)}`, got {sorted(arrays)}")
+        if (got := str(arrays["identity"])) != self._identity:
+            raise StorageError(
+                f"the state is of another run: needed one of {self._identity}, got one of {got}"
+            )
+        plain: dict[str, Any] = {k: arrays[k].copy() if arrays[k].ndim else arrays[k].item() for k in _PLAIN}
+        program = self._program_of(self._grid.shape)
+        state = RunState(trained=program.start(self._grid), **plain)
+        is_kept = np.isin(np.arange(len(self._grid.configs)), state.kept)
+        if not is_kept.all():
+            state = state._replace(trained=program.keep(state.trained, is_kept))
+        state = state._replace(trained=self._program(state).load(state.trained, arrays))
+        if different := _bits(self.dump(state)) ^ _bits(arrays):
+            name = min(name for name, *_ in different)
+            raise StorageError(f"a run's state is not the same after it was loaded: `{name}` differs")
+        return state
 
     def _program(self, state: RunState) -> Program:
         return self._program_of((len(self._grid.seeds), len(state.kept)))
+
+
+def _bits(arrays: Arrays) -> set[tuple[Any, ...]]:
+    return {(name, array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
 
 
 def train_grid(

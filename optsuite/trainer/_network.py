@@ -76,11 +76,6 @@ def constants_of(module: nn.Module) -> Params:
     return {**frozen, **dict(module.named_buffers())}
 
 
-def has_buffers(task: Task) -> bool:
-    """Tell whether the network of a task has buffers."""
-    return any(True for _ in task.meta_module().buffers())
-
-
 def draws(task: Task, seed: int, source: data.Source) -> bool:
     """Tell whether a plain forward pass draws from global generators, and check that it changes no buffer.
 

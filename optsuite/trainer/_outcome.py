@@ -11,9 +11,9 @@ import torch
 from optsuite import data
 from optsuite.curves import Curve, make_curve
 from optsuite.hparam_sets import Trial
-from optsuite.tasks import Task
-from optsuite.trainer._grid import Grid, ProgramSpec
-from optsuite.trainer._loop import Record
+from optsuite.trainer._grid import Grid
+from optsuite.trainer._programs import Programs
+from optsuite.trainer._state import Record
 
 
 class Outcome(NamedTuple):
@@ -26,23 +26,17 @@ class Outcome(NamedTuple):
 
 
 def outcomes(
-    task: Task,
-    spec: ProgramSpec,
-    grid: Grid,
-    result: Record | Exception,
-    source: data.Source,
-    device: torch.device,
+    programs: Programs, grid: Grid, result: Record | Exception, source: data.Source
 ) -> Iterator[Outcome]:
     """Give the outcome of each trial of a grid.
 
     Args:
-        task: The task.
-        spec: What the trials of the grid share.
+        programs: The programs of its group.
         grid: Seeds and configs.
         result: The record of the grid, or why it could not be trained.
         source: Real data or the stand-in.
-        device: Where it was trained.
     """
+    task, spec = programs.task, programs.spec
     for s, seed in enumerate(grid.seeds):
         for h, config in enumerate(grid.configs):
             trial = Trial(task.name, config, spec.schedule, seed, spec.precision)
@@ -51,20 +45,16 @@ def outcomes(
             elif failure := result.failures.get((s, h)):
                 yield Outcome(trial, failure)
             else:
-                yield Outcome(trial, _curve(task, trial, (s, h), result, source, device))
+                yield Outcome(trial, _curve(programs, trial, (s, h), result, source))
 
 
 def _curve(
-    task: Task,
-    trial: Trial,
-    place: tuple[int, int],
-    record: Record,
-    source: data.Source,
-    device: torch.device,
+    programs: Programs, trial: Trial, place: tuple[int, int], record: Record, source: data.Source
 ) -> Curve:
+    device = programs.device
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return make_curve(
-        task_name=task.name,
+        task_name=trial.task_name,
         opt_name=trial.config.label,
         **vars(trial.schedule),
         seed=trial.seed,
@@ -81,7 +71,7 @@ def _curve(
             **({} if trial.precision == "float32" else {"precision": trial.precision}),
             "seconds_per_step": record.seconds / record.trial_steps,
             "peak_memory_bytes": record.peak_memory_bytes,
-            "flops_per_step": task.flops_per_step,
+            "flops_per_step": programs.task.flops_per_step,
         },
     )
 
@@ -89,8 +79,7 @@ def _curve(
 def _config_text(trial: Trial, source: str, device: torch.device) -> str:
     config = {
         "task": trial.task_name,
-        "label": trial.config.label,
-        "optimizer": trial.config.optimizer,
+        **vars(trial.config),
         "hparams": dict(trial.config.hparams),
         "schedule": vars(trial.schedule),
         "seed": trial.seed,

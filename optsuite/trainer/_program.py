@@ -22,7 +22,7 @@ from optsuite.optimizers import Optimizer, OptState, get_row
 from optsuite.tasks import Bound, Task
 from optsuite.trainer._compile import compiled, is_long
 from optsuite.trainer._dump import Arrays, dump_leaves, load_leaves
-from optsuite.trainer._grid import Grid, ProgramSpec
+from optsuite.trainer._grid import Grid, How, ProgramSpec
 from optsuite.trainer._memory import batches_at_once
 from optsuite.trainer._network import Network, constants_of, refuse_changed, trained_params
 from optsuite.tree import tree_map
@@ -64,9 +64,7 @@ class Program(ABC):
         spec: The optimizer, with the hyperparameters that trials share.
         shape: (S, H).
         device: Where everything lives.
-        compile: Whether to compile what is lifted over the grid.
-        one_by_one: Whether to evaluate batch by batch though several at once would pay.
-        owns_numbers: Whether each step and evaluation draws from generators seeded by the trial's stream.
+        how: Whether to compile, to evaluate batch by batch, and whose numbers are drawn.
         network: The network, shared with programs for other shapes.
     """
 
@@ -76,22 +74,16 @@ class Program(ABC):
         spec: ProgramSpec,
         shape: tuple[int, int],
         device: torch.device,
-        *,
-        compile: bool,  # noqa: A002 - torch's own word
-        one_by_one: bool = False,
-        owns_numbers: bool = False,
-        network: Network | None = None,
+        how: How,
+        network: Network,
     ) -> None:
-        self.task = task
-        self.spec = spec
-        self.device = device
-        self.is_compiled = compile
-        self._owns_numbers = owns_numbers
-        self._network = network or Network()
-        self._lifted = _lift_none if shape == (1, 1) else _lift_grid
-        self.evaluate = self._seeded(self._maybe_compiled(self._lifted(self._evaluate, (0, "S", "S"))))
-        is_single = shape == (1, 1) and not one_by_one
-        self.batches_at_once = batches_at_once(task, spec.schedule, device) if is_single else 1
+        self.task, self.spec, self.device, self.how = task, spec, device, how
+        self._network = network
+        is_single = shape == (1, 1)
+        self._lifted = _lift_none if is_single else _lift_grid
+        self.evaluate = self._ready(self._lifted(self._evaluate, (0, "S", "S")))
+        may_share = is_single and not how.is_one_by_one
+        self.batches_at_once = batches_at_once(task, spec.schedule, device) if may_share else 1
 
     def start(self, grid: Grid) -> Trained:
         """Make the initial parameters, optimizer states and carries of every trial, (S, H, ...) each."""
@@ -101,7 +93,7 @@ class Program(ABC):
         self._network.admit(modules)
         keys_S = torch.tensor([key_from(seed, "estimator") for seed in grid.seeds], device=self.device)
         carry = self._lifted(self.task.estimator.init, (0, "S"))(params, keys_S)
-        if self._owns_numbers:
+        if self.how.owns_numbers:
             seed_generators(key_from(grid.seeds[0], "start"), self.device)
         with self.watch({}):
             opt_state = self._start_optimizer(grid, params)
@@ -162,7 +154,7 @@ class Program(ABC):
             UnsupportedError: A buffer was changed.
         """
         versions = {name: constant._version for name, constant in constants.items()}
-        states = () if self._owns_numbers else generator_states(self.device)
+        states = () if self.how.owns_numbers else generator_states(self.device)
         yield
         if states and states != generator_states(self.device):
             raise DrewError
@@ -170,20 +162,13 @@ class Program(ABC):
             if constant._version != versions[name]:
                 refuse_changed(self.task.name, name)
 
-    def unchecked(self) -> AbstractContextManager[Any]:
-        """Spare compiled code its checks of shapes and devices, which cost a small task 5 to 10 %.
+    def stance(self, **options: bool) -> AbstractContextManager[Any]:
+        """Set the compiler's options for a while, those that are not given to their defaults.
 
-        They must be those of calls before.
-        """
-        return self._stance("default", skip_guard_eval_unsafe=True)
-
-    def _stance(self, name: str, **options: bool) -> AbstractContextManager[Any]:
-        """Set the compiler's stance for a while.
-
-        It is left alone where nothing is compiled, since importing the compiler takes long.
+        They are left alone where nothing is compiled, since importing the compiler takes long.
         """
         set_stance: Any = torch.compiler.set_stance
-        return set_stance(name, **options) if self.is_compiled else nullcontext()
+        return set_stance("default", **options) if self.how.is_compiled else nullcontext()
 
     def drops(self, share: float, num_steps: int) -> bool:
         """Tell whether to go on without that share of the configs, with a program for the rest.
@@ -194,7 +179,7 @@ class Program(ABC):
             share: Share of the configs that are done; 0 to 1.
             num_steps: Number of steps still to be trained.
         """
-        if not self.is_compiled:
+        if not self.how.is_compiled:
             return share > 0 and num_steps > 0
         return is_long(int(share * num_steps), is_single=False)
 
@@ -215,9 +200,11 @@ class Program(ABC):
 
         return tree_map(stacked, *by_seed)
 
-    def _seeded(self, fn: _Lift) -> _Lift:
-        """Let a function whose last argument is the keys draw from its trial's own stream."""
-        if not self._owns_numbers:
+    def _ready(self, fn: _Lift) -> _Lift:
+        """Compile a lifted function, or let it draw from the stream of its last argument, the keys."""
+        if self.how.is_compiled:
+            return compiled(fn)
+        if not self.how.owns_numbers:
             return fn
 
         def call(*args: Any) -> Any:  # noqa: ANN401 - whatever `fn` takes and gives
@@ -225,9 +212,6 @@ class Program(ABC):
             return fn(*args)
 
         return call
-
-    def _maybe_compiled(self, fn: _Lift) -> _Lift:
-        return compiled(fn) if self.is_compiled else fn
 
     def _estimate(
         self, params: Params, carry: Carry, constants: Params, batch: Batch, key: Tensor
@@ -269,8 +253,8 @@ class PureProgram(Program):
     def step(self) -> Step:
         """Takes one step of every trial; compiled, in the storage of what it is given."""
         step: Step = self._lifted(self._step, (0, "H", "S", "S"))
-        if not self.is_compiled:
-            return self._seeded(step)
+        if not self.how.is_compiled:
+            return self._ready(step)
 
         def step_fresh(trained: Trained, *rest: Any) -> tuple[Trained, Tensor]:  # noqa: ANN401 - as `step`
             new, loss_SH = step(trained, *rest)
@@ -278,7 +262,7 @@ class PureProgram(Program):
             return new._replace(carry=with_own_storage(new.carry)), loss_SH
 
         if not get_row(self.spec.optimizer).is_overwritable:
-            return self._maybe_compiled(step_fresh)
+            return self._ready(step_fresh)
 
         def overwrite(trained: Trained, *rest: Any) -> tuple[Carry, Tensor]:  # noqa: ANN401 - as `step`
             new, loss_SH = step_fresh(trained, *rest)
@@ -286,7 +270,7 @@ class PureProgram(Program):
                 old.copy_(value)
             return new.carry, loss_SH
 
-        overwritten = self._maybe_compiled(overwrite)
+        overwritten = self._ready(overwrite)
 
         def step_in_place(trained: Trained, *rest: Any) -> tuple[Trained, Tensor]:  # noqa: ANN401 - as `step`
             carry, loss_SH = overwritten(trained, *rest)
@@ -313,7 +297,7 @@ class PureProgram(Program):
 
     def load(self, fresh: Trained, arrays: Arrays) -> Trained:
         """Rebuild every leaf where `fresh` has one."""
-        changing: Trained = load_leaves(fresh._replace(constants={}), arrays, "trained", self.device)
+        changing = load_leaves(fresh._replace(constants={}), arrays, "trained", self.device)
         return changing._replace(constants=fresh.constants)
 
     def _optimizer(self, hparams: Mapping[str, Tensor]) -> Optimizer:

@@ -13,16 +13,17 @@ from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError, OutOfMemoryError, in_words
 from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.tasks import Task, get_task
-from optsuite.trainer._grid import Grid, group_by_spec, split_into_grids
+from optsuite.trainer._grid import Grid, How, group_by_spec, split_into_grids
 from optsuite.trainer._layout import choose_layout
 from optsuite.trainer._layouts_file import Layout
-from optsuite.trainer._loop import Record, train_grid
+from optsuite.trainer._loop import train_grid
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes
-from optsuite.trainer._network import NetworksDifferError, draws, has_buffers
+from optsuite.trainer._network import NetworksDifferError, draws
 from optsuite.trainer._outcome import Outcome, outcomes
 from optsuite.trainer._program import DrewError
-from optsuite.trainer._programs import How, Programs
+from optsuite.trainer._programs import Programs
 from optsuite.trainer._reproducible import check_precision, reproducible, resolve_device
+from optsuite.trainer._state import Record
 
 Tell: TypeAlias = Callable[[int], None]
 """A function that is told now and then how many more trial-steps are done."""
@@ -92,11 +93,7 @@ def train_many(
 
 
 def choose_layouts(
-    task: Task,
-    trials: Sequence[Trial],
-    *,
-    mode: str | None = None,
-    device: torch.device | str | None = None,
+    task: Task, trials: Sequence[Trial], *, mode: str | None = None, device: torch.device | str | None = None
 ) -> tuple[Layout, ...]:
     """Choose how `run` is to lay out trials; where the run is long enough, what is fast is measured.
 
@@ -159,7 +156,7 @@ def run(
     for (spec, members), layout in zip(groups, layouts, strict=True):
         programs = Programs(task, spec, where, How(layout.is_compiled))
         for grid, result in _run_group(programs, members, layout.width, source, tell):
-            yield from outcomes(task, spec, grid, result, source, where)
+            yield from outcomes(programs, grid, result, source)
 
 
 def _checked(
@@ -184,7 +181,7 @@ def _run_group(
             # Asked for so much memory, the system may end this process instead of refusing.
             raise _too_large(programs)
         # Compiled, a task that draws could bake its numbers into its program.
-        is_asked = programs.how.is_compiled or has_buffers(programs.task)
+        is_asked = programs.how.is_compiled or list(programs.task.meta_module().buffers())
         if is_asked and draws(programs.task, trials[0].seed, source):
             programs = programs.run_as(_OWN_NUMBERS)
     except Exception as error:  # noqa: BLE001 - a task of the user's may raise anything as it is counted
@@ -196,12 +193,10 @@ def _run_group(
         try:
             record = _run_grid(programs, grid, source, tell)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is these trials' outcome
-            how, parts = _way_on(error, programs, grid)
+            programs, parts = _way_on(error, programs, grid)
             if not parts:
                 yield grid, _too_large(programs) if is_out_of_memory(error) else error
             pending = [*parts, *pending]
-            if how != programs.how or isinstance(error, NetworksDifferError):
-                programs = programs.run_as(how)
         else:
             if programs.how.alone_because and not is_told:  # had it failed alone too, that were the outcome
                 warnings.warn(_alone(programs), RuntimeWarning, stacklevel=2)
@@ -209,31 +204,31 @@ def _run_group(
             yield grid, record
 
 
-def _way_on(error: Exception, programs: Programs, grid: Grid) -> tuple[How, Sequence[Grid]]:
-    """Say how to go on with a grid that failed, and in which parts; in none to give it up."""
+def _way_on(error: Exception, programs: Programs, grid: Grid) -> tuple[Programs, Sequence[Grid]]:
+    """Choose the programs to go on with after a grid failed, and its parts to try; none to give it up."""
     how, name, is_ours = programs.how, programs.task.name, isinstance(error, OptsuiteError)
     if isinstance(error, NetworksDifferError):
-        return how._replace(is_by_seed=True), [grid]
+        return programs.run_as(how._replace(is_by_seed=True)), [grid]
     if isinstance(error, DrewError):
-        return _OWN_NUMBERS, [grid]
+        return programs.run_as(_OWN_NUMBERS), [grid]
     if programs.evaluate_at_once and not is_ours:
         # They are too large after all, or `vmap` cannot lift a metric of the user's.
-        return how._replace(is_one_by_one=True), [grid]
+        return programs.run_as(how._replace(is_one_by_one=True)), [grid]
     if is_out_of_memory(error):
         if grid.num_trials == 1:
-            return how, ()
+            return programs, ()
         words = (
             f"{grid.num_trials} trials of `{name}` do not fit side by side; half of them are tried instead"
         )
         warnings.warn(words, RuntimeWarning, stacklevel=2)
-        return how, grid.halves()
+        return programs, grid.halves()
     if how.is_compiled and not is_ours:  # ours are no fault of the compiler
         words = f"`{name}` failed compiled ({in_words(error)}); it is trained uncompiled instead"
         warnings.warn(words, RuntimeWarning, stacklevel=2)
-        return how._replace(is_compiled=False), [grid]
+        return programs.run_as(how._replace(is_compiled=False)), [grid]
     if grid.num_trials > 1 and not is_ours:
-        return how._replace(alone_because=in_words(error)), [grid]
-    return how, ()
+        return programs.run_as(how._replace(alone_because=in_words(error))), [grid]
+    return programs, ()
 
 
 def _alone(programs: Programs) -> str:

@@ -14,6 +14,8 @@ from optsuite.hparam_sets import Config, Schedule
 from optsuite.optimizers import OPTIMIZERS, Optimizer
 from optsuite.trainer import _compile, _program, group_by_spec, split_into_grids
 from optsuite.trainer._batches import Batches
+from optsuite.trainer._grid import How
+from optsuite.trainer._programs import Programs
 
 from .runs import RECURRENT, TINY, adam, assert_close, assert_identical, train, trials_of
 
@@ -158,7 +160,7 @@ def test_a_compiled_step_writes_over_what_it_is_given():
     (grid,) = split_into_grids(trials, 2)
     outcomes = {}
     for is_compiled in (False, True):
-        program = _program.PureProgram(TINY, spec, grid.shape, CPU, compile=is_compiled)
+        program = Programs(TINY, spec, CPU, How(is_compiled))(grid.shape)
         given = program.start(grid)
         batch, key = next(Batches(program, grid, "train", "train", "synthetic").block(0, 1))
         stepped, _ = program.step(given, program.hparams(grid), batch, key)

@@ -12,6 +12,8 @@ from optsuite import trainer
 from optsuite.hparam_sets import Config, Schedule
 from optsuite.trainer import _compile, _program, group_by_spec
 from optsuite.trainer._compile import can_compile
+from optsuite.trainer._grid import How
+from optsuite.trainer._programs import Programs
 
 from .runs import TINY, adam, assert_close, assert_identical, nadam, run, sgd, train, trials_of
 
@@ -60,9 +62,9 @@ def shapes(monkeypatch):
 
     real = _program.Program.__init__
 
-    def init(self, task, spec, shape, device, **options):
+    def init(self, task, spec, shape, *others):
         shapes.append(shape)
-        real(self, task, spec, shape, device, **options)
+        real(self, task, spec, shape, *others)
 
     monkeypatch.setattr(_program.Program, "__init__", init)
     return shapes
@@ -110,8 +112,9 @@ def test_compiled_configs_are_dropped_between_rare_evaluations(shapes, monkeypat
 
 def test_a_compiled_program_is_left_only_for_what_buys_another():
     ((spec, trials),) = group_by_spec(trials_of([sgd(0.1), sgd(0.2)]))
-    options = {"task": TINY, "spec": spec, "shape": (1, len(trials)), "device": torch.device("cpu")}
-    eager, compiled = (_program.PureProgram(**options, compile=flag) for flag in (False, True))
+    eager, compiled = (
+        Programs(TINY, spec, torch.device("cpu"), How(flag))((1, len(trials))) for flag in (False, True)
+    )
     assert [eager.drops(share, 10) for share in (0.0, 0.1)] == [False, True]
     assert [compiled.drops(0.5, steps) for steps in (100, 3000, 5000)] == [False, False, True]
     assert not compiled.drops(0.0, 10**6)

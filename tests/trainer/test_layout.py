@@ -18,8 +18,9 @@ from optsuite.hparam_sets import Config, Schedule
 from optsuite.storage import thread_map
 from optsuite.trainer import _layout, _layouts_file
 from optsuite.trainer._compile import can_compile
+from optsuite.trainer._grid import How
 from optsuite.trainer._layouts_file import Layout, layouts_file
-from optsuite.trainer._programs import How, Programs
+from optsuite.trainer._programs import Programs
 
 from .runs import KINDS, TINY, adam, assert_close, nadam, run, train, trials_of
 

@@ -13,9 +13,9 @@ from optsuite.hparam_sets import Config, Schedule
 from optsuite.noise import generator_states
 from optsuite.optimizers import Optimizer, register_optimizer
 from optsuite.optimizers import sgd as pure_sgd
-from optsuite.trainer._grid import Grid, group_by_spec
+from optsuite.trainer._grid import Grid, How, group_by_spec
 from optsuite.trainer._loop import GridRun
-from optsuite.trainer._programs import How, Programs
+from optsuite.trainer._programs import Programs
 
 from .own_tasks import Net, between, own
 from .runs import TINY, assert_identical, nadam, sgd, train, trials_of

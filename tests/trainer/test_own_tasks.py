@@ -14,9 +14,9 @@ from torch.nn.utils import parametrizations, weight_norm
 from optsuite.curves import Curve
 from optsuite.errors import UnsupportedError
 from optsuite.hparam_sets import Schedule
-from optsuite.trainer._grid import Grid, group_by_spec
+from optsuite.trainer._grid import Grid, How, group_by_spec
 from optsuite.trainer._loop import GridRun
-from optsuite.trainer._programs import How, Programs
+from optsuite.trainer._programs import Programs
 
 from .own_tasks import Between, Net, between, own
 from .runs import assert_close, nadam, run, sgd, train, trials_of

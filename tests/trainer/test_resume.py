@@ -13,8 +13,9 @@ from optsuite.hparam_sets import Config, Schedule
 from optsuite.tasks import get_task
 from optsuite.trainer import group_by_spec, split_into_grids
 from optsuite.trainer._compile import can_compile
+from optsuite.trainer._grid import How
 from optsuite.trainer._loop import GridRun
-from optsuite.trainer._programs import How, Programs
+from optsuite.trainer._programs import Programs
 from optsuite.trainer._reproducible import reproducible
 
 from .own import configs_of, own
