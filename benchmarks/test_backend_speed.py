@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from optsuite import get_hparam_set, sweep
-from optsuite.backends import LocalBackend, ProcessBackend, Site
+from optsuite.backends import BackendOptions, Site, open_backend
 
 TASKS = (
     *("ImageMLP_FashionMnist8_Relu32", "ImageMLP_Cifar10_8_Relu32"),
@@ -37,9 +37,11 @@ def jobs_in(folder):
     return [sweep.prepare(cell, cell.hparam_set.configs, roots=roots, mode="synthetic")[0] for cell in cells]
 
 
-def seconds(backend, jobs):
-    """From the first job's submission to the last one's outcomes."""
+def seconds(name, site, jobs):
+    """From the opening of the back end to the last job's outcomes."""
     began = time.perf_counter()
+    options = BackendOptions(backend=name, workers=2, device="cpu")
+    backend = open_backend(options, site, lambda *_: None, print)
     for job in jobs:
         backend.submit(job)
     outcomes = [outcome for _, outcomes in backend.as_completed() for outcome in outcomes]
@@ -54,10 +56,10 @@ def test_two_processes(report_line, tmp_path):
     """The start of the processes included."""
     site = Site.of_this_process()
     one, two = jobs_in(tmp_path / "one"), jobs_in(tmp_path / "two")
-    seconds(LocalBackend("cpu", lambda *_: None), jobs_in(tmp_path / "warm")[:1])
+    seconds("local", site, jobs_in(tmp_path / "warm")[:1])
     site.sign(two[0].store)
-    alone = seconds(LocalBackend("cpu", lambda *_: None), one)
-    beside = seconds(ProcessBackend(2, site, lambda *_: None, device="cpu"), two)
+    alone = seconds("local", site, one)
+    beside = seconds("process", site, two)
     report_line(
         f"{len(one)} cells: one process {alone:.1f} s, two {beside:.1f} s, ratio {alone / beside:.2f}"
     )

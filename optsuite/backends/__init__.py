@@ -3,17 +3,9 @@
 A worker trains a job and records its curves to the store. Only which trials failed, and why, comes back; the
 curves are read from the store. So a job may run twice, and a worker that dies takes with it no more than what
 it had not yet recorded.
-
-| name | where |
-| --- | --- |
-| `local` | in this process, when its outcomes are asked for |
-| `process` | in child processes of this one, each with its share of the cores or a GPU of its own |
-| `dask` | in a child process of each worker of a `dask.distributed` cluster |
 """
 
-from optsuite.backends._backend import Backend, LocalBackend, Tell, num_cores
-from optsuite.backends._dask import DaskBackend
+from optsuite.backends._backend import Backend, BackendOptions, num_cores
 from optsuite.backends._open import count_workers, open_backend
-from optsuite.backends._process import ProcessBackend
 from optsuite.backends._train import run_job
 from optsuite.backends._work import Site

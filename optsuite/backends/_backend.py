@@ -1,19 +1,33 @@
-"""The protocol of back ends, and the back end that trains in this process."""
+"""The protocol of back ends, and the options that all of them are given."""
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-import torch
-
-from optsuite.backends._train import run_job
+from optsuite.backends._work import Site
 from optsuite.sweep import Job
 from optsuite.trainer import Outcome
 
 Tell: TypeAlias = Callable[[Job, int, int], None]
 """Function called now and then with a job and its trial-steps: the number done, and the number in all."""
+
+Say: TypeAlias = Callable[[str], None]
+"""Function that shows the user a line at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendOptions:
+    """Choice of a back end, and how it is to run; None leaves a choice to the back end."""
+
+    backend: str = "local"
+    """Name of the back end, one of `choices.BACKENDS`."""
+    device: str | None = None
+    """Device to train on; None takes CUDA if there is one, and leaves it to a back end of other processes."""
+    workers: int | None = None
+    """Number of processes, or of workers of the cluster that is started."""
+    dask_address: str | None = None
+    """Scheduler of a running cluster; None starts one on this machine."""
 
 
 def num_cores() -> int:
@@ -30,6 +44,13 @@ class Backend(Protocol):
     num_workers: int
     """Number of jobs that run at once."""
 
+    def __init__(self, options: BackendOptions, site: Site, tell: Tell, say: Say) -> None:
+        """Start the back end; arguments and errors as for `open_backend`."""
+
+    @classmethod
+    def count_workers(cls, options: BackendOptions) -> int:
+        """Return how many workers it would have, without starting it."""
+
     def submit(self, job: Job) -> None:
         """Take a job."""
 
@@ -38,37 +59,3 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Give up jobs that have not ended, and end everything that was started; what was recorded stays."""
-
-
-class LocalBackend:
-    """Runs jobs in this process, in the order of their submission, when their outcomes are asked for."""
-
-    is_concurrent = False
-    num_workers = 1
-
-    def __init__(self, device: torch.device | str | None, tell: Tell) -> None:
-        self._device, self._tell = device, tell
-        self._jobs: deque[Job] = deque()
-
-    def submit(self, job: Job) -> None:
-        """Take a job."""
-        self._jobs.append(job)
-
-    def as_completed(self) -> Iterator[tuple[Job, list[Outcome]]]:
-        """Run the jobs that were submitted, one after the other."""
-        while self._jobs:
-            job = self._jobs.popleft()
-            yield job, self._run(job)
-
-    def _run(self, job: Job) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        try:
-            outcomes.extend(run_job(job, device=self._device, tell=partial(self._tell, job)))
-        except Exception as error:  # noqa: BLE001 - it is the outcome of the trials without one
-            done = {outcome.trial for outcome in outcomes}
-            outcomes += [Outcome(trial, error) for trial in job.trials if trial not in done]
-        return outcomes
-
-    def close(self) -> None:
-        """Forget the jobs that have not run."""
-        self._jobs.clear()

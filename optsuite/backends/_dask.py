@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from optsuite.backends._backend import num_cores
+from optsuite.backends._backend import Backend, BackendOptions, Say, Tell, num_cores
 from optsuite.backends._child import Child
 from optsuite.backends._work import Report, Site, Work, collect, versions
 from optsuite.errors import RemoteError, UnsupportedError, import_extra, in_words
@@ -16,44 +16,26 @@ from optsuite.trainer import Outcome
 _CONNECT_SECONDS = 10
 
 
-class DaskBackend:
+class DaskBackend(Backend):
     """The workers of a Dask cluster, each of which trains in a child process.
 
-    Where workers declare the resource `GPU`, each job takes one, unless `device` is the CPU.
+    Where workers declare the resource `GPU`, each job takes one, unless the device is the CPU.
 
     A job whose worker is lost runs again on another; one that has lost several is given up. Where there is no
-    worker yet, the first is waited for.
-
-    Args:
-        address: Address of the scheduler; None starts a cluster on this machine.
-        num_workers: Number of workers of the cluster that is started; None takes one a core.
-        site: What workers need.
-        say: Shows the user a line at once.
-        device: Where workers train; None takes CUDA where there is one.
-
-    Raises:
-        RemoteError: There is no such scheduler, or a worker has other versions.
-        UnsupportedError: `distributed` is not installed.
+    worker yet, the first is waited for. Without the address of a scheduler, a cluster is started on this
+    machine, with as many workers as the options say, or one a core. It tells no progress.
     """
 
     is_concurrent = True
 
-    def __init__(
-        self,
-        address: str | None,
-        num_workers: int | None,
-        site: Site,
-        say: Callable[[str], None],
-        *,
-        device: str | None = None,
-    ) -> None:
+    def __init__(self, options: BackendOptions, site: Site, tell: Tell, say: Say) -> None:  # noqa: ARG002 - no progress
         needed_by = "the back end `dask` needs distributed"
         distributed = import_extra("distributed", "dask", needed_by, UnsupportedError)
-        self._site, self._device = site, device
-        self._cluster = None
+        self._site, self._device = site, options.device
+        self._cluster, address = None, options.dask_address
         if address is None:
             self._cluster = distributed.LocalCluster(
-                n_workers=num_workers or num_cores(), threads_per_worker=1, dashboard_address=":0"
+                n_workers=self.count_workers(options), threads_per_worker=1, dashboard_address=":0"
             )
         try:
             self._client = distributed.Client(self._cluster or address, timeout=_CONNECT_SECONDS)
@@ -70,8 +52,13 @@ class DaskBackend:
         self._check_workers()
         workers = self._workers()
         num_gpus = int(sum(worker["resources"].get("GPU", 0) for worker in workers))
-        self._resources = {"GPU": 1} if num_gpus and device != "cpu" else None
+        self._resources = {"GPU": 1} if num_gpus and options.device != "cpu" else None
         self.num_workers = (num_gpus if self._resources else 0) or max(1, sum(w["nthreads"] for w in workers))
+
+    @classmethod
+    def count_workers(cls, options: BackendOptions) -> int:
+        """Return the number of workers of the cluster that is started; 1 for a running one, not asked yet."""
+        return 1 if options.dask_address else options.workers or num_cores()
 
     def _workers(self) -> list[dict[str, Any]]:
         return list(self._client.scheduler_info(n_workers=-1)["workers"].values())

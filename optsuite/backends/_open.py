@@ -1,55 +1,33 @@
-"""Back ends by their names."""
+"""Back ends by their names: the class `<Name>Backend` of the file `_<name>.py`."""
 
-from collections.abc import Callable
+import importlib
 
-import torch
-
-from optsuite.backends._backend import Backend, LocalBackend, Tell, num_cores
-from optsuite.backends._dask import DaskBackend
-from optsuite.backends._process import ProcessBackend, process_devices
+from optsuite.backends._backend import Backend, BackendOptions, Say, Tell
 from optsuite.backends._work import Site
 
 
-def open_backend(
-    name: str,
-    site: Site,
-    tell: Tell,
-    say: Callable[[str], None],
-    *,
-    device: torch.device | str | None = None,
-    num_workers: int | None = None,
-    dask_address: str | None = None,
-) -> Backend:
+def open_backend(options: BackendOptions, site: Site, tell: Tell, say: Say) -> Backend:
     """Start a back end.
 
     Args:
-        name: One of `choices.BACKENDS`.
-        site: What workers need.
-        tell: Called with the progress of jobs; `dask` does not call it.
+        options: Which one, and how it is to run.
+        site: Facts that workers need.
+        tell: Called with the progress of jobs, also from other threads; `dask` does not call it.
         say: Shows the user a line at once.
-        device: Where to train; None leaves it to the back end.
-        num_workers: Number of processes, or of workers of a cluster on this machine; None leaves it to the
-            back end.
-        dask_address: Address of the scheduler of a running cluster.
 
     Raises:
         RemoteError: There is no such cluster, or it is not like this process.
         UnsupportedError: A package is missing.
     """
-    if name == "local":
-        return LocalBackend(device, tell)
-    where = None if device is None else str(device)
-    if name == "process":
-        return ProcessBackend(num_workers, site, tell, device=where)
-    return DaskBackend(dask_address, num_workers, site, say, device=where)
+    return _class_of(options)(options, site, tell, say)
 
 
-def count_workers(
-    name: str, *, device: str | None, num_workers: int | None, dask_address: str | None = None
-) -> int:
+def count_workers(options: BackendOptions) -> int:
     """Return how many workers a back end would have; 1 for a cluster that nobody has asked yet."""
-    if name == "process":
-        return len(process_devices(num_workers, device))
-    if name == "dask" and dask_address is None:
-        return num_workers or num_cores()
-    return 1
+    return _class_of(options).count_workers(options)
+
+
+def _class_of(options: BackendOptions) -> type[Backend]:
+    module = importlib.import_module(f"optsuite.backends._{options.backend}")
+    found: type[Backend] = getattr(module, f"{options.backend.title()}Backend")
+    return found

@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from optsuite.backends._backend import Tell, num_cores
+from optsuite.backends._backend import Backend, BackendOptions, Say, Tell, num_cores
 from optsuite.backends._child import Child
 from optsuite.backends._work import Report, Site, Work, collect
 from optsuite.errors import in_words
@@ -15,28 +15,17 @@ from optsuite.sweep import Job
 from optsuite.trainer import Outcome
 
 
-def process_devices(num_workers: int | None, device: str | None) -> list[str]:
-    """Return where each process trains; arguments as for `ProcessBackend`."""
-    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    devices = [device] if device else gpus or ["cpu"]
-    count = num_workers or (num_cores() if devices == ["cpu"] else len(devices))
-    return [devices[number % len(devices)] for number in range(count)]
-
-
-class ProcessBackend:
+class ProcessBackend(Backend):
     """Child processes of this one, each with a device and its share of the cores.
 
-    Args:
-        num_workers: Number of processes; None takes one a GPU, or one a core where there is none.
-        site: What the processes need.
-        tell: Called with the progress of jobs, from other threads.
-        device: Where all processes train; None gives each a GPU, or takes the CPU if there is none.
+    There are as many as `workers` says, or one a GPU, or one a core where there is none. All train on the
+    device of the options; without one, each has a GPU, or takes the CPU if there is none.
     """
 
     is_concurrent = True
 
-    def __init__(self, num_workers: int | None, site: Site, tell: Tell, device: str | None = None) -> None:
-        self._devices = process_devices(num_workers, device)
+    def __init__(self, options: BackendOptions, site: Site, tell: Tell, say: Say) -> None:  # noqa: ARG002 - nothing to wait for
+        self._devices = _devices(options)
         self.num_workers = count = len(self._devices)
         self._site, self._tell = site, tell
         threads = {"OMP_NUM_THREADS": str(max(1, num_cores() // count))}
@@ -46,6 +35,11 @@ class ProcessBackend:
             self._idle.put(number)
         self._pool = ThreadPoolExecutor(count)
         self._jobs: dict[Future[Report], Job] = {}
+
+    @classmethod
+    def count_workers(cls, options: BackendOptions) -> int:
+        """Return the number of processes."""
+        return len(_devices(options))
 
     def submit(self, job: Job) -> None:
         """Run a job as soon as a process is free."""
@@ -76,3 +70,11 @@ class ProcessBackend:
         for child in self._children:
             child.close()
         self._pool.shutdown()
+
+
+def _devices(options: BackendOptions) -> list[str]:
+    """Return where each process trains."""
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    devices = [options.device] if options.device else gpus or ["cpu"]
+    count = options.workers or (num_cores() if devices == ["cpu"] else len(devices))
+    return [devices[number % len(devices)] for number in range(count)]

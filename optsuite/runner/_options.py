@@ -9,7 +9,7 @@ from optsuite.storage import Store
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(backends.BackendOptions):
     """Options of how cells run and where results lie; None leaves a choice to the room that makes it."""
 
     data: str | None = None
@@ -20,16 +20,8 @@ class RunOptions:
     """Root of the archives, likewise."""
     precision: str = "float32"
     """Precision of products and convolutions, as for `Trial`."""
-    device: str | None = None
-    """Device to train on; None takes CUDA if there is one, and leaves it to a back end of other processes."""
     rerun: str = "missing"
     """One of `choices.RERUNS`."""
-    backend: str = "local"
-    """One of `choices.BACKENDS`."""
-    workers: int | None = None
-    """Number of processes, or of workers of the cluster that is started."""
-    dask_address: str | None = None
-    """Scheduler of a running cluster; None starts one on this machine."""
     budget: float | None = None
     """Seconds that the cells may take; None lets all of them run."""
     report: bool = True
@@ -43,9 +35,7 @@ class RunOptions:
     @property
     def num_workers(self) -> int:
         """Number of workers that the back end would have."""
-        return backends.count_workers(
-            self.backend, device=self.device, num_workers=self.workers, dask_address=self.dask_address
-        )
+        return backends.count_workers(self)
 
     def source(self, cell: sweep.Cell) -> str:
         """Return the kind of data of a cell; empty where it is missing, which its trials will report."""

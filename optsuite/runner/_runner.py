@@ -169,15 +169,8 @@ class Runner:
 
     @cached_property
     def _backend(self) -> backends.Backend:
-        is_local = self.options.backend == "local"
         return backends.open_backend(
-            self.options.backend,
-            self._site,
-            self._tell_progress,
-            lambda line: self._teller.tell(Said(line)),
-            device=self.device if is_local else self.options.device,
-            num_workers=self.options.workers,
-            dask_address=self.options.dask_address,
+            self.options, self._site, self._tell_progress, lambda line: self._teller.tell(Said(line))
         )
 
     @cached_property

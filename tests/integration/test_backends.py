@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from optsuite import backends, storage, sweep
+from optsuite.backends import BackendOptions
 from optsuite.errors import RemoteError
 from optsuite.hparam_sets import Config, Schedule, Trial
 
@@ -115,6 +116,15 @@ def site_for(store):
     return site
 
 
+def open_dask(address, site, say=print, device=None):
+    options = BackendOptions(backend="dask", dask_address=address, device=device)
+    return backends.open_backend(options, site, lambda *_: None, say)
+
+
+def open_process(site, tell=lambda *_: None):
+    return backends.open_backend(BackendOptions(backend="process", workers=1), site, tell, print)
+
+
 @pytest.fixture
 def cluster(environment):
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
@@ -131,7 +141,7 @@ leaves_sockets = pytest.mark.filterwarnings(
 @leaves_sockets
 def test_a_sweep_survives_a_worker_that_is_killed(cluster, tmp_path):
     sweep_jobs = jobs(tmp_path, num_jobs=4, num_steps=300)
-    backend = backends.DaskBackend(cluster.scheduler_address, None, site_for(sweep_jobs[0].store), print)
+    backend = open_dask(cluster.scheduler_address, site_for(sweep_jobs[0].store))
     for job in sweep_jobs:
         backend.submit(job)
     completed = backend.as_completed()
@@ -158,7 +168,7 @@ def test_jobs_take_a_gpu_each_where_workers_declare_them(cluster, tmp_path):
         with distributed.Client(scheduler) as client:
             client.wait_for_workers(3, timeout=60)
         sweep_jobs = jobs(tmp_path, num_jobs=3, num_steps=1)
-        backend = backends.DaskBackend(scheduler, None, site_for(sweep_jobs[0].store), print)
+        backend = open_dask(scheduler, site_for(sweep_jobs[0].store))
         assert backend.num_workers == 1
         for job in sweep_jobs:
             backend.submit(job)
@@ -173,7 +183,7 @@ def test_jobs_take_a_gpu_each_where_workers_declare_them(cluster, tmp_path):
         for _, outcomes in backend.as_completed():
             assert not [o.result for o in outcomes if isinstance(o.result, Exception)]
         backend.close()
-        without = backends.DaskBackend(scheduler, None, site_for(sweep_jobs[0].store), print, device="cpu")
+        without = open_dask(scheduler, site_for(sweep_jobs[0].store), device="cpu")
         assert without.num_workers == 2 + 4
         without.close()
         worker.terminate()
@@ -188,7 +198,7 @@ def test_a_cluster_without_workers_is_waited_for(environment, tmp_path):
             said.append(line)
             cluster.scale(2)
 
-        backend = backends.DaskBackend(cluster.scheduler_address, None, backends.Site.of_this_process(), say)
+        backend = open_dask(cluster.scheduler_address, backends.Site.of_this_process(), say)
         assert backend.num_workers >= 1
         backend.close()
         assert said == [
@@ -204,7 +214,7 @@ def outcomes_of(backend, job):
 
 def test_a_worker_that_does_not_see_the_store_says_so(environment, tmp_path):
     (job,) = jobs(tmp_path, num_jobs=1, num_steps=1)
-    backend = backends.ProcessBackend(1, backends.Site.of_this_process(), lambda *_: None)
+    backend = open_process(backends.Site.of_this_process())
     errors = outcomes_of(backend, job)
     backend.close()
     assert len(errors) == 2
@@ -220,8 +230,8 @@ def test_a_worker_with_other_versions_says_so(cluster, tmp_path):
     (job,) = jobs(tmp_path, num_jobs=1, num_steps=1)
     other = replace(site_for(job.store), versions={"optsuite": "0.0.1", "torch": "1.0"})
     with pytest.raises(RemoteError, match=r"Dask worker tcp://.* has .*, this process .*'torch': '1\.0'"):
-        backends.DaskBackend(cluster.scheduler_address, None, other, print)
-    backend = backends.ProcessBackend(1, other, lambda *_: None)
+        open_dask(cluster.scheduler_address, other)
+    backend = open_process(other)
     (error, _) = outcomes_of(backend, job)
     backend.close()
     assert re.match(r"process 0 needs optsuite 0\.0\.1, not .* and torch 1\.0, not .*: install", str(error))
@@ -230,7 +240,7 @@ def test_a_worker_with_other_versions_says_so(cluster, tmp_path):
 def test_a_job_that_ran_before_trains_nothing(environment, tmp_path):
     (job,) = jobs(tmp_path, num_jobs=1, num_steps=1)
     told = []
-    backend = backends.ProcessBackend(1, site_for(job.store), lambda *step: told.append(step))
+    backend = open_process(site_for(job.store), lambda *step: told.append(step))
     first = outcomes_of(backend, job)
     assert told[-1] == (job, 4, 4)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.curves")}
@@ -245,7 +255,7 @@ def test_a_job_that_ran_before_trains_nothing(environment, tmp_path):
 def test_a_curve_of_before_is_no_outcome_of_a_rerun(environment, tmp_path):
     (job,) = jobs(tmp_path, num_jobs=1, num_steps=1)
     list(backends.run_job(job, device="cpu"))
-    backend = backends.ProcessBackend(1, backends.Site.of_this_process(), lambda *_: None)
+    backend = open_process(backends.Site.of_this_process())
     errors = outcomes_of(backend, replace(job, rerun="all"))
     backend.close()
     assert [type(error) for error in errors] == [RemoteError, RemoteError]
@@ -255,7 +265,7 @@ def test_a_curve_of_before_is_no_outcome_of_a_rerun(environment, tmp_path):
 def test_closing_ends_what_trains(environment, tmp_path):
     job, *_ = jobs(tmp_path, num_jobs=1, num_steps=1500)
     began = threading.Event()
-    backend = backends.ProcessBackend(1, site_for(job.store), lambda *_: began.set())
+    backend = open_process(site_for(job.store), lambda *_: began.set())
     backend.submit(job)
     assert began.wait(60)
     backend.close()  # or this test does not end

@@ -65,7 +65,7 @@ def test_the_cells_that_ended_are_recorded_archived_and_summarised(bench, interr
 
 # Frames of compiled code may have no line numbers.
 INTERRUPTED_THERE = """
-from optsuite.backends import _backend
+from optsuite.backends import _local
 
 
 def stop(*args, **kwargs):
@@ -73,7 +73,7 @@ def stop(*args, **kwargs):
 
 
 stop.__code__ = stop.__code__.replace(co_linetable=b"")
-_backend.run_job = stop
+_local.run_job = stop
 """
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from cells import CPU, TASK, damage
+from cells import TASK, damage
 
 from optsuite import backends, storage
-from optsuite.backends import LocalBackend
+from optsuite.backends._local import LocalBackend
 from optsuite.curves import Curve
 from optsuite.errors import DataError, OptsuiteError, StorageError, UnsupportedError
 from optsuite.hparam_sets import get_hparam_set
@@ -58,8 +58,8 @@ def concurrent(monkeypatch):
     """A back end that takes all jobs at once; the jobs that it was given."""
     jobs = []
 
-    def open_backend(name, site, tell, say, **options):
-        backend = ConcurrentBackend(CPU, tell)
+    def open_backend(*args):
+        backend = ConcurrentBackend(*args)
         submit = backend.submit
         monkeypatch.setattr(backend, "submit", lambda job: (jobs.append(job), submit(job)), raising=False)
         return backend

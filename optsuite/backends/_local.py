@@ -1,0 +1,50 @@
+"""Jobs in this process, one after the other."""
+
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+
+from optsuite.backends._backend import Backend, BackendOptions, Say, Tell
+from optsuite.backends._train import run_job
+from optsuite.backends._work import Site
+from optsuite.sweep import Job
+from optsuite.trainer import Outcome
+
+
+class LocalBackend(Backend):
+    """Runs jobs in this process, in the order of their submission, when their outcomes are asked for."""
+
+    is_concurrent = False
+    num_workers = 1
+
+    def __init__(self, options: BackendOptions, site: Site, tell: Tell, say: Say) -> None:  # noqa: ARG002 - no other process
+        self._device, self._tell = options.device, tell
+        self._jobs: deque[Job] = deque()
+
+    @classmethod
+    def count_workers(cls, options: BackendOptions) -> int:  # noqa: ARG003 - always itself
+        """Return 1, for this process."""
+        return 1
+
+    def submit(self, job: Job) -> None:
+        """Take a job."""
+        self._jobs.append(job)
+
+    def as_completed(self) -> Iterator[tuple[Job, list[Outcome]]]:
+        """Run the jobs that were submitted, one after the other."""
+        while self._jobs:
+            job = self._jobs.popleft()
+            yield job, self._run(job)
+
+    def _run(self, job: Job) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        try:
+            outcomes.extend(run_job(job, device=self._device, tell=partial(self._tell, job)))
+        except Exception as error:  # noqa: BLE001 - it is the outcome of the trials without one
+            done = {outcome.trial for outcome in outcomes}
+            outcomes += [Outcome(trial, error) for trial in job.trials if trial not in done]
+        return outcomes
+
+    def close(self) -> None:
+        """Forget the jobs that have not run."""
+        self._jobs.clear()
