@@ -24,7 +24,7 @@ _TELL_SECONDS = 15.0
 def plan(args: argparse.Namespace) -> int:
     """Print what training cells would cost, cell by cell."""
     planned = _planned(_make_runner(args, _Display()), args)
-    print("\n".join(sweep.plan_table(planned.plan)))
+    print("\n".join(sweep.plan_table(planned)))
     for cell, error in planned.without_data.items():
         print(f"{cell.name}: no plan: {explained(error)}", file=sys.stderr)
     return 1 if planned.without_data else 0
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     display = _Display()
     training = _make_runner(args, display)
     planned = _planned(training, args)
-    cells = [*planned.plan.cells, *planned.without_data]
+    cells = [*planned.cells, *planned.without_data]
     has_ended = False
     try:
         with contextlib.closing(training):
@@ -51,15 +51,15 @@ def run(args: argparse.Namespace) -> int:
         results = [result for cell in cells for result in display.results.get(cell, ())]
         command = shlex.join(["optsuite", *args.typed])
         training.build(cells, results, command=command, preset=_PRESET, with_report=has_ended)
-    print(f"complete cells archived: {display.num_archives} of {len(cells)}")
-    if display.report:
-        print(f"report: {display.report}")
+    print(f"complete cells archived: {len(training.archived)} of {len(cells)}")
+    if training.report:
+        print(f"report: {training.report}")
     if display.num_failed:
         raise OptsuiteError(
             f"{counted(display.num_failed, 'trial')} failed; run again to try those alone, with "
             f"{parameter('rerun', 'failed')} where a curve cannot be read"
         )
-    return 0 if display.num_archives == len(cells) else 1
+    return 0 if len(training.archived) == len(cells) else 1
 
 
 def _make_runner(args: argparse.Namespace, display: _Display) -> runner.Runner:
@@ -68,14 +68,14 @@ def _make_runner(args: argparse.Namespace, display: _Display) -> runner.Runner:
     return runner.Runner(options, display.take, explained)
 
 
-def _planned(training: runner.Runner, args: argparse.Namespace) -> runner.Planned:
+def _planned(training: runner.Runner, args: argparse.Namespace) -> sweep.Plan:
     """Return the plan of the cells that are asked for, and print it with what is left out of it."""
     matrix = sweep.make_matrix(
         preset=_PRESET, tasks=args.task, sets=args.set, precision=args.precision, device=training.device
     )
     planned = training.plan({cell: cell.hparam_set.configs for cell in matrix.cells})
-    stores = training.options.stores(planned.plan.sources.values())
-    lines = sweep.plan_lines(planned.plan, stores, training.device, "as named")
+    stores = training.options.stores(planned.sources.values())
+    lines = sweep.plan_lines(planned, stores, training.device, "as named")
     for line in (*lines, *sweep.over_budget_lines(planned.over_budget, training.options.budget)):
         print(line)
     return planned
@@ -88,8 +88,6 @@ class _Display:
         self.results: dict[Cell, list[runner.Result]] = {}
         """Results of the cells that ended."""
         self.num_failed = 0
-        self.num_archives = 0
-        self.report: str | None = None
         self._outcomes: dict[Cell, dict[Trial, Outcome]] = {}
         self._steps: dict[Cell, tuple[int, int]] = {}
         self._causes: set[tuple[Cell, str]] = set()
@@ -110,10 +108,6 @@ class _Display:
                 self._end(cell)
                 if num_trials:
                     print(f"{cell.name}: {num_trained} of {counted(num_trials, 'trial')} trained", flush=True)
-            case runner.Archived():
-                self.num_archives += 1
-            case runner.Built(report):
-                self.report = report
             case runner.Said(line):
                 print(line, file=sys.stderr)
             case runner.Warned(text):

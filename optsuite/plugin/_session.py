@@ -18,7 +18,7 @@ from optsuite.plugin import _options, _terminal
 from optsuite.plugin._curve_store import CellConfig, CurveStore
 from optsuite.plugin._ids import config_of
 from optsuite.plugin._options import explained
-from optsuite.runner import Archived, Built, Event, Planned, Result, Runner, Said, Warned
+from optsuite.runner import Event, Result, Runner, Said
 from optsuite.words import counted
 
 
@@ -36,10 +36,7 @@ class Session:
         self.curve_store = CurveStore(config, self.runner)
         self.selected: dict[sweep.Cell, list[Config]] = {}
         self.left_out: list[sweep.Cell] = []
-        self._planned: Planned | None = None
-        self._num_archives = 0
-        self._report: str | None = None
-        self._warnings: list[str] = []
+        self._plan: sweep.Plan | None = None
 
     @cached_property
     def matrix(self) -> sweep.Matrix:
@@ -85,10 +82,10 @@ class Session:
         dropped = set(self.left_out)
         if self.options.run.budget:
             try:
-                self._planned = self.runner.plan(_without(chosen, dropped))
+                self._plan = self.runner.plan(_without(chosen, dropped))
             except OptsuiteError as error:
                 raise pytest.UsageError(f"optsuite: {explained(error)}") from None
-            dropped |= set(self._planned.over_budget)
+            dropped |= set(self._plan.over_budget)
         self._take_cells(_without(chosen, dropped))
         return [item for item, (cell, _) in cell_configs.items() if cell in dropped]
 
@@ -114,11 +111,11 @@ class Session:
         if self.config.option.collectonly and not self.options.plan:
             return []
         try:
-            plan, over_budget, without_data = self._planned or self.runner.plan(self.selected)
+            plan = self._plan or self.runner.plan(self.selected)
         except OptsuiteError as error:
             return [f"optsuite: no plan: {explained(error)}"]
         preset, options = f"preset {self.matrix.preset}", self.options.run
-        causes = [explained(error) for error in without_data.values()]
+        causes = [explained(error) for error in plan.without_data.values()]
         advice = "that take too long; --opt-tasks NAME or --opt-preset full brings them back"
         return [
             *sweep.plan_lines(plan, options.stores(plan.sources.values()), self.runner.device, preset),
@@ -128,7 +125,7 @@ class Session:
                 for cause in dict.fromkeys(causes)
             ),
             *sweep.left_out_lines(self.left_out, preset, advice),
-            *sweep.over_budget_lines(over_budget, options.budget),
+            *sweep.over_budget_lines(plan.over_budget, options.budget),
         ]
 
     def print_lines(self, lines: Sequence[str]) -> None:
@@ -171,29 +168,22 @@ class Session:
                 with_report=not is_interrupted,
             )
         except KeyboardInterrupt:
-            self._warnings.append("interrupted: what was left to archive, draw and report is not done")
+            self.runner.warnings.append("interrupted: what was left to archive, draw and report is not done")
 
     def summary_lines(self, results: Sequence[Result]) -> list[str]:
         """Return the summary in words."""
         stores = self.options.run.stores(result.source for result in results)
         return [
             *_terminal.table_lines(results),
-            *_terminal.places_lines(stores, self._num_archives, self._report),
-            *(f"warning: {text}" for text in self._warnings),
+            *_terminal.places_lines(stores, len(self.runner.archived), self.runner.report),
+            *(f"warning: {text}" for text in self.runner.warnings),
         ]
 
     def _take(self, event: Event) -> None:
-        match event:
-            case Archived():
-                self._num_archives += 1
-            case Built(report):
-                self._report = report
-            case Said(line):
-                self.print_lines([line])
-            case Warned(text):
-                self._warnings.append(text)
-            case _:
-                self.curve_store.take(event)
+        if isinstance(event, Said):
+            self.print_lines([event.line])
+        else:
+            self.curve_store.take(event)
 
 
 def _without(

@@ -14,18 +14,7 @@ events that it tells; so all faces leave the same files.
 """
 
 from optsuite.runner._build import archive_cell
-from optsuite.runner._events import (
-    Archived,
-    Built,
-    Ended,
-    Event,
-    Outcomes,
-    Planned,
-    Progress,
-    Said,
-    Started,
-    Warned,
-)
+from optsuite.runner._events import Ended, Event, Outcomes, Progress, Said, Started, Warned
 from optsuite.runner._options import RunOptions
 from optsuite.runner._results import Result, result_of
 from optsuite.runner._runner import Runner

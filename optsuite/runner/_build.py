@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from optsuite import archives, curves, normalizers
-from optsuite.runner._events import Archived, Teller
+from optsuite.runner._events import Teller
 from optsuite.runner._options import RunOptions
 from optsuite.runner._results import Result
 from optsuite.storage import Store
@@ -29,7 +29,7 @@ def build(
 
     Args:
         options: Where results lie.
-        teller: Told of each archive, and of what goes wrong.
+        teller: Told of what goes wrong; remembers which cells have an archive.
         cells: The cells that may have results.
         results: What became of their configs; a cell with a trial that failed is not complete.
     """
@@ -57,7 +57,7 @@ def _is_archived(options: RunOptions, teller: Teller, cell: Cell, source: str) -
     """Archive a cell if it is complete, and return whether it is."""
     url = teller.attempt(f"archive of {cell.name}", archive_cell, cell, source, options.roots)
     if url is not None:
-        teller.tell(Archived(cell, url))
+        teller.archived.append(cell)
     return url is not None
 
 

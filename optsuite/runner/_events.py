@@ -1,26 +1,14 @@
 """Events that a runner tells its face, and how it tells them."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, ParamSpec, TypeAlias, TypeVar
 
-from optsuite.errors import OptsuiteError
-from optsuite.sweep import Cell, Plan
+from optsuite.sweep import Cell
 from optsuite.trainer import Outcome
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-class Planned(NamedTuple):
-    """The work to do, before it is done."""
-
-    plan: Plan
-    """The cells that are left to run."""
-    over_budget: Sequence[Cell]
-    """Cells that do not fit the budget."""
-    without_data: Mapping[Cell, OptsuiteError]
-    """Cells whose data were asked for and are missing, with what to do; each fails when it runs."""
 
 
 class Started(NamedTuple):
@@ -60,20 +48,6 @@ class Ended(NamedTuple):
     """Number of trials that were to be trained."""
 
 
-class Archived(NamedTuple):
-    """A complete cell has its archive, made now or before."""
-
-    cell: Cell
-    url: str
-
-
-class Built(NamedTuple):
-    """Everything that can be made of the curves was made."""
-
-    report: str | None
-    """URL of the page; None if there is none."""
-
-
 class Said(NamedTuple):
     """The back end has something to say at once, such as what it waits for."""
 
@@ -86,21 +60,26 @@ class Warned(NamedTuple):
     text: str
 
 
-Event: TypeAlias = Started | Progress | Outcomes | Ended | Archived | Built | Said | Warned
+Event: TypeAlias = Started | Progress | Outcomes | Ended | Said | Warned
 """Anything that a runner tells."""
 
 
 class Teller:
-    """Tells events to a face, from one thread at a time, and remembers the warnings.
+    """Tells events to a face, from one thread at a time, and remembers what stays true after the run.
 
     Args:
         tell: Called with each event.
         explain: Puts an error into the words of the face.
+
+    Attributes:
+        archived: Cells that have an archive of just their curves.
+        warnings: Texts of all warnings.
     """
 
     def __init__(self, tell: Callable[[Event], None], explain: Callable[[Exception], str]) -> None:
         self._tell, self._explain = tell, explain
         self.lock = threading.RLock()
+        self.archived: list[Cell] = []
         self.warnings: list[str] = []
 
     def tell(self, event: Event) -> None:

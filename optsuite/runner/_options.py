@@ -32,11 +32,6 @@ class RunOptions(backends.BackendOptions):
         """Roots of curves and archives, as `Store.at` takes them."""
         return self.storage, self.archives
 
-    @property
-    def num_workers(self) -> int:
-        """Number of workers that the back end would have."""
-        return backends.count_workers(self)
-
     def source(self, cell: sweep.Cell) -> str:
         """Return the kind of data of a cell; empty where it is missing, which its trials will report."""
         try:

@@ -11,7 +11,7 @@ from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Config
 from optsuite.runner._build import build
-from optsuite.runner._events import Built, Ended, Event, Outcomes, Planned, Progress, Said, Started, Teller
+from optsuite.runner._events import Ended, Event, Outcomes, Progress, Said, Started, Teller
 from optsuite.runner._options import RunOptions
 from optsuite.runner._page import RunFacts, write_page
 from optsuite.runner._results import Result
@@ -32,6 +32,9 @@ class Runner:
         options: The options.
         device: Where this process trains.
         began: When this runner was made.
+        archived: Cells that `build` found complete; each has its archive.
+        report: URL of the page that `build` wrote; None if there is none.
+        warnings: Problems so far that cost no curve.
 
     Raises:
         OptsuiteError: The device does not exist, or a budget is asked for that nobody can keep.
@@ -52,13 +55,15 @@ class Runner:
             trainer.check_precision(options.precision, self.device)
         self.began = datetime.now(UTC).astimezone()
         self._teller, self._explain = Teller(tell, explain), explain
+        self.archived, self.warnings = self._teller.archived, self._teller.warnings
+        self.report: str | None = None
         self._cells: dict[Cell, list[Config]] = {}
         self._modules: list[ModuleType] = []
         self._taken: set[tuple[Cell, Config]] = set()
         self._in_hand: dict[str, _InHand] = {}
         self._signed: list[Store] = []
 
-    def plan(self, cells: Mapping[Cell, Sequence[Config]]) -> Planned:
+    def plan(self, cells: Mapping[Cell, Sequence[Config]]) -> sweep.Plan:
         """Look at the store, estimate what training the rest costs, and keep what fits the budget.
 
         Args:
@@ -67,24 +72,16 @@ class Runner:
         Raises:
             OptsuiteError: Not one cell fits the budget, or the store cannot be listed.
         """
-        without_data: dict[Cell, OptsuiteError] = {}
-        for cell in cells:
-            try:
-                cell.source(self.options.data)
-            except OptsuiteError as error:
-                without_data[cell] = error
+        options = self.options
         plan = sweep.plan(
-            {cell: configs for cell, configs in cells.items() if cell not in without_data},
-            roots=self.options.roots,
-            mode=self.options.data,
-            rerun=self.options.rerun,
+            cells,
+            roots=options.roots,
+            mode=options.data,
+            rerun=options.rerun,
             device=self.device,
-            num_workers=self.options.num_workers,
+            num_workers=backends.count_workers(options),
         )
-        over_budget: list[Cell] = []
-        if self.options.budget:
-            plan, over_budget = plan.within(self.options.budget)
-        return Planned(plan, over_budget, without_data)
+        return plan.within(options.budget) if options.budget else plan
 
     def take(self, cells: Mapping[Cell, Sequence[Config]], modules: Iterable[ModuleType] = ()) -> None:
         """Remember what this run is for; nothing happens yet.
@@ -161,11 +158,9 @@ class Runner:
             with_report: False writes no page, whatever the options say.
         """
         found = build(self.options, self._teller, cells, results)
-        url = None
         if self.options.report and with_report:
             facts = RunFacts(self.began, self.device, command, preset, left_out)
-            url = write_page(self.options, self._teller, found, results, facts)
-        self._teller.tell(Built(url))
+            self.report = write_page(self.options, self._teller, found, results, facts)
 
     @cached_property
     def _backend(self) -> backends.Backend:

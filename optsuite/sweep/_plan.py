@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -37,10 +38,15 @@ class Plan(NamedTuple):
     """The work of a session, before it is done."""
 
     cells: dict[Cell, CellPlan]
+    """Cells that are left to run."""
     sources: dict[str, data.Source]
     """Kind of data that is used, by dataset."""
     num_workers: int = 1
     """Number of processes that share the work."""
+    over_budget: tuple[Cell, ...] = ()
+    """Cells that do not fit the budget."""
+    without_data: Mapping[Cell, OptsuiteError] = MappingProxyType({})
+    """Cells whose data were asked for and are missing, with what to do; each fails when it runs."""
 
     @property
     def num_missing(self) -> int:
@@ -71,14 +77,11 @@ class Plan(NamedTuple):
             return alone
         return _START_SECONDS + alone / min(self.num_workers, num_trials)
 
-    def within(self, seconds: float) -> tuple[Plan, list[Cell]]:
-        """Share a time budget out, the cheapest cells first.
+    def within(self, seconds: float) -> Plan:
+        """Return the plan of the cells that fit a time budget, the cheapest first.
 
         Args:
             seconds: The budget.
-
-        Returns:
-            The plan of the cells that fit, and the cells that do not.
 
         Raises:
             OptsuiteError: Not one cell fits.
@@ -99,7 +102,8 @@ class Plan(NamedTuple):
         cells = {cell: one for cell, one in self.cells.items() if cell in kept}
         datasets = {cell.task.dataset.dataset for cell in cells}
         sources = {name: source for name, source in self.sources.items() if name in datasets}
-        return Plan(cells, sources, self.num_workers), [cell for cell in self.cells if cell not in kept]
+        left_out = tuple(cell for cell in self.cells if cell not in kept)
+        return self._replace(cells=cells, sources=sources, over_budget=left_out)
 
 
 def plan(
@@ -122,14 +126,17 @@ def plan(
         num_workers: Number of processes that share the work and the cores.
 
     Raises:
-        DataError: Real data were asked for and are not there.
         StorageError: The store cannot be listed.
     """
-    sources = {cell.task.dataset.dataset: cell.source(mode) for cell in cells}
     num_threads = max(1, torch.get_num_threads() // num_workers)
-    planned = {}
+    planned, sources, without_data = {}, {}, {}
     for cell, configs in cells.items():
-        source = sources[cell.task.dataset.dataset]
+        try:
+            source = cell.source(mode)
+        except OptsuiteError as error:
+            without_data[cell] = error
+            continue
+        sources[cell.task.dataset.dataset] = source
         trials = cell.trials(configs)
         store = Store.at(*roots, source, cell.precision)
         missing = missing_trials(trials, store, source, rerun, set_aside=False)
@@ -138,7 +145,7 @@ def plan(
             cost = estimated_cost(cell.task, missing, device, measured_speed(device, num_threads))
         num_bytes = sum(map(_curve_bytes, missing))
         planned[cell] = CellPlan(missing, len(trials) - len(missing), cost, num_bytes)
-    return Plan(planned, dict(sorted(sources.items())), num_workers)
+    return Plan(planned, dict(sorted(sources.items())), num_workers, without_data=without_data)
 
 
 def _curve_bytes(trial: Trial) -> int:

@@ -11,8 +11,6 @@ from optsuite.curves import Curve
 from optsuite.errors import DataError, OptsuiteError, StorageError, UnsupportedError
 from optsuite.hparam_sets import get_hparam_set
 from optsuite.runner import (
-    Archived,
-    Built,
     Ended,
     Outcomes,
     Progress,
@@ -188,7 +186,7 @@ def test_an_interrupt_keeps_what_was_recorded(make, cell, other, events, store, 
     runner.close()
     runner.build([cell, other], results_of(events, cell), command="x", preset="full", with_report=False)
     assert missing_trials(cell.trials(), store, "synthetic") == []
-    assert [event.cell for event in of_kind(events, Archived)] == [cell]
+    assert runner.archived == [cell]
 
 
 def test_a_cell_without_its_data_fails_alone(make, cell, events, monkeypatch):
@@ -203,7 +201,7 @@ def test_a_cell_without_its_data_fails_alone(make, cell, events, monkeypatch):
     monkeypatch.setattr("optsuite.data.resolve_source", resolve)
     runner = make()
     planned = runner.plan(configs_of(lacking, cell))
-    assert list(planned.plan.cells) == [cell]
+    assert list(planned.cells) == [cell]
     assert {one.name: str(error) for one, error in planned.without_data.items()} == {
         lacking.name: "cifar10 is not there"
     }
@@ -212,14 +210,14 @@ def test_a_cell_without_its_data_fails_alone(make, cell, events, monkeypatch):
     results = {trial.task_name: type(o.result) for trial, o in outcomes_of(events).items()}
     assert results == {lacking.task_name: DataError, cell.task_name: Curve}
     runner.build([lacking, cell], results_of(events, lacking, cell), command="x", preset="full")
-    assert [event.cell for event in of_kind(events, Archived)] == [cell]
+    assert runner.archived == [cell]
 
 
 def test_a_plan_keeps_what_fits_the_budget(make, cell, other):
     cells = configs_of(cell, other)
-    assert make().plan(cells).over_budget == []
+    assert make().plan(cells).over_budget == ()
     planned = make(budget=3600.0).plan(cells)
-    assert list(planned.plan.cells) == [cell, other]
+    assert list(planned.cells) == [cell, other]
     with pytest.raises(OptsuiteError, match="no cell fits a budget"):
         make(budget=1e-9).plan(cells)
 
@@ -250,7 +248,7 @@ def test_a_cell_that_lost_a_curve_is_not_archived_though_an_older_archive_is_the
         runner.take(configs_of(cell))
         runner.train_all()
         runner.build([cell], results_of(events, cell), command="x", preset="full")
-        assert [event.cell for event in of_kind(events, Archived)] == ([] if is_damaged else [cell])
+        assert runner.archived == ([] if is_damaged else [cell])
     assert storage.exists(storage.archive_path(TASK, cell.hparam_set.name, store.archives))
 
 
@@ -266,5 +264,6 @@ def test_what_cannot_be_built_is_a_warning(make, cell, events, monkeypatch):
     (warning,) = of_kind(events, Warned)
     assert warning.text.startswith("no report: ")
     assert warning.text.endswith("no ink")
-    assert events[-1] == Built(None)
-    assert len(of_kind(events, Archived)) == 1
+    assert runner.warnings == [warning.text]
+    assert runner.report is None
+    assert runner.archived == [cell]

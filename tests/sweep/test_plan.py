@@ -20,21 +20,21 @@ def test_a_budget_keeps_the_cheapest_cells_that_fit(cell):
         Cell(TASK, get_hparam_set(name)): CellPlan([], 0, Cost(seconds), 1) for name, seconds in costs.items()
     }
     whole = Plan(cells, {"fashion_mnist": "real"})
-    kept, left_out = whole.within(45.0)
+    kept = whole.within(45.0)
     assert [one.hparam_set.name for one in kept.cells] == ["AdamLR_5_R2", "AdamLR_5_R3", "AdamLR_5_R4"]
-    assert [one.hparam_set.name for one in left_out] == ["AdamLR_5_R1"]
+    assert [one.hparam_set.name for one in kept.over_budget] == ["AdamLR_5_R1"]
     assert kept.sources == {"fashion_mnist": "real"}
-    assert whole.within(60.0) == (whole, [])
+    assert whole.within(60.0) == whole
     trials = get_hparam_set("AdamLR_5_R2").trials(TASK)
     shared = Plan({c: one._replace(missing=trials) for c, one in cells.items()}, {}, num_workers=2)
-    assert shared.within(45.0)[1] == []
+    assert shared.within(45.0).over_budget == ()
 
 
 def test_a_budget_that_fits_nothing_says_what_the_least_is(cell):
     dear = Plan({cell: CellPlan([], 0, Cost(100.0), 1)}, {})
     with pytest.raises(OptsuiteError, match=r"no cell fits .* 50 s: the cheapest takes about 1 min 40 s"):
         dear.within(50.0)
-    assert Plan({}, {}).within(50.0) == (Plan({}, {}), [])
+    assert Plan({}, {}).within(50.0) == Plan({}, {})
 
 
 def test_a_plan_counts_what_is_recorded_and_costs_the_rest(cell, roots):
@@ -59,9 +59,12 @@ def test_a_plan_guesses_the_size_of_its_curves(cell, roots):
     assert written / 2 < guess.num_bytes < 2 * written
 
 
-def test_a_plan_needs_the_data_that_were_asked_for(cell, roots):
-    with pytest.raises(DataError, match="Fashion-MNIST not found"):
-        plan({cell: cell.hparam_set.configs}, roots=roots, mode="real", rerun="missing", device=CPU)
+def test_a_plan_tells_which_cells_lack_the_data_that_were_asked_for(cell, roots):
+    cells = {cell: cell.hparam_set.configs}
+    whole = plan(cells, roots=roots, mode="real", rerun="missing", device=CPU)
+    assert not whole.cells
+    assert isinstance(whole.without_data[cell], DataError)
+    assert "Fashion-MNIST not found" in str(whole.without_data[cell])
 
 
 def test_a_task_whose_cost_cannot_be_counted_can_be_planned(roots):
