@@ -1,4 +1,4 @@
-"""Types of command-line arguments."""
+"""Options that both faces share, and the types of their values."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import argparse
 import pytest
 
 from optsuite import _arguments
+from optsuite.runner import RunOptions
 
 
 @pytest.mark.parametrize("text", ["1", "007", "10000"])
@@ -22,3 +23,13 @@ def test_times_are_seconds():
 def test_what_is_bad_is_argparses_error(read, text):
     with pytest.raises(argparse.ArgumentTypeError, match=f"got '{text}'"):
         read(text)
+
+
+def test_both_faces_have_every_option_of_a_run_with_its_default():
+    given = {name: argument.default for name, argument in _arguments.RUN.items()}
+    assert RunOptions(**given | {"report": given["report"] == "on"}) == RunOptions()
+
+
+def test_help_tells_each_default_once():
+    for name, argument in _arguments.RUN.items():
+        assert argument.keywords["help"].count("(default: ") == (name != "budget")

@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Callable
 from typing import TypeAlias
 
-from optsuite import _arguments, choices
+from optsuite import _arguments
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Object on which subcommands are declared."""
@@ -35,15 +35,15 @@ def function_of(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]
 
 def _command(commands: _Commands, name: str, words: str, *function: str) -> argparse.ArgumentParser:
     """Declare a command that is run by a function, given as its module and its name."""
-    parser = commands.add_parser(name, help=words)
+    parser = commands.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.")
     parser.set_defaults(run=function)
     return parser
 
 
 def _add_catalogue(commands: _Commands) -> None:
     """Declare the commands that say what there is."""
-    tasks = _command(commands, "tasks", "the fixed tasks", "_catalogue", "show_tasks")
-    sets = _command(commands, "sets", "the published hparam sets", "_catalogue", "show_sets")
+    tasks = _command(commands, "tasks", "list the fixed tasks", "_catalogue", "show_tasks")
+    sets = _command(commands, "sets", "list the published hparam sets", "_catalogue", "show_sets")
     for parser in (tasks, sets):
         parser.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
     tasks.add_argument(
@@ -54,55 +54,42 @@ def _add_catalogue(commands: _Commands) -> None:
 
     data = commands.add_parser("data", help="list, fetch and find datasets")
     of_data = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _command(of_data, "list", "every dataset, and whether it is here", "_catalogue", "list_data")
+    _command(of_data, "list", "list every dataset, and whether it is here", "_catalogue", "list_data")
     fetching = _command(of_data, "fetch", "download datasets", "_catalogue", "fetch_data")
     fetching.add_argument("names", nargs="+", metavar="NAME", help="e.g. cifar10")
-    path = _command(of_data, "path", "the folder of all datasets, or of one", "_catalogue", "show_data_path")
+    path = _command(
+        of_data, "path", "print the folder of all datasets, or of one", "_catalogue", "show_data_path"
+    )
     path.add_argument("name", nargs="?", metavar="NAME")
 
 
 def _add_sweep(commands: _Commands) -> None:
     """Declare the commands that train."""
-    planning = _command(commands, "plan", "what training cells would cost, cell by cell", "_sweep", "plan")
-    _add_training(planning)
-    planning.set_defaults(report="off")
-
-    running = _command(commands, "run", "train cells, record, archive and report them", "_sweep", "run")
-    _add_training(running)
-    running.add_argument(
-        "--report",
-        choices=("on", "off"),
-        default="on",
-        help="draw the figures and write the page, in <storage>_reports (default: on)",
+    planning = _command(
+        commands, "plan", "say what training cells would cost, cell by cell", "_sweep", "plan"
     )
+    _add_training(planning, *(name for name in _arguments.RUN if name != "report"))
+    planning.set_defaults(report="off")  # a plan has none
+
+    running = _command(
+        commands, "run", "train cells (tasks crossed with sets), archive and report them", "_sweep", "run"
+    )
+    _add_training(running, *_arguments.RUN)
 
 
-def _add_training(parser: argparse.ArgumentParser) -> None:
-    """Declare which cells are trained, on what and where."""
+def _add_training(parser: argparse.ArgumentParser, *options: str) -> None:
+    """Declare which cells are trained, and how."""
     parser.add_argument("task", metavar="TASK", help="name or glob")
     parser.add_argument("set", metavar="SET", help="glob over the published sets, or the name of any set")
-    parser.add_argument("--data", choices=choices.MODES, help="(default: $OPTSUITE_DATA or auto)")
-    parser.add_argument("--storage", metavar="URL", help="of the curves (default: $LOPT_BASELINE_DIR)")
-    parser.add_argument("--archives", metavar="URL", help="(default: <storage>_archives)")
-    parser.add_argument("--rerun", choices=choices.RERUNS, default="missing", help="(default: missing)")
-    parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:N")
-    _add_precision(parser)
-    parser.add_argument("--budget", type=_arguments.time, metavar="TIME", help="keep the cheapest, e.g. 2h")
-    parser.add_argument("--backend", choices=choices.BACKENDS, default="local", help="(default: local)")
-    parser.add_argument(
-        "--workers", type=_arguments.count, metavar="N", help="processes, or workers that dask starts"
-    )
-    parser.add_argument("--dask-address", metavar="ADDRESS", help="scheduler of a Dask cluster")
+    _add_shared(parser, *options)
 
 
-def _add_precision(parser: argparse.ArgumentParser) -> None:
-    """Declare the precision, on which the roots depend too."""
-    parser.add_argument(
-        "--precision",
-        choices=choices.PRECISIONS,
-        default="float32",
-        help="tf32 and bf16: results of that precision, which lie under <root>_<precision>",
-    )
+def _add_shared(parser: argparse.ArgumentParser, *options: str) -> None:
+    """Declare options that pytest has too."""
+    for name in options:
+        argument = _arguments.RUN[name]
+        keywords = argument.keywords | {"default": argument.default}
+        parser.add_argument(f"--{name.replace('_', '-')}", **keywords)
 
 
 def _add_results(commands: _Commands) -> None:
@@ -115,7 +102,7 @@ def _add_results(commands: _Commands) -> None:
     _add_roots(archive)
 
     table = _command(
-        commands, "table", "a table of results: printed, or written as CSV or Parquet", "_results", "table"
+        commands, "table", "print a table of results, or write it as CSV or Parquet", "_results", "table"
     )
     _add_archived(table, is_optional=True)
     table.add_argument(
@@ -172,16 +159,10 @@ def _add_archived(parser: argparse.ArgumentParser, *, is_optional: bool = False)
 
 def _add_roots(parser: argparse.ArgumentParser) -> None:
     """Declare where results lie."""
-    parser.add_argument(
-        "--storage", metavar="URL", help="of the curves (default: $LOPT_BASELINE_DIR or ~/lopt_baselines)"
-    )
-    parser.add_argument(
-        "--archives", metavar="URL", help="(default: <storage>_archives or $LOPT_BASELINE_ARCHIVES_DIR)"
-    )
+    _add_shared(parser, "storage", "archives", "precision")
     parser.add_argument(
         "--data",
         choices=("real", "synthetic"),
         default="real",
-        help="synthetic: results on stand-in data, which lie under <root>_synthetic",
+        help="synthetic: results on stand-in data, which lie under <root>_synthetic (default: real)",
     )
-    _add_precision(parser)

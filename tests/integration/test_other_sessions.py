@@ -65,5 +65,5 @@ def test_help_lists_every_option_and_ini_name(ordinary):
     result = run(ordinary, "--help")
     result.stdout.fnmatch_lines(["optimizer benchmarks:"])
     words = set(re.findall(r"[\w-]+", result.stdout.str()))
-    assert {f"--opt-{name.replace('_', '-')}" for name in _options._HELP} | {"--opt-plan"} <= words
-    assert {f"optsuite_{name}" for name in _options._HELP} <= words
+    assert {f"--opt-{name.replace('_', '-')}" for name in _options.OPTIONS} | {"--opt-plan"} <= words
+    assert {f"optsuite_{name}" for name in _options.OPTIONS} <= words
