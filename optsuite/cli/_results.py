@@ -59,7 +59,7 @@ def archive(args: argparse.Namespace) -> int:
                 print(f"{task}: nothing recorded of `{name}`")
                 continue
             cell = sweep.Cell(task, get_hparam_set(name), args.precision)
-            url = runner.archive_cell(cell, args.data, (args.storage, args.archives))
+            url = runner.archive_cell(cell, args.data, store)
             complete.append(url is not None)
             print(url or f"{cell.name}: not archived, {_lacks(cell, store, args.data)}")
     return 0 if complete and all(complete) else 1

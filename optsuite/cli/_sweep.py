@@ -96,7 +96,7 @@ class _Display:
     def take(self, event: runner.Event) -> None:
         """Show an event."""
         match event:
-            case runner.Started(cell, _, num_steps):
+            case runner.Started(cell, num_steps):
                 self._steps[cell] = (0, num_steps)
             case runner.Progress(cell, num_done, num_steps):
                 self._steps[cell] = (num_done, num_steps)

@@ -43,13 +43,11 @@ _NOT_DRAWN = ("url", "store", "seeds", "schedule", "seconds_per_step")
 class _Drawing(NamedTuple):
     """Figure that is not drawn yet."""
 
-    stem: str
-    caption: str
-    task: str | None
-    is_stand_in: bool
-    draw: Callable[[], Axes]
+    figure: Figure
+    """The figure, without its markup and its files."""
+    draw: Callable[..., Axes]
     inputs: Sequence[object]
-    """Everything that is drawn: cells, and normalizers by task."""
+    """Arguments of `draw`, which are everything that is drawn: cells, and normalizers by task."""
 
 
 def make_figures(cells: Sequence[_Cell], normalizers: Mapping[str, _ByTask], folder: str) -> list[Figure]:
@@ -82,7 +80,7 @@ def _drawings(
     def drawing(
         stem: str, caption: str, task: str | None, draw: Callable[..., Axes], *inputs: object
     ) -> _Drawing:
-        return _Drawing(stem + suffix, caption, task, is_stand_in, lambda: draw(*inputs), inputs)
+        return _Drawing(Figure(stem + suffix, caption, task, is_stand_in), draw, inputs)
 
     if len(cells) > 1:
         yield drawing("final-losses", _FINAL_LOSSES, None, vis.draw_final_losses, cells)
@@ -107,15 +105,15 @@ def _draw_curves(cells: Sequence[_Cell]) -> Axes:
 
 def _figure(drawing: _Drawing, folder: str, there: Container[str], prefix: str) -> Figure:
     """Return a figure as the page needs it; a failure costs this figure only."""
-    figure = Figure(drawing.stem, drawing.caption, drawing.task, drawing.is_stand_in)
+    figure = drawing.figure
     try:
-        name = f"{drawing.stem}-{_fingerprint(drawing)}"
+        name = f"{figure.stem}-{_fingerprint(drawing)}"
         urls = {kind: storage.join_url(folder, f"{name}.{kind}") for kind in _KINDS}
         svg, problem = _read_back(urls, there), ""
         if svg is None:
             files = _draw(drawing)
             svg, problem = files["svg"], _write(files, urls)
-        markup = inline(svg.decode(), prefix, f"{drawing.stem}: {drawing.caption}")
+        markup = inline(svg.decode(), prefix, f"{figure.stem}: {figure.caption}")
     except Exception as error:  # noqa: BLE001 - whatever a plot or its data raise is told on the page
         return figure._replace(problem=f"{type(error).__name__}: {error}")
     links = {} if problem else {kind.upper(): url for kind, url in urls.items()}
@@ -136,7 +134,7 @@ def _read_back(urls: Mapping[str, str], there: Container[str]) -> bytes | None:
 def _draw(drawing: _Drawing) -> dict[str, bytes]:
     """Draw a figure and return the content of each file."""
     with vis.without_pyplot():  # its backend may be missing or open windows
-        axes = drawing.draw()
+        axes = drawing.draw(*drawing.inputs)
     return {"svg": vis.render(axes, "svg"), "png": vis.render(axes, "png")}
 
 

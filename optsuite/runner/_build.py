@@ -55,7 +55,7 @@ def names(cells: Iterable[Cell]) -> list[tuple[str, str]]:
 
 def _is_archived(options: RunOptions, teller: Teller, cell: Cell, source: str) -> bool:
     """Archive a cell if it is complete, and return whether it is."""
-    url = teller.attempt(f"archive of {cell.name}", archive_cell, cell, source, options.roots)
+    url = teller.attempt(f"archive of {cell.name}", archive_cell, cell, source, options.store(source))
     if url is not None:
         teller.archived.append(cell)
     return url is not None
@@ -78,13 +78,13 @@ def _by_source(
     return by_source
 
 
-def archive_cell(cell: Cell, source: str, roots: tuple[str | None, str | None]) -> str | None:
+def archive_cell(cell: Cell, source: str, store: Store) -> str | None:
     """Archive a cell if all of it is recorded.
 
     Args:
         cell: The cell.
         source: Kind of data that it was trained on.
-        roots: Roots of curves and archives, as for `Store.at`.
+        store: Store of results on that kind of data.
 
     Returns:
         The URL of the archive, or None if the cell is not complete.
@@ -92,7 +92,6 @@ def archive_cell(cell: Cell, source: str, roots: tuple[str | None, str | None]) 
     Raises:
         StorageError: Curves that do not fit together, or a failing read or write.
     """
-    store = Store.at(*roots, source, cell.precision)
     trial_ids = {trial.id(source) for trial in cell.trials()}
     with warnings.catch_warnings():
         # A file that cannot be read is already the outcome of its trial.

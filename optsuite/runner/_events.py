@@ -15,10 +15,8 @@ class Started(NamedTuple):
     """A cell was handed to the back end."""
 
     cell: Cell
-    num_trials: int
-    """Number of trials to train."""
     num_steps: int
-    """Number of their trial-steps."""
+    """Number of trial-steps to train."""
 
 
 class Progress(NamedTuple):

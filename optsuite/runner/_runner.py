@@ -193,7 +193,7 @@ class Runner:
         shared_out = sweep.share_out(list(jobs.values()), self._backend.num_workers)
         for (cell, job), parts in zip(jobs.items(), shared_out, strict=True):
             self._in_hand[cell.name] = _InHand(cell, job, [0] * len(parts), len(parts))
-            self._teller.tell(Started(cell, len(job.trials), job.num_steps))
+            self._teller.tell(Started(cell, job.num_steps))
             for part in parts:
                 self._backend.submit(part)
 

@@ -15,13 +15,13 @@ from optsuite.sweep import Cell
 def test_a_complete_cell_alone_is_archived(cell, roots, store):
     first, _ = cell.hparam_set.configs
     list(run_cell(cell, [first], roots=roots, mode="synthetic", device=CPU))
-    assert archive_cell(cell, "synthetic", roots) is None
+    assert archive_cell(cell, "synthetic", store) is None
     run(cell, roots)
-    assert archive_cell(cell, "synthetic", roots) == f"{store.archives}/{TASK}/TinyLR_2_R2.npz"
+    assert archive_cell(cell, "synthetic", store) == f"{store.archives}/{TASK}/TinyLR_2_R2.npz"
     assert load_archive(TASK, "TinyLR_2_R2", root=store.archives)["train/loss"].shape == (2, 2, 3)
 
 
-def test_an_archive_holds_the_trials_of_its_own_cell(roots):
+def test_an_archive_holds_the_trials_of_its_own_cell(roots, store):
     """Two families may use one label, and so one folder, for different hyperparameters."""
     for name, momentum in (("OneLR", 0.5), ("TwoLR", 0.9)):
         config = Config("Same", "SGDM", {"lr": 0.1, "momentum": momentum})
@@ -33,5 +33,5 @@ def test_an_archive_holds_the_trials_of_its_own_cell(roots):
         losses.append(curve["train/loss"])
     assert not np.array_equal(*losses)
     for cell, loss in zip(cells, losses, strict=True):
-        url = archive_cell(cell, "synthetic", roots)
+        url = archive_cell(cell, "synthetic", store)
         np.testing.assert_array_equal(storage.read_npz(url)["train/loss"][0, 0], loss)

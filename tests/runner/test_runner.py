@@ -94,7 +94,7 @@ def test_a_cell_is_started_told_of_and_ended(make, cell, events):
     kinds = [type(event) for event in events]
     assert kinds[0] is Started
     assert kinds[-2:] == [Outcomes, Ended]
-    assert events[0] == Started(cell, 4, 12)
+    assert events[0] == Started(cell, 12)
     assert of_kind(events, Progress)[-1] == Progress(cell, 12, 12)
     assert events[-1] == Ended(cell, 4, 4)
     assert outcomes_of(events).keys() == set(cell.trials())
@@ -117,7 +117,7 @@ def test_the_configs_that_were_taken_train_together_and_no_other_cell(make, cell
     first, second = cell.hparam_set.configs
     runner.train(cell, [first])
     runner.train(cell, [second])
-    assert of_kind(events, Started, Ended) == [Started(cell, 4, 12), Ended(cell, 4, 4)]
+    assert of_kind(events, Started, Ended) == [Started(cell, 12), Ended(cell, 4, 4)]
 
 
 def test_a_config_that_was_not_taken_trains_when_it_is_asked_for(make, cell, events):
@@ -141,8 +141,8 @@ def test_a_concurrent_back_end_gets_all_cells_at_once_in_parts(make, cell, other
         (other.name, 1),
     ]
     assert of_kind(events, Started, Ended) == [
-        Started(cell, 4, 12),
-        Started(other, 2, 8),
+        Started(cell, 12),
+        Started(other, 8),
         Ended(cell, 4, 4),
         Ended(other, 2, 2),
     ]
