@@ -18,6 +18,7 @@ from optsuite.runner._options import RunOptions
 from optsuite.runner._results import Result
 from optsuite.statistics import Absent, Results
 from optsuite.sweep import Cell
+from optsuite.words import counted
 
 if TYPE_CHECKING:
     from optsuite.report import SessionFacts
@@ -126,4 +127,4 @@ def _session_facts(
 def _device_words(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({torch.get_num_threads()} threads)"
+    return f"{device} ({counted(torch.get_num_threads(), 'thread')})"
