@@ -14,6 +14,7 @@ from moto.server import ThreadedMotoServer
 
 from optsuite import storage
 from optsuite.cli import main
+from optsuite.errors import StorageError
 
 from .conftest import LABELS, SET, TASK, text
 
@@ -116,7 +117,7 @@ def test_the_command_line_reads_and_writes_there(bench, remote, home, capsys):
 
 
 def test_a_bucket_that_is_not_there_is_named(bucket, home):
-    with pytest.raises(storage.StorageError, match="s3://no-such-bucket"):
+    with pytest.raises(StorageError, match="s3://no-such-bucket"):
         storage.check_writable("s3://no-such-bucket/x")
 
 
@@ -126,5 +127,5 @@ def test_a_server_that_does_not_answer_is_named(bucket, monkeypatch, home):
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     s3fs.S3FileSystem.clear_instance_cache()
-    with pytest.raises(storage.StorageError, match=r"s3://optsuite-test/x\.npz"):
+    with pytest.raises(StorageError, match=r"s3://optsuite-test/x\.npz"):
         storage.read_npz("s3://optsuite-test/x.npz")
