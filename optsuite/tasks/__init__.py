@@ -16,7 +16,7 @@ from optsuite.tasks._rnn_lm import RNN_LM_TASKS
 from optsuite.tasks._task import Bound, Task
 from optsuite.tasks._transformer_lm import TRANSFORMER_LM_TASKS
 
-__all__ = ["Bound", "Task", "get_task", "list_tasks", "register_task"]
+__all__ = ["Bound", "Task", "get_task", "is_own", "list_tasks", "register_task"]
 
 _TASKS = {
     task.name: task
@@ -32,6 +32,9 @@ _TASKS = {
         *ES_WRAPPED_TASKS,
     )
 }
+
+
+_OF_THIS_PACKAGE = dict(_TASKS)
 
 
 def list_tasks(pattern: str = "*") -> list[str]:
@@ -53,6 +56,11 @@ def get_task(name: str) -> Task:
         return _TASKS[name]
     except KeyError:
         raise UnknownNameError("task", name, _TASKS) from None
+
+
+def is_own(task: Task) -> bool:
+    """Tell whether a task is the user's own, which may do what those of this package never do."""
+    return _OF_THIS_PACKAGE.get(task.name) is not task
 
 
 def register_task(task: Task) -> None:

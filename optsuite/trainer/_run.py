@@ -12,13 +12,13 @@ from optsuite import data
 from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError, OutOfMemoryError, in_words
 from optsuite.hparam_sets import Config, Schedule, Trial
-from optsuite.tasks import Task, get_task
+from optsuite.tasks import Task, get_task, is_own
 from optsuite.trainer._grid import Grid, How, group_by_spec, split_into_grids
 from optsuite.trainer._layout import choose_layout
 from optsuite.trainer._layouts_file import Layout
 from optsuite.trainer._loop import train_grid
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes
-from optsuite.trainer._network import NetworksDifferError, draws
+from optsuite.trainer._network import NetworksDifferError, examine
 from optsuite.trainer._outcome import Outcome, outcomes
 from optsuite.trainer._program import DrewError
 from optsuite.trainer._programs import Programs
@@ -180,9 +180,7 @@ def _run_group(
         if trial_bytes(programs.task) > free_bytes(programs.device):
             # Asked for so much memory, the system may end this process instead of refusing.
             raise _too_large(programs)
-        # Compiled, a task that draws could bake its numbers into its program.
-        is_asked = programs.how.is_compiled or list(programs.task.meta_module().buffers())
-        if is_asked and draws(programs.task, trials[0].seed, source):
+        if is_own(programs.task) and examine(programs.task, trials[0].seed, source):
             programs = programs.run_as(_OWN_NUMBERS)
     except Exception as error:  # noqa: BLE001 - a task of the user's may raise anything as it is counted
         yield from ((grid, error) for grid in pending)
