@@ -232,6 +232,7 @@ class Family:
     def _check_labels(self, configs: Sequence[Config]) -> None:
         first: dict[str, Config] = {}
         for config in configs:
+            storage.check_name(config.label)
             if other := first.get(config.label.casefold()):
                 raise OptsuiteError(
                     f"the family `{self.name}` has two configs for one folder of curves: "
@@ -392,6 +393,7 @@ def register_family(family: Family) -> None:
     Raises:
         OptsuiteError: The name is no word, or another family has it, maybe in other upper and lower case; or
             two configs share a label.
+        StorageError: A label cannot be the name of a folder.
     """
     if not re.fullmatch(r"\w+", family.name):
         raise OptsuiteError(f"a family's name is made of letters, digits and `_` (got `{family.name}`)")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optsuite.errors import HParamError, OptsuiteError, UnknownNameError, UnsupportedError
+from optsuite.errors import HParamError, OptsuiteError, StorageError, UnknownNameError, UnsupportedError
 from optsuite.hparam_sets import (
     ACCUMULATIONS,
     LEARNING_RATES,
@@ -426,3 +426,9 @@ def test_id_is_the_same_on_every_machine():
     """A promise: another value would train every recorded trial once more."""
     assert TRIAL.id("real") == "62e54a0185"
     assert get_hparam_set("AdamLR_10000_R5").trials(TASK)[0].id("synthetic") == "f9a9811b59"
+
+
+@pytest.mark.parametrize("label", ["", "..", "a/b"])
+def test_a_label_must_be_the_name_of_a_folder(label):
+    with pytest.raises(StorageError, match="cannot name a folder"):
+        register_family(Family("MineLR", "Mine", lambda: [Config(label, "SGD", {"lr": 0.1})]))

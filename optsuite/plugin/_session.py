@@ -151,10 +151,13 @@ class Session:
 
     def check_data(self, cell_config: CellConfig) -> None:
         """Fail the test if its data were asked for and are not there."""
+        cause = ""
         try:
             cell_config.cell.source(self.options.run.data)
         except OptsuiteError as error:
-            pytest.fail(explained(error), pytrace=False)
+            cause = explained(error)
+        if cause:  # raised in the block above, it would be shown together with the error itself
+            pytest.fail(cause, pytrace=False)
 
     def after_tests(self, results: Sequence[Result], *, is_interrupted: bool) -> None:
         """Make archives, normalizers and the report; nothing of it fails the session."""

@@ -25,6 +25,7 @@ from optsuite.storage._roots import (
     archives_dir,
     baseline_dir,
     beside,
+    check_name,
     curve_dir,
     list_tasks,
 )

@@ -138,7 +138,7 @@ def curve_dir(
     """
     schedule = f"{num_steps}_{eval_every}_{eval_batches}_{last_eval_batches}"
     root = baseline_dir() if root is None else clean_root(root)
-    return join_url(root, _checked_name(task_name), _checked_name(opt_name), schedule)
+    return join_url(root, check_name(task_name), check_name(opt_name), schedule)
 
 
 def archive_path(task_name: str, hparam_set_name: str, root: str | None = None) -> str:
@@ -153,10 +153,15 @@ def archive_path(task_name: str, hparam_set_name: str, root: str | None = None) 
         StorageError: A name cannot be a folder or file.
     """
     root = archives_dir() if root is None else clean_root(root)
-    return join_url(root, _checked_name(task_name), f"{_checked_name(hparam_set_name)}.npz")
+    return join_url(root, check_name(task_name), f"{check_name(hparam_set_name)}.npz")
 
 
-def _checked_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """Return a name that is to be that of a folder or file.
+
+    Raises:
+        StorageError: It cannot be.
+    """
     if name in {"", ".", ".."} or any(mark in name for mark in ("/", "\\", "::", "\0")):
         raise StorageError(
             f"`{name}` cannot name a folder: it must not be empty, `.` or `..`, nor hold `/`, `\\` or `::`"
