@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,12 @@ def small_data(small_data_folder, monkeypatch):
     monkeypatch.delenv("OPTSUITE_DATA", raising=False)
     for name, info in list(DATASETS.items()):
         monkeypatch.setitem(DATASETS, name, replace(info, num_train=2000, num_test=500))
+
+
+@pytest.fixture(params=["local", "memory"])
+def root(request, tmp_path):
+    """An empty root, on this machine and on a storage of another kind."""
+    return str(tmp_path / "root") if request.param == "local" else f"memory://{uuid.uuid4().hex}"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from optsuite import archives, curves
@@ -90,3 +91,16 @@ def make_losses_archive(final_loss_HS):
             for h, row in enumerate(final_loss_HS)
         ]
     )
+
+
+def points(table, values, rows="repetition"):
+    """(configs, `rows`, steps) of a table of one cell and split."""
+    assert not table.duplicated(["config", rows, "step"]).any()
+    wide = table.pivot(index=["config", rows], columns="step", values=values)
+    shape = (table["config"].nunique(), table[rows].nunique(), table["step"].nunique())
+    return wide.reindex(table["config"].unique(), level="config").to_numpy().reshape(shape)
+
+
+def listed(column):
+    """The values of a column, None for what is missing."""
+    return [None if pd.isna(value) else value for value in column]

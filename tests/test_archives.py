@@ -1,4 +1,3 @@
-import uuid
 from collections.abc import Mapping
 from types import SimpleNamespace
 
@@ -16,11 +15,6 @@ from optsuite.hparam_sets import Config, Schedule, trial_id
 SCHEDULE = {"num_steps": 20, "eval_every": 10, "eval_batches": 5, "last_eval_batches": 10}
 LABELS = ("SGD_lr0.001", "SGD_lr0.01", "SGD_lr0.1")
 METRICS = ("loss", "loss_normalized", "accuracy")
-
-
-@pytest.fixture(params=["local", "memory"])
-def root(request, tmp_path):
-    return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
 
 
 def hparam_set(name="SGDLR_20_R2", labels=LABELS, repetitions=2, num_steps=20):

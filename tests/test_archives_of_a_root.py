@@ -1,7 +1,5 @@
 """The archives of a root: listing, loading, deleting and finding them."""
 
-import uuid
-
 import fsspec
 import numpy as np
 import pytest
@@ -11,12 +9,6 @@ from optsuite import archives, storage
 from optsuite.curves import Curve
 from optsuite.errors import StorageError
 from optsuite.storage import Store
-
-
-@pytest.fixture(params=["local", "memory"])
-def root(request, tmp_path):
-    return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
-
 
 # The archives of a task
 

@@ -3,7 +3,6 @@ import json
 import pickle
 import subprocess
 import sys
-import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -19,11 +18,6 @@ from optsuite.hparam_sets import trial_id
 
 SCHEDULE = {"num_steps": 100, "eval_every": 10, "eval_batches": 5, "last_eval_batches": 10}
 OURS = [f"{split}/{m}" for split in ("train", "outer_valid", "test") for m in ("loss", "loss_normalized")]
-
-
-@pytest.fixture(params=["local", "memory"])
-def root(request, tmp_path):
-    return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
 
 
 def original_curves(folder):

@@ -1,32 +1,18 @@
 """Files of normalizers, their definitions, and what a session makes of its archives."""
 
 import uuid
-from pathlib import Path
 
-import fsspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scales import BASELINES, EXAMPLE, GOLDEN_SETS, GOLDENS, TASK, archive, get, put
 
-from optsuite import archives, normalizers, storage
+from optsuite import normalizers, storage
 from optsuite.errors import StorageError, UnknownNameError
 from optsuite.normalizers import Normalizer
 
-GOLDENS = Path(__file__).parent / "goldens" / "format_fixtures" / "normalizers"
-TASK = "ImageMLP_FashionMnist8_Relu32"
-BASELINES = ("AdamLR", "AdamSqrtDecayLR", "AdamExpDecayLR", "RAdamLR")
-GOLDEN_SETS = {
-    "speedup_over_adam": ["AdamLR_100_R2"],
-    "speedup_over_multiple_baselines": [f"{family}_100_R2" for family in BASELINES],
-}
 SHORT = [f"speedup_over_{kind}_30_R2" for kind in ("adam", "multiple_baselines")]
-EXAMPLE = Normalizer(xs=[0, 10, 20, 30], ys=[3, 2, 2, 1])
-
-
-@pytest.fixture(params=["local", "memory"])
-def root(request, tmp_path):
-    return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
 
 
 def equal(left, right):
@@ -34,28 +20,6 @@ def equal(left, right):
         np.array_equal(left[task].xs, right[task].xs) and np.array_equal(left[task].ys, right[task].ys)
         for task in left
     )
-
-
-def put(url, content):
-    with fsspec.open(url, "wb") as file:
-        file.write(content)
-
-
-def get(url):
-    with fsspec.open(url, "rb") as file:
-        return file.read()
-
-
-def archive(root, hparam_set, loss_hse=(((4.0, 3, 2, 1),),), task=TASK, eval_every=10):
-    """Write an archive with this loss in evaluations, (H, S, E)."""
-    loss = np.array(loss_hse, dtype=np.float32)
-    steps = eval_every * np.arange(loss.shape[2])
-    curves = {
-        "eval/xs": np.broadcast_to(steps, loss.shape),
-        "eval/train/loss": loss,
-        "train/loss": np.zeros((*loss.shape[:2], steps[-1] + 1), dtype=np.float32),
-    }
-    return archives.write_archive(task, hparam_set, curves, root)
 
 
 def archive_all(root, length="30_R2", **arguments):

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from pathlib import Path
 
 import fsspec
@@ -20,11 +19,6 @@ from optsuite.errors import StorageError
 
 ARRAYS = {"train/loss": np.array([1.5, np.nan], np.float32), "num_steps": 3, "opt_name": "Adam_lr1"}
 REPOSITORY = Path(__file__).parents[1]
-
-
-@pytest.fixture(params=["local", "memory"])
-def root(request, tmp_path):
-    return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
 
 
 class CountingFileSystem(MemoryFileSystem):

@@ -1,7 +1,6 @@
 """Npz files: round trips, and files that are not what they should be."""
 
 import pickle
-import uuid
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -17,11 +16,6 @@ from optsuite import storage
 from optsuite.errors import StorageError
 
 ARRAYS = {"train/loss": np.array([1.5, np.nan], np.float32), "num_steps": 3, "opt_name": "Adam_lr1"}
-
-
-@pytest.fixture(params=["local", "memory"])
-def root(request, tmp_path):
-    return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
 
 
 def assert_same_arrays(left, right):

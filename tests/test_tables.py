@@ -1,7 +1,5 @@
 """Tidy tables of archives and of curves."""
 
-import uuid
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,9 +8,11 @@ from examples import (
     FIXTURES,
     TASK,
     fixture_labels,
+    listed,
     make_archive,
     make_losses_archive,
     make_trial,
+    points,
     sgd,
 )
 
@@ -25,27 +25,9 @@ METRICS = ("loss", "loss_normalized", "accuracy")
 ADAM = {"Adam_lr0.1": {"lr": 0.1, "beta1": 0.9}, "Adam_lr1": {"lr": 1, "beta1": 0.95}}
 
 
-@pytest.fixture(params=["local", "memory"])
-def root(request, tmp_path):
-    return str(tmp_path / "root") if request.param == "local" else f"memory://{uuid.uuid4().hex}"
-
-
 @pytest.fixture
 def folder(tmp_path):
     return str(tmp_path / "archives")
-
-
-def points(table, values, rows="repetition"):
-    """(configs, `rows`, steps) of a table of one cell and split."""
-    assert not table.duplicated(["config", rows, "step"]).any()
-    wide = table.pivot(index=["config", rows], columns="step", values=values)
-    shape = (table["config"].nunique(), table[rows].nunique(), table["step"].nunique())
-    return wide.reindex(table["config"].unique(), level="config").to_numpy().reshape(shape)
-
-
-def listed(column):
-    """The values of a column, None for what is missing."""
-    return [None if pd.isna(value) else value for value in column]
 
 
 def assert_equals_archive(table, archive, splits=tables.SPLITS):

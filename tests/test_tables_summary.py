@@ -1,7 +1,6 @@
 """Tables of a row per cell, and files of tables."""
 
 import io
-import uuid
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from examples import (
     SPLITS,
     TASK,
     fixture_labels,
+    listed,
     make_archive,
     make_losses_archive,
     sgd,
@@ -24,27 +24,9 @@ NAN = np.nan
 ADAM = {"Adam_lr0.1": {"lr": 0.1, "beta1": 0.9}, "Adam_lr1": {"lr": 1, "beta1": 0.95}}
 
 
-@pytest.fixture(params=["local", "memory"])
-def root(request, tmp_path):
-    return str(tmp_path / "root") if request.param == "local" else f"memory://{uuid.uuid4().hex}"
-
-
 @pytest.fixture
 def folder(tmp_path):
     return str(tmp_path / "archives")
-
-
-def points(table, values, rows="repetition"):
-    """(configs, `rows`, steps) of a table of one cell and split."""
-    assert not table.duplicated(["config", rows, "step"]).any()
-    wide = table.pivot(index=["config", rows], columns="step", values=values)
-    shape = (table["config"].nunique(), table[rows].nunique(), table["step"].nunique())
-    return wide.reindex(table["config"].unique(), level="config").to_numpy().reshape(shape)
-
-
-def listed(column):
-    """The values of a column, None for what is missing."""
-    return [None if pd.isna(value) else value for value in column]
 
 
 # Summaries

@@ -1,0 +1,40 @@
+"""Archives of a few losses, from which normalizers are built, and those of the original."""
+
+from pathlib import Path
+
+import fsspec
+import numpy as np
+
+from optsuite import archives
+from optsuite.normalizers import Normalizer
+
+GOLDENS = Path(__file__).parent / "goldens" / "format_fixtures" / "normalizers"
+TASK = "ImageMLP_FashionMnist8_Relu32"
+BASELINES = ("AdamLR", "AdamSqrtDecayLR", "AdamExpDecayLR", "RAdamLR")
+GOLDEN_SETS = {
+    "speedup_over_adam": ["AdamLR_100_R2"],
+    "speedup_over_multiple_baselines": [f"{family}_100_R2" for family in BASELINES],
+}
+EXAMPLE = Normalizer(xs=[0, 10, 20, 30], ys=[3, 2, 2, 1])
+
+
+def put(url, content):
+    with fsspec.open(url, "wb") as file:
+        file.write(content)
+
+
+def get(url):
+    with fsspec.open(url, "rb") as file:
+        return file.read()
+
+
+def archive(root, hparam_set, loss_hse=(((4.0, 3, 2, 1),),), task=TASK, eval_every=10):
+    """Write an archive with this loss in evaluations, (H, S, E)."""
+    loss = np.array(loss_hse, dtype=np.float32)
+    steps = eval_every * np.arange(loss.shape[2])
+    curves = {
+        "eval/xs": np.broadcast_to(steps, loss.shape),
+        "eval/train/loss": loss,
+        "train/loss": np.zeros((*loss.shape[:2], steps[-1] + 1), dtype=np.float32),
+    }
+    return archives.write_archive(task, hparam_set, curves, root)
