@@ -54,6 +54,7 @@ def assert_nothing_is_left(bench):
     assert not list(bench.path.rglob(".optsuite_session_*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["process", "dask"])
 def test_what_fails_elsewhere_is_told_and_the_rest_is_as_in_a_local_session(backend, bench):
     bench.pytester.makeconftest(EXTENSIONS + ODD)
@@ -73,6 +74,7 @@ def test_what_fails_elsewhere_is_told_and_the_rest_is_as_in_a_local_session(back
     assert len(bench.archive_files) == 2 * len(GOOD)
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_not_there_is_told_at_once(bench):
     result = bench.run("--opt-backend=dask", "--opt-dask-address=tcp://127.0.0.1:1")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -189,6 +191,7 @@ def test_jobs_take_a_gpu_each_where_workers_declare_them(cluster, tmp_path):
         worker.terminate()
 
 
+@pytest.mark.slow
 @leaves_sockets
 def test_a_cluster_without_workers_is_waited_for(environment, tmp_path):
     said = []

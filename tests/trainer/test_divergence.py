@@ -97,6 +97,7 @@ def test_a_config_is_kept_while_one_of_its_seeds_learns(shapes):
     assert shapes == [(4, 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_compile("cpu"), reason="no compiler")
 def test_compiled_configs_are_dropped_between_rare_evaluations(shapes, monkeypatch):
     monkeypatch.setattr(_compile, "_MIN_CALLS", 100)

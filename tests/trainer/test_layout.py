@@ -164,6 +164,7 @@ def test_what_is_known_is_used_as_far_as_it_fits(long_runs, monkeypatch):
     assert trained_as(1000) == {"1 seeds x 3 configs, eager"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_compile("cpu"), reason="no compiler")
 def test_compiled_and_not_compiled_are_compared(measured, monkeypatch):
     monkeypatch.setattr(_layout, "compiling_pays", lambda *_, **__: True)
