@@ -104,3 +104,11 @@ def points(table, values, rows="repetition"):
 def listed(column):
     """The values of a column, None for what is missing."""
     return [None if pd.isna(value) else value for value in column]
+
+
+def assert_same_arrays(left, right):
+    assert left.keys() == right.keys()
+    for key in left:
+        old, new = np.asarray(left[key]), np.asarray(right[key])
+        assert (old.dtype, old.shape) == (new.dtype, new.shape), key
+        assert old.tobytes() == new.tobytes(), key

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
+from hypothesis import strategies as st
 
 from optsuite import archives
 from optsuite.normalizers import Normalizer
@@ -38,3 +39,12 @@ def archive(root, hparam_set, loss_hse=(((4.0, 3, 2, 1),),), task=TASK, eval_eve
         "train/loss": np.zeros((*loss.shape[:2], steps[-1] + 1), dtype=np.float32),
     }
     return archives.write_archive(task, hparam_set, curves, root)
+
+
+@st.composite
+def some_normalizers(draw):
+    pieces = draw(st.integers(1, 20))
+    widths = draw(st.lists(st.floats(0.25, 1000), min_size=pieces, max_size=pieces))
+    falls = draw(st.lists(st.just(0) | st.floats(1e-3, 10), min_size=pieces, max_size=pieces))
+    start = draw(st.floats(-5, 5))
+    return Normalizer(np.cumsum([0, *widths]), start - np.cumsum([0, *falls]))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scales import EXAMPLE, GOLDEN_SETS, GOLDENS, TASK, archive, get, put
+from scales import EXAMPLE, GOLDEN_SETS, GOLDENS, TASK, archive, get, put, some_normalizers
 
 from optsuite import archives, normalizers, storage
 from optsuite.errors import OptsuiteError, StorageError
@@ -16,15 +16,6 @@ from optsuite.normalizers import Normalizer
 
 def golden(name):
     return json.loads((GOLDENS / f"{name}.json").read_text())
-
-
-@st.composite
-def some_normalizers(draw):
-    pieces = draw(st.integers(1, 20))
-    widths = draw(st.lists(st.floats(0.25, 1000), min_size=pieces, max_size=pieces))
-    falls = draw(st.lists(st.just(0) | st.floats(1e-3, 10), min_size=pieces, max_size=pieces))
-    start = draw(st.floats(-5, 5))
-    return Normalizer(np.cumsum([0, *widths]), start - np.cumsum([0, *falls]))
 
 
 LOSSES = st.floats(width=32)

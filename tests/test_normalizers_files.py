@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scales import BASELINES, EXAMPLE, GOLDEN_SETS, GOLDENS, TASK, archive, get, put
+from scales import BASELINES, EXAMPLE, GOLDEN_SETS, GOLDENS, TASK, archive, get, put, some_normalizers
 
 from optsuite import normalizers, storage
 from optsuite.errors import StorageError, UnknownNameError
@@ -24,15 +24,6 @@ def equal(left, right):
 
 def archive_all(root, length="30_R2", **arguments):
     return [archive(root, f"{family}_{length}", **arguments) for family in BASELINES]
-
-
-@st.composite
-def some_normalizers(draw):
-    pieces = draw(st.integers(1, 20))
-    widths = draw(st.lists(st.floats(0.25, 1000), min_size=pieces, max_size=pieces))
-    falls = draw(st.lists(st.just(0) | st.floats(1e-3, 10), min_size=pieces, max_size=pieces))
-    start = draw(st.floats(-5, 5))
-    return Normalizer(np.cumsum([0, *widths]), start - np.cumsum([0, *falls]))
 
 
 TABLES = st.dictionaries(st.sampled_from("ABCDE"), some_normalizers(), min_size=1)

@@ -11,6 +11,7 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+from examples import assert_same_arrays
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
@@ -61,14 +62,6 @@ def object_store(monkeypatch):
     monkeypatch.setattr(CountingFileSystem, "calls", [])
     monkeypatch.setattr(CountingFileSystem, "store", {})
     return CountingFileSystem
-
-
-def assert_same_arrays(left, right):
-    assert left.keys() == right.keys()
-    for key in left:
-        old, new = np.asarray(left[key]), np.asarray(right[key])
-        assert (old.dtype, old.shape) == (new.dtype, new.shape), key
-        assert old.tobytes() == new.tobytes(), key
 
 
 def put(url, content):

@@ -9,6 +9,7 @@ import fsspec
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
+from examples import assert_same_arrays
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,14 +17,6 @@ from optsuite import storage
 from optsuite.errors import StorageError
 
 ARRAYS = {"train/loss": np.array([1.5, np.nan], np.float32), "num_steps": 3, "opt_name": "Adam_lr1"}
-
-
-def assert_same_arrays(left, right):
-    assert left.keys() == right.keys()
-    for key in left:
-        old, new = np.asarray(left[key]), np.asarray(right[key])
-        assert (old.dtype, old.shape) == (new.dtype, new.shape), key
-        assert old.tobytes() == new.tobytes(), key
 
 
 def npy_bytes(array, allow_pickle=False):

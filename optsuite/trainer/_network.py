@@ -123,9 +123,9 @@ def _check_stateless(
     """Check that the second of two computations gave what the first gave, and left the network as it was."""
     after = _plain_attributes(module)
     changed = [name for name in attributes if not _is_alike(after.get(name), attributes[name], {})]
-    if len(values) < 2 or not (
-        changed or not torch.allclose(values[0], values[1], 1e-6, 1e-7, equal_nan=True)
-    ):
+    if len(values) < 2:  # it failed, as its trials will
+        return
+    if not changed and torch.allclose(values[0], values[1], 1e-6, 1e-7, equal_nan=True):
         return
     what = f"changes its attribute `{changed[0]}`" if changed else "gives other losses or metrics"
     raise UnsupportedError(
