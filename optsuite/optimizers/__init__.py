@@ -17,7 +17,13 @@ from optsuite.optimizers._adam import adam, adamw, scale_by_adam
 from optsuite.optimizers._base import HorizonLrSchedule, LrSchedule, Optimizer, OptState, chain
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
-from optsuite.optimizers._import_path import import_optimizer, parse_call, set_training
+from optsuite.optimizers._import_path import (
+    constructor_arguments,
+    import_optimizer,
+    parse_call,
+    set_training,
+    takes_loss,
+)
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr, scale_by_nadamw
@@ -66,6 +72,7 @@ __all__ = [
     "check_hparams",
     "clip",
     "clip_by_block_rms",
+    "constructor_arguments",
     "cosine_decay",
     "exponential_decay",
     "fromage",
@@ -105,6 +112,7 @@ __all__ = [
     "sgdm",
     "shampoo",
     "sm3",
+    "takes_loss",
     "trace",
     "yogi",
 ]
