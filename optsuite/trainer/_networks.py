@@ -18,10 +18,10 @@ _AS_MADE = "as made"
 class Networks:
     """The modules that are attributes of an object, in memory that objects of a class share while they can.
 
-    Tensors that hold the bits of the first object's lie where those lie until somebody writes into them, who
-    then gets memory of its own (they are *copied on write*). So nothing that an object does to its network
-    reaches another's, and no step comes out differently. A tensor stays as it is if something else refers
-    to its memory, e.g. a second parameter that is tied to it.
+    A parameter or buffer with the bits of the first object's lies where that lies, until somebody writes into
+    one of them: that one then gets memory of its own (they are *copied on write*). So nothing that an object
+    does to its network reaches another's, and every step comes out as it would have. A tensor stays as it is
+    if something else refers to its memory, e.g. another attribute or a parameter that is tied to it.
 
     Args:
         owner: The object, just made.
@@ -58,10 +58,10 @@ class Networks:
         }
 
     def _fact(self, name: str, tensor: Tensor | None) -> Tensor | str | None:
-        first = self._made.get(name)
-        if tensor is None or first is None or not _is_alone(tensor) or not _is_same(tensor, first):
-            return None if tensor is None else tensor.detach()
-        return _AS_MADE
+        if tensor is None:
+            return None
+        is_as_made = name in self._made and _is_alone(tensor) and _is_same(tensor, self._made[name])
+        return _AS_MADE if is_as_made else tensor.detach()
 
     def load(self, facts: dict[str, Any]) -> None:
         """Go on from the facts of another object's modules, whose tensors were made as these."""
@@ -84,7 +84,11 @@ def _parts(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 def _is_alone(tensor: Tensor) -> bool:
     """Tell whether nothing else refers to the memory of a tensor."""
     is_plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided
-    return is_plain and torch._C._storage_Use_Count(tensor.untyped_storage()._cdata) == _ALONE
+    return is_plain and _references(tensor) == _ALONE
+
+
+def _references(tensor: Tensor) -> int:
+    return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
 
 
 def _is_same(tensor: Tensor, other: Tensor) -> bool:
@@ -97,5 +101,5 @@ def _bytes(tensor: Tensor) -> Tensor:
     return tensor.detach().reshape(-1).view(torch.uint8)
 
 
-# References to the memory of a tensor to which nothing else refers: its own, and that of asking for it.
-_ALONE = 2
+# As counted for a tensor to whose memory nothing else refers.
+_ALONE = _references(torch.empty(1))
