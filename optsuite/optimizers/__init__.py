@@ -6,6 +6,7 @@ one is a file with a factory in this folder and a row in `_table.py`, its grid o
 
 from optsuite.optimizers._accumulate import accumulate
 from optsuite.optimizers._adabelief import adabelief, scale_by_belief
+from optsuite.optimizers._adafac_mlp_lopt import adafac_mlp_lopt
 from optsuite.optimizers._adafactor import (
     adafactor,
     clip_by_block_rms,
@@ -14,12 +15,22 @@ from optsuite.optimizers._adafactor import (
 )
 from optsuite.optimizers._adagrad import adagrad, scale_by_adagrad
 from optsuite.optimizers._adam import adam, adamw, scale_by_adam
-from optsuite.optimizers._base import HorizonLrSchedule, LrSchedule, Optimizer, OptState, chain
+from optsuite.optimizers._base import (
+    HorizonLrSchedule,
+    LearnedOptimizer,
+    LrSchedule,
+    Optimizer,
+    OptState,
+    chain,
+)
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
 from optsuite.optimizers._import_path import import_optimizer, parse_call, set_training
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
+from optsuite.optimizers._learnable import learnable_adam, learnable_sgd, learnable_sgdm
+from optsuite.optimizers._learned import LEARNED_OPTIMIZERS, get_learned_optimizer
+from optsuite.optimizers._mlp_lopt import mlp_lopt
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr, scale_by_nadamw
 from optsuite.optimizers._opt_list import opt_list, read_opt_list
 from optsuite.optimizers._pieces import add_decayed_weights, clip, scale_by_lr, scale_by_trust_ratio, trace
@@ -47,14 +58,17 @@ from optsuite.optimizers._table import (
 from optsuite.optimizers._yogi import scale_by_yogi, yogi
 
 __all__ = [
+    "LEARNED_OPTIMIZERS",
     "OPTIMIZERS",
     "HorizonLrSchedule",
+    "LearnedOptimizer",
     "LrSchedule",
     "OptState",
     "Optimizer",
     "OptimizerRow",
     "accumulate",
     "adabelief",
+    "adafac_mlp_lopt",
     "adafactor",
     "adagrad",
     "adam",
@@ -69,14 +83,19 @@ __all__ = [
     "cosine_decay",
     "exponential_decay",
     "fromage",
+    "get_learned_optimizer",
     "get_optimizer",
     "get_row",
     "graft",
     "import_optimizer",
     "lamb",
     "lars",
+    "learnable_adam",
+    "learnable_sgd",
+    "learnable_sgdm",
     "linear_rampup_sqrt_decay",
     "list_optimizers",
+    "mlp_lopt",
     "nadamw",
     "nadamw_cosine_lr",
     "opt_list",

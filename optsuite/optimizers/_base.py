@@ -80,6 +80,26 @@ class Optimizer(NamedTuple):
     update: Update
 
 
+class LearnedOptimizer(NamedTuple):
+    """A kind of optimizer whose rule has learned parameters, theta: a dict of tensors.
+
+    The names of theta are those of learned_optimization, joined by `/`.
+
+    Example:
+        >>> from optsuite.optimizers import learnable_sgd
+        >>> learned = learnable_sgd(initial_lr=0.5)
+        >>> opt = learned.optimizer(learned.init())
+        >>> params = {"weight": torch.ones(1)}
+        >>> opt.update({"weight": torch.ones(1)}, opt.init(params), params)[0]["weight"]
+        tensor([-0.5000])
+    """
+
+    init: Callable[[], Params]
+    """Makes a theta to start learning from, drawn from torch's generator."""
+    optimizer: Callable[[Params], Optimizer]
+    """Makes the optimizer of a theta, differentiable in it."""
+
+
 def piece(
     init: Callable[[Params], OptState], update: Callable[[Params, OptState, Params], tuple[Params, OptState]]
 ) -> Optimizer:

@@ -1,0 +1,87 @@
+"""Classical optimizers whose hyperparameters are learned."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from optsuite._types import Params
+from optsuite.optimizers._adam import adam
+from optsuite.optimizers._base import LearnedOptimizer, Optimizer
+from optsuite.optimizers._sgd import sgd, sgdm
+
+
+def learnable_sgd(*, initial_lr: float = 0.01) -> LearnedOptimizer:
+    """Make SGD with a learned learning rate, exp(theta["log_lr"]).
+
+    Args:
+        initial_lr: > 0.
+
+    Source: learned_optimization, `learned_optimizers/base.py: LearnableSGD`.
+    """
+    return LearnedOptimizer(
+        lambda: _scalars(log_lr=math.log(initial_lr)), lambda theta: sgd(theta["log_lr"].exp())
+    )
+
+
+def learnable_sgdm(*, initial_lr: float = 0.01, initial_momentum: float = 0.9) -> LearnedOptimizer:
+    """Make SGD with momentum, of which the learning rate and 1 - momentum are learned as logarithms.
+
+    Args:
+        initial_lr: > 0.
+        initial_momentum: In [0, 1).
+
+    Source: learned_optimization, `learned_optimizers/base.py: LearnableSGDM`.
+    """
+
+    def optimizer(theta: Params) -> Optimizer:
+        return sgdm(theta["log_lr"].exp(), momentum=1 - theta["one_minus_momentum"].exp())
+
+    return LearnedOptimizer(
+        lambda: _scalars(log_lr=math.log(initial_lr), one_minus_momentum=math.log(1 - initial_momentum)),
+        optimizer,
+    )
+
+
+def learnable_adam(
+    *,
+    initial_lr: float = 0.001,
+    initial_beta1: float = 0.9,
+    initial_beta2: float = 0.999,
+    initial_epsilon: float = 1e-8,
+) -> LearnedOptimizer:
+    """Make Adam, of which the learning rate, 1 - beta1, 1 - beta2 and epsilon are learned as logarithms.
+
+    The epsilon under the root stays at 1e-8.
+
+    Args:
+        initial_lr: > 0.
+        initial_beta1: In [0, 1).
+        initial_beta2: In [0, 1).
+        initial_epsilon: > 0.
+
+    Source: learned_optimization, `learned_optimizers/base.py: LearnableAdam`.
+    """
+
+    def init() -> Params:
+        return _scalars(
+            log_epsilon=math.log(initial_epsilon),
+            log_lr=math.log(initial_lr),
+            one_minus_beta1=math.log(1 - initial_beta1),
+            one_minus_beta2=math.log(1 - initial_beta2),
+        )
+
+    def optimizer(theta: Params) -> Optimizer:
+        return adam(
+            theta["log_lr"].exp(),
+            beta1=1 - theta["one_minus_beta1"].exp(),
+            beta2=1 - theta["one_minus_beta2"].exp(),
+            eps=theta["log_epsilon"].exp(),
+        )
+
+    return LearnedOptimizer(init, optimizer)
+
+
+def _scalars(**values: float) -> Params:
+    return {name: torch.tensor(value) for name, value in values.items()}
