@@ -10,8 +10,10 @@ from optsuite.hparam_sets._families import (
     list_families,
     list_hparam_sets,
     lr_grid,
+    needs_checkpoint,
     register_family,
     register_lr_family,
     split_name,
 )
+from optsuite.hparam_sets._learned import register_checkpoint
 from optsuite.hparam_sets._trials import Config, HparamValue, Schedule, Trial, trial_id

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from optsuite import storage
 from optsuite.choices import PRECISIONS
 from optsuite.errors import HParamError, UnknownNameError
-from optsuite.optimizers import check_hparams
+from optsuite.optimizers import check_hparams, content_of, get_row
 
 HparamValue: TypeAlias = float | int | bool | str | tuple[float | int | bool | str, ...]
 
@@ -61,6 +61,7 @@ class Config:
     Raises:
         UnknownNameError: There is no such optimizer.
         HParamError: A hyperparameter is unknown, missing, of the wrong type or out of range.
+        StorageError: The checkpoint of a learned optimizer cannot be read.
     """
 
     label: str
@@ -72,6 +73,11 @@ class Config:
     of the file is not: give it relative to the folder in which pytest runs, and rerun what an edit changed.
     """
     hparams: Mapping[str, HparamValue] = field(hash=False)
+    """Hyperparameters by name.
+
+    The path of a checkpoint gets the hash of its content as its end, `#sha256=...`, when the config is made.
+    The hash is part of a trial's identity and the path is not; training refuses a file of other content.
+    """
 
     def __post_init__(self) -> None:
         check_hparams(self.optimizer, self.hparams)
@@ -80,6 +86,7 @@ class Config:
                 raise HParamError(
                     f"`{name}` of a config must be a number, a bool, a word or a tuple (got {value!r})"
                 )
+        object.__setattr__(self, "hparams", get_row(self.optimizer).pin(self.hparams))
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,7 @@ class Trial:
         Args:
             data_source: Kind of data that the trial trains on, `real` or `synthetic`.
         """
-        hparams = {f"hparams/{name}": value for name, value in self.config.hparams.items()}
+        hparams = {f"hparams/{name}": content_of(value) for name, value in self.config.hparams.items()}
         identity = {
             "task": self.task_name,
             "label": self.config.label,
