@@ -156,7 +156,17 @@ def list_packaged_checkpoints() -> list[str]:
 
 
 def pinned(url: str, checkpoint: Checkpoint) -> str:
-    """Return where a checkpoint lies with the hash of its content, as `read_checkpoint` takes it."""
+    """Return where a checkpoint lies with the hash of its content, as `read_checkpoint` takes it.
+
+    Args:
+        url: Path or URL from which the checkpoint was read.
+        checkpoint: The checkpoint.
+
+    Example:
+        >>> one = write_checkpoint("memory://a.safetensors", "LearnableSGD", {"log_lr": torch.zeros(())})
+        >>> pinned("memory://a.safetensors", one) == f"memory://a.safetensors#sha256={one.sha256}"
+        True
+    """
     return f"{_split_pin(url)[0]}#sha256={checkpoint.sha256}"
 
 
