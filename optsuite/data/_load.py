@@ -1,5 +1,6 @@
 """Loading of splits of any kind of data: once per process, as tensors from which batches are gathered."""
 
+import math
 import os
 import threading
 from collections.abc import Hashable, Iterator
@@ -75,13 +76,19 @@ def _load(spec: DataSpec, split: str, source: Source, device: torch.device, sett
 
 
 def dataloader(
-    spec: DataSpec, batch_size: int, split: str, *, seed: int = 0, source: Source, device: torch.device | str
+    spec: DataSpec,
+    batch_shape: int | tuple[int, ...],
+    split: str,
+    *,
+    seed: int = 0,
+    source: Source,
+    device: torch.device | str,
 ) -> Iterator[Batch]:
     """Return an endless iterator of batches, in the order of `IndexStream(..., seed=seed, name=split)`.
 
     Args:
         spec: The dataset and the form in which its examples are needed.
-        batch_size: Examples in a batch.
+        batch_shape: Number of examples in a batch, or their axes: (2, 128) gives two batches of 128 in a row.
         split: One of `SPLITS`.
         seed: Decides the order of the examples.
         source: Whether to use the published data or the stand-in; see `resolve_source`.
@@ -94,12 +101,13 @@ def dataloader(
         torch.Size([128, 1, 28, 28])
     """
     examples = load(spec, split, source=source, device=device)
-    stream = IndexStream(len(examples), batch_size, seed=seed, name=split)
+    shape = (batch_shape,) if isinstance(batch_shape, int) else batch_shape
+    stream = IndexStream(len(examples), math.prod(shape), seed=seed, name=split)
 
     def batches() -> Iterator[Batch]:
         number = 0
         while True:
-            yield examples.gather(stream.block(number, number + 1)[0])
+            yield examples.gather(stream.block(number, number + 1).view(shape))
             number += 1
 
     return batches()

@@ -7,5 +7,16 @@ step is its carry. A new one is a file with a factory in this folder, and a line
 from optsuite.gradients._antithetic_es import antithetic_es
 from optsuite.gradients._backpropagation import backpropagation
 from optsuite.gradients._base import Carry, GradientEstimator, Loss
+from optsuite.gradients._persistent_es import Unroll, persistent_es
+from optsuite.gradients._recompute import recomputed
 
-__all__ = ["Carry", "GradientEstimator", "Loss", "antithetic_es", "backpropagation"]
+__all__ = [
+    "Carry",
+    "GradientEstimator",
+    "Loss",
+    "Unroll",
+    "antithetic_es",
+    "backpropagation",
+    "persistent_es",
+    "recomputed",
+]

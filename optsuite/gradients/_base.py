@@ -27,6 +27,11 @@ class GradientEstimator(NamedTuple):
     The gradients are named and shaped like the parameters, the 0-d loss is recorded and given to the
     optimizer, and the carry has the shapes and types of the one before. Nothing is modified in place.
     """
+    evaluate: Callable[[Loss, Params, Carry, Batch, Tensor], Tensor] | None = None
+    """Gives the loss that evaluations record, at the same arguments, where it depends on the carry.
+
+    The carry is not advanced. None where it is the loss itself.
+    """
 
 
 def remember_nothing(params: Params, key: Tensor) -> Carry:

@@ -46,7 +46,8 @@ class VisionTransformer(nn.Module):
         num_tokens = 1 + (image_size // _PATCH) ** 2
         self.patches = _Patches(num_features)
         self.class_token = nn.Parameter(torch.zeros(1, 1, num_features))
-        self.positions = nn.Parameter(normal_(torch.empty(1, num_tokens, num_features), std=0.02))
+        self.positions = nn.Parameter(torch.empty(1, num_tokens, num_features))
+        normal_(self.positions, std=0.02)
         self.blocks = nn.ModuleList(
             _EncoderBlock(num_features, num_heads, mlp_features) for _ in range(num_layers)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -22,8 +23,8 @@ from optsuite.optimizers._features import (
 )
 
 _MOMENTUM_DECAYS, _RMS_DECAYS, _ADAFACTOR_DECAYS = (0.9, 0.99, 0.999), (0.999,), (0.9, 0.99, 0.999)
-# Gradient, parameter, momenta as they are and over the root of the second moment, both of it, the gradient and
-# the momenta preconditioned, row and column means and their roots.
+# Gradient, parameter, momenta as they are and over the root of the second moment, that moment and its root,
+# gradient and momenta preconditioned, row and column means and their roots.
 _NUM_FEATURES = 2 + 2 * 3 + 2 * 1 + 2 * 3 + 4 * 3
 _SMALLEST_SQUARE = 1e-30
 _SMALLEST_MEAN = 1e-9
@@ -128,8 +129,7 @@ def _next_state(theta: Params, grads: Params, state: AdafacMLPLOptState) -> Adaf
     grad = flatten(grads)
     decays = _decays(_ADAFACTOR_DECAYS, theta["adafactor_decays"]).clamp(0, 1)
 
-    def averages(old: Params, mean_of: str) -> Params:
-        means = {"rows": _row_means, "columns": _column_means, "whole": lambda squares: squares}[mean_of]
+    def averages(old: Params, means: Callable[[Tensor], Tensor]) -> Params:
         squares = {name: (grads[name] * grads[name] + _SMALLEST_SQUARE)[None] for name in old}
         return {name: moving_averages(old[name], means(squares[name])[0], decays) for name in old}
 
@@ -137,15 +137,15 @@ def _next_state(theta: Params, grads: Params, state: AdafacMLPLOptState) -> Adaf
         state.step + 1,
         moving_averages(state.momenta, grad, _decays(_MOMENTUM_DECAYS, theta["momentum_decays"])),
         moving_averages(state.square, grad * grad, _decays(_RMS_DECAYS, theta["rms_decays"]).clamp(0, 1)),
-        averages(state.rows, "rows"),
-        averages(state.columns, "columns"),
-        averages(state.whole, "whole"),
+        averages(state.rows, _row_means),
+        averages(state.columns, _column_means),
+        averages(state.whole, lambda squares: squares),
     )
 
 
 def _decays(initial: tuple[float, ...], offsets: Tensor) -> Tensor:
     """Return 1 - (1 - d) exp(10 offset), computed as the reference does, which matters for float32."""
-    start = (1 - torch.tensor(initial, device=offsets.device)).log() / 10
+    start = torch.log(1 - torch.tensor(initial, device=offsets.device)) / 10
     return 1 - ((start + offsets) * 10).exp()
 
 
@@ -154,9 +154,8 @@ def _features(grads: Params, state: AdafacMLPLOptState, params: Params) -> Tenso
     grad, momenta = flatten(grads), state.momenta
     inverse_root = torch.rsqrt(state.square + 1e-6)
     by_tensor = []
-    for (name, g), momentum in zip(
-        grads.items(), momenta.split([g.numel() for g in grads.values()], 1), strict=True
-    ):
+    momenta_of = torch.split(momenta, [g.numel() for g in grads.values()], 1)
+    for (name, g), momentum in zip(grads.items(), momenta_of, strict=True):
         factors = _whole(state.whole[name]) if g.ndim < 2 else _factored(state, name, g)
         scaled_momentum = momentum.view(-1, *g.shape) * factors.momentum_scale
         raw = (

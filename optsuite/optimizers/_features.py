@@ -6,6 +6,7 @@ come first, (F, P), where P is the number of parameters: the network's products 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -31,7 +32,7 @@ def flatten(tree: Params) -> Tensor:
 
 def unflatten(vector: Tensor, like: Params) -> Params:
     """Cut a vector (P,) into tensors of the names and shapes of `like`."""
-    parts = vector.split([leaf.numel() for leaf in like.values()])
+    parts = torch.split(vector, [leaf.numel() for leaf in like.values()])
     return {name: part.view(leaf.shape) for part, (name, leaf) in zip(parts, like.items(), strict=True)}
 
 
@@ -56,7 +57,7 @@ def moving_averages(old: Tensor, new: Tensor, decays: Tensor) -> Tensor:
 def over_rms(features: Tensor, like: Params) -> Tensor:
     """Divide each feature (F, P) by its root mean square over each of the tensors."""
     sizes = [leaf.numel() for leaf in like.values()]
-    squares = features.square().split(sizes, dim=1)
+    squares = torch.split(features.square(), sizes, dim=1)
     factors = [torch.rsqrt(part.mean(1, keepdim=True) + _EPS) for part in squares]
     spread = [factor.expand(-1, size) for factor, size in zip(factors, sizes, strict=True)]
     return features * torch.cat(spread, dim=1)
@@ -66,7 +67,7 @@ def init_layers(sizes: Sequence[int]) -> Layers:
     """Draw a network: weights truncated normal of deviation 0.88 / sqrt(in), biases 0."""
     return [
         (truncated_normal_(torch.empty(n_in, n_out), 1 / math.sqrt(n_in)), torch.zeros(n_out))
-        for n_in, n_out in zip(sizes, sizes[1:], strict=False)
+        for n_in, n_out in itertools.pairwise(sizes)
     ]
 
 
@@ -90,5 +91,5 @@ def network_updates(
     hidden = weight[:num_features].mT @ features + (time @ weight[num_features:] + bias)[:, None]
     for weight, bias in rest:
         hidden = weight.mT @ F.relu(hidden) + bias[:, None]
-    direction, magnitude = hidden
+    direction, magnitude = hidden.unbind()
     return -step_mult * direction * torch.exp(exp_mult * magnitude)

@@ -10,6 +10,7 @@ from optsuite.tasks._conv import CONV_TASKS
 from optsuite.tasks._es_wrapped import ES_WRAPPED_TASKS
 from optsuite.tasks._image_mlp import IMAGE_MLP_TASKS
 from optsuite.tasks._image_mlp_ae import IMAGE_MLP_AE_TASKS
+from optsuite.tasks._lopt import LOPT_TASKS
 from optsuite.tasks._patches import MLP_MIXER_TASKS, VIT_TASKS
 from optsuite.tasks._resnet import RESNET_TASKS
 from optsuite.tasks._rnn_lm import RNN_LM_TASKS
@@ -30,6 +31,7 @@ _TASKS = {
         *RNN_LM_TASKS,
         *TRANSFORMER_LM_TASKS,
         *ES_WRAPPED_TASKS,
+        *LOPT_TASKS,
     )
 }
 

@@ -74,6 +74,8 @@ class Task:
     """Function of (outputs, batch) that gives a 0-d loss."""
     normalize_fn: Callable[[Tensor], Tensor]
     """Element-wise function that gives the reference's clipped or rescaled loss."""
+    batch_dims: tuple[int, ...] = ()
+    """Axes in front of a batch: a step takes as many batches of `batch_size` examples."""
     metric_fns: Mapping[str, Callable[[Tensor, Batch], Tensor]] = field(default_factory=dict)
     """Further quantities recorded in evaluation, by name."""
     estimator: GradientEstimator = field(default_factory=backpropagation)
@@ -91,6 +93,11 @@ class Task:
             return self.build()
         return self.module().to("meta")  # a constructor may look at numbers
 
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Axes of examples in a batch, (*batch_dims, batch_size)."""
+        return (*self.batch_dims, self.batch_size)
+
     @cached_property
     def num_params(self) -> int:
         """Number of trainable scalars."""
@@ -106,7 +113,7 @@ class Task:
         """Bound below `flops_per_step` that needs no counting: each example meets each weight twice."""
         layers = [layer for layer in self.meta_module().modules() if not isinstance(layer, _LOOKUPS)]
         weights = [p for layer in layers for p in layer.parameters(recurse=False) if p.requires_grad]
-        return 4 * self.batch_size * sum(weight.numel() for weight in weights if weight.ndim > 1)
+        return 4 * math.prod(self.batch_shape) * sum(weight.numel() for weight in weights if weight.ndim > 1)
 
     @property
     def flops_per_step(self) -> int:
@@ -148,7 +155,7 @@ class Task:
     def _counted_on(self, device: str) -> Cost:
         module = self.meta_module() if device == "meta" else self.module()
         batch = {
-            name: torch.zeros((self.batch_size, *shape), dtype=dtype, device=device)
+            name: torch.zeros((*self.batch_shape, *shape), dtype=dtype, device=device)
             for name, (shape, dtype) in self.dataset.fields.items()
         }
         if self.estimator == backpropagation():
@@ -176,7 +183,7 @@ class Task:
             UnknownNameError: There is no such split.
         """
         source = data.resolve_source(self.dataset.dataset, mode)
-        return data.dataloader(self.dataset, self.batch_size, split, seed=seed, source=source, device=device)
+        return data.dataloader(self.dataset, self.batch_shape, split, seed=seed, source=source, device=device)
 
     def loss(self, module: Model, batch: Batch, key: Tensor | None = None) -> Tensor:
         """Compute the training loss, whose own gradient is not the one that `estimator` estimates.

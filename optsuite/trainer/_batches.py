@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -31,9 +32,10 @@ class Batches:
 
     def __init__(self, program: Program, grid: Grid, split: str, name: str, source: data.Source) -> None:
         task, self._device = program.task, program.device
+        self._shape = task.batch_shape
         self._examples = data.load(task.dataset, split, source=source, device=self._device)
         self._streams = [
-            data.IndexStream(len(self._examples), task.batch_size, seed=seed, name=name)
+            data.IndexStream(len(self._examples), math.prod(self._shape), seed=seed, name=name)
             for seed in grid.seeds
         ]
         self._keys_S = torch.tensor([key_from(seed, "noise", name) for seed in grid.seeds])
@@ -51,9 +53,10 @@ class Batches:
         index_CSEB = self._moved(torch.stack([block.view(-1, size, block.shape[1]) for block in blocks], 1))
         keys_CSE = self._moved(fold_in(self._keys_S[:, None], torch.arange(start, stop).view(-1, 1, size)))
         at_once = max(1, _GATHER_BYTES // (index_CSEB[:1].numel() * self._example_bytes))
+        index_CSE = index_CSEB.view(*index_CSEB.shape[:3], *self._shape)
         for first in range(0, len(keys_CSE), at_once):
             some = slice(first, first + at_once)
-            gathered = self._examples.gather(index_CSEB[some])
+            gathered = self._examples.gather(index_CSE[some])
             for number, keys in enumerate(keys_CSE[some]):
                 yield tree_map(lambda field: field[number], gathered), keys  # noqa: B023 - used at once
 

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from optsuite import data
-from optsuite._types import Batch, Params
+from optsuite._types import Batch
 from optsuite.curves import EVAL_SPLITS
 from optsuite.errors import StorageError
 from optsuite.trainer._batches import Batches
 from optsuite.trainer._dump import Arrays
 from optsuite.trainer._grid import Grid
-from optsuite.trainer._program import Program
+from optsuite.trainer._program import Program, Trained
 from optsuite.trainer._state import Record, RunState
 
 # Losses come to the host, and progress is told, once in so many steps.
@@ -121,7 +121,7 @@ class GridRun:
             some = itertools.islice(train, state.step - block.start, stop - block.start)
             for step, (batch, key) in enumerate(some, state.step):
                 if step in eval_steps:
-                    metrics.append(_evaluate(program, chunks, program.params_to_evaluate(trained), step))
+                    metrics.append(_evaluate(program, chunks, trained, step))
                 trained, loss_SH = program.step(trained, hparams, batch, key)
                 losses.append(loss_SH)
         if len(losses) > 1 and (metrics or not self._evals):  # strides may change after the first step
@@ -241,12 +241,14 @@ def _evaluated(
 
 
 def _evaluate(
-    program: Program, chunks: Mapping[str, Iterator[tuple[Batch, Tensor]]], params: Params, step: int
+    program: Program, chunks: Mapping[str, Iterator[tuple[Batch, Tensor]]], trained: Trained, step: int
 ) -> Tensor:
     """Give the mean over the batches of this evaluation, (splits, metrics, S, H)."""
     count = program.spec.schedule.batches_at(step) // program.batches_at_once
+    params = program.params_to_evaluate(trained)
+    carry = () if program.task.estimator.evaluate is None else trained.carry
     means = []
     for split in chunks.values():
-        metrics = [program.evaluate(params, *chunk) for chunk in itertools.islice(split, count)]
+        metrics = [program.evaluate(params, carry, *chunk) for chunk in itertools.islice(split, count)]
         means.append(torch.cat(metrics, 2).mean(2).movedim(-1, 0))  # from (S, H, batches, metrics)
     return torch.stack(means)

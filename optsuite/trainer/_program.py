@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite._types import Array, Batch, Params
-from optsuite.gradients import Carry
+from optsuite.gradients import Carry, Loss
 from optsuite.noise import generator_states, key_from, seed_generators
 from optsuite.optimizers import Optimizer, OptState, get_row
 from optsuite.tasks import Bound, Task
@@ -82,7 +82,7 @@ class Program(ABC):
         self._shared = get_row(spec.optimizer).prepare(spec.shared, device)
         is_single = shape == (1, 1)
         self._lifted = _lift_none if is_single else _lift_grid
-        self.evaluate = self._ready(self._lifted(self._evaluate, (0, "S", "S")))
+        self.evaluate = self._ready(self._lifted(self._evaluate, (0, 0, "S", "S")))
         may_share = is_single and not how.is_one_by_one
         self.batches_at_once = batches_at_once(task, spec.schedule, device) if may_share else 1
 
@@ -218,23 +218,30 @@ class Program(ABC):
         self, params: Params, carry: Carry, constants: Params, batch: Batch, key: Tensor
     ) -> tuple[Params, Tensor, Carry]:
         """Estimate the gradient of one trial: grads, loss and the next carry."""
+        return self.task.estimator.estimate(self._loss(constants), params, carry, batch, key)
 
+    def _loss(self, constants: Params) -> Loss:
         def loss(params: Params, batch: Batch, key: Tensor) -> Tensor:
             return self.task.loss(self._bound({**params, **constants}), batch, key)
 
-        return self.task.estimator.estimate(loss, params, carry, batch, key)
+        return loss
 
-    def _evaluate(self, params: Params, batches: Batch, keys: Tensor) -> Tensor:
+    def _evaluate(self, params: Params, carry: Carry, batches: Batch, keys: Tensor) -> Tensor:
         """Give the metrics of each of `batches_at_once` batches, (batches, metrics)."""
         if len(keys) == 1:
-            return self._metrics(params, tree_map(lambda field: field[0], batches), keys[0])[None]
-        over_batches = vmap(self._metrics, in_dims=(None, 0, 0))
-        metrics: Tensor = over_batches(params, batches, keys)
+            return self._metrics(params, carry, tree_map(lambda field: field[0], batches), keys[0])[None]
+        over_batches = vmap(self._metrics, in_dims=(None, None, 0, 0))
+        metrics: Tensor = over_batches(params, carry, batches, keys)
         return metrics
 
-    def _metrics(self, params: Params, batch: Batch, key: Tensor) -> Tensor:
+    def _metrics(self, params: Params, carry: Carry, batch: Batch, key: Tensor) -> Tensor:
         """Give the task's `metric_names` in order, (metrics,)."""
-        metrics = self.task.metrics(self._bound(params), batch, key)
+        evaluate = self.task.estimator.evaluate
+        if evaluate is None:
+            metrics = self.task.metrics(self._bound(params), batch, key)
+        else:
+            loss = evaluate(self._loss({}), params, carry, batch, key)
+            metrics = {"loss": loss, "loss_normalized": self.task.normalize_fn(loss)}
         return torch.stack([metrics[name] for name in self.task.metric_names])
 
     def _bound(self, params: Params) -> Bound:

@@ -1,0 +1,65 @@
+"""Functions whose inner results are computed again for the gradient, instead of being remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import vjp
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+
+def recomputed(fn: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401 - whatever `fn` takes and gives
+    """Call a function such that its gradient remembers its arguments alone, and calls it again.
+
+    It works under the transforms of `torch.func`, which `torch.utils.checkpoint` does not.
+
+    Args:
+        fn: A pure function of pytrees of tensors.
+        args: Its arguments; tensors that it closes over get no gradient.
+
+    Example:
+        >>> from torch.func import grad
+        >>> grad(lambda x: recomputed(torch.sin, x))(torch.tensor(0.0))
+        tensor(1.)
+    """
+    leaves, spec = tree_flatten(args)
+    specs = []
+
+    def flat(*leaves: Tensor) -> tuple[Tensor, ...]:
+        results, spec_of_results = tree_flatten(fn(*tree_unflatten(leaves, spec)))
+        specs.append(spec_of_results)
+        return tuple(results)
+
+    results = _Recomputed.apply(flat, *leaves)
+    return tree_unflatten(results, specs[0])
+
+
+class _Recomputed(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(fn: Callable[..., tuple[Tensor, ...]], *leaves: Tensor) -> tuple[Tensor, ...]:
+        return fn(*leaves)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+        del output
+        ctx.fn = inputs[0]
+        ctx.save_for_backward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - as torch types it
+        leaves = ctx.saved_tensors
+        differentiable = [leaf.is_floating_point() for leaf in leaves]
+
+        def of_floats(*floats: Tensor) -> tuple[Tensor, ...]:
+            rest = iter(floats)
+            fn: Callable[..., tuple[Tensor, ...]] = ctx.fn
+            return fn(*(next(rest) if d else leaf for d, leaf in zip(differentiable, leaves, strict=True)))
+
+        pull = vjp(of_floats, *(leaf for leaf in leaves if leaf.is_floating_point()))[1]
+        found = iter(pull(grads))
+        return None, *(next(found) if d else None for d in differentiable)

@@ -1,0 +1,115 @@
+"""Training of a task as a part of another task: pure functions of what trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad_and_value
+
+from optsuite._types import Batch, Params
+from optsuite.errors import UnsupportedError
+from optsuite.gradients import backpropagation, recomputed
+from optsuite.modules import draws_of
+from optsuite.noise import fold_in
+from optsuite.optimizers import LearnedOptimizer, OptState
+from optsuite.tasks._task import Bound, Task
+from optsuite.tree import tree_map
+
+
+class InnerState(NamedTuple):
+    """State of an inner training before a step."""
+
+    params: Params
+    opt_state: OptState
+
+
+class InnerTraining:
+    """Training of a task by a learned optimizer, as functions of its theta; a pair for `persistent_es`.
+
+    Args:
+        task: The task that is trained, by the gradient of its loss.
+        learned: The kind of optimizer.
+        num_steps: Number of steps that the optimizer is told to expect.
+    """
+
+    def __init__(self, task: Task, learned: LearnedOptimizer, num_steps: int) -> None:
+        if task.estimator != backpropagation():
+            raise UnsupportedError(
+                f"`{task.name}` cannot be trained within another task: that takes the gradient of the loss, and "
+                f"the gradient of `{task.name}` is estimated in another way"
+            )
+        self.task, self.learned, self._num_steps = task, learned, num_steps
+        self._network: nn.Module | None = None
+        self._draws: dict[str, Callable[[Tensor], Tensor]] = {}
+        self._fixed: dict[torch.device, Params] = {}
+
+    def prepare(self) -> None:
+        """Build the network, which cannot be done under a transform; must be called before all else.
+
+        Raises:
+            UnsupportedError: Its parameters cannot be drawn from a key.
+        """
+        if self._network is None:
+            network, other = self.task.module(0), self.task.module(1)
+            self._draws, params = draws_of(network), dict(network.named_parameters())
+            fixed = {name: p.detach() for name, p in params.items() if name not in self._draws}
+            self._check(network, fixed, dict(other.named_parameters()))
+            self._fixed[torch.device("cpu")] = fixed
+            self._network = network
+
+    def init(self, theta: Params, key: Tensor) -> InnerState:
+        """Draw the network's parameters anew."""
+        drawn = {name: draw(fold_in(key, number)) for number, (name, draw) in enumerate(self._draws.items())}
+        params = drawn | self._fixed_on(key.device)
+        return InnerState(params, self.learned.optimizer(theta).init(params, num_steps=self._num_steps))
+
+    def step(self, theta: Params, state: InnerState, batch: Batch, key: Tensor) -> tuple[InnerState, Tensor]:
+        """Take a step: the next state, and the normalised loss before it, ()."""
+        params, opt_state = state
+        grads, loss = grad_and_value(self._loss)(params, batch, key)
+        updates, opt_state = self.learned.optimizer(theta).update(grads, opt_state, params, loss=loss)
+        return InnerState(tree_map(torch.add, params, updates), opt_state), self.task.normalize_fn(loss)
+
+    def mean_loss(self, theta: Params, batches: Batch, key: Tensor) -> Tensor:
+        """Train from the beginning, and return the mean of the normalised losses, ().
+
+        The gradient computes every step again, so that its memory grows by the state of a step alone.
+
+        Args:
+            theta: Parameters of the optimizer.
+            batches: (T, B, ...), a batch for each step.
+            key: (), int64, decides the initial parameters and the noise in the losses.
+        """
+        state, losses = self.init(theta, fold_in(key, -1)), []
+        for t in range(len(next(iter(batches.values())))):
+            batch = {name: field[t] for name, field in batches.items()}
+            state, loss = recomputed(self.step, theta, state, batch, fold_in(key, t))
+            losses.append(loss)
+        return torch.stack(losses).mean()
+
+    def _loss(self, params: Params, batch: Batch, key: Tensor) -> Tensor:
+        assert self._network is not None
+        return self.task.loss(Bound(self._network, params), batch, key)
+
+    def _fixed_on(self, device: torch.device) -> Params:
+        """Return the parameters that begin with the same numbers in every network."""
+        if device not in self._fixed:
+            on_cpu = self._fixed[torch.device("cpu")]
+            self._fixed[device] = {name: param.to(device) for name, param in on_cpu.items()}
+        return self._fixed[device]
+
+    def _check(self, network: nn.Module, fixed: Params, others: Params) -> None:
+        """Refuse what cannot be drawn from a key, or given to the network."""
+        needs = None
+        if list(network.buffers()) or not all(p.requires_grad for p in network.parameters()):
+            needs = "has buffers or frozen parameters"
+        for name, param in fixed.items():
+            if not torch.equal(param, others[name]):
+                needs = f"draws `{name}` by an initialiser that is not one of optsuite.modules"
+        if needs:
+            raise UnsupportedError(
+                f"`{self.task.name}` cannot be trained within another task, since its network {needs}"
+            )
