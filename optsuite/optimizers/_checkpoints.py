@@ -77,8 +77,10 @@ def read_checkpoint(url: str) -> Checkpoint:
 
     Args:
         url: Path or URL of a safetensors file of `write_checkpoint`, or of a msgpack file of
-            learned_optimization; the name of a checkpoint that comes with this package, such as `example`;
-            or one of these with `#sha256=` and a hash at its end, which the file must have.
+            learned_optimization, whose kind and sizes are found from the names and shapes in it, and all
+            else about its architecture is taken to be the default; the name of a checkpoint that comes with
+            this package, such as `example`; or one of these with `#sha256=` and a hash at its end, which the
+            file must have.
 
     Raises:
         MissingFileError: There is no such file.
