@@ -23,6 +23,14 @@ from optsuite.optimizers._base import (
     OptState,
     chain,
 )
+from optsuite.optimizers._checkpoints import (
+    Checkpoint,
+    content_of,
+    list_packaged_checkpoints,
+    pinned,
+    read_checkpoint,
+    write_checkpoint,
+)
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
 from optsuite.optimizers._import_path import (
@@ -66,6 +74,7 @@ from optsuite.optimizers._yogi import scale_by_yogi, yogi
 __all__ = [
     "LEARNED_OPTIMIZERS",
     "OPTIMIZERS",
+    "Checkpoint",
     "HorizonLrSchedule",
     "LearnedOptimizer",
     "LrSchedule",
@@ -87,6 +96,7 @@ __all__ = [
     "clip",
     "clip_by_block_rms",
     "constructor_arguments",
+    "content_of",
     "cosine_decay",
     "exponential_decay",
     "fromage",
@@ -102,6 +112,7 @@ __all__ = [
     "learnable_sgdm",
     "linear_rampup_sqrt_decay",
     "list_optimizers",
+    "list_packaged_checkpoints",
     "mlp_lopt",
     "nadamw",
     "nadamw_cosine_lr",
@@ -109,7 +120,9 @@ __all__ = [
     "parse_call",
     "piecewise_linear",
     "piecewise_linear_adam",
+    "pinned",
     "radam",
+    "read_checkpoint",
     "read_opt_list",
     "register_optimizer",
     "rmsprop",
@@ -133,5 +146,6 @@ __all__ = [
     "sm3",
     "takes_loss",
     "trace",
+    "write_checkpoint",
     "yogi",
 ]
