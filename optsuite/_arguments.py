@@ -91,3 +91,9 @@ RUN = {
     ),
 }
 """Options of how cells run and where results lie, by the name of the runner's option."""
+
+LOPT_METAVAR = "[NAME=]PATH"
+LOPT_HELP = (
+    "add a learned optimizer from its checkpoint, a file, a URL, or a name that comes with optsuite, to the "
+    "sets LOpt_..., LOptGradAccum10_..., GradAccum_LOpt_... and GraftedShampoo_LOpt_...; may be repeated"
+)

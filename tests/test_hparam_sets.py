@@ -184,7 +184,7 @@ def test_sets_of_learned_optimizers_are_known_to_be_missing(name):
 @pytest.fixture
 def own_families(monkeypatch):
     monkeypatch.setattr(
-        "optsuite.hparam_sets._FAMILIES", {name: get_family(name) for name in list_families()}
+        "optsuite.hparam_sets._families._FAMILIES", {name: get_family(name) for name in list_families()}
     )
 
 

@@ -81,7 +81,15 @@ def _add_training(parser: argparse.ArgumentParser, *options: str) -> None:
     """Declare which cells are trained, and how."""
     parser.add_argument("task", metavar="TASK", help="name or glob")
     parser.add_argument("set", metavar="SET", help="glob over the published sets, or the name of any set")
+    _add_lopt(parser)
     _add_shared(parser, *options)
+
+
+def _add_lopt(parser: argparse.ArgumentParser) -> None:
+    """Declare the checkpoints of learned optimizers."""
+    parser.add_argument(
+        "--lopt", action="append", default=[], metavar=_arguments.LOPT_METAVAR, help=_arguments.LOPT_HELP
+    )
 
 
 def _add_shared(parser: argparse.ArgumentParser, *options: str) -> None:
@@ -99,6 +107,7 @@ def _add_results(commands: _Commands) -> None:
     )
     archive.add_argument("task", metavar="TASK", help="name, or glob over the tasks that have curves")
     archive.add_argument("sets", nargs="+", metavar="SET", help="names, or globs over what is recorded")
+    _add_lopt(archive)
     _add_roots(archive)
 
     table = _command(

@@ -15,7 +15,14 @@ import numpy as np
 from optsuite import archives, curves, normalizers, runner, statistics, storage, sweep
 from optsuite.cli._text import explained, print_table
 from optsuite.errors import OptsuiteError
-from optsuite.hparam_sets import Schedule, get_family, get_hparam_set, list_families, list_hparam_sets
+from optsuite.hparam_sets import (
+    Schedule,
+    get_family,
+    get_hparam_set,
+    list_families,
+    list_hparam_sets,
+    register_checkpoint,
+)
 from optsuite.words import listed
 
 if TYPE_CHECKING:
@@ -44,6 +51,8 @@ def _store(args: argparse.Namespace) -> storage.Store:
 
 def archive(args: argparse.Namespace) -> int:
     """Archive the cells whose curves are all recorded."""
+    for checkpoint in args.lopt:
+        register_checkpoint(checkpoint)
     store = _store(args)
     tasks = fnmatch.filter(storage.list_tasks(store.curves), args.task)
     if not tasks:

@@ -23,6 +23,14 @@ from optsuite.optimizers._base import (
     OptState,
     chain,
 )
+from optsuite.optimizers._checkpoints import (
+    Checkpoint,
+    content_of,
+    list_packaged_checkpoints,
+    pinned,
+    read_checkpoint,
+    write_checkpoint,
+)
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
 from optsuite.optimizers._import_path import import_optimizer, parse_call, set_training
@@ -60,6 +68,7 @@ from optsuite.optimizers._yogi import scale_by_yogi, yogi
 __all__ = [
     "LEARNED_OPTIMIZERS",
     "OPTIMIZERS",
+    "Checkpoint",
     "HorizonLrSchedule",
     "LearnedOptimizer",
     "LrSchedule",
@@ -80,6 +89,7 @@ __all__ = [
     "check_hparams",
     "clip",
     "clip_by_block_rms",
+    "content_of",
     "cosine_decay",
     "exponential_decay",
     "fromage",
@@ -95,6 +105,7 @@ __all__ = [
     "learnable_sgdm",
     "linear_rampup_sqrt_decay",
     "list_optimizers",
+    "list_packaged_checkpoints",
     "mlp_lopt",
     "nadamw",
     "nadamw_cosine_lr",
@@ -102,7 +113,9 @@ __all__ = [
     "parse_call",
     "piecewise_linear",
     "piecewise_linear_adam",
+    "pinned",
     "radam",
+    "read_checkpoint",
     "read_opt_list",
     "register_optimizer",
     "rmsprop",
@@ -125,5 +138,6 @@ __all__ = [
     "shampoo",
     "sm3",
     "trace",
+    "write_checkpoint",
     "yogi",
 ]

@@ -86,6 +86,12 @@ def _is_argument(value: object) -> bool:
 
 # For hyperparameters that no optimizer of this package has.
 PLAIN = Domain("a finite number, True, False or a word", _is_plain, may_be_tensor=True)
+# For the theta of learned optimizers.
+CHECKPOINT = Domain(
+    "the path or URL of a checkpoint",
+    lambda value: isinstance(value, str) and value != "",
+    may_be_tensor=False,
+)
 # For the arguments of classes.
 ARGUMENT = Domain(f"{PLAIN.words}, or a tuple of these", _is_argument, may_be_tensor=False)
 

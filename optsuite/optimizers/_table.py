@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import torch
 
 from optsuite.errors import HParamError, OptsuiteError, UnknownNameError
 from optsuite.optimizers._accumulate import accumulate
@@ -15,8 +19,10 @@ from optsuite.optimizers._adabelief import adabelief
 from optsuite.optimizers._adafactor import adafactor
 from optsuite.optimizers._adagrad import adagrad
 from optsuite.optimizers._adam import adam, adamw
+from optsuite.optimizers._checkpoints import Checkpoint, is_pinned, pinned, read_checkpoint
 from optsuite.optimizers._domains import (
     ARGUMENT,
+    CHECKPOINT,
     DOMAINS,
     NON_NEGATIVE,
     PLAIN,
@@ -26,9 +32,11 @@ from optsuite.optimizers._domains import (
     check_value,
 )
 from optsuite.optimizers._fromage import fromage
+from optsuite.optimizers._graft import graft
 from optsuite.optimizers._import_path import check_arguments, is_import_path
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
+from optsuite.optimizers._learned import LEARNED_OPTIMIZERS
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr
 from optsuite.optimizers._opt_list import opt_list
 from optsuite.optimizers._radam import radam
@@ -40,7 +48,10 @@ from optsuite.optimizers._sm3 import sm3
 from optsuite.optimizers._yogi import yogi
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from optsuite.optimizers._base import Optimizer, Scalar
+    from optsuite.optimizers._blocks import Shape
 
 
 class Hparam(NamedTuple):
@@ -73,6 +84,10 @@ def _no_flops(*_: object, **__: object) -> int:
     return 0
 
 
+def _as_given(hparams: Mapping[str, Any], *_: object) -> Mapping[str, Any]:
+    return hparams
+
+
 class OptimizerRow(NamedTuple):
     """Row of the table: how one optimizer is made, checked, trained and costed.
 
@@ -102,6 +117,13 @@ class OptimizerRow(NamedTuple):
 
     They may if an update hands none of them on to another place, not as a clone either, since the compiler
     drops the clone and reads what has been written over.
+    """
+    pin: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _as_given
+    """Function of a config's hyperparameters that adds to the name of a file the hash of its content."""
+    prepare: Callable[[Mapping[str, Any], torch.device], Mapping[str, Any]] = _as_given
+    """Function of hyperparameters and a device that makes of them what the factory takes.
+
+    It is called once for a program, and may read files.
     """
 
 
@@ -181,6 +203,67 @@ def _class_row(path: str) -> OptimizerRow:
     return OptimizerRow("torch", refuse, _check_class)
 
 
+def _learned_rows() -> Iterator[tuple[str, OptimizerRow]]:
+    """Yield the rows of every kind of learned optimizer, whose theta is read from a checkpoint.
+
+    A kind is run as it is, on the means of gradients, and as far along Shampoo's steps as it would step.
+    """
+    hparams = {"theta": Hparam(inspect.Parameter.empty, CHECKPOINT)}
+    for kind in LEARNED_OPTIMIZERS:
+        row = OptimizerRow(
+            "pure",
+            lambda theta: theta.optimizer(),
+            partial(_check, hparams, dict),
+            hparams,
+            flops=_learned_flops,
+            is_overwritable=True,
+            pin=partial(_pin_theta, kind),
+            prepare=partial(_prepare_theta, kind),
+        )
+        yield kind, row
+        yield f"{kind}GradAccum", _accumulated(row)
+        yield f"{kind}GraftedShampoo", row._replace(factory=_graft_on_shampoo, flops=_grafted_flops)
+
+
+def _graft_on_shampoo(theta: Checkpoint) -> Optimizer:
+    """Graft as the reference's `GraftedShampoo_LOpt` does."""
+    return graft(magnitude=theta.optimizer(), direction=shampoo(lr=1.0, block_size=128))
+
+
+def _read_theta(kind: str, url: str) -> Checkpoint:
+    checkpoint = read_checkpoint(url)
+    if checkpoint.kind != kind:
+        raise HParamError(
+            f"`theta` of `{kind}` must be a checkpoint of `{kind}`, but `{url}` is one of "
+            f"`{checkpoint.kind}`: train it as `{checkpoint.kind}`, or give another checkpoint"
+        )
+    return checkpoint
+
+
+def _pin_theta(kind: str, hparams: Mapping[str, Any]) -> Mapping[str, Any]:
+    url = hparams["theta"]
+    return hparams if is_pinned(url) else {**hparams, "theta": pinned(url, _read_theta(kind, url))}
+
+
+def _prepare_theta(kind: str, hparams: Mapping[str, Any], device: torch.device) -> Mapping[str, Any]:
+    return {**hparams, "theta": _read_theta(kind, hparams["theta"]).to(device)}
+
+
+def _learned_flops(shapes: Iterable[Shape], *, theta: str, **_: object) -> int:
+    """Return the operations of the networks: a multiplication and an addition for each weight."""
+    return 2 * _num_weights(theta) * sum(map(math.prod, shapes))
+
+
+def _grafted_flops(shapes: Iterable[Shape], *, theta: str) -> int:
+    shapes = list(shapes)
+    return _learned_flops(shapes, theta=theta) + shampoo_flops(shapes)
+
+
+@functools.cache  # a config's theta names the content
+def _num_weights(theta: str) -> int:
+    return sum(tensor.numel() for tensor in read_checkpoint(theta).theta.values())
+
+
 _10K = LrGrid(((10_000, 5),))
 _LONG = LrGrid(((100_000, 5), (300_000, 5)))
 
@@ -223,6 +306,7 @@ OPTIMIZERS: dict[str, OptimizerRow] = {
     ),
     "Shampoo": _row(shampoo, *map(_shampoo_grid, get_args(GraftType)))._replace(flops=shampoo_flops),
     "Yogi": _row(yogi, _10K),
+    **dict(_learned_rows()),
 }
 """The rows of the optimizers of pure functions, by name; `get_row` knows classes by import path as well."""
 
@@ -295,11 +379,13 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
         name: One of `list_optimizers()`.
         hparams: Python values, or 0-d tensors in place of numbers, which may be out of range
             unnoticed: looking at them would wait for the device. For a schedule in place of `lr`
-            call the factory itself: `adam(lr=schedule)`.
+            call the factory itself: `adam(lr=schedule)`. The `theta` of a learned optimizer is a path or
+            URL as for `read_checkpoint`, and comes to torch's default device.
 
     Raises:
         UnknownNameError: There is no such optimizer.
         HParamError: A hyperparameter is unknown, missing, of the wrong type or out of range.
+        StorageError: A checkpoint cannot be read.
         OptsuiteError: It is the import path of a class, which is no pair of pure functions.
 
     Example:
@@ -307,7 +393,7 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
     """
     row = get_row(name)
     row.check(name, hparams)
-    return row.factory(**hparams)
+    return row.factory(**row.prepare(hparams, torch.get_default_device()))
 
 
 def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from optsuite import hparam_sets
 from optsuite.cli import main
 from optsuite.data import DATASETS
+from optsuite.hparam_sets import _families
 from optsuite.tasks import Task, get_task
 
 
@@ -126,7 +127,7 @@ def test_sets_lists_what_matches(capsys):
 
 
 def test_sets_lists_opt_list_without_its_settings(capsys, monkeypatch):
-    monkeypatch.setitem(hparam_sets._FAMILIES, "OptList1k", replace(hparam_sets.get_family("OptList1k")))
+    monkeypatch.setitem(_families._FAMILIES, "OptList1k", replace(hparam_sets.get_family("OptList1k")))
     monkeypatch.setenv("OPTSUITE_OPT_LIST", "memory://nowhere")
     assert main(["sets", "OptList*"]) == 0
     _, row = capsys.readouterr().out.splitlines()
