@@ -1,0 +1,97 @@
+"""Tasks whose parameters are those of a learned optimizer, and whose loss is how well it trains several tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from optsuite._types import Batch, Params
+from optsuite.data import JointSpec
+from optsuite.errors import HParamError
+from optsuite.gradients import backpropagation, mean_of, persistent_es
+from optsuite.noise import draw_key, fold_in
+from optsuite.optimizers import LearnedOptimizer
+from optsuite.tasks._inner import InnerTraining
+from optsuite.tasks._lopt import Theta
+from optsuite.tasks._task import Model, Task, unchanged
+
+
+def meta_task(
+    name: str,
+    inner: Sequence[Task],
+    learned: LearnedOptimizer,
+    *,
+    estimator: Literal["pes", "unroll"],
+    num_problems: int,
+    total_length: int,
+    unroll_length: int,
+    std: float = 0.01,
+) -> Task:
+    """Make a task whose loss is the mean over tasks of the mean normalised loss as they are trained.
+
+    A batch has the fields of every task, after its number: `0/image`. Tasks of smaller batches take the first
+    of its examples.
+
+    Args:
+        name: Name of the task.
+        inner: The tasks that are trained.
+        learned: The kind of optimizer.
+        estimator: How its gradient is estimated. `pes`: from a piece of the trainings at each step, by
+            `persistent_es` for each task. `unroll`: from whole trainings, by backpropagation through them.
+        num_problems: Number of trainings of each task, side by side.
+        total_length: Number of their steps.
+        unroll_length: Number of inner steps in a step of this task; `total_length` for `unroll`.
+        std: Deviation of the perturbations of `pes`.
+
+    Raises:
+        UnsupportedError: A task cannot be trained within another one; some are refused as the network is made.
+        HParamError: The lengths do not go together.
+    """
+    if not 1 <= unroll_length <= total_length or (estimator == "unroll" and unroll_length != total_length):
+        needed = f"{total_length}" if estimator == "unroll" else f"from 1 to {total_length}"
+        raise HParamError(
+            f"a step must train {needed} of the {total_length} inner steps (got {unroll_length})"
+        )
+    trainings = [InnerTraining(task, learned, total_length) for task in inner]
+    spec = JointSpec(parts=tuple(task.dataset for task in inner))
+
+    def batch_of(number: int, batch: Batch) -> Batch:
+        """Return the batch of a task, (steps, problems, its batch size, ...)."""
+        size = inner[number].batch_size
+        return {field: tensor[:, :, :size] for field, tensor in spec.batch_of(number, batch).items()}
+
+    def forward(model: Model, batch: Batch, key: Tensor | None) -> Tensor:
+        key = draw_key(next(iter(batch.values())).device) if key is None else key
+        theta: Params = model()
+        losses = []
+        for number, training in enumerate(trainings):
+            keys_N = fold_in(fold_in(key, number), torch.arange(num_problems, device=key.device))
+            over_problems = vmap(training.mean_loss, in_dims=(None, 1, 0))
+            losses.append(over_problems(theta, batch_of(number, batch), keys_N).mean())
+        return torch.stack(losses).mean()
+
+    def build() -> Theta:
+        for training in trainings:
+            training.prepare()
+        return Theta(trainings[0])
+
+    by_task = [
+        persistent_es(training, num_problems=num_problems, total_length=total_length, std=std)
+        for training in trainings
+    ]
+    return Task(
+        name=name,
+        family="meta",
+        dataset=spec,
+        batch_size=max(task.batch_size for task in inner),
+        batch_dims=(unroll_length, num_problems),
+        build=build,
+        forward=forward,
+        loss_fn=lambda loss, _: loss,
+        normalize_fn=unchanged,
+        estimator=mean_of(by_task, batch_of) if estimator == "pes" else backpropagation(),
+    )
