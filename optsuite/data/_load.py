@@ -75,7 +75,7 @@ def _load(spec: DataSpec, split: str, source: Source, device: torch.device, sett
     if isinstance(spec, JointSpec):
         return _Joint([_load(part, split, source, device, settings) for part in spec.parts])
     raise DataError(
-        f"`dataset` of a task must be an ImageSpec, a TextSpec or a JointSpec, got {type(spec).__name__}."
+        f"`dataset` of a task must be an ImageSpec, TextSpec or JointSpec, got {type(spec).__name__}."
     )
 
 

@@ -26,6 +26,7 @@ from optsuite.optimizers._base import (
 )
 from optsuite.optimizers._checkpoints import (
     Checkpoint,
+    check_architecture,
     content_of,
     list_packaged_checkpoints,
     pinned,
@@ -91,6 +92,7 @@ __all__ = [
     "add_decayed_weights",
     "averaged",
     "chain",
+    "check_architecture",
     "check_hparams",
     "clip",
     "clip_by_block_rms",

@@ -1,4 +1,4 @@
-"""Tasks whose parameters are those of a learned optimizer, and whose loss is how well it trains several tasks."""
+"""Tasks whose parameters are a learned optimizer's, and whose loss is how well it trains several tasks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def meta_task(
         std: Deviation of the perturbations of `pes`.
 
     Raises:
-        UnsupportedError: A task cannot be trained within another one; some are refused as the network is made.
+        UnsupportedError: A task cannot be trained within another; some say so as the network is made.
         HParamError: The lengths do not go together.
     """
     if not 1 <= unroll_length <= total_length or (estimator == "unroll" and unroll_length != total_length):
