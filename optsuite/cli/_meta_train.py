@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 import time
 from dataclasses import fields
-from typing import NoReturn
 
 from optsuite.meta import Progress, Settings, meta_train
 from optsuite.words import counted, duration
@@ -27,23 +25,22 @@ def train(args: argparse.Namespace) -> int:
     settings = Settings(**{field.name: parsed[field.name] for field in fields(Settings)})
     output = args.output or f"{args.kind}.safetensors"
     display = _Display()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)  # as by Ctrl-C, so that the state is saved
-    meta_train(
-        settings,
-        output,
-        mode=args.data,
-        device=args.device,
-        save_every_s=args.save_every,
-        restart=args.restart,
-        tell=display.show,
-    )
+    # A scheduler ends a process by it; then the state is saved, as after Ctrl-C.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        meta_train(
+            settings,
+            output,
+            mode=args.data,
+            device=args.device,
+            save_every_s=args.save_every,
+            restart=args.restart,
+            tell=display.show,
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
     print(output)
     return 0
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 class _Display:

@@ -75,6 +75,11 @@ def make_plan(settings: Settings) -> Plan:
         StorageError: The checkpoint cannot be read.
         UnsupportedError: A task cannot be trained within another one, or the optimizer is a class.
     """
+    for name, least in {"problems": 1, "steps": 1, "seed": 0}.items():
+        if (value := getattr(settings, name)) < least:
+            raise HParamError(f"`{name}` must be at least {least} (got {value})")
+    if not settings.std > 0:
+        raise HParamError(f"`std` must be above 0 (got {settings.std})")
     start = None if settings.init is None else _read_start(settings.init, settings)
     architecture = dict(start.architecture if start else settings.architecture)
     check_architecture(settings.kind, architecture)
@@ -84,10 +89,6 @@ def make_plan(settings: Settings) -> Plan:
         learned = learned._replace(init=lambda: {name: tensor.clone() for name, tensor in theta.items()})
     inner_steps = settings.inner_steps or (1000 if settings.estimator == "pes" else 50)
     piece = settings.piece or min(20 if settings.estimator == "pes" else inner_steps, inner_steps)
-    if settings.problems < 1 or not settings.std > 0:
-        raise HParamError(
-            f"`problems` must be at least 1 and `std` above 0 (got {settings.problems} and {settings.std})"
-        )
     task = meta_task(
         f"Meta_{settings.kind}",
         [get_task(name) for name in settings.tasks],
@@ -98,16 +99,18 @@ def make_plan(settings: Settings) -> Plan:
         unroll_length=piece,
         std=settings.std,
     )
-    config = _config(settings)
+    hparams = _hparams(settings)
+    own = {"clip": settings.clip, "average": settings.average}
+    config = Config(settings.optimizer, f"{settings.optimizer}{CLIPPED_AVERAGED}", hparams | own)
     # All steps count from 0, so the last has the number of steps less one.
     schedule = Schedule(settings.steps - 1, eval_batches=0, last_eval_batches=0)
     filled = {"init": start and start.sha256, "inner_steps": inner_steps, "piece": piece}
-    account = vars(settings) | filled | {"tasks": list(settings.tasks), "hparams": dict(config.hparams)}
+    account = vars(settings) | filled | {"tasks": list(settings.tasks), "hparams": hparams}
     del account["kind"], account["architecture"]  # which a checkpoint has of its own
     return Plan(task, Trial(task.name, config, schedule, settings.seed), architecture, account)
 
 
-def _config(settings: Settings) -> Config:
+def _hparams(settings: Settings) -> dict[str, float | str]:
     name, hparams = settings.optimizer, dict(settings.hparams)
     row = get_row(name)
     if name not in OPTIMIZERS:
@@ -117,8 +120,7 @@ def _config(settings: Settings) -> Config:
         )
     if "lr" in row.hparams:
         hparams.setdefault("lr", 1e-3)
-    hparams |= {"clip": settings.clip, "average": settings.average}
-    return Config(name, f"{name}{CLIPPED_AVERAGED}", hparams)
+    return hparams
 
 
 def _read_start(url: str, settings: Settings) -> Checkpoint:

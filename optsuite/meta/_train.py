@@ -92,8 +92,9 @@ def _trained(
     try:
         tell(_progress(state))
         while not run.is_over(state):
-            seconds_per_step = state.seconds / state.step if state.step else _SECONDS
-            state = run.advance(state, state.step + max(1, int(_SECONDS / seconds_per_step)))
+            count = int(_SECONDS * state.step / state.seconds) if state.step else 1
+            state = run.advance(state, state.step + max(1, count))
+            _check_finite(state, files)
             tell(_progress(state))
             if time.monotonic() - saved_at > save_every_s:
                 files.save(run.dump(state))
@@ -102,14 +103,19 @@ def _trained(
         if state.step > saved_step:
             files.save(run.dump(state))
         raise
-    losses = state.losses_TSH[: state.step, 0, 0]
-    if not np.isfinite(losses).all():
+    return state
+
+
+def _check_finite(state: RunState, files: Files) -> None:
+    """Give up a training that has diverged, with its state, from which nothing could go on."""
+    losses = state.losses_TSH[: state.step]
+    # A normalised loss is finite whatever theta is.
+    if not (np.isfinite(losses).all() and all(tensor.isfinite().all() for tensor in _theta(state).values())):
         files.forget()
         raise OptsuiteError(
-            f"the training diverged: the loss before outer step {np.argmin(np.isfinite(losses))} is not "
-            "finite; train with a smaller learning rate, or clip gradients to less"
+            f"the training diverged before outer step {state.step}: train with a smaller learning rate, or "
+            "clip gradients to less"
         )
-    return state
 
 
 def _progress(state: RunState) -> Progress:

@@ -20,7 +20,7 @@ from optsuite.optimizers._adafactor import adafactor
 from optsuite.optimizers._adagrad import adagrad
 from optsuite.optimizers._adam import adam, adamw
 from optsuite.optimizers._averaged import averaged
-from optsuite.optimizers._base import chain
+from optsuite.optimizers._base import chain, stateless
 from optsuite.optimizers._checkpoints import Checkpoint, is_pinned, pinned, read_checkpoint
 from optsuite.optimizers._domains import (
     ARGUMENT,
@@ -51,6 +51,7 @@ from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import GraftType, shampoo, shampoo_flops
 from optsuite.optimizers._sm3 import sm3
 from optsuite.optimizers._yogi import yogi
+from optsuite.tree import tree_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -171,16 +172,21 @@ def _accumulated(row: OptimizerRow, *lr_grids: LrGrid) -> OptimizerRow:
     )
 
 
+def _without_nan() -> Optimizer:
+    return stateless(lambda grads, _: tree_map(lambda g: torch.where(g.isnan(), 0.0, g), grads))
+
+
 def _clipped_averaged(row: OptimizerRow) -> OptimizerRow:
     """Return the row of an optimizer whose gradients are clipped, and whose parameters are averaged beside.
 
-    Both have no defaults: a learned optimizer is trained so, and says how.
+    Learned optimizers are trained so. Elements of gradients that are NaN count as 0, as in
+    `learned_optimization/outer_trainers/gradient_learner.py`.
     """
     domains = {"clip": POSITIVE, "average": FRACTION}
     own = {name: Hparam(inspect.Parameter.empty, domain) for name, domain in domains.items()}
 
     def factory(*, clip: Scalar, average: Scalar, **hparams: HparamValue) -> Optimizer:
-        return averaged(chain(_clip(clip), row.factory(**hparams)), average)
+        return averaged(chain(_without_nan(), _clip(clip), row.factory(**hparams)), average)
 
     def check(name: str, hparams: Mapping[str, HparamValue]) -> None:
         _check(own, dict, name, {key: hparams[key] for key in own if key in hparams})

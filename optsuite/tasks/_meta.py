@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -19,6 +20,8 @@ from optsuite.tasks._inner import InnerTraining
 from optsuite.tasks._lopt import Theta
 from optsuite.tasks._task import Model, Task, unchanged
 
+_MOST_LOSS = 20.0
+
 
 def meta_task(
     name: str,
@@ -32,6 +35,9 @@ def meta_task(
     std: float = 0.01,
 ) -> Task:
     """Make a task whose loss is the mean over tasks of the mean normalised loss as they are trained.
+
+    Trainings go wrong as an optimizer is learned: a loss that is NaN counts as an infinite one does, normalised
+    as the task does it and at most 20, the reference's loss of such a step.
 
     A batch has the fields of every task, after its number: `0/image`. Tasks of smaller batches take the first
     of its examples.
@@ -56,7 +62,7 @@ def meta_task(
         raise HParamError(
             f"a step must train {needed} of the {total_length} inner steps (got {unroll_length})"
         )
-    trainings = [InnerTraining(task, learned, total_length) for task in inner]
+    trainings = [InnerTraining(_bounded(task), learned, total_length) for task in inner]
     spec = JointSpec(parts=tuple(task.dataset for task in inner))
 
     def batch_of(number: int, batch: Batch) -> Batch:
@@ -95,3 +101,11 @@ def meta_task(
         normalize_fn=unchanged,
         estimator=mean_of(by_task, batch_of) if estimator == "pes" else backpropagation(),
     )
+
+
+def _bounded(task: Task) -> Task:
+    def normalize(loss: Tensor) -> Tensor:
+        normalized = task.normalize_fn(torch.where(loss.isnan(), torch.inf, loss))
+        return normalized.nan_to_num(_MOST_LOSS).clamp(max=_MOST_LOSS)
+
+    return replace(task, normalize_fn=normalize)
