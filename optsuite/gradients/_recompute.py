@@ -7,14 +7,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import vjp
+from torch.func import grad
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 
 def recomputed(fn: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401 - whatever `fn` takes and gives
     """Call a function such that its gradient remembers its arguments alone, and calls it again.
 
-    It works under the transforms of `torch.func`, which `torch.utils.checkpoint` does not.
+    It works under the transforms of `torch.func`, which `torch.utils.checkpoint` does not. Only the first
+    derivative is right: the gradient itself counts as a constant.
 
     Args:
         fn: A pure function of pytrees of tensors.
@@ -52,14 +53,14 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - as torch types it
-        leaves = ctx.saved_tensors
-        differentiable = [leaf.is_floating_point() for leaf in leaves]
+        leaves, fn = ctx.saved_tensors, ctx.fn
+        floats = [number for number, leaf in enumerate(leaves, 1) if leaf.is_floating_point()]
 
-        def of_floats(*floats: Tensor) -> tuple[Tensor, ...]:
-            rest = iter(floats)
-            fn: Callable[..., tuple[Tensor, ...]] = ctx.fn
-            return fn(*(next(rest) if d else leaf for d, leaf in zip(differentiable, leaves, strict=True)))
+        def weighted(*leaves: Tensor) -> Tensor:
+            products = ((g * result).sum() for g, result in zip(grads, fn(*leaves), strict=True))
+            return torch.stack(list(products)).sum()
 
-        pull = vjp(of_floats, *(leaf for leaf in leaves if leaf.is_floating_point()))[1]
-        found = iter(pull(grads))
-        return None, *(next(found) if d else None for d in differentiable)
+        # `torch.func` would record this pass too, for second derivatives, and keep all of it.
+        with torch.no_grad():
+            found = dict(zip(floats, grad(weighted, tuple(n - 1 for n in floats))(*leaves), strict=True))
+        return tuple(found.get(number) for number in range(len(leaves) + 1))

@@ -35,7 +35,13 @@ from optsuite.optimizers._checkpoints import (
 )
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
-from optsuite.optimizers._import_path import import_optimizer, parse_call, set_training
+from optsuite.optimizers._import_path import (
+    constructor_arguments,
+    import_optimizer,
+    parse_call,
+    set_training,
+    takes_loss,
+)
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._learnable import learnable_adam, learnable_sgd, learnable_sgdm
@@ -96,6 +102,7 @@ __all__ = [
     "check_hparams",
     "clip",
     "clip_by_block_rms",
+    "constructor_arguments",
     "content_of",
     "cosine_decay",
     "exponential_decay",
@@ -144,6 +151,7 @@ __all__ = [
     "sgdm",
     "shampoo",
     "sm3",
+    "takes_loss",
     "trace",
     "write_checkpoint",
     "yogi",

@@ -17,9 +17,7 @@ from optsuite.optimizers._features import (
     init_layers,
     moving_averages,
     network_updates,
-    over_rms,
     time_features,
-    unflatten,
 )
 
 _MOMENTUM_DECAYS, _RMS_DECAYS, _ADAFACTOR_DECAYS = (0.9, 0.99, 0.999), (0.999,), (0.9, 0.99, 0.999)
@@ -96,10 +94,10 @@ def adafac_mlp_lopt(
             grads: Params, state: AdafacMLPLOptState, params: Params
         ) -> tuple[Params, AdafacMLPLOptState]:
             new = _next_state(theta, grads, state)
-            features = over_rms(_features(grads, new, params), params)
+            features = _features(grads, new, params)
             time = time_features(state.step, features)
-            updates = network_updates(layers, features, time, exp_mult=exp_mult, step_mult=step_mult)
-            return unflatten(updates, params), new
+            updates = network_updates(layers, features, time, params, exp_mult=exp_mult, step_mult=step_mult)
+            return updates, new
 
         return piece(_init_state, update)
 

@@ -54,15 +54,6 @@ def moving_averages(old: Tensor, new: Tensor, decays: Tensor) -> Tensor:
     return decays * old + (1 - decays) * new
 
 
-def over_rms(features: Tensor, like: Params) -> Tensor:
-    """Divide each feature (F, P) by its root mean square over each of the tensors."""
-    sizes = [leaf.numel() for leaf in like.values()]
-    squares = torch.split(features.square(), sizes, dim=1)
-    factors = [torch.rsqrt(part.mean(1, keepdim=True) + _EPS) for part in squares]
-    spread = [factor.expand(-1, size) for factor, size in zip(factors, sizes, strict=True)]
-    return features * torch.cat(spread, dim=1)
-
-
 def init_layers(sizes: Sequence[int]) -> Layers:
     """Draw a network: weights truncated normal of deviation 0.88 / sqrt(in), biases 0."""
     return [
@@ -72,24 +63,35 @@ def init_layers(sizes: Sequence[int]) -> Layers:
 
 
 def network_updates(
-    layers: Layers, features: Tensor, time: Tensor, *, exp_mult: float, step_mult: float
-) -> Tensor:
+    layers: Layers, features: Tensor, time: Tensor, like: Params, *, exp_mult: float, step_mult: float
+) -> Params:
     """Run the network for each parameter; its outputs are the direction and the log-size of an update.
 
     Args:
         layers: The network, relu between its layers; two outputs.
-        features: (F, P), which differ from parameter to parameter.
+        features: (F, P), inputs that differ from parameter to parameter; each reaches the network divided by its
+            root mean square over the tensor.
         time: (T,), inputs after these that do not.
+        like: The tensors.
         exp_mult: Factor of the second output, before its exponential is taken.
         step_mult: Factor of all updates.
 
     Returns:
-        The updates, (P,).
+        The updates, shaped as `like`.
     """
     (weight, bias), *rest = layers
     num_features = features.shape[0]
-    hidden = weight[:num_features].mT @ features + (time @ weight[num_features:] + bias)[:, None]
+    by_tensor = torch.split(features, [leaf.numel() for leaf in like.values()], dim=1)
+    # The weights are divided, which are fewer than the features.
+    products = [_over_rms(weight[:num_features], part).mT @ part for part in by_tensor]
+    hidden = torch.cat(products, 1) + (time @ weight[num_features:] + bias)[:, None]
     for weight, bias in rest:
         hidden = weight.mT @ F.relu(hidden) + bias[:, None]
     direction, magnitude = hidden.unbind()
-    return -step_mult * direction * torch.exp(exp_mult * magnitude)
+    return unflatten(-step_mult * direction * torch.exp(exp_mult * magnitude), like)
+
+
+def _over_rms(weight: Tensor, features: Tensor) -> Tensor:
+    """Divide weights (F, out) by the root mean squares of features (F, P)."""
+    mean_square = torch.linalg.vector_norm(features, dim=1, keepdim=True).square() / features.shape[1]
+    return weight * torch.rsqrt(mean_square + _EPS)

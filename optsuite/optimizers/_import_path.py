@@ -18,6 +18,9 @@ import torch
 
 from optsuite.errors import HParamError, hint, in_words
 
+# Number of updates for which a class is tried out, if it asks for it.
+_SOME_STEPS = 100
+
 
 def is_import_path(name: str) -> bool:
     """Whether an optimizer's name is an import path and no row of the table.
@@ -81,6 +84,8 @@ def _import_file(path: Path) -> ModuleType:
 def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
     """Check that a class can be made with some arguments, and steps without a closure.
 
+    It may ask for the loss and the number of updates, as `takes_loss` and `constructor_arguments` say.
+
     Args:
         path: As for `import_optimizer`.
         hparams: Arguments of the constructor, besides the parameters.
@@ -89,7 +94,7 @@ def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
         HParamError: The class cannot be imported, made or stepped.
     """
     cls = import_optimizer(path)
-    known = _arguments(cls)
+    known = _argument_names(cls)
     for key in hparams:
         if key not in known:
             takes = ", ".join(known) or "nothing but the parameters"
@@ -97,7 +102,31 @@ def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
     _try_out(path, cls, hparams)
 
 
-def _arguments(cls: type[torch.optim.Optimizer]) -> list[str]:
+def constructor_arguments(
+    cls: type[torch.optim.Optimizer], hparams: Mapping[str, Any], num_steps: int
+) -> dict[str, Any]:
+    """Give what a constructor is to get besides the parameters.
+
+    Args:
+        cls: The class.
+        hparams: What a config gives.
+        num_steps: Number of updates that a trial makes, which is given to an argument of that name, as
+            learned optimizers and schedules have it, unless `hparams` has one.
+
+    Example:
+        >>> constructor_arguments(torch.optim.SGD, {"lr": 0.1}, 1000)
+        {'lr': 0.1}
+        >>> class Decaying(torch.optim.SGD):
+        ...     def __init__(self, params, lr, num_steps): ...
+        >>> constructor_arguments(Decaying, {"lr": 0.1}, 1000)
+        {'num_steps': 1000, 'lr': 0.1}
+    """
+    # A run of num_steps 0 makes one update all the same.
+    horizon = {"num_steps": max(1, num_steps)} if "num_steps" in _argument_names(cls) else {}
+    return {**horizon, **hparams}
+
+
+def _argument_names(cls: type[torch.optim.Optimizer]) -> list[str]:
     """List what a constructor takes after the parameters, with what it hands on to its bases."""
     names: dict[str, None] = {}
     for base in cls.__mro__:
@@ -115,21 +144,44 @@ def _arguments(cls: type[torch.optim.Optimizer]) -> list[str]:
     return list(names)
 
 
+def takes_loss(cls: type[torch.optim.Optimizer]) -> bool:
+    """Whether `step` has an argument called `loss`, its own or a base's that it hands keywords on to.
+
+    Example:
+        >>> takes_loss(torch.optim.SGD)
+        False
+        >>> class Clipping(torch.optim.SGD):
+        ...     def step(self, loss, closure=None): ...
+        >>> takes_loss(Clipping)
+        True
+    """
+    for base in cls.__mro__:
+        if "step" in vars(base):
+            parameters = inspect.signature(vars(base)["step"]).parameters  # those that a decorator has kept
+            if "loss" in parameters:
+                return parameters["loss"].kind != inspect.Parameter.POSITIONAL_ONLY
+            if inspect.Parameter.VAR_KEYWORD not in {parameter.kind for parameter in parameters.values()}:
+                break
+    return False
+
+
 @torch.no_grad()
 def _try_out(path: str, cls: type[torch.optim.Optimizer], hparams: Mapping[str, Any]) -> None:
     """Make one for a matrix of 2 x 2, and let it take a step."""
     param = torch.nn.Parameter(torch.tensor([[1.0, -2.0], [0.5, 3.0]]))
     param.grad = torch.tensor([[0.1, 0.3], [-0.2, 0.4]])
-    given = ", ".join(f"{key}={value!r}" for key, value in hparams.items()) or "its defaults"
+    given = constructor_arguments(cls, hparams, _SOME_STEPS)
+    words = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "its defaults"
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # they belong to the training
         try:
-            optimizer = cls([param], **hparams)
+            optimizer = cls([param], **given)
         except Exception as error:
-            raise HParamError(f"`{path}` cannot be made with {given} ({in_words(error)})") from error
+            raise HParamError(f"`{path}` cannot be made with {words} ({in_words(error)})") from error
         try:
             set_training(optimizer, is_training=True)
-            optimizer.step()
+            step: Any = optimizer.step
+            step(**({"loss": torch.tensor(2.0)} if takes_loss(cls) else {}))
         except Exception as error:
             # What else it may not like of so small a matrix is no reason to refuse it.
             needs_closure = "closure" in str(error) or "'NoneType' object is not callable" in str(error)

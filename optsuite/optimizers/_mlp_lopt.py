@@ -15,9 +15,7 @@ from optsuite.optimizers._features import (
     init_layers,
     moving_averages,
     network_updates,
-    over_rms,
     time_features,
-    unflatten,
 )
 
 _DECAYS = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
@@ -74,10 +72,9 @@ def mlp_lopt(
             grad = flatten(grads)
             momenta = moving_averages(state.momenta, grad, torch.tensor(_DECAYS, device=grad.device))
             raw = torch.cat([grad[None], flatten(params)[None], momenta])
-            features = over_rms(raw, params)
             time = time_features(state.step, grad)
-            updates = network_updates(layers, features, time, exp_mult=exp_mult, step_mult=step_mult)
-            return unflatten(updates, params), MLPLOptState(state.step + 1, momenta)
+            updates = network_updates(layers, raw, time, params, exp_mult=exp_mult, step_mult=step_mult)
+            return updates, MLPLOptState(state.step + 1, momenta)
 
         return piece(init, update)
 

@@ -18,6 +18,9 @@ from optsuite.optimizers import LearnedOptimizer, OptState
 from optsuite.tasks._task import Bound, Task
 from optsuite.tree import tree_map
 
+# Steps whose states are remembered while their gradient is computed.
+_PIECE = 10
+
 
 class InnerState(NamedTuple):
     """State of an inner training before a step."""
@@ -36,10 +39,10 @@ class InnerTraining:
     """
 
     def __init__(self, task: Task, learned: LearnedOptimizer, num_steps: int) -> None:
-        if task.estimator != backpropagation():
+        if task.estimator != backpropagation() or task.batch_dims:
             raise UnsupportedError(
-                f"`{task.name}` cannot be trained within another task, which takes the gradient of its loss: its "
-                "own is estimated in another way"
+                f"`{task.name}` cannot be trained within another task: its gradient is estimated, or that of "
+                "trainings itself"
             )
         self.task, self.learned, self._num_steps = task, learned, num_steps
         self._network: nn.Module | None = None
@@ -76,7 +79,8 @@ class InnerTraining:
     def mean_loss(self, theta: Params, batches: Batch, key: Tensor) -> Tensor:
         """Train from the beginning, and return the mean of the normalised losses, ().
 
-        The gradient computes every step again, so that its memory grows by the state of a step alone.
+        The gradient computes every step twice again, so that it remembers a state of the training for every
+        tenth step, and those of ten steps more.
 
         Args:
             theta: Parameters of the optimizer.
@@ -84,11 +88,24 @@ class InnerTraining:
             key: (), int64, decides the initial parameters and the noise in the losses.
         """
         state, losses = self.init(theta, fold_in(key, -1)), []
-        for t in range(len(next(iter(batches.values())))):
+        num_steps = len(next(iter(batches.values())))
+        keys_T = fold_in(key, torch.arange(num_steps, device=key.device))
+        for start in range(0, num_steps, _PIECE):
+            some = slice(start, start + _PIECE)
+            piece = {name: field[some] for name, field in batches.items()}
+            state, loss_T = recomputed(self._several_steps, theta, state, piece, keys_T[some])
+            losses.append(loss_T)
+        return torch.cat(losses).mean()
+
+    def _several_steps(
+        self, theta: Params, state: InnerState, batches: Batch, keys: Tensor
+    ) -> tuple[InnerState, Tensor]:
+        losses = []
+        for t in range(len(keys)):
             batch = {name: field[t] for name, field in batches.items()}
-            state, loss = recomputed(self.step, theta, state, batch, fold_in(key, t))
+            state, loss = recomputed(self.step, theta, state, batch, keys[t])
             losses.append(loss)
-        return torch.stack(losses).mean()
+        return state, torch.stack(losses)
 
     def _loss(self, params: Params, batch: Batch, key: Tensor) -> Tensor:
         assert self._network is not None

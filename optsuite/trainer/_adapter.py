@@ -4,6 +4,9 @@ Each optimizer object steps on views of the stacked parameters. In general it ha
 that a class does can mix trials: norms, a step size for all tensors, a state of its own. The elementwise ones
 of `torch.optim` get the seeds of a config, which share its hyperparameters, as one tensor a parameter: the
 same arithmetic in fewer and larger calls.
+
+Learned optimizers ask for more: a `step` that takes a `loss` gets the trial's, a constructor that takes
+`num_steps` the number of updates, and the networks that objects keep share memory (see `Networks`).
 """
 
 from __future__ import annotations
@@ -21,10 +24,11 @@ from torch.utils._pytree import tree_leaves
 from optsuite._types import Array, Batch, Params
 from optsuite.errors import HParamError, OptsuiteError, in_words
 from optsuite.noise import key_from, torch_generators, torch_generators_kept
-from optsuite.optimizers import OptState, import_optimizer, set_training
+from optsuite.optimizers import OptState, constructor_arguments, import_optimizer, set_training, takes_loss
 from optsuite.trainer._dump import Arrays, dump_leaves, dump_tree, load_leaves, load_tree
 from optsuite.trainer._grid import Grid
 from optsuite.trainer._memory import is_out_of_memory
+from optsuite.trainer._networks import Networks
 from optsuite.trainer._program import Program, Step, Trained, configs_of, with_own_storage
 from optsuite.tree import tree_map
 
@@ -48,7 +52,7 @@ class TorchProgram(Program):
         path = self.spec.optimizer
         try:
             with torch_generators_kept(self.device):
-                return _Stepper(path, grid, params)
+                return _Stepper(path, grid, params, self.spec.schedule.num_steps)
         except Exception as error:
             raise HParamError(
                 f"`{path}` cannot be made for the parameters of `{self.task.name}` ({in_words(error)})"
@@ -66,7 +70,7 @@ class TorchProgram(Program):
             carry = with_own_storage(carry)
             # Code that is not ours keeps its checks; what it draws is its trials' own already.
             with self.stance(), torch_generators_kept(self.device):
-                stepper.step(grads)
+                stepper.step(grads, loss_SH)
             return trained._replace(carry=carry), loss_SH
 
         return step
@@ -106,15 +110,17 @@ class _Stepper:
         path: Import path of the optimizer class.
         grid: Seeds and configs.
         params: Parameters, (S, H, ...) each; every step changes them in place.
+        num_steps: Number of updates, for classes that ask for it.
     """
 
-    def __init__(self, path: str, grid: Grid, params: Params) -> None:
+    def __init__(self, path: str, grid: Grid, params: Params, num_steps: int) -> None:
         self.failures: dict[tuple[int, int], Exception] = {}
         self._path = path
         self._params = params
         self._own = _by_config(params)
         self._kept = torch.arange(len(grid.configs), device=next(iter(params.values())).device)
-        self._units = list(_make_units(path, grid, self._own))
+        self._made: dict[str, Tensor] = {}  # tensors of networks, as the optimizers were made with
+        self._units = list(_make_units(path, grid, self._own, num_steps, self._made))
         self._running = list(self._units)
 
     def keep(self, is_kept: Array) -> Params:
@@ -140,13 +146,18 @@ class _Stepper:
             return self._own
         return tree_map(lambda own: own.index_select(0, self._kept), self._own)
 
-    def step(self, grads: Params) -> None:
+    def step(self, grads: Params, loss_SH: Tensor) -> None:
         """Step every trial that has not failed.
 
         Args:
             grads: Gradients, (S, H, ...) each.
+            loss_SH: Losses, (S, H), of which classes may write into copies.
         """
         self._set_grads(grads)
+        if self._units[0].takes_loss:
+            loss_HS = with_own_storage(loss_SH.T)
+            for unit, loss in zip(self._units, loss_HS.flatten().unbind(), strict=True):
+                unit.loss = loss
         for unit in tuple(self._running):
             try:
                 unit.step()
@@ -185,7 +196,8 @@ class _Stepper:
             for place, error in self.failures.items()
         ]
         own = tree_map(torch.clone, self._own_kept())  # what lies in the units' memory is not dumped
-        tree = {"params": own, "failures": failures, "units": self._facts()}
+        made = tree_map(torch.clone, self._made)  # to read them as arrays would end what they share
+        tree = {"params": own, "failures": failures, "units": self._facts(), "made": made}
         return dump_tree(tree, "trained", self._every_param(), self._path)
 
     def load(self, arrays: Arrays, device: torch.device) -> None:
@@ -236,6 +248,7 @@ class _Unit:
         homes: list[Tensor],
         places: list[tuple[int, int]],
         seed: int,
+        made: dict[str, Tensor],
     ) -> None:
         self.params = [nn.Parameter(home) for home in homes]
         self.places = places
@@ -244,13 +257,20 @@ class _Unit:
         self._generators = torch_generators(homes[0].device)
         self._restart_generators()
         self._optimizer = cls(self.params, **hparams)
+        self._networks = Networks(self._optimizer, made)
+        self.takes_loss = takes_loss(cls)
+        self.loss: Tensor | None = None  # at the parameters, if the next step takes it
         self.has_modes = hasattr(self._optimizer, "eval")
         self.set_training(is_training=True)
 
     def step(self) -> None:
-        """Take one step, by the gradients at the parameters."""
+        """Take one step, by the gradients and the loss at the parameters."""
         self._restart_generators()
-        self._optimizer.step()
+        step: Any = self._optimizer.step
+        if self.takes_loss:
+            step(loss=self.loss)
+        else:
+            step()
         self._bring_home()
 
     def _restart_generators(self) -> None:
@@ -273,20 +293,34 @@ class _Unit:
                 param.data = home
 
     def is_finite(self) -> bool:
-        """Tell whether its gradients and all that it remembers are finite."""
-        tensors = tree_leaves([[param.grad for param in self.params], list(self._optimizer.state.values())])
+        """Tell whether its gradients, its loss and all that it remembers are finite."""
+        grads, state = [param.grad for param in self.params], list(self._optimizer.state.values())
+        tensors = tree_leaves([grads, self.loss, state])
         return all(bool(t.isfinite().all()) for t in tensors if isinstance(t, Tensor))
 
     def facts(self) -> dict[str, Any]:
         """Give all that decides its next steps, its parameters left out; nothing is copied."""
-        attributes = {name: value for name, value in vars(self._optimizer).items() if name not in _HOOKS}
+        modules = self._networks.modules
+        attributes = {
+            name: value
+            for name, value in vars(self._optimizer).items()
+            if name not in _HOOKS and not (name in modules and modules[name] is value)
+        }
         numbers: dict[Any, Any] = {param: f"parameter {n}" for n, param in enumerate(self.params)}
         attributes["state"] = {numbers.get(key, key): value for key, value in self._optimizer.state.items()}
         grads = [param.grad for param in self.params] if self.has_modes else []  # what modes may read
-        return {"optimizer": attributes, "grads": grads, "num_draws": self._num_draws}
+        networks = self._networks.facts()
+        return {"optimizer": attributes, "networks": networks, "grads": grads, "num_draws": self._num_draws}
 
-    def load(self, optimizer: dict[str, Any], grads: list[Tensor | None], num_draws: int) -> None:
+    def load(
+        self,
+        optimizer: dict[str, Any],
+        networks: dict[str, Any],
+        grads: list[Tensor | None],
+        num_draws: int,
+    ) -> None:
         """Go on from the facts of a unit of the same trials."""
+        self._networks.load(networks)
         state = optimizer.pop("state")
         vars(self._optimizer).update(optimizer)  # `load_state_dict` casts, and knows no other attributes
         params: dict[Any, Any] = {f"parameter {n}": param for n, param in enumerate(self.params)}
@@ -302,22 +336,27 @@ class _Unit:
             home.fill_(torch.nan)
 
 
-def _make_units(path: str, grid: Grid, params: Params) -> Iterator[_Unit]:
+def _make_units(
+    path: str, grid: Grid, params: Params, num_steps: int, made: dict[str, Tensor]
+) -> Iterator[_Unit]:
     """Make the optimizers of a grid, configs outermost.
 
     Args:
         path: Import path of their class.
         grid: Seeds and configs.
         params: Parameters, (H, S, ...) each, contiguous.
+        num_steps: Number of updates, for classes that ask for it.
+        made: Filled with the tensors of their networks.
     """
     cls = import_optimizer(path)
     for h, config in enumerate(grid.configs):
+        hparams = constructor_arguments(cls, config.hparams, num_steps)
         if cls in _ELEMENTWISE:
             kernels = {} if _KERNELS & config.hparams.keys() else {"foreach": True}
             homes = [stacked[h] for stacked in params.values()]
             places = [(s, h) for s in range(len(grid.seeds))]
-            yield _Unit(cls, {**config.hparams, **kernels}, homes, places, grid.seeds[0])
+            yield _Unit(cls, {**hparams, **kernels}, homes, places, grid.seeds[0], made)
         else:
             for s, seed in enumerate(grid.seeds):
                 homes = [stacked[h, s] for stacked in params.values()]
-                yield _Unit(cls, config.hparams, homes, [(s, h)], seed)
+                yield _Unit(cls, hparams, homes, [(s, h)], seed, made)

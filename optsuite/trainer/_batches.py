@@ -56,9 +56,7 @@ class Batches:
         index_CSE = index_CSEB.view(*index_CSEB.shape[:3], *self._shape)
         for first in range(0, len(keys_CSE), at_once):
             some = slice(first, first + at_once)
-            gathered = self._examples.gather(
-                index_CSEB[some].view(*index_CSEB[some].shape[:-1], *self._shape)
-            )
+            gathered = self._examples.gather(index_CSE[some])
             for number, keys in enumerate(keys_CSE[some]):
                 yield tree_map(lambda field: field[number], gathered), keys  # noqa: B023 - used at once
 

@@ -94,6 +94,37 @@ def test_a_class_of_a_file_joins_and_what_it_raises_is_of_its_own_item(bench):
     assert bench.labels().isdisjoint({"Mine_lr0.01"})
 
 
+LEARNED = """
+import torch
+
+
+class Learned(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01, num_steps=10_000, hf_key="weights"):
+        super().__init__(params, {"lr": lr})
+        self.num_steps, self.network = num_steps, torch.nn.Linear(2, 1)
+        torch.nn.init.constant_(self.network.weight, 0.1)
+
+    @torch.no_grad()
+    def step(self, loss):
+        with open(f"told_{self.num_steps}.txt", "a") as file:
+            print(float(loss), file=file)
+        for group in self.param_groups:
+            for param in group["params"]:
+                features = torch.stack([param.grad, loss.expand_as(param)], -1)
+                param.addcmul_(param.grad, self.network(features)[..., 0].exp(), value=-group["lr"])
+"""
+
+
+def test_a_learned_optimizer_is_told_the_loss_and_the_number_of_steps(bench):
+    (bench.path / "learned.py").write_text(LEARNED)
+    result = bench.run("--opt-optimizer=learned.py:Learned", "-k", "lr0.001", sets="LearnedLR_10_R1")
+    result.assert_outcomes(passed=1)
+    (curve,) = read_curves(bench.path).values()
+    told = [float(line) for line in (bench.path / "told_10.txt").read_text().splitlines()]
+    assert told == curve["train/loss"].tolist()
+    assert json.loads(str(curve["gin_operative_config"]))["hparams"] == {"lr": 0.001}
+
+
 def test_the_ini_file_separates_them_by_spaces(bench):
     bench.pytester.makeini(
         "[pytest]\noptsuite_optimizer = torch.optim:NAdam torch.optim:SGD(momentum=0.9)\n  torch.optim:ASGD\n"

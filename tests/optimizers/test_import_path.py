@@ -11,14 +11,17 @@ import torch
 from optsuite.errors import HParamError, OptsuiteError
 from optsuite.optimizers import (
     check_hparams,
+    constructor_arguments,
     get_optimizer,
     get_row,
     import_optimizer,
     list_optimizers,
     parse_call,
+    takes_loss,
 )
 
 FILE = """
+import torch
 from torch.optim import SGD, Adam, Optimizer
 
 class Inheriting(Adam):
@@ -52,6 +55,44 @@ class Closed(SGD):
 class Buggy(SGD):
     def step(self, closure=None):
         return 1 + "1"
+
+class Learned(SGD):
+    def __init__(self, params, num_steps, lr=0.1):
+        super().__init__(params, lr=lr * loud(num_steps))
+
+    def step(self, loss):
+        loss.sqrt().mul_(2).item()
+        return super().step()
+
+class Keyword(SGD):
+    def step(self, closure=None, *, loss): loss.item()
+
+class Handing(Learned):
+    def __init__(self, params, *, scale=1.0, **others):
+        super().__init__(params, **others)
+
+    def step(self, *args, **kwargs):
+        return super().step(*args, **kwargs)
+
+class Decorated(SGD):
+    @torch.no_grad()
+    def step(self, closure=None, loss=None): loss.item()
+
+class Needy(SGD):
+    def step(self, loss, model): ...
+
+class Positional(SGD):
+    def step(self, loss, /): ...
+
+class Hidden(SGD):
+    def step(self, *args): return Learned.step(self, *args)
+
+class Recalling(SGD):
+    def step(self, loss, closure): return closure()
+
+def loud(num_steps):
+    assert isinstance(num_steps, int)
+    return 1
 
 no_class = SGD.step
 """
@@ -211,6 +252,56 @@ def test_what_needs_a_closure_is_refused(path, reason):
     words = rf"`{path}` cannot step without a closure that computes the loss \({reason}\): such optimizers"
     with pytest.raises(HParamError, match=words):
         check_hparams(path, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((name, True) for name in ("Learned", "Keyword", "Handing", "Decorated", "Needy")),
+        *((name, False) for name in ("Positional", "Hidden", "Inheriting", "Calling")),
+    ],
+)
+@pytest.mark.parametrize("is_made", [False, True])
+@pytest.mark.usefixtures("own_file")
+def test_a_step_takes_the_loss_if_it_has_an_argument_of_that_name(name, expected, is_made):
+    """Making an object has torch wrap the step of its class."""
+    cls = import_optimizer(f"lib/own.py:{name}")
+    if is_made:
+        cls([torch.zeros(2)], **constructor_arguments(cls, {}, 5))
+    assert takes_loss(cls) is expected
+
+
+@pytest.mark.parametrize("name", ["Learned", "Keyword", "Handing", "Decorated"])
+@pytest.mark.usefixtures("own_file")
+def test_a_class_that_needs_loss_and_horizon_is_tried_out_with_them(name):
+    check_hparams(f"lib/own.py:{name}", {})
+
+
+@pytest.mark.usefixtures("own_file")
+def test_the_horizon_is_for_classes_that_ask_and_configs_that_are_silent():
+    learned, handing = (import_optimizer(f"lib/own.py:{name}") for name in ("Learned", "Handing"))
+    assert constructor_arguments(learned, {"lr": 0.1}, 7) == {"lr": 0.1, "num_steps": 7}
+    assert constructor_arguments(handing, {"num_steps": 3}, 7) == {"num_steps": 3}
+    assert constructor_arguments(learned, {}, 0) == {"num_steps": 1}
+    assert constructor_arguments(torch.optim.SGD, {"lr": 0.1}, 7) == {"lr": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Needy", "cannot step (TypeError: Needy.step() missing 1 required positional argument: 'model')"),
+        (
+            "Positional",
+            "missing 1 required positional argument: 'loss'): such optimizers cannot be used here",
+        ),
+        ("Hidden", "missing 1 required positional argument: 'loss'): such optimizers cannot be used here"),
+        ("Recalling", "cannot step without a closure that computes the loss (TypeError: "),
+    ],
+)
+@pytest.mark.usefixtures("own_file")
+def test_a_step_that_needs_more_than_the_loss_is_refused(name, words):
+    with pytest.raises(HParamError, match=re.escape(words)):
+        check_hparams(f"lib/own.py:{name}", {})
 
 
 def test_trying_out_leaves_the_generator_alone():

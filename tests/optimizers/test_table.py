@@ -36,6 +36,7 @@ PUBLIC = [
     "check_hparams",
     "clip",
     "clip_by_block_rms",
+    "constructor_arguments",
     "cosine_decay",
     "exponential_decay",
     "fromage",
@@ -75,6 +76,7 @@ PUBLIC = [
     "sgdm",
     "shampoo",
     "sm3",
+    "takes_loss",
     "trace",
     "yogi",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from optsuite.trainer._loop import GridRun
 from optsuite.trainer._programs import Programs
 from optsuite.trainer._reproducible import reproducible
 
-from .own import configs_of, own
+from .own import OWN, configs_of, own
 from .runs import AVERAGED, KINDS, TINY, adam, sgd, trials_of
 
 CPU = torch.device("cpu")
@@ -30,7 +31,9 @@ pytestmark = pytest.mark.usefixtures("own_file")
 
 
 @pytest.fixture(autouse=True)
-def same_arithmetic(own_file):
+def same_arithmetic(own_file, tmp_path):
+    with (tmp_path / "own.py").open("a") as file:
+        file.write(LEARNED)
     with reproducible(CPU):
         yield
 
@@ -89,6 +92,60 @@ def assert_same(actual, expected):
     np.testing.assert_array_equal(actual.view(np.int32), expected.view(np.int32))
 
 
+LEARNED = """
+
+def network():
+    made = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1))
+    for param in made.parameters():
+        param.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(param.numel()))
+    return made
+
+
+class Learned(Rebinding):
+    def __init__(self, params, lr, num_steps):
+        super().__init__(params, lr)
+        self.network, self.num_steps, self.count = network().eval(), num_steps, 0
+
+    def step(self, loss=None):
+        self.count, self.loss = self.count + 1, loss
+        super().step()
+
+    def update(self, param, lr):
+        inputs = torch.stack([param.grad.flatten(), self.loss.expand(param.numel())], -1)
+        scale = torch.exp(self.network(inputs).view(param.shape)) * (1 - self.count / (2 * self.num_steps))
+        param.data.add_(param.grad * scale, alpha=-lr)
+
+
+class Trained(Learned):
+    \"""Changes weights, buffers, gradients and a plain attribute of its network.\"""
+
+    def __init__(self, params, lr, num_steps):
+        super().__init__(params, lr, num_steps)
+        self.network.train()
+        self.norm = self.network[1]
+        self.norm.scale = 1.0
+
+    def step(self, loss):
+        super().step(loss)
+        last = self.network[2]
+        last.weight.data.mul_(1 - 0.01 * loss)
+        last.bias.grad = loss.expand(1) if last.bias.grad is None else last.bias.grad + loss
+        self.norm.bias.data.add_(last.bias.grad, alpha=1e-3)
+        self.norm.scale *= 0.99
+        self.norm.weight.data.mul_(self.norm.scale)
+
+
+class Tied(Learned):
+    def __init__(self, params, lr, num_steps):
+        super().__init__(params, lr, num_steps)
+        self.outside = self.network[0].weight.data
+
+    def step(self, loss):
+        self.outside.mul_(0.999)
+        super().step(loss)
+"""
+
+
 CASES = {
     "Adam": ([adam(1e-3), adam(1e-2)],),
     "Adam-alone": ([adam(1e-2)], TINY, (3,)),
@@ -137,6 +194,14 @@ def test_configs_that_were_dropped_stay_so(configs):
 @pytest.mark.parametrize("stop", [3, 30])
 def test_a_run_of_trials_that_have_all_diverged_ends_where_it_would_have(stop):
     assert_resumes([sgd(1e30), sgd(1e32)], stops=(stop,), schedule=Schedule(120, eval_batches=0))
+
+
+@pytest.mark.parametrize("name", ["Learned", "Trained", "Tied"])
+def test_the_networks_of_optimizers_go_on_bit_for_bit(name):
+    """Some configs are dropped after 50 steps."""
+    schedule = Schedule(60, eval_batches=0)
+    record = assert_resumes((name, 1e30, 0.1), seeds=(0, 1), schedule=schedule, stops=(7, 55))
+    assert record.trial_steps < 61 * 4
 
 
 @pytest.mark.slow
@@ -203,9 +268,29 @@ def test_a_state_that_loads_as_another_is_refused():
         run_of([adam(1e-3)]).load({**arrays, "left_over": np.zeros(3)})
 
 
+def test_a_network_that_no_step_changes_is_dumped_once():
+    arrays = dumped(("Learned", 0.1, 0.3))
+    shapes = {name: array.shape for name, array in arrays.items() if "network" in name}
+    assert shapes["trained['made']['network.0.weight']"] == (4, 2)
+    assert {name.split("[")[1] for name in shapes} == {"'made']"}
+
+
+def test_the_state_of_another_network_is_refused(tmp_path):
+    arrays = dumped(("Learned", 0.1))
+    (tmp_path / "own.py").write_text(OWN + LEARNED.replace("(0, 0.3", "(0, 0.4"))
+    for module in [name for name in sys.modules if name.startswith("own_")]:
+        del sys.modules[module]
+    with pytest.raises(StorageError, match=r"not the same after it was loaded: `trained\['made'\]"):
+        run_of(("Learned", 0.1)).load(arrays)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
+        (
+            "Gated",
+            r"keeps a `function` in `trained.*\['network'\]\['network'\]\['attributes'\]\['gate'\]`",
+        ),
         (
             "Helper",
             r"`own.py:Helper` keeps a `Helper` in `trained.*\['helper'\]`, which cannot be saved: only",
@@ -229,6 +314,12 @@ class Helper(Rebinding):
     def __init__(self, params, lr):
         super().__init__(params, lr)
         self.helper = type("Helper", (), {})()
+
+
+class Gated(Learned):
+    def __init__(self, params, lr, num_steps):
+        super().__init__(params, lr, num_steps)
+        self.network.gate = lambda value: value
 
 
 class Generator(Rebinding):
