@@ -33,7 +33,7 @@ Parameter: TypeAlias = Literal["archives", "data", "lopt", "precision", "rerun",
 _IN_PYTHON: dict[Parameter, str] = {
     "archives": "root={}",
     "data": "mode={}",
-    "lopt": "hparam_sets.register_checkpoint({})",
+    "lopt": "register_checkpoint({})",
     "precision": "precision={}",
     "rerun": "the file deleted",  # no function takes it
     "restart": "restart=True",

@@ -21,6 +21,7 @@ from optsuite.hparam_sets import (
     get_hparam_set,
     list_families,
     list_hparam_sets,
+    needs_checkpoint,
     register_checkpoint,
 )
 from optsuite.words import listed
@@ -65,7 +66,9 @@ def archive(args: argparse.Namespace) -> int:
     for task in tasks:
         for name in storage.expand_globs(args.sets, functools.partial(_recorded_sets, task, store.curves)):
             if storage.is_glob(name):
-                print(f"{task}: nothing recorded of `{name}`")
+                is_hidden = any(map(needs_checkpoint, list_hparam_sets(name)))
+                advice = "; sets of learned optimizers are known once --lopt PATH is given" * is_hidden
+                print(f"{task}: nothing recorded of `{name}`{advice}")
                 continue
             cell = sweep.Cell(task, get_hparam_set(name), args.precision)
             url = runner.archive_cell(cell, args.data, store)

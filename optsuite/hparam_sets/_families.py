@@ -282,12 +282,12 @@ def register_family(family: Family) -> None:
     """
     if not re.fullmatch(r"\w+", family.name):
         raise OptsuiteError(f"a family's name is made of letters, digits and `_` (got `{family.name}`)")
-    if (taken := _of_like_name(family.name)) not in (None, family):
-        raise OptsuiteError(f"an hparam set family `{taken.name}` exists already: choose another name")
     if family.name.casefold() in {name.casefold() for name in LEARNED}:
         raise OptsuiteError(
             f"the hparam set family `{family.name}` is that of checkpoints: choose another name"
         )
+    if (taken := _of_like_name(family.name)) not in (None, family):
+        raise OptsuiteError(f"an hparam set family `{taken.name}` exists already: choose another name")
     learned = {label.casefold() for name in LEARNED.keys() & _FAMILIES for label in _FAMILIES[name].labels}
     if both := [label for label in family.labels if label.casefold() in learned]:
         raise OptsuiteError(

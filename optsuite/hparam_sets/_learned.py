@@ -32,12 +32,12 @@ def register_checkpoint(text: str) -> None:
         OptsuiteError: The name is taken, maybe in other upper and lower case.
         StorageError: There is no such checkpoint, or it cannot be used.
     """
-    match = re.fullmatch(r"(?:(\w+)=)?(.+)", text, re.DOTALL)
-    if match is None:
+    named = re.match(r"(\w+)=", text)
+    url = text[named.end() :] if named else text
+    if not url:
         raise HParamError(f"a checkpoint is [NAME=]PATH (got `{text}`)")
-    url = match[2]
     checkpoint = read_checkpoint(url)
-    name = match[1] or _name_of(url)
+    name = named[1] if named else _name_of(url)
     config = Config(name, checkpoint.kind, {"theta": pinned(url, checkpoint)})
     known = get_family("LOpt").configs if "LOpt" in list_families() else ()
     if not _is_known(config, known):

@@ -77,8 +77,10 @@ def read_checkpoint(url: str) -> Checkpoint:
 
     Args:
         url: Path or URL of a safetensors file of `write_checkpoint`, or of a msgpack file of
-            learned_optimization; the name of a checkpoint that comes with this package, such as `example`;
-            or one of these with `#sha256=` and a hash at its end, which the file must have.
+            learned_optimization, whose kind and sizes are found from the names and shapes in it, and all
+            else about its architecture is taken to be the default; the name of a checkpoint that comes with
+            this package, such as `example`; or one of these with `#sha256=` and a hash at its end, which the
+            file must have.
 
     Raises:
         MissingFileError: There is no such file.
@@ -156,7 +158,17 @@ def list_packaged_checkpoints() -> list[str]:
 
 
 def pinned(url: str, checkpoint: Checkpoint) -> str:
-    """Return where a checkpoint lies with the hash of its content, as `read_checkpoint` takes it."""
+    """Return where a checkpoint lies with the hash of its content, as `read_checkpoint` takes it.
+
+    Args:
+        url: Path or URL from which the checkpoint was read.
+        checkpoint: The checkpoint.
+
+    Example:
+        >>> one = write_checkpoint("memory://a.safetensors", "LearnableSGD", {"log_lr": torch.zeros(())})
+        >>> pinned("memory://a.safetensors", one) == f"memory://a.safetensors#sha256={one.sha256}"
+        True
+    """
     return f"{_split_pin(url)[0]}#sha256={checkpoint.sha256}"
 
 
