@@ -25,7 +25,7 @@ _LATEST = 100
 
 
 class Progress(NamedTuple):
-    """How far a training is."""
+    """A point of a training."""
 
     step: int
     """Number of outer steps done."""

@@ -288,6 +288,9 @@ def check_architecture(kind: str, architecture: Mapping[str, Any]) -> None:
 
     Raises:
         HParamError: One of them is out of range.
+
+    Example:
+        >>> check_architecture("MLPLOpt", {"hidden_size": 8})
     """
     factory = LEARNED_OPTIMIZERS.get(kind)
     known = inspect.signature(factory).parameters if factory else {}

@@ -36,8 +36,8 @@ def meta_task(
 ) -> Task:
     """Make a task whose loss is the mean over tasks of the mean normalised loss as they are trained.
 
-    Trainings go wrong as an optimizer is learned: a loss that is NaN counts as an infinite one does, normalised
-    as the task does it and at most 20, the reference's loss of such a step.
+    Trainings go wrong as an optimizer is learned: a loss that is NaN counts as an infinite one, normalised as
+    the task does it and at most 20, which the reference takes for NaN.
 
     A batch has the fields of every task, after its number: `0/image`. Tasks of smaller batches take the first
     of its examples.
@@ -57,11 +57,7 @@ def meta_task(
         UnsupportedError: A task cannot be trained within another; some say so as the network is made.
         HParamError: The lengths do not go together.
     """
-    if not 1 <= unroll_length <= total_length or (estimator == "unroll" and unroll_length != total_length):
-        needed = f"{total_length}" if estimator == "unroll" else f"from 1 to {total_length}"
-        raise HParamError(
-            f"a step must train {needed} of the {total_length} inner steps (got {unroll_length})"
-        )
+    _check_lengths(estimator, total_length, unroll_length)
     trainings = [InnerTraining(_bounded(task), learned, total_length) for task in inner]
     spec = JointSpec(parts=tuple(task.dataset for task in inner))
 
@@ -109,3 +105,11 @@ def _bounded(task: Task) -> Task:
         return normalized.nan_to_num(_MOST_LOSS).clamp(max=_MOST_LOSS)
 
     return replace(task, normalize_fn=normalize)
+
+
+def _check_lengths(estimator: str, total_length: int, unroll_length: int) -> None:
+    if not 1 <= unroll_length <= total_length or (estimator == "unroll" and unroll_length != total_length):
+        needed = f"{total_length}" if estimator == "unroll" else f"from 1 to {total_length}"
+        raise HParamError(
+            f"a step must train {needed} of the {total_length} inner steps (got {unroll_length})"
+        )

@@ -162,11 +162,11 @@ def test_a_checkpoint_of_something_else_is_no_start(tmp_path):
     url = str(tmp_path / "sgd.safetensors")
     write_checkpoint(url, "LearnableSGD", {"log_lr": torch.tensor(-1.0)})
     with pytest.raises(
-        HParamError, match="kind LearnableAdam cannot start from .*, a checkpoint of kind LearnableSGD"
+        HParamError, match=r"kind LearnableAdam cannot start from .*, a checkpoint of kind LearnableSGD"
     ):
         train(tmp_path / "it.safetensors", replace(TINY, init=url))
     settings = replace(TINY, kind="LearnableSGD", architecture={"initial_lr": 0.5}, init=url)
-    with pytest.raises(HParamError, match="initial_lr 0.5 cannot start .* initial_lr by default"):
+    with pytest.raises(HParamError, match=r"initial_lr 0.5 cannot start .* initial_lr by default"):
         train(tmp_path / "it.safetensors", settings)
 
 
@@ -209,7 +209,7 @@ def test_an_output_that_cannot_be_written_is_found_before_training(tmp_path):
 def test_a_training_that_diverges_writes_no_checkpoint(tmp_path):
     settings = replace(TINY, optimizer="AdamW", hparams={"lr": 1e30, "weight_decay": 1e30})
     with pytest.raises(
-        OptsuiteError, match="diverged before outer step .*: train with a smaller learning rate"
+        OptsuiteError, match=r"diverged before outer step .*: train with a smaller learning rate"
     ):
         train(tmp_path / "it.safetensors", settings)
     assert not names(tmp_path)
