@@ -58,45 +58,56 @@ def meta_task(
         HParamError: The lengths do not go together.
     """
     _check_lengths(estimator, total_length, unroll_length)
-    trainings = [InnerTraining(_bounded(task), learned, total_length) for task in inner]
-    spec = JointSpec(parts=tuple(task.dataset for task in inner))
-
-    def batch_of(number: int, batch: Batch) -> Batch:
-        """Return the batch of a task, (steps, problems, its batch size, ...)."""
-        size = inner[number].batch_size
-        return {field: tensor[:, :, :size] for field, tensor in spec.batch_of(number, batch).items()}
-
-    def forward(model: Model, batch: Batch, key: Tensor | None) -> Tensor:
-        key = draw_key(next(iter(batch.values())).device) if key is None else key
-        theta: Params = model()
-        losses = []
-        for number, training in enumerate(trainings):
-            keys_N = fold_in(fold_in(key, number), torch.arange(num_problems, device=key.device))
-            over_problems = vmap(training.mean_loss, in_dims=(None, 1, 0))
-            losses.append(over_problems(theta, batch_of(number, batch), keys_N).mean())
-        return torch.stack(losses).mean()
-
-    def build() -> Theta:
-        for training in trainings:
-            training.prepare()
-        return Theta(trainings[0])
-
+    several = _Several(inner, learned, num_problems, total_length)
     by_task = [
         persistent_es(training, num_problems=num_problems, total_length=total_length, std=std)
-        for training in trainings
+        for training in several.trainings
     ]
     return Task(
         name=name,
         family="meta",
-        dataset=spec,
+        dataset=several.spec,
         batch_size=max(task.batch_size for task in inner),
         batch_dims=(unroll_length, num_problems),
-        build=build,
-        forward=forward,
+        build=several.theta,
+        forward=several.forward,
         loss_fn=lambda loss, _: loss,
         normalize_fn=unchanged,
-        estimator=mean_of(by_task, batch_of) if estimator == "pes" else backpropagation(),
+        estimator=mean_of(by_task, several.batch_of) if estimator == "pes" else backpropagation(),
     )
+
+
+class _Several:
+    """Trainings of several tasks by one optimizer."""
+
+    def __init__(
+        self, inner: Sequence[Task], learned: LearnedOptimizer, num_problems: int, num_steps: int
+    ) -> None:
+        self.trainings = [InnerTraining(_bounded(task), learned, num_steps) for task in inner]
+        self.spec = JointSpec(parts=tuple(task.dataset for task in inner))
+        self._num_problems = num_problems
+
+    def theta(self) -> Theta:
+        for training in self.trainings:
+            training.prepare()
+        return Theta(self.trainings[0])
+
+    def batch_of(self, number: int, batch: Batch) -> Batch:
+        """Return the batch of a task, (steps, problems, its batch size, ...)."""
+        size = self.trainings[number].task.batch_size
+        return {name: field[:, :, :size] for name, field in self.spec.batch_of(number, batch).items()}
+
+    def forward(self, model: Model, batch: Batch, key: Tensor | None) -> Tensor:
+        """Return the mean loss of trainings that begin with the batch, ()."""
+        key = draw_key(next(iter(batch.values())).device) if key is None else key
+        theta: Params = model()
+        losses = []
+        for number, training in enumerate(self.trainings):
+            numbers = torch.arange(self._num_problems, device=key.device)
+            over_problems = vmap(training.mean_loss, in_dims=(None, 1, 0))
+            keys_N = fold_in(fold_in(key, number), numbers)
+            losses.append(over_problems(theta, self.batch_of(number, batch), keys_N).mean())
+        return torch.stack(losses).mean()
 
 
 def _bounded(task: Task) -> Task:
@@ -108,8 +119,9 @@ def _bounded(task: Task) -> Task:
 
 
 def _check_lengths(estimator: str, total_length: int, unroll_length: int) -> None:
-    if not 1 <= unroll_length <= total_length or (estimator == "unroll" and unroll_length != total_length):
-        needed = f"{total_length}" if estimator == "unroll" else f"from 1 to {total_length}"
+    is_whole = estimator == "unroll"
+    if not (total_length if is_whole else 1) <= unroll_length <= total_length:
+        needed = f"{total_length}" if is_whole else f"from 1 to {total_length}"
         raise HParamError(
             f"a step must train {needed} of the {total_length} inner steps (got {unroll_length})"
         )
