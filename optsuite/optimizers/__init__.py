@@ -15,6 +15,7 @@ from optsuite.optimizers._adafactor import (
 )
 from optsuite.optimizers._adagrad import adagrad, scale_by_adagrad
 from optsuite.optimizers._adam import adam, adamw, scale_by_adam
+from optsuite.optimizers._averaged import AveragedState, averaged
 from optsuite.optimizers._base import (
     HorizonLrSchedule,
     LearnedOptimizer,
@@ -25,6 +26,7 @@ from optsuite.optimizers._base import (
 )
 from optsuite.optimizers._checkpoints import (
     Checkpoint,
+    check_architecture,
     content_of,
     list_packaged_checkpoints,
     pinned,
@@ -61,6 +63,7 @@ from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import scale_by_shampoo, shampoo
 from optsuite.optimizers._sm3 import scale_by_sm3, sm3
 from optsuite.optimizers._table import (
+    CLIPPED_AVERAGED,
     OPTIMIZERS,
     OptimizerRow,
     check_hparams,
@@ -72,8 +75,10 @@ from optsuite.optimizers._table import (
 from optsuite.optimizers._yogi import scale_by_yogi, yogi
 
 __all__ = [
+    "CLIPPED_AVERAGED",
     "LEARNED_OPTIMIZERS",
     "OPTIMIZERS",
+    "AveragedState",
     "Checkpoint",
     "HorizonLrSchedule",
     "LearnedOptimizer",
@@ -91,7 +96,9 @@ __all__ = [
     "adam_sqrt_decay_lr",
     "adamw",
     "add_decayed_weights",
+    "averaged",
     "chain",
+    "check_architecture",
     "check_hparams",
     "clip",
     "clip_by_block_rms",

@@ -292,7 +292,7 @@ def _no_constant(name: str) -> NoReturn:
 def _expected(kind: str, architecture: Mapping[str, Any], url: str) -> Params:
     """Return a theta of the kind without values, on the meta device."""
     try:
-        _check_architecture(kind, architecture)
+        check_architecture(kind, architecture)
         with torch.device("meta"):
             return get_learned_optimizer(kind, **architecture).init()
     except (OptsuiteError, ArithmeticError, TypeError, ValueError, RuntimeError) as cause:
@@ -300,7 +300,15 @@ def _expected(kind: str, architecture: Mapping[str, Any], url: str) -> Params:
         _refuse(url, f"its kind and architecture cannot be used ({words})", cause)
 
 
-def _check_architecture(kind: str, architecture: Mapping[str, Any]) -> None:
+def check_architecture(kind: str, architecture: Mapping[str, Any]) -> None:
+    """Check the arguments of a kind's factory by their types and sizes.
+
+    Raises:
+        HParamError: One of them is out of range.
+
+    Example:
+        >>> check_architecture("MLPLOpt", {"hidden_size": 8})
+    """
     factory = LEARNED_OPTIMIZERS.get(kind)
     known = inspect.signature(factory).parameters if factory else {}
     for name, value in architecture.items():

@@ -19,13 +19,17 @@ from optsuite.optimizers._adabelief import adabelief
 from optsuite.optimizers._adafactor import adafactor
 from optsuite.optimizers._adagrad import adagrad
 from optsuite.optimizers._adam import adam, adamw
+from optsuite.optimizers._averaged import averaged
+from optsuite.optimizers._base import chain, stateless
 from optsuite.optimizers._checkpoints import Checkpoint, is_pinned, pinned, read_checkpoint
 from optsuite.optimizers._domains import (
     ARGUMENT,
     CHECKPOINT,
     DOMAINS,
+    FRACTION,
     NON_NEGATIVE,
     PLAIN,
+    POSITIVE,
     SHARE,
     Domain,
     HparamValue,
@@ -39,6 +43,7 @@ from optsuite.optimizers._lars import lars
 from optsuite.optimizers._learned import LEARNED_OPTIMIZERS
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr
 from optsuite.optimizers._opt_list import opt_list
+from optsuite.optimizers._pieces import clip as _clip
 from optsuite.optimizers._radam import radam
 from optsuite.optimizers._rmsprop import rmsprop
 from optsuite.optimizers._scheduled_adam import adam_exp_decay_lr, adam_sqrt_decay_lr, piecewise_linear_adam
@@ -46,6 +51,7 @@ from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import GraftType, shampoo, shampoo_flops
 from optsuite.optimizers._sm3 import sm3
 from optsuite.optimizers._yogi import yogi
+from optsuite.tree import tree_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -164,6 +170,31 @@ def _accumulated(row: OptimizerRow, *lr_grids: LrGrid) -> OptimizerRow:
     return row._replace(
         factory=factory, check=partial(_check, hparams, dict), hparams=hparams, lr_grids=lr_grids
     )
+
+
+def _without_nan() -> Optimizer:
+    return stateless(lambda grads, _: tree_map(lambda g: torch.where(g.isnan(), 0.0, g), grads))
+
+
+def _clipped_averaged(row: OptimizerRow) -> OptimizerRow:
+    """Return the row of an optimizer whose gradients are clipped, and whose parameters are averaged beside.
+
+    Learned optimizers are trained so. Elements of gradients that are NaN count as 0, as in
+    `learned_optimization/outer_trainers/gradient_learner.py`.
+    """
+    domains = {"clip": POSITIVE, "average": FRACTION}
+    own = {name: Hparam(inspect.Parameter.empty, domain) for name, domain in domains.items()}
+
+    def factory(*, clip: Scalar, average: Scalar, **hparams: HparamValue) -> Optimizer:
+        return averaged(chain(_without_nan(), _clip(clip), row.factory(**hparams)), average)
+
+    def check(name: str, hparams: Mapping[str, HparamValue]) -> None:
+        _check(own, dict, name, {key: hparams[key] for key in own if key in hparams})
+        inner = {key: value for key, value in hparams.items() if key not in own}
+        row.check(name.removesuffix(CLIPPED_AVERAGED), inner)
+
+    hparams = {**row.hparams, **own}
+    return row._replace(factory=factory, check=check, hparams=hparams, lr_grids=(), is_overwritable=False)
 
 
 def _check(
@@ -322,11 +353,17 @@ def list_optimizers() -> list[str]:
     return sorted(OPTIMIZERS)
 
 
+CLIPPED_AVERAGED = "ClippedAveraged"
+"""End of the names under which `get_row` knows each optimizer of the table with clipping and averaging."""
+
+
 def get_row(name: str) -> OptimizerRow:
     """Return how an optimizer is trained; nothing is imported for it.
 
     Args:
-        name: One of `list_optimizers()`, or the import path of a `torch.optim.Optimizer` class, e.g.
+        name: One of `list_optimizers()`; one of them and `CLIPPED_AVERAGED`, which has the hyperparameters
+            `clip`, of the elements of gradients, and `average`, the decay of the parameters' average; or
+            the import path of a `torch.optim.Optimizer` class, e.g.
             `torch.optim:NAdam` or `path/to/my.py:Mine`.
 
     Raises:
@@ -338,6 +375,8 @@ def get_row(name: str) -> OptimizerRow:
     """
     if is_import_path(name):
         return _class_row(name)
+    if (inner := name.removesuffix(CLIPPED_AVERAGED)) in OPTIMIZERS and inner != name:
+        return _clipped_averaged(OPTIMIZERS[inner])
     if name not in OPTIMIZERS:
         raise UnknownNameError("optimizer", name, OPTIMIZERS)
     return OPTIMIZERS[name]

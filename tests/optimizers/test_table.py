@@ -17,8 +17,10 @@ from optsuite.errors import HParamError, UnknownNameError
 from optsuite.optimizers import OPTIMIZERS, check_hparams, get_optimizer, list_optimizers
 
 PUBLIC = [
+    "CLIPPED_AVERAGED",
     "LEARNED_OPTIMIZERS",
     "OPTIMIZERS",
+    "AveragedState",
     "Checkpoint",
     "HorizonLrSchedule",
     "LearnedOptimizer",
@@ -36,7 +38,9 @@ PUBLIC = [
     "adam_sqrt_decay_lr",
     "adamw",
     "add_decayed_weights",
+    "averaged",
     "chain",
+    "check_architecture",
     "check_hparams",
     "clip",
     "clip_by_block_rms",
