@@ -24,7 +24,7 @@ def test_mlp_lopt(report_line, tmp_path):
     shape = next(measured)
 
     def plain():
-        return plain_rate(task, hparam_set.schedule, 100, lambda params, lr: PlainMLPLOpt(params, theta))
+        return plain_rate(task, hparam_set.schedule, 100, lambda params, **_: PlainMLPLOpt(params, theta))
 
     pairs = [(next(measured), plain()) for _ in range(6)]
     ours, theirs = map(max, zip(*pairs, strict=True))
