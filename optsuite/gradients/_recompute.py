@@ -52,14 +52,21 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - as torch types it
+        fn: Callable[..., tuple[Tensor, ...]] = ctx.fn
         leaves = ctx.saved_tensors
-        differentiable = [leaf.is_floating_point() for leaf in leaves]
+        is_float = [leaf.is_floating_point() for leaf in leaves]
 
-        def of_floats(*floats: Tensor) -> tuple[Tensor, ...]:
-            rest = iter(floats)
-            fn: Callable[..., tuple[Tensor, ...]] = ctx.fn
-            return fn(*(next(rest) if d else leaf for d, leaf in zip(differentiable, leaves, strict=True)))
+        def pulled(*args: Tensor) -> tuple[Tensor, ...]:
+            leaves, grads = args[: len(is_float)], args[len(is_float) :]
 
-        pull = vjp(of_floats, *(leaf for leaf in leaves if leaf.is_floating_point()))[1]
-        found = iter(pull(grads))
-        return None, *(next(found) if d else None for d in differentiable)
+            def of_floats(*floats: Tensor) -> tuple[Tensor, ...]:
+                rest = iter(floats)
+                return fn(*(next(rest) if f else leaf for f, leaf in zip(is_float, leaves, strict=True)))
+
+            floats = (leaf for f, leaf in zip(is_float, leaves, strict=True) if f)
+            found: tuple[Tensor, ...] = vjp(of_floats, *floats)[1](grads)
+            return found
+
+        # `torch.func` keeps what a second derivative needs: of this, too, the arguments alone.
+        found = iter(_Recomputed.apply(pulled, *leaves, *grads))
+        return None, *(next(found) if f else None for f in is_float)
