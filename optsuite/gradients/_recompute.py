@@ -46,14 +46,14 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
-        del output
-        ctx.fn = inputs[0]
+        ctx.fn, ctx.is_float_output = inputs[0], [tensor.is_floating_point() for tensor in output]
         ctx.save_for_backward(*inputs[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - as torch types it
         fn: Callable[..., tuple[Tensor, ...]] = ctx.fn
-        leaves = ctx.saved_tensors
+        leaves: tuple[Tensor, ...] = ctx.saved_tensors
+        grads = _where(ctx.is_float_output, grads)
         is_float = [leaf.is_floating_point() for leaf in leaves]
 
         def pulled(*args: Tensor) -> tuple[Tensor, ...]:
@@ -61,12 +61,16 @@ class _Recomputed(torch.autograd.Function):
 
             def of_floats(*floats: Tensor) -> tuple[Tensor, ...]:
                 rest = iter(floats)
-                return fn(*(next(rest) if f else leaf for f, leaf in zip(is_float, leaves, strict=True)))
+                outputs = fn(*(next(rest) if f else leaf for f, leaf in zip(is_float, leaves, strict=True)))
+                return _where(ctx.is_float_output, outputs)
 
-            floats = (leaf for f, leaf in zip(is_float, leaves, strict=True) if f)
-            found: tuple[Tensor, ...] = vjp(of_floats, *floats)[1](grads)
+            found: tuple[Tensor, ...] = vjp(of_floats, *_where(is_float, leaves))[1](grads)
             return found
 
         # `torch.func` keeps what a second derivative needs: of this, too, the arguments alone.
         found = iter(_Recomputed.apply(pulled, *leaves, *grads))
         return None, *(next(found) if f else None for f in is_float)
+
+
+def _where(is_chosen: list[bool], tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(tensor for tensor, chosen in zip(tensors, is_chosen, strict=True) if chosen)

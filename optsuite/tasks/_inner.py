@@ -38,8 +38,8 @@ class InnerTraining:
     def __init__(self, task: Task, learned: LearnedOptimizer, num_steps: int) -> None:
         if task.estimator != backpropagation():
             raise UnsupportedError(
-                f"`{task.name}` cannot be trained within another task: that takes the gradient of the loss, and "
-                f"the gradient of `{task.name}` is estimated in another way"
+                f"`{task.name}` cannot be trained within another task: that takes the gradient of the loss, "
+                f"and the gradient of `{task.name}` is estimated in another way"
             )
         self.task, self.learned, self._num_steps = task, learned, num_steps
         self._network: nn.Module | None = None

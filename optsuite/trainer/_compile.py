@@ -15,7 +15,7 @@ from optsuite import _compiler
 # Compilation takes 4 to 10 s, and saves a call of many trials some 3 ms and one of a single trial 1 to 2 ms.
 _MIN_CALLS = 2000
 _MIN_SINGLE_CALLS = 5000
-# Time grows faster than the number of operators: unrolled trainings, of ten steps and more, take over ten minutes.
+# Unrolled trainings, of as many operators and more, compile for over ten minutes.
 _MAX_OPS = 3000
 
 

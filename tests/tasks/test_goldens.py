@@ -44,7 +44,7 @@ def test_the_inner_training_is_that_of_the_reference(name):
         assert task.batch_dims == (facts["unroll_length"], facts["num_inner_tasks"])
         carry = task.estimator.init(dict(task.module().named_parameters()), torch.tensor(0))
         assert carry.position.shape == (facts["num_inner_tasks"],)
-        assert 0 <= carry.position.min()
+        assert carry.position.min() >= 0
         assert carry.position.max() < facts["total_length"] == facts["random_initial_iteration_offset"]
     else:
         assert task.batch_dims == (facts["num_steps"],)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -94,7 +93,9 @@ def test_parameters_are_a_function_of_the_seed(light):
     assert torch.equal(torch.get_rng_state(), before)
     for key, param in params_of(light, 0).items():
         assert torch.equal(param, again[key])
-        is_random = param.numel() > 1 and param.std() > 0 and not torch.equal(param, torch.eye(*param.shape[-2:]))
+        is_random = (
+            param.numel() > 1 and param.std() > 0 and not torch.equal(param, torch.eye(*param.shape[-2:]))
+        )
         assert torch.equal(param, other[key]) != is_random
 
 
