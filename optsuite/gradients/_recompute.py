@@ -14,8 +14,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 def recomputed(fn: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401 - whatever `fn` takes and gives
     """Call a function such that its gradient remembers its arguments alone, and calls it again.
 
-    It works under the transforms of `torch.func`, which `torch.utils.checkpoint` does not. Only the first
-    derivative is right: the gradient itself counts as a constant.
+    It works under the transforms of `torch.func`, which `torch.utils.checkpoint` does not.
 
     Args:
         fn: A pure function of pytrees of tensors.
@@ -47,20 +46,24 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
-        del output
-        ctx.fn = inputs[0]
+        ctx.fn, ctx.is_float_output = inputs[0], [tensor.is_floating_point() for tensor in output]
         ctx.save_for_backward(*inputs[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - as torch types it
-        leaves, fn = ctx.saved_tensors, ctx.fn
-        floats = [number for number, leaf in enumerate(leaves, 1) if leaf.is_floating_point()]
+        leaves, fn, is_float_output = ctx.saved_tensors, ctx.fn, ctx.is_float_output
+        floats = tuple(number for number, leaf in enumerate(leaves) if leaf.is_floating_point())
 
-        def weighted(*leaves: Tensor) -> Tensor:
-            products = ((g * result).sum() for g, result in zip(grads, fn(*leaves), strict=True))
-            return torch.stack(list(products)).sum()
+        def pulled(*args: Tensor) -> tuple[Tensor, ...]:
+            leaves, grads = args[: len(args) - len(is_float_output)], args[-len(is_float_output) :]
 
-        # `torch.func` would record this pass too, for second derivatives, and keep all of it.
-        with torch.no_grad():
-            found = dict(zip(floats, grad(weighted, tuple(n - 1 for n in floats))(*leaves), strict=True))
-        return tuple(found.get(number) for number in range(len(leaves) + 1))
+            def weighted(*leaves: Tensor) -> Tensor:
+                pairs = zip(fn(*leaves), grads, is_float_output, strict=True)
+                return torch.stack([(result * g).sum() for result, g, is_float in pairs if is_float]).sum()
+
+            found: tuple[Tensor, ...] = grad(weighted, floats)(*leaves)
+            return found
+
+        # `torch.func` keeps what a second derivative needs: of this, too, the arguments alone.
+        found = dict(zip(floats, _Recomputed.apply(pulled, *leaves, *grads), strict=True))
+        return None, *(found.get(number) for number in range(len(leaves)))

@@ -103,11 +103,13 @@ def _program_cost(task: Task, spec: trainer.ProgramSpec, widths: Sequence[int], 
     schedule, num_leaves = spec.schedule, len(task.param_shapes)
     num_steps, count, is_single = schedule.num_steps + 1, sum(widths), widths[0] == 1
     num_passes = sum(3 * schedule.batches_at(step) for step in schedule.eval_steps())
-    is_compiled = trainer.is_long(num_steps * len(widths), is_single=is_single)
-    # A forward pass is a third of a step.
-    flops = count * task.flops_per_step * (num_steps + num_passes / 3)
+    is_compiled = trainer.is_long(num_steps * len(widths), is_single=is_single, num_ops=task.num_ops)
+    # A forward pass is a third of a step; an estimator that evaluates takes a step to do so.
+    num_passes_as_steps = num_passes * (1 / 3 if task.estimator.evaluate is None else 1)
+    flops = count * task.flops_per_step * (num_steps + num_passes_as_steps)
     step_ops = task.num_ops + num_leaves * _UPDATE_OPS
-    num_ops = len(widths) * (num_steps * step_ops + num_passes * (task.num_ops / 3 + _METRIC_OPS))
+    pass_ops = num_passes_as_steps * task.num_ops + num_passes * _METRIC_OPS
+    num_ops = len(widths) * (num_steps * step_ops + pass_ops)
     update_flops = get_row(spec.optimizer).flops(task.param_shapes, **spec.shared)
     update_passes = _COMPILED_UPDATE_PASSES if is_compiled else _UPDATE_PASSES
     update_bytes = count * num_steps * update_passes * 4 * task.num_params

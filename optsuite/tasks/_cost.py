@@ -63,7 +63,7 @@ def counted_estimate(estimator: GradientEstimator, loss_fn: Loss, params: Params
     """Count the operators of an estimate of the gradient while they run, and the bytes of its carry.
 
     Args:
-        estimator: The estimator.
+        estimator: The estimator; if it computes losses of its own, all that it holds counts as kept.
         loss_fn: The loss that it is given.
         params: Parameters; on the meta device nothing is computed.
         batch: On the same device.
@@ -83,6 +83,7 @@ def counted_estimate(estimator: GradientEstimator, loss_fn: Loss, params: Params
     with generators_kept(), _Counter(given) as counter, device:
         estimator.estimate(loss, params, carry, batch, key)
     carry_bytes = sum(leaf.nbytes for leaf in carried)
+    held_bytes = held_bytes or counter.peak_bytes
     return Cost(counter.flops, held_bytes, counter.peak_bytes, counter.num_ops, carry_bytes)
 
 

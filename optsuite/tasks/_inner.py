@@ -56,7 +56,8 @@ class InnerTraining:
             UnsupportedError: Its parameters cannot be drawn from a key.
         """
         if self._network is None:
-            network, other = self.task.module(0), self.task.module(1)
+            with torch.device("cpu"):  # whatever the one around it
+                network, other = self.task.module(0), self.task.module(1)
             self._draws, params = draws_of(network), dict(network.named_parameters())
             self._fixed = {name: p.detach() for name, p in params.items() if name not in self._draws}
             self._check(network, dict(other.named_parameters()))

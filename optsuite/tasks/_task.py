@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -75,7 +75,10 @@ class Task:
     normalize_fn: Callable[[Tensor], Tensor]
     """Element-wise function that gives the reference's clipped or rescaled loss."""
     batch_dims: tuple[int, ...] = ()
-    """Axes in front of a batch: a step takes as many batches of `batch_size` examples."""
+    """Axes in front of a batch: a step takes as many batches of `batch_size` examples.
+
+    The first is that of the steps of an inner training, which cost alike.
+    """
     metric_fns: Mapping[str, Callable[[Tensor, Batch], Tensor]] = field(default_factory=dict)
     """Further quantities recorded in evaluation, by name."""
     estimator: GradientEstimator = field(default_factory=backpropagation)
@@ -146,7 +149,12 @@ class Task:
     @cached_property
     def _cost(self) -> Cost:
         """Cost of one estimate of the gradient, counted without computing it where that is possible."""
-        for device in ("meta", "cpu"):
+        num_steps = self.batch_dims[0] if self.batch_dims else 1
+        if num_steps > 3:
+            two, three = (replace(self, batch_dims=(n, *self.batch_dims[1:]))._cost for n in (2, 3))
+            return Cost(*(a + (num_steps - 2) * (b - a) for a, b in zip(two, three, strict=True)))
+        # Many small operators run faster with numbers than their shapes are worked out.
+        for device in ("cpu",) if self.batch_dims else ("meta", "cpu"):
             if device == "meta" or self.num_params <= _MOST_PARAMS_COUNTED_ON_CPU:
                 with suppress(Exception):  # whatever counting dislikes, training may take
                     return self._counted_on(device)
@@ -158,7 +166,8 @@ class Task:
             name: torch.zeros((*self.batch_shape, *shape), dtype=dtype, device=device)
             for name, (shape, dtype) in self.dataset.fields.items()
         }
-        if self.estimator == backpropagation():
+        # An inner training transforms its loss, which the hooks that count what is kept do not survive.
+        if self.estimator == backpropagation() and not self.batch_dims:
             return counted(self.loss, module, batch)
 
         def loss(params: Params, batch: Batch, key: Tensor) -> Tensor:

@@ -38,11 +38,14 @@ _MARGIN = 0.93
 _TRY_SECONDS, _TRIES = 0.2, 3
 
 
-def _layout(spec: ProgramSpec, trials: Sequence[Trial], device: torch.device, width: int) -> Layout:
+def _layout(
+    task: Task, spec: ProgramSpec, trials: Sequence[Trial], device: torch.device, width: int
+) -> Layout:
     """Return the layout of a width, compiled if that pays."""
     grids = split_into_grids(trials, width)
     num_calls = len(grids) * (spec.schedule.num_steps + 1)
-    return Layout(width, compiling_pays(num_calls, device, is_single=grids[0].num_trials == 1))
+    is_single = grids[0].num_trials == 1
+    return Layout(width, compiling_pays(num_calls, device, is_single=is_single, num_ops=task.num_ops))
 
 
 @torch.no_grad()
@@ -55,7 +58,7 @@ def choose_layout(programs: Programs, trials: Sequence[Trial], source: data.Sour
         source: Real data or the stand-in.
     """
     task, spec, device = programs.task, programs.spec, programs.device
-    default = _layout(spec, trials, device, width_limit(task, device))
+    default = _layout(task, spec, trials, device, width_limit(task, device))
     if _is_surely_short(task, spec, trials) or trial_bytes(task) > free_bytes(device):
         return default
     most = width_by_memory(task, device)
@@ -106,7 +109,7 @@ class _Measured:
             for width in way:
                 if time.monotonic() - began > _SHARE * total:
                     break
-                layout = _layout(self._spec, self._trials, self._device, width)
+                layout = _layout(self._programs[False].task, self._spec, self._trials, self._device, width)
                 costs[layout] = self._seconds(layout)
                 if costs[layout] > min(costs.values()):
                     break
@@ -146,7 +149,7 @@ class _Measured:
         def evaluate(count: int) -> None:
             evaluated = program.params_to_evaluate(trained)
             for batch, keys in batches.chunks(0, count * at_once, at_once):
-                program.evaluate(evaluated, batch, keys)
+                program.evaluate(evaluated, trained.carry, batch, keys)
 
         seconds = _seconds_of_call(step, self._device, tries)
         if schedule.eval_batches:

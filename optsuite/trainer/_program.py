@@ -182,7 +182,7 @@ class Program(ABC):
         """
         if not self.how.is_compiled:
             return share > 0 and num_steps > 0
-        return is_long(int(share * num_steps), is_single=False)
+        return is_long(int(share * num_steps), is_single=False, num_ops=self.task.num_ops)
 
     def hparams(self, grid: Grid) -> Params:
         """Give the hyperparameters that differ between configs, float32 (H,) each."""

@@ -96,6 +96,8 @@ _LEAVES = {
 
 def counterpart(task_name: str, name: str) -> Counterpart:
     """The same parameter in our module."""
+    if get_task(task_name).family == "lopt":
+        return Counterpart(name, lambda value: value, lambda value: value)
     layer, leaf = name.rsplit("/", 1)
     shape = next(shape for row, shape, _ in TASKS[task_name]["params"] if row == name)
     ours = ".".join(filter(None, [_layer(get_task(task_name).family, layer), _LEAVES[leaf]]))

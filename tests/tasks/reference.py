@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from optsuite.tasks import Task, get_task
 
 _GOLDENS = Path(__file__).parents[1] / "goldens"
 _FACTS = json.loads((_GOLDENS / "tasks.json").read_text())
@@ -17,6 +21,14 @@ TASKS = {row["name"]: row for row in _FACTS["tasks"]}
 LOSSES = json.loads((_GOLDENS / "task_losses.json").read_text())
 _SMALL = ("b", "bias", "offset", "pos_embedding", "cls")
 PROBES = [float(value) for value in _FACTS["normalizer_probe_inputs"]]
+
+
+def brief(task_name: str, **changes: Any) -> Task:
+    """The task, of two steps of a small batch if it trains another one."""
+    task = get_task(task_name)
+    if task.batch_dims:
+        changes = {"batch_dims": (2, *task.batch_dims[1:]), "batch_size": 4, **changes}
+    return replace(task, **changes)
 
 
 def hashed_parameters(task_name: str) -> dict[str, Tensor]:

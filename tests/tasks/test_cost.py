@@ -14,6 +14,8 @@ from optsuite import Schedule, Trial, train_many
 from optsuite.hparam_sets import Config
 from optsuite.tasks import Task, get_task, list_tasks
 
+from .reference import TASKS
+
 TINY = get_task("ImageMLP_FashionMnist8_Relu32")
 
 
@@ -97,8 +99,39 @@ def test_a_network_that_cannot_be_counted_is_trained_at_an_unknown_cost(small_da
         assert str(other["trained_as"]).startswith("1 seeds x 1 configs")
 
 
-@pytest.mark.parametrize("name", list_tasks())
-def test_every_task_is_counted_without_storage(name):
+@pytest.mark.parametrize("name", list_tasks("LOpt*"))
+def test_an_inner_training_is_counted(name):
+    """A learned Adam has no weights."""
+    task = replace(get_task(name))
+    assert 0 < task.min_flops_per_step + ("LearnableAdam" in name) <= task.flops_per_step
+    assert 0 < task.activation_bytes <= task.peak_bytes
+
+
+SHORT = ["LOpt_LearnableAdam_Cifar10_8_50", "LOpt_MLPLOpt_FahionMnist_10"]
+SHORT += ["LOpt_ES4_AdafacMLPLOpt_FashionMnist_20", "LOptPES_Adafac_Fashion_OuterBS4_Length50_Trunc5"]
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_many_inner_steps_cost_what_counting_them_would_give(name):
+    task = get_task(name)
+    task = replace(task, batch_dims=(6, *task.batch_dims[1:]), batch_size=8)
+    assert task._cost == task._counted_on("cpu")
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_memory_of_an_inner_step_is_that_of_its_state(name):
+    """What is computed on the way is computed again; estimates from losses alone keep nothing."""
+    task = get_task(name)
+    few, many = (replace(task, batch_dims=(n, *task.batch_dims[1:])) for n in (4, 8))
+    per_param = {"LOpt_LearnableAdam_Cifar10_8_50": 3, "LOpt_MLPLOpt_FahionMnist_10": 7}.get(name, 0)
+    state_bytes = 4 * per_param * get_task(TASKS[name]["inner_task"]).num_params
+    most = 2.2 * state_bytes + 100  # as much again for the gradients to it
+    assert (many.peak_bytes - few.peak_bytes) / 4 < most
+    assert many.flops_per_step / few.flops_per_step == pytest.approx(2, rel=0.15)
+
+
+@pytest.mark.parametrize("name", [name for name in list_tasks() if name not in list_tasks("LOpt*")])
+def test_every_other_task_is_counted_without_storage(name):
     task = replace(get_task(name))  # a copy that has counted nothing yet
     module = task.meta_module()
     assert all(p.is_meta for p in module.parameters())
@@ -125,7 +158,7 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"es_wrapped"}))
+@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"es_wrapped", "lopt"}))
 def test_activation_bytes_grow_with_the_batch(family):
     task = get_task(FAMILIES[family])
     double = replace(task, batch_size=2 * task.batch_size)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from optsuite.gradients import backpropagation
 from optsuite.modules import Dropout
 from optsuite.tasks import Bound, get_task, list_tasks
 
@@ -24,13 +25,30 @@ def test_tasks_are_those_of_the_reference():
 @every_task
 def test_batch_matches_the_reference(name):
     task = get_task(name)
-    expected = {field: shape for field, shape, _ in TASKS[name]["batch"]}
+    # A batch of persistent evolution strategies is a list of one there.
+    expected = {field.removeprefix("0/"): shape for field, shape, _ in TASKS[name]["batch"]}
     if "image" in expected:
-        batch_size, rows, columns, channels = expected["image"]
-        expected["image"] = [batch_size, channels, rows, columns]
-    fields = {field: [task.batch_size, *shape] for field, (shape, _) in task.dataset.fields.items()}
+        *axes, rows, columns, channels = expected["image"]
+        expected["image"] = [*axes, channels, rows, columns]
+    fields = {field: [*task.batch_shape, *shape] for field, (shape, _) in task.dataset.fields.items()}
     assert fields == expected
     assert task.dataset.dataset == TASKS[name]["dataset"]
+
+
+@pytest.mark.parametrize("name", list_tasks("LOpt*"))
+def test_the_inner_training_is_that_of_the_reference(name):
+    task, facts = get_task(name), TASKS[name]["lopt"]
+    inner = get_task(TASKS[name]["inner_task"])
+    assert (task.dataset, task.batch_size) == (inner.dataset, inner.batch_size)
+    if facts.get("estimator") == "TruncatedPES":
+        assert task.batch_dims == (facts["unroll_length"], facts["num_inner_tasks"])
+        carry = task.estimator.init(dict(task.module().named_parameters()), torch.tensor(0))
+        assert carry.position.shape == (facts["num_inner_tasks"],)
+        assert carry.position.min() >= 0
+        assert carry.position.max() < facts["total_length"] == facts["random_initial_iteration_offset"]
+    else:
+        assert task.batch_dims == (facts["num_steps"],)
+        assert (task.estimator == backpropagation()) == (facts["es_pairs"] == 0)
 
 
 @every_task

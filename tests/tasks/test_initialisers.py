@@ -64,6 +64,14 @@ def normal(std):
     return check
 
 
+def outputs_last(param, _fan_in, _task):
+    """Like `LINEAR`, of weights that are kept as the reference keeps them."""
+    largest = 2 / math.sqrt(len(param))
+    has_moments(param, _CUT_STD * largest / 2)
+    if param.numel() > 50:
+        has_cut(param, largest)
+
+
 def uniform(fans):
     def check(param, _fan_in, task):
         limit = math.sqrt(6 / fans(param, task))
@@ -112,6 +120,13 @@ RULES = {
         r".*mlp.*weight": uniform(lambda param, _: sum(param.shape)),
         r".*attention.*weight": uniform(lambda _, task: 2 * width(task)),
     },
+    "lopt": {
+        **{f"one_minus_beta{n}": constant(math.log(1 - beta)) for n, beta in ((1, 0.9), (2, 0.999))},
+        "log_lr": constant(math.log(1e-3)),
+        "log_epsilon": constant(math.log(1e-8)),
+        r".*_decays|.*/b\d?": ZERO,
+        r".*/w\d?": outputs_last,
+    },
     "mlp_mixer": {**PATCHES, r".*bias": ZERO, r".*weight": LECUN},
 }
 IRNN = {"core.from_hidden.weight": identity}
@@ -133,5 +148,5 @@ def test_initial_parameters_are_the_reference_distribution(name):
         assert param.dtype == torch.float32
         check = next(check for pattern, check in rules.items() if re.fullmatch(pattern, key))
         # Everything but the outputs, which an attention's projections to heads have two axes of.
-        fan_in = param.shape[-1] if param.ndim < 3 else param[0].numel()
+        fan_in = param.shape[-1:].numel() if param.ndim < 3 else param[0].numel()
         check(param.detach(), fan_in, task)

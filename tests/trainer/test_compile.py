@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -13,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from optsuite import register_optimizer
 from optsuite.hparam_sets import Config, Schedule
 from optsuite.optimizers import OPTIMIZERS, Optimizer, _checkpoints
+from optsuite.tasks import get_task
 from optsuite.trainer import _compile, _program, group_by_spec, split_into_grids
 from optsuite.trainer._batches import Batches
 from optsuite.trainer._grid import How
@@ -72,10 +74,20 @@ def test_without_a_compiler_training_runs_eagerly(request):
 
 def test_short_runs_are_not_compiled(monkeypatch):
     monkeypatch.setattr(_compile, "can_compile", lambda _: True)
-    assert not _compile.compiling_pays(100, CPU, is_single=False)
-    assert _compile.compiling_pays(10_000, CPU, is_single=False)
-    assert not _compile.compiling_pays(3_000, CPU, is_single=True)
-    assert _compile.compiling_pays(10_000, CPU, is_single=True)
+    pays = partial(_compile.compiling_pays, device=CPU, num_ops=100)
+    assert not pays(100, is_single=False)
+    assert pays(10_000, is_single=False)
+    assert not pays(3_000, is_single=True)
+    assert pays(10_000, is_single=True)
+
+
+def test_steps_of_too_many_operators_are_not_compiled(monkeypatch):
+    """Such are all tasks that train another one, and no others."""
+    monkeypatch.setattr(_compile, "can_compile", lambda _: True)
+    of_most, of_fewest = "VIT_Cifar100_skinnydeep", "LOptPES_Adafac_Fashion_OuterBS4_Length50_Trunc5"
+    for name, pays in {of_most: True, of_fewest: False}.items():
+        num_ops = get_task(name).num_ops
+        assert _compile.compiling_pays(10_000, CPU, is_single=False, num_ops=num_ops) == pays
 
 
 def test_the_compiler_is_not_tried_for_nothing(monkeypatch):
@@ -83,7 +95,7 @@ def test_the_compiler_is_not_tried_for_nothing(monkeypatch):
         raise AssertionError("tried")
 
     monkeypatch.setattr(_compile, "can_compile", never)
-    assert not _compile.compiling_pays(1, CPU, is_single=False)
+    assert not _compile.compiling_pays(1, CPU, is_single=False, num_ops=100)
 
 
 @pytest.mark.slow
