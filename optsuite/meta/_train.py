@@ -34,6 +34,9 @@ class Progress(NamedTuple):
     """Mean of the latest 100 losses; NaN before the first."""
     seconds_per_step: float
     """Mean over all steps; 0 before the first."""
+    source: data.Source
+    """Real data or the stand-in."""
+    device: torch.device
 
 
 def meta_train(
@@ -80,22 +83,22 @@ def meta_train(
         state = run.begin() if saved is None else run.load(saved)
         if saved is None:
             files.save(run.dump(state))  # what cannot be written is found before anything is trained
-        state = _trained(run, state, files, save_every_s, tell)
+        state = _trained(run, state, files, save_every_s, lambda state: tell(_progress(state, source, where)))
     return files.finish(_theta(state), state.losses_TSH[:, 0, 0])
 
 
 def _trained(
-    run: GridRun, state: RunState, files: Files, save_every_s: float, tell: Callable[[Progress], None]
+    run: GridRun, state: RunState, files: Files, save_every_s: float, tell: Callable[[RunState], None]
 ) -> RunState:
     """Train to the end, and save the state now and then."""
     saved_step, saved_at = state.step, time.monotonic()
     try:
-        tell(_progress(state))
+        tell(state)
         while not run.is_over(state):
             count = int(_SECONDS * state.step / state.seconds) if state.step else 1
             state = run.advance(state, state.step + max(1, count))
             _check_finite(state, files)
-            tell(_progress(state))
+            tell(state)
             if time.monotonic() - saved_at > save_every_s:
                 files.save(run.dump(state))
                 saved_step, saved_at = state.step, time.monotonic()
@@ -118,10 +121,11 @@ def _check_finite(state: RunState, files: Files) -> None:
         )
 
 
-def _progress(state: RunState) -> Progress:
+def _progress(state: RunState, source: data.Source, device: torch.device) -> Progress:
     losses = state.losses_TSH[max(0, state.step - _LATEST) : state.step, 0, 0]
     mean = float(losses.mean()) if len(losses) else np.nan
-    return Progress(state.step, len(state.losses_TSH), mean, state.seconds / max(1, state.step))
+    seconds_per_step = state.seconds / max(1, state.step)
+    return Progress(state.step, len(state.losses_TSH), mean, seconds_per_step, source, device)
 
 
 def _theta(state: RunState) -> Params:

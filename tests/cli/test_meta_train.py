@@ -35,7 +35,8 @@ def test_it_trains_tells_how_far_it_is_and_names_the_checkpoint(run, tmp_path):
     status, out, err = run("LearnableAdam", TASK)
     assert (status, out) == (0, "LearnableAdam.safetensors\n")
     assert re.fullmatch(
-        r"training 4 outer steps\nstep 4 of 4: meta-loss \d\.\d{4}, [\d.e-]+ s a step\n", err
+        r"training 4 outer steps, on synthetic data, on cpu\nstep 4 of 4: meta-loss \d\.\d{4}, [\d.e-]+ s a step\n",
+        err,
     ), err
     assert {path.name for path in tmp_path.iterdir()} == {
         f"LearnableAdam.{ending}" for ending in ("safetensors", "csv", "png")
@@ -102,7 +103,7 @@ def test_a_process_that_is_ended_leaves_what_a_second_run_goes_on_from(run, tmp_
     assert signal.getsignal(signal.SIGTERM) is handler
     status, out, err = run("LearnableSGD", TASK)
     assert (status, out) == (0, "LearnableSGD.safetensors\n")
-    assert err.startswith("going on from step 1 of 4 outer steps\n")
+    assert err.startswith("going on from step 1 of 4 outer steps, on synthetic data, on cpu\n")
 
 
 def test_an_error_is_told_in_options_of_the_command(run):

@@ -57,10 +57,10 @@ def test_a_training_leaves_a_checkpoint_its_losses_and_a_plot(tmp_path):
 
 @pytest.mark.parametrize("estimator", ["pes", "unroll"])
 def test_training_lowers_the_loss(estimator, tmp_path):
-    settings = replace(TINY, estimator=estimator, inner_steps=10, piece=None, steps=25, hparams={"lr": 0.2})
+    settings = replace(TINY, estimator=estimator, inner_steps=10, piece=None, steps=12, hparams={"lr": 0.5})
     train(tmp_path / "it.safetensors", settings)
     losses = np.loadtxt(tmp_path / "it.csv", delimiter=",", skiprows=1)[:, 1]
-    assert losses[-5:].mean() < losses[:5].mean() - 0.05
+    assert losses[-3:].mean() < losses[:3].mean() - 0.05
 
 
 @pytest.mark.parametrize("kind", ["LearnableSGDM", "MLPLOpt", "AdafacMLPLOpt"])
@@ -176,8 +176,14 @@ def test_a_checkpoint_of_something_else_is_no_start(tmp_path):
         ({"kind": "MLPLopt"}, UnknownNameError, "did you mean MLPLOpt"),
         ({"tasks": (f"{MLP}_",)}, UnknownNameError, f"did you mean {MLP}"),
         ({"tasks": (f"ESWrapped_1pair_{MLP}",)}, UnsupportedError, "cannot be trained within another task"),
+        ({"tasks": ()}, HParamError, "`tasks` must name at least one task"),
+        ({"estimator": "es"}, UnknownNameError, "unknown estimator `es`: did you mean pes"),
         ({"optimizer": "Adm"}, UnknownNameError, "did you mean Adam"),
-        ({"optimizer": "torch.optim:NAdam"}, UnsupportedError, "since it is a class"),
+        (
+            {"optimizer": "torch.optim:NAdam"},
+            UnsupportedError,
+            "`torch.optim:NAdam` cannot train a learned optimizer",
+        ),
         ({"hparams": {"beta3": 0.5}}, HParamError, "`Adam` has no hyperparameter `beta3`"),
         ({"clip": 0.0}, HParamError, "`clip` .* must be a finite number > 0"),
         ({"average": 1.0}, HParamError, "`average` .* must be a number in"),
