@@ -45,22 +45,11 @@ def test_it_trains_tells_how_far_it_is_and_names_the_checkpoint(run, tmp_path):
 
 def test_every_option_reaches_the_training(run, tmp_path):
     other = "ImageMLP_Cifar10_8_Relu32"
-    options = (
-        "--optimizer=AdamW",
-        "--lr=0.02",
-        "--hparam=beta2=0.9",
-        "--hparam=weight_decay=1e-4",
-        "--clip=1",
+    status, out, err = run(
+        *("MLPLOpt", TASK, other, "--architecture=hidden_size=8", "-o", "there/it.safetensors"),
+        *("--optimizer=AdamW", "--lr=0.02", "--hparam=beta2=0.9", "--hparam=weight_decay=1e-4"),
+        *("--clip=1", "--average=0.5", "--std=0.02", "--seed=3"),
     )
-    more = (
-        "--average=0.5",
-        "--std=0.02",
-        "--seed=3",
-        "--architecture=hidden_size=8",
-        "-o",
-        "there/it.safetensors",
-    )
-    status, out, err = run("MLPLOpt", TASK, other, *options, *more)
     assert (status, out) == (0, "there/it.safetensors\n"), err
     found = read_checkpoint(str(tmp_path / "there" / "it.safetensors"))
     assert (found.kind, found.architecture) == ("MLPLOpt", {"hidden_size": 8})
