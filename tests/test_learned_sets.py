@@ -231,6 +231,7 @@ def test_a_curve_names_path_and_content_of_its_checkpoint(a):
     assert hparams == config_of(a).hparams
 
 
+@pytest.mark.filterwarnings("ignore:.*which are assumed")
 def test_a_trained_theta_can_be_of_the_original(a, tmp_path):
     (tmp_path / "params_0").write_bytes(flax_file(theta_of("AdafacMLPLOpt")))
     (ours,), (original,) = train(config_of(a)), train(config_of(str(tmp_path / "params_0")))

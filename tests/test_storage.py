@@ -332,9 +332,7 @@ def test_no_more_is_read_of_a_file_than_it_may_be_large(root):
     url = f"{root}/file"
     storage.write_bytes(url, b"12345")
     assert storage.read_bytes(url, most=5) == b"12345"
-    with pytest.raises(
-        storage.CorruptFileError, match="too large: needed at most 4 bytes, and it has more"
-    ):
+    with pytest.raises(storage.CorruptFileError, match="too large: needed at most 4 bytes, and it has more"):
         storage.read_bytes(url, most=4)
     storage.write_bytes(url, b"")
     assert storage.read_bytes(url, most=4) == b""

@@ -29,7 +29,7 @@ class Unroll(Protocol):
 
 
 class PersistentESCarry(NamedTuple):
-    """What is remembered of N inner problems, each of which is solved twice: at params + e and at params - e."""
+    """Memory of N inner problems, each of which is solved at params + e and at params - e."""
 
     states: State
     """(2, N, ...)"""
@@ -57,8 +57,8 @@ def persistent_es(
 
     Each of `num_problems` inner problems goes on where the last step left it, under a new perturbation; an
     estimate weighs its losses by the sum of all perturbations that it has met. A problem that has taken
-    `total_length` steps spends one step on beginning anew. Problems start at random positions, so that they do
-    not end all at once. The loss that is given to `estimate` is not used.
+    `total_length` steps spends one step on beginning anew. Problems start at random positions, so that they
+    do not end all at once. The loss that is given to `estimate` is not used.
 
     A batch has the axes (steps of a piece, problems) in front; a piece has at most `total_length` steps.
 

@@ -11,6 +11,7 @@ import inspect
 import json
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,9 +79,9 @@ def read_checkpoint(url: str) -> Checkpoint:
     Args:
         url: Path or URL of a safetensors file of `write_checkpoint`, or of a msgpack file of
             learned_optimization, whose kind and sizes are found from the names and shapes in it, and all
-            else about its architecture is taken to be the default; the name of a checkpoint that comes with
-            this package, such as `example`; or one of these with `#sha256=` and a hash at its end, which the
-            file must have.
+            else about its architecture is taken to be the default, with a warning; the name of a checkpoint
+            that comes with this package, such as `example`; or one of these with `#sha256=` and a hash at
+            its end, which the file must have.
 
     Raises:
         MissingFileError: There is no such file.
@@ -100,7 +101,23 @@ def read_checkpoint(url: str) -> Checkpoint:
             f"`{where}` has changed: needed a file whose sha256 is {needed}, got {found}; put the old one "
             "back, or make the config anew to train with the new one"
         )
-    return _parse(content, where)
+    checkpoint = _parse(content, where)
+    if needed is None and is_flax(content):
+        _warn_of_defaults(checkpoint, where)
+    return checkpoint
+
+
+def _warn_of_defaults(checkpoint: Checkpoint, url: str) -> None:
+    defaults = inspect.signature(LEARNED_OPTIMIZERS[checkpoint.kind]).parameters
+    assumed = [f"{name}={defaults[name].default}" for name in ("exp_mult", "step_mult") if name in defaults]
+    if assumed:
+        warnings.warn(
+            f"`{url}` does not hold {' and '.join(assumed)}, which are assumed: learned_optimization keeps "
+            "them in its configuration; if others are right, write the checkpoint anew with "
+            "optsuite.optimizers.write_checkpoint(..., architecture={'step_mult': ...})",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def write_checkpoint(

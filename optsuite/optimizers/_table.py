@@ -126,8 +126,8 @@ class OptimizerRow(NamedTuple):
     """
     pin: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _as_given
     """Function of a config's hyperparameters that adds to the name of a file the hash of its content."""
-    prepare: Callable[[Mapping[str, Any], torch.device], Mapping[str, Any]] = _as_given
-    """Function of hyperparameters and a device that makes of them what the factory takes.
+    prepare: Callable[[Mapping[str, Any], torch.device | None], Mapping[str, Any]] = _as_given
+    """Function of hyperparameters and a device, None for torch's default, that makes what the factory takes.
 
     It is called once for a program, and may read files.
     """
@@ -276,8 +276,9 @@ def _pin_theta(kind: str, hparams: Mapping[str, Any]) -> Mapping[str, Any]:
     return hparams if is_pinned(url) else {**hparams, "theta": pinned(url, _read_theta(kind, url))}
 
 
-def _prepare_theta(kind: str, hparams: Mapping[str, Any], device: torch.device) -> Mapping[str, Any]:
-    return {**hparams, "theta": _read_theta(kind, hparams["theta"]).to(device)}
+def _prepare_theta(kind: str, hparams: Mapping[str, Any], device: torch.device | None) -> Mapping[str, Any]:
+    checkpoint = _read_theta(kind, hparams["theta"])
+    return {**hparams, "theta": checkpoint.to(device or torch.get_default_device())}
 
 
 def _learned_flops(shapes: Iterable[Shape], *, theta: str, **_: object) -> int:
@@ -419,7 +420,8 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
         hparams: Python values, or 0-d tensors in place of numbers, which may be out of range
             unnoticed: looking at them would wait for the device. For a schedule in place of `lr`
             call the factory itself: `adam(lr=schedule)`. The `theta` of a learned optimizer is a path or
-            URL as for `read_checkpoint`, and comes to torch's default device.
+            URL as for `read_checkpoint`; the file is read here, which compiled code cannot do, and theta
+            comes to torch's default device.
 
     Raises:
         UnknownNameError: There is no such optimizer.
@@ -432,7 +434,7 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
     """
     row = get_row(name)
     row.check(name, hparams)
-    return row.factory(**row.prepare(hparams, torch.get_default_device()))
+    return row.factory(**row.prepare(hparams, None))
 
 
 def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:

@@ -47,7 +47,7 @@ class InnerTraining:
         self.task, self.learned, self._num_steps = task, learned, num_steps
         self._network: nn.Module | None = None
         self._draws: dict[str, Callable[[Tensor], Tensor]] = {}
-        self._fixed: dict[torch.device, Params] = {}
+        self._fixed: Params = {}
 
     def prepare(self) -> None:
         """Build the network, which cannot be done under a transform; must be called before all else.
@@ -58,15 +58,14 @@ class InnerTraining:
         if self._network is None:
             network, other = self.task.module(0), self.task.module(1)
             self._draws, params = draws_of(network), dict(network.named_parameters())
-            fixed = {name: p.detach() for name, p in params.items() if name not in self._draws}
-            self._check(network, fixed, dict(other.named_parameters()))
-            self._fixed[torch.device("cpu")] = fixed
+            self._fixed = {name: p.detach() for name, p in params.items() if name not in self._draws}
+            self._check(network, dict(other.named_parameters()))
             self._network = network
 
     def init(self, theta: Params, key: Tensor) -> InnerState:
         """Draw the network's parameters anew."""
         drawn = {name: draw(fold_in(key, number)) for number, (name, draw) in enumerate(self._draws.items())}
-        params = drawn | self._fixed_on(key.device)
+        params = drawn | {name: fixed.to(key.device) for name, fixed in self._fixed.items()}
         return InnerState(params, self.learned.optimizer(theta).init(params, num_steps=self._num_steps))
 
     def step(self, theta: Params, state: InnerState, batch: Batch, key: Tensor) -> tuple[InnerState, Tensor]:
@@ -111,19 +110,12 @@ class InnerTraining:
         assert self._network is not None
         return self.task.loss(Bound(self._network, params), batch, key)
 
-    def _fixed_on(self, device: torch.device) -> Params:
-        """Return the parameters that begin with the same numbers in every network."""
-        if device not in self._fixed:
-            on_cpu = self._fixed[torch.device("cpu")]
-            self._fixed[device] = {name: param.to(device) for name, param in on_cpu.items()}
-        return self._fixed[device]
-
-    def _check(self, network: nn.Module, fixed: Params, others: Params) -> None:
+    def _check(self, network: nn.Module, others: Params) -> None:
         """Refuse what cannot be drawn from a key, or given to the network."""
         needs = None
         if list(network.buffers()) or not all(p.requires_grad for p in network.parameters()):
             needs = "has buffers or frozen parameters"
-        for name, param in fixed.items():
+        for name, param in self._fixed.items():
             if not torch.equal(param, others[name]):
                 needs = f"draws `{name}` by an initialiser that is not one of optsuite.modules"
         if needs:

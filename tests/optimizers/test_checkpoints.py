@@ -29,6 +29,7 @@ from optsuite.optimizers import (
 )
 from optsuite.storage import CorruptFileError, MissingFileError
 
+assuming_defaults = pytest.mark.filterwarnings("ignore:.*which are assumed")
 every_kind = pytest.mark.parametrize("kind", LEARNED_OPTIMIZERS)
 
 
@@ -190,6 +191,7 @@ def test_no_change_of_a_good_file_does_harm(make, data):
 # Checkpoints of learned_optimization
 
 
+@assuming_defaults
 @every_kind
 @pytest.mark.parametrize("is_bare", [False, True])
 def test_a_checkpoint_of_the_original_is_recognized_by_its_parameters(kind, is_bare, tmp_path):
@@ -203,6 +205,14 @@ def test_a_checkpoint_of_the_original_is_recognized_by_its_parameters(kind, is_b
     assert read.training == {"written_by": "learned_optimization", **account}
 
 
+def test_a_checkpoint_of_the_original_lacks_scales_which_is_said_once(tmp_path):
+    storage.write_bytes(str(tmp_path / "params_0"), flax_file(theta_of("MLPLOpt")))
+    with pytest.warns(UserWarning, match="does not hold exp_mult=0.001 and step_mult=0.001"):
+        read = read_checkpoint(str(tmp_path / "params_0"))
+    read_checkpoint(pinned(str(tmp_path / "params_0"), read))  # as training does
+
+
+@assuming_defaults
 def test_a_checkpoint_of_the_original_can_be_written_again(tmp_path):
     storage.write_bytes(str(tmp_path / "params_0"), flax_file(theta_of("AdafacMLPLOpt")))
     read = read_checkpoint(str(tmp_path / "params_0"))
