@@ -35,7 +35,8 @@ def test_it_trains_tells_how_far_it_is_and_names_the_checkpoint(run, tmp_path):
     status, out, err = run("LearnableAdam", TASK)
     assert (status, out) == (0, "LearnableAdam.safetensors\n")
     assert re.fullmatch(
-        r"training 4 outer steps, on synthetic data, on cpu\nstep 4 of 4: meta-loss \d\.\d{4}, [\d.e-]+ s a step\n",
+        r"training 4 outer steps, on synthetic data, on cpu\n"
+        r"step 4 of 4: meta-loss \d\.\d{4}, [\d.e-]+ s a step\n",
         err,
     ), err
     assert {path.name for path in tmp_path.iterdir()} == {

@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from optsuite import storage
-from optsuite.errors import HParamError, OptsuiteError, StorageError, UnknownNameError, UnsupportedError
+from optsuite.errors import (
+    HParamError,
+    OptsuiteError,
+    OutOfMemoryError,
+    StorageError,
+    UnknownNameError,
+    UnsupportedError,
+)
 from optsuite.meta import Settings, _train, meta_train
 from optsuite.optimizers import read_checkpoint, write_checkpoint
 
@@ -114,6 +121,28 @@ def test_what_is_there_of_another_training_is_not_replaced_unless_told(tmp_path)
     train(output, other, restart=True)
     with pytest.raises(StorageError, match=r"it.safetensors` is of another training.*`seed` 0, got 1"):
         train(output)
+
+
+def test_a_training_that_was_begun_anew_can_be_interrupted_too(tmp_path):
+    output = tmp_path / "it.safetensors"
+    first = train(output)
+    with pytest.raises(KeyboardInterrupt):
+        train(output, restart=True, tell=stop_at(1))
+    assert not output.exists()
+    steps = []
+    assert train(output, tell=lambda progress: steps.append(progress.step)).sha256 == first.sha256
+    assert steps[0] == 1
+
+
+def test_what_does_not_fit_says_what_to_make_smaller(tmp_path, monkeypatch):
+    def advance(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("optsuite.trainer.GridRun.advance", advance)
+    with pytest.raises(
+        OutOfMemoryError, match=r"2 trainings of each task, 2 inner steps .* do not fit on cpu"
+    ):
+        train(tmp_path / "it.safetensors")
 
 
 def test_the_seed_the_data_and_every_setting_decide_theta(tmp_path):
