@@ -97,8 +97,8 @@ def make_plan(settings: Settings) -> Plan:
         std=settings.std,
     )
     hparams = _hparams(settings)
-    around = {"clip": settings.clip, "average": settings.average}
-    config = Config(settings.optimizer, f"{settings.optimizer}{CLIPPED_AVERAGED}", {**hparams, **around})
+    own = {"clip": settings.clip, "average": settings.average}
+    config = Config(settings.optimizer, f"{settings.optimizer}{CLIPPED_AVERAGED}", {**hparams, **own})
     # All steps count from 0, so the last has the number of steps less one.
     schedule = Schedule(settings.steps - 1, eval_batches=0, last_eval_batches=0)
     filled = {"init": start and start.sha256, "inner_steps": inner_steps, "piece": piece}
