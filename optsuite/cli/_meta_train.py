@@ -51,10 +51,10 @@ class _Display:
 
     def show(self, progress: Progress) -> None:
         """Show progress, if it is time to."""
-        step, num_steps, loss, seconds_per_step = progress
+        step, num_steps, loss, seconds_per_step, source, device = progress
         if self._told is None:
             begun = f"going on from step {step:,} of" if step else "training"
-            self._say(f"{begun} {counted(num_steps, 'outer step')}")
+            self._say(f"{begun} {counted(num_steps, 'outer step')}, on {source} data, on {device}")
         elif time.monotonic() - self._told >= _TELL_SECONDS or step == num_steps:
             left = duration(seconds_per_step * (num_steps - step))
             end = f"; about {left} left" if step < num_steps else ""

@@ -69,6 +69,15 @@ class Files:
         self._check(self._state, json.loads(str(arrays.pop("training", "{}"))))
         return arrays
 
+    def begin(self, state: Arrays) -> None:
+        """Write the first state, and delete the checkpoint of another training, whose place it takes.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        self.save(state)
+        storage.remove(self._output, missing_ok=True)
+
     def save(self, state: Arrays) -> None:
         """Write the state in place of the last one.
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from optsuite.errors import HParamError, UnsupportedError
+from optsuite.choices import META_ESTIMATORS
+from optsuite.errors import HParamError, UnknownNameError, UnsupportedError
 from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.optimizers import (
     CLIPPED_AVERAGED,
@@ -75,11 +76,7 @@ def make_plan(settings: Settings) -> Plan:
         StorageError: The checkpoint cannot be read.
         UnsupportedError: A task cannot be trained within another one, or the optimizer is a class.
     """
-    for name, least in {"problems": 1, "steps": 1, "seed": 0}.items():
-        if (value := getattr(settings, name)) < least:
-            raise HParamError(f"`{name}` must be at least {least} (got {value})")
-    if not settings.std > 0:
-        raise HParamError(f"`std` must be above 0 (got {settings.std})")
+    _check_values(settings)
     start = None if settings.init is None else _read_start(settings.init, settings)
     architecture = dict(start.architecture if start else settings.architecture)
     check_architecture(settings.kind, architecture)
@@ -115,7 +112,7 @@ def _hparams(settings: Settings) -> dict[str, float | str]:
     row = get_row(name)
     if name not in OPTIMIZERS:
         raise UnsupportedError(
-            f"`{name}` cannot train a learned optimizer, since it is a class: choose one of "
+            f"`{name}` cannot train a learned optimizer, which takes one of pure functions: choose one of "
             f"{', '.join(list_optimizers())}"
         )
     if "lr" in row.hparams:
@@ -133,3 +130,15 @@ def _read_start(url: str, settings: Settings) -> Checkpoint:
                 f"{found.get(name, 'by default')}: ask for the same, or start from another checkpoint"
             )
     return start
+
+
+def _check_values(settings: Settings) -> None:
+    if settings.estimator not in META_ESTIMATORS:
+        raise UnknownNameError("estimator", settings.estimator, META_ESTIMATORS)
+    if not settings.tasks:
+        raise HParamError("`tasks` must name at least one task (got none)")
+    for name, least in {"problems": 1, "steps": 1, "seed": 0}.items():
+        if (value := getattr(settings, name)) < least:
+            raise HParamError(f"`{name}` must be at least {least} (got {value})")
+    if not settings.std > 0:
+        raise HParamError(f"`std` must be above 0 (got {settings.std})")

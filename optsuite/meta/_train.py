@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +13,13 @@ import torch
 from optsuite import data, trainer
 from optsuite._types import Params
 from optsuite.curves import package_version
-from optsuite.errors import OptsuiteError
+from optsuite.errors import OptsuiteError, OutOfMemoryError
 from optsuite.meta._files import Files
 from optsuite.meta._settings import Settings, make_plan
 from optsuite.optimizers import AveragedState, Checkpoint
+from optsuite.tasks import Task
 from optsuite.trainer import GridRun, RunState
+from optsuite.words import counted
 
 # Steps are trained so many seconds at a time, up to a block.
 _SECONDS = 10.0
@@ -34,6 +37,9 @@ class Progress(NamedTuple):
     """Mean of the latest 100 losses; NaN before the first."""
     seconds_per_step: float
     """Mean over all steps; 0 before the first."""
+    source: data.Source
+    """Real data or the stand-in."""
+    device: torch.device
 
 
 def meta_train(
@@ -59,10 +65,11 @@ def meta_train(
         device: Where to train; None takes CUDA if there is one.
         save_every_s: Time after which the state is saved again; it is saved when the training is interrupted
             too.
-        restart: Whether to begin anew where there is a state, or a checkpoint.
+        restart: Whether to begin anew where there is a state or a checkpoint, which are deleted.
         tell: Called now and then.
 
     Raises:
+        OutOfMemoryError: The training does not fit on the device.
         OptsuiteError: The settings are wrong, the training diverged, the files that are there are of another
             training, or the output cannot be written, which is found before anything is trained.
     """
@@ -74,28 +81,28 @@ def meta_train(
     files = Files(output, settings.kind, plan.architecture, account)
     if not restart and (finished := files.finished()):
         return finished
-    with trainer.reproducible(where):
+    with trainer.reproducible(where), _memory_explained(plan.task, where):
         run = trainer.run_of_one(plan.task, plan.trial, source=source, device=where)
         saved = None if restart else files.saved()
         state = run.begin() if saved is None else run.load(saved)
         if saved is None:
-            files.save(run.dump(state))  # what cannot be written is found before anything is trained
-        state = _trained(run, state, files, save_every_s, tell)
+            files.begin(run.dump(state))  # what cannot be written is found before anything is trained
+        state = _trained(run, state, files, save_every_s, lambda state: tell(_progress(state, source, where)))
     return files.finish(_theta(state), state.losses_TSH[:, 0, 0])
 
 
 def _trained(
-    run: GridRun, state: RunState, files: Files, save_every_s: float, tell: Callable[[Progress], None]
+    run: GridRun, state: RunState, files: Files, save_every_s: float, tell: Callable[[RunState], None]
 ) -> RunState:
     """Train to the end, and save the state now and then."""
     saved_step, saved_at = state.step, time.monotonic()
     try:
-        tell(_progress(state))
+        tell(state)
         while not run.is_over(state):
             count = int(_SECONDS * state.step / state.seconds) if state.step else 1
             state = run.advance(state, state.step + max(1, count))
             _check_finite(state, files)
-            tell(_progress(state))
+            tell(state)
             if time.monotonic() - saved_at > save_every_s:
                 files.save(run.dump(state))
                 saved_step, saved_at = state.step, time.monotonic()
@@ -104,6 +111,20 @@ def _trained(
             files.save(run.dump(state))
         raise
     return state
+
+
+@contextmanager
+def _memory_explained(task: Task, device: torch.device) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if trainer.is_out_of_memory(error):
+            length, problems = task.batch_dims
+            raise OutOfMemoryError(
+                f"{counted(problems, 'training')} of each task, {length} inner steps in a step, do not "
+                f"fit on {device}: train fewer at a time, or shorter ones"
+            ) from error
+        raise
 
 
 def _check_finite(state: RunState, files: Files) -> None:
@@ -118,10 +139,11 @@ def _check_finite(state: RunState, files: Files) -> None:
         )
 
 
-def _progress(state: RunState) -> Progress:
+def _progress(state: RunState, source: data.Source, device: torch.device) -> Progress:
     losses = state.losses_TSH[max(0, state.step - _LATEST) : state.step, 0, 0]
     mean = float(losses.mean()) if len(losses) else np.nan
-    return Progress(state.step, len(state.losses_TSH), mean, state.seconds / max(1, state.step))
+    seconds_per_step = state.seconds / max(1, state.step)
+    return Progress(state.step, len(state.losses_TSH), mean, seconds_per_step, source, device)
 
 
 def _theta(state: RunState) -> Params:

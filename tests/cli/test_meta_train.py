@@ -35,7 +35,9 @@ def test_it_trains_tells_how_far_it_is_and_names_the_checkpoint(run, tmp_path):
     status, out, err = run("LearnableAdam", TASK)
     assert (status, out) == (0, "LearnableAdam.safetensors\n")
     assert re.fullmatch(
-        r"training 4 outer steps\nstep 4 of 4: meta-loss \d\.\d{4}, [\d.e-]+ s a step\n", err
+        r"training 4 outer steps, on synthetic data, on cpu\n"
+        r"step 4 of 4: meta-loss \d\.\d{4}, [\d.e-]+ s a step\n",
+        err,
     ), err
     assert {path.name for path in tmp_path.iterdir()} == {
         f"LearnableAdam.{ending}" for ending in ("safetensors", "csv", "png")
@@ -44,22 +46,11 @@ def test_it_trains_tells_how_far_it_is_and_names_the_checkpoint(run, tmp_path):
 
 def test_every_option_reaches_the_training(run, tmp_path):
     other = "ImageMLP_Cifar10_8_Relu32"
-    options = (
-        "--optimizer=AdamW",
-        "--lr=0.02",
-        "--hparam=beta2=0.9",
-        "--hparam=weight_decay=1e-4",
-        "--clip=1",
+    status, out, err = run(
+        *("MLPLOpt", TASK, other, "--architecture=hidden_size=8", "-o", "there/it.safetensors"),
+        *("--optimizer=AdamW", "--lr=0.02", "--hparam=beta2=0.9", "--hparam=weight_decay=1e-4"),
+        *("--clip=1", "--average=0.5", "--std=0.02", "--seed=3"),
     )
-    more = (
-        "--average=0.5",
-        "--std=0.02",
-        "--seed=3",
-        "--architecture=hidden_size=8",
-        "-o",
-        "there/it.safetensors",
-    )
-    status, out, err = run("MLPLOpt", TASK, other, *options, *more)
     assert (status, out) == (0, "there/it.safetensors\n"), err
     found = read_checkpoint(str(tmp_path / "there" / "it.safetensors"))
     assert (found.kind, found.architecture) == ("MLPLOpt", {"hidden_size": 8})
@@ -102,7 +93,7 @@ def test_a_process_that_is_ended_leaves_what_a_second_run_goes_on_from(run, tmp_
     assert signal.getsignal(signal.SIGTERM) is handler
     status, out, err = run("LearnableSGD", TASK)
     assert (status, out) == (0, "LearnableSGD.safetensors\n")
-    assert err.startswith("going on from step 1 of 4 outer steps\n")
+    assert err.startswith("going on from step 1 of 4 outer steps, on synthetic data, on cpu\n")
 
 
 def test_an_error_is_told_in_options_of_the_command(run):

@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from optsuite import storage
-from optsuite.errors import HParamError, OptsuiteError, StorageError, UnknownNameError, UnsupportedError
+from optsuite.errors import (
+    HParamError,
+    OptsuiteError,
+    OutOfMemoryError,
+    StorageError,
+    UnknownNameError,
+    UnsupportedError,
+)
 from optsuite.meta import Settings, _train, meta_train
 from optsuite.optimizers import read_checkpoint, write_checkpoint
 
@@ -57,10 +64,10 @@ def test_a_training_leaves_a_checkpoint_its_losses_and_a_plot(tmp_path):
 
 @pytest.mark.parametrize("estimator", ["pes", "unroll"])
 def test_training_lowers_the_loss(estimator, tmp_path):
-    settings = replace(TINY, estimator=estimator, inner_steps=10, piece=None, steps=25, hparams={"lr": 0.2})
+    settings = replace(TINY, estimator=estimator, inner_steps=10, piece=None, steps=12, hparams={"lr": 0.5})
     train(tmp_path / "it.safetensors", settings)
     losses = np.loadtxt(tmp_path / "it.csv", delimiter=",", skiprows=1)[:, 1]
-    assert losses[-5:].mean() < losses[:5].mean() - 0.05
+    assert losses[-3:].mean() < losses[:3].mean() - 0.05
 
 
 @pytest.mark.parametrize("kind", ["LearnableSGDM", "MLPLOpt", "AdafacMLPLOpt"])
@@ -114,6 +121,28 @@ def test_what_is_there_of_another_training_is_not_replaced_unless_told(tmp_path)
     train(output, other, restart=True)
     with pytest.raises(StorageError, match=r"it.safetensors` is of another training.*`seed` 0, got 1"):
         train(output)
+
+
+def test_a_training_that_was_begun_anew_can_be_interrupted_too(tmp_path):
+    output = tmp_path / "it.safetensors"
+    first = train(output)
+    with pytest.raises(KeyboardInterrupt):
+        train(output, restart=True, tell=stop_at(1))
+    assert not output.exists()
+    steps = []
+    assert train(output, tell=lambda progress: steps.append(progress.step)).sha256 == first.sha256
+    assert steps[0] == 1
+
+
+def test_what_does_not_fit_says_what_to_make_smaller(tmp_path, monkeypatch):
+    def advance(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("optsuite.trainer.GridRun.advance", advance)
+    with pytest.raises(
+        OutOfMemoryError, match=r"2 trainings of each task, 2 inner steps .* do not fit on cpu"
+    ):
+        train(tmp_path / "it.safetensors")
 
 
 def test_the_seed_the_data_and_every_setting_decide_theta(tmp_path):
@@ -176,8 +205,14 @@ def test_a_checkpoint_of_something_else_is_no_start(tmp_path):
         ({"kind": "MLPLopt"}, UnknownNameError, "did you mean MLPLOpt"),
         ({"tasks": (f"{MLP}_",)}, UnknownNameError, f"did you mean {MLP}"),
         ({"tasks": (f"ESWrapped_1pair_{MLP}",)}, UnsupportedError, "cannot be trained within another task"),
+        ({"tasks": ()}, HParamError, "`tasks` must name at least one task"),
+        ({"estimator": "es"}, UnknownNameError, "unknown estimator `es`: did you mean pes"),
         ({"optimizer": "Adm"}, UnknownNameError, "did you mean Adam"),
-        ({"optimizer": "torch.optim:NAdam"}, UnsupportedError, "since it is a class"),
+        (
+            {"optimizer": "torch.optim:NAdam"},
+            UnsupportedError,
+            "`torch.optim:NAdam` cannot train a learned optimizer",
+        ),
         ({"hparams": {"beta3": 0.5}}, HParamError, "`Adam` has no hyperparameter `beta3`"),
         ({"clip": 0.0}, HParamError, "`clip` .* must be a finite number > 0"),
         ({"average": 1.0}, HParamError, "`average` .* must be a number in"),
