@@ -1,9 +1,10 @@
-"""Maps over dicts of tensors."""
+"""Maps over dicts of tensors, and copies to a device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from optsuite._types import Params
@@ -21,3 +22,9 @@ def tree_map(fn: Callable[..., Tensor], tree: Params, *rest: Params) -> Params:
         A new dict with the names of `tree`.
     """
     return {name: fn(leaf, *(other[name] for other in rest)) for name, leaf in tree.items()}
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor of the host to a device; the host does not wait for the steps before it."""
+    is_cuda = device.type == "cuda"
+    return (tensor.pin_memory() if is_cuda else tensor).to(device, non_blocking=is_cuda)

@@ -16,7 +16,7 @@ from optsuite.modules import draws_of
 from optsuite.noise import fold_in
 from optsuite.optimizers import LearnedOptimizer, OptState
 from optsuite.tasks._task import Bound, Task
-from optsuite.tree import tree_map
+from optsuite.tree import moved, tree_map
 
 # Steps whose states are remembered while their gradient is computed.
 _PIECE = 10
@@ -66,7 +66,7 @@ class InnerTraining:
     def init(self, theta: Params, key: Tensor) -> InnerState:
         """Draw the network's parameters anew."""
         drawn = {name: draw(fold_in(key, number)) for number, (name, draw) in enumerate(self._draws.items())}
-        params = drawn | {name: fixed.to(key.device) for name, fixed in self._fixed.items()}
+        params = drawn | {name: moved(fixed, key.device) for name, fixed in self._fixed.items()}
         return InnerState(params, self.learned.optimizer(theta).init(params, num_steps=self._num_steps))
 
     def step(self, theta: Params, state: InnerState, batch: Batch, key: Tensor) -> tuple[InnerState, Tensor]:

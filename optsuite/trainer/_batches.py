@@ -13,7 +13,7 @@ from optsuite._types import Batch
 from optsuite.noise import fold_in, key_from
 from optsuite.trainer._grid import Grid
 from optsuite.trainer._program import Program
-from optsuite.tree import tree_map
+from optsuite.tree import moved, tree_map
 
 # Size of the batches that are gathered at once: more would leave the near caches before they are used.
 _GATHER_BYTES = 2**20
@@ -50,8 +50,12 @@ class Batches:
     def chunks(self, start: int, stop: int, size: int) -> Iterator[tuple[Batch, Tensor]]:
         """Give them `size` at a time, which divides their number: (S, size, B, ...), and keys (S, size)."""
         blocks = [stream.block(start, stop) for stream in self._streams]
-        index_CSEB = self._moved(torch.stack([block.view(-1, size, block.shape[1]) for block in blocks], 1))
-        keys_CSE = self._moved(fold_in(self._keys_S[:, None], torch.arange(start, stop).view(-1, 1, size)))
+        index_CSEB = moved(
+            torch.stack([block.view(-1, size, block.shape[1]) for block in blocks], 1), self._device
+        )
+        keys_CSE = moved(
+            fold_in(self._keys_S[:, None], torch.arange(start, stop).view(-1, 1, size)), self._device
+        )
         at_once = max(1, _GATHER_BYTES // (index_CSEB[:1].numel() * self._example_bytes))
         index_CSE = index_CSEB.view(*index_CSEB.shape[:3], *self._shape)
         for first in range(0, len(keys_CSE), at_once):
@@ -59,8 +63,3 @@ class Batches:
             gathered = self._examples.gather(index_CSE[some])
             for number, keys in enumerate(keys_CSE[some]):
                 yield tree_map(lambda field: field[number], gathered), keys  # noqa: B023 - used at once
-
-    def _moved(self, tensor: Tensor) -> Tensor:
-        # The copy does not make the host wait for the steps before it if the memory is pinned.
-        is_cuda = self._device.type == "cuda"
-        return (tensor.pin_memory() if is_cuda else tensor).to(self._device, non_blocking=is_cuda)
