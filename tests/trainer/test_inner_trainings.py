@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from optsuite.errors import UnsupportedError
 from optsuite.hparam_sets import Config, Schedule
 from optsuite.modules import MLP
 from optsuite.optimizers import adafac_mlp_lopt, mlp_lopt
+from optsuite.tasks import get_task
 from optsuite.tasks._lopt import persistent, unrolled
 from optsuite.tasks._task import unchanged
+from optsuite.trainer import width_limit
 
 from .runs import TINY, adam, assert_close, run, sgd, train, trials_of
 from .test_resume import assert_resumes
@@ -101,3 +104,11 @@ def test_a_precision_that_does_not_reach_the_inner_network_is_refused(task):
     for outcome in outcomes:
         assert isinstance(outcome.result, UnsupportedError)
         assert "to which bf16 does not reach: pass float32" in str(outcome.result)
+
+
+def test_as_many_trials_train_side_by_side_as_pays(monkeypatch):
+    """Many small problems of one trial leave no room in the cache, nor anything to gain."""
+    monkeypatch.setattr("optsuite.trainer._memory.free_bytes", lambda _: 12 * 2**30)
+    sizes = {"OuterBS16_Length50_Trunc10": 1, "OuterBS8_Length50_Trunc5": 2, "OuterBS4_Length50_Trunc5": 4}
+    for size, width in sizes.items():
+        assert width_limit(get_task(f"LOptPES_Adafac_Fashion_{size}"), torch.device("cpu")) == width
