@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from optsuite.optimizers import OPTIMIZERS
+from optsuite.optimizers import LEARNED_OPTIMIZERS, OPTIMIZERS, write_checkpoint
 
 # `pytest benchmarks` is the matrix; `pytest benchmarks/test_step_time.py` measures.
 collect_ignore = [
@@ -21,13 +21,18 @@ _LINES = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture
-def required_hparams():
+def required_hparams(tmp_path):
     """Gives values for the hyperparameters of an optimizer that have no default."""
     values = {"lr": 1e-3, "idx": 0, "num_average": 4}
 
     def of(name):
         hparams = OPTIMIZERS[name].hparams
-        return {key: values[key] for key, hparam in hparams.items() if hparam.is_required}
+        if "theta" not in hparams:
+            return {key: values[key] for key, hparam in hparams.items() if hparam.is_required}
+        kind = name.removesuffix("GradAccum").removesuffix("GraftedShampoo")
+        url = str(tmp_path / f"{kind}.safetensors")
+        write_checkpoint(url, kind, LEARNED_OPTIMIZERS[kind]().init())
+        return {"theta": url}
 
     return of
 

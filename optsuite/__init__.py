@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         get_hparam_set,
         list_hparam_sets,
         lr_grid,
+        register_checkpoint,
         register_family,
     )
     from optsuite.optimizers import get_optimizer, list_optimizers, register_optimizer
@@ -67,6 +68,7 @@ __all__ = [
     "lr_grid",
     "normalizers",
     "optimizers",
+    "register_checkpoint",
     "register_family",
     "register_optimizer",
     "register_task",
@@ -83,7 +85,7 @@ _NAMES = {
     "errors": "DataError HParamError OptsuiteError OutOfMemoryError StorageError UnknownNameError "
     "UnsupportedError",
     "hparam_sets": "Config Family HParamSet Schedule Trial get_hparam_set list_hparam_sets lr_grid "
-    "register_family",
+    "register_checkpoint register_family",
     "optimizers": "get_optimizer list_optimizers register_optimizer",
     "tables": "archive_table curves_table summary_table",
     "tasks": "Task get_task list_tasks register_task",

@@ -1,6 +1,7 @@
 """Options that pytest and the `optsuite` command share, and the types of their values."""
 
 import argparse
+import ast
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,6 +22,17 @@ def time(text: str) -> float:
         return seconds_in(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Parse NAME=VALUE, with a number, a bool, a tuple of these or a word as its value."""
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals and value):
+        raise argparse.ArgumentTypeError(f"NAME=VALUE is needed (got {text!r})")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name, value
 
 
 class Argument(NamedTuple):
@@ -91,3 +103,36 @@ RUN = {
     ),
 }
 """Options of how cells run and where results lie, by the name of the runner's option."""
+
+LOPT_METAVAR = "[NAME=]PATH"
+LOPT_HELP = (
+    "add a learned optimizer from its checkpoint, a file, a URL, or a name that comes with optsuite, to the "
+    "sets LOpt_..., LOptGradAccum10_..., GradAccum_LOpt_... and GraftedShampoo_LOpt_...; may be repeated"
+)
+
+META_TRAINING = {
+    "estimator": Argument(
+        "of gradients: pes: persistent evolution strategies, from a piece of inner trainings at each outer "
+        "step; unroll: backpropagation through whole inner trainings",
+        choices=choices.META_ESTIMATORS,
+        default="pes",
+    ),
+    "inner_steps": Argument("steps of an inner training (default: 1000; 50 for unroll)", "N", type=count),
+    "piece": Argument("inner steps in an outer step (default: 20; all for unroll)", "N", type=count),
+    "problems": Argument("inner trainings of each task, side by side", "N", default="16", type=count),
+    "std": Argument("deviation of the perturbations of pes", "STD", default="0.01", type=float),
+    "steps": Argument("outer steps", "N", default="5000", type=count),
+    "optimizer": Argument("optimizer of the learned parameters", "NAME", default="Adam"),
+    "lr": Argument("its learning rate (default: 0.001)", "LR", type=float),
+    "clip": Argument("largest magnitude of an element of a gradient", "LIMIT", default="3", type=float),
+    "average": Argument(
+        "decay of the average of the learned parameters that is written; 0: the latest parameters",
+        "DECAY",
+        default="0",
+        type=float,
+    ),
+    "seed": Argument("decides initial parameters, batches and noise", "SEED", default="0", type=int),
+    "init": Argument("checkpoint to start from", "CHECKPOINT"),
+    "save_every": Argument("time after which the state is saved again", "TIME", default="5m", type=time),
+}
+"""Options of the training of a learned optimizer, most by the name of the setting."""

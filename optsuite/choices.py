@@ -3,6 +3,9 @@
 BACKENDS = ("local", "process", "dask")
 """Back ends, where jobs run: here, in processes beside this one, or on the workers of a Dask cluster."""
 
+META_ESTIMATORS = ("pes", "unroll")
+"""Gradients of a learned optimizer: persistent evolution strategies, or backpropagation through unrolls."""
+
 MODES = ("auto", "real", "synthetic")
 """Kinds of data to ask for; `auto` takes published data where they are present and stand-ins elsewhere."""
 

@@ -27,14 +27,16 @@ from typing import Any, Literal, TypeAlias
 Face: TypeAlias = Literal["python", "pytest", "cli"]
 """Who reads a message: the caller of a function, or the user of one of the two commands."""
 
-Parameter: TypeAlias = Literal["archives", "data", "precision", "rerun", "storage"]
+Parameter: TypeAlias = Literal["archives", "data", "lopt", "precision", "rerun", "restart", "storage"]
 """Something that every face lets its users choose, by the name of the command-line option."""
 
 _IN_PYTHON: dict[Parameter, str] = {
     "archives": "root={}",
     "data": "mode={}",
+    "lopt": "register_checkpoint({})",
     "precision": "precision={}",
     "rerun": "the file deleted",  # no function takes it
+    "restart": "restart=True",
     "storage": "root={}",
 }
 

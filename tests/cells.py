@@ -9,10 +9,10 @@ import fsspec
 import pytest
 import torch
 
-from optsuite import curves, hparam_sets, tasks
+from optsuite import curves, tasks
 from optsuite.backends import run_job
 from optsuite.data import DATASETS
-from optsuite.hparam_sets import Config, Family, get_hparam_set, register_family
+from optsuite.hparam_sets import Config, Family, _families, get_hparam_set, register_family
 from optsuite.storage import Store
 from optsuite.sweep import Cell, prepare
 
@@ -31,7 +31,7 @@ def family(name, *labels):
 def tables(monkeypatch, tmp_path_factory):
     """Small stand-ins; what a test registers is forgotten."""
     monkeypatch.setattr(tasks, "_TASKS", dict(tasks._TASKS))
-    monkeypatch.setattr(hparam_sets, "_FAMILIES", dict(hparam_sets._FAMILIES))
+    monkeypatch.setattr(_families, "_FAMILIES", dict(_families._FAMILIES))
     monkeypatch.setenv("OPTSUITE_DATA_DIR", str(tmp_path_factory.getbasetemp()))
     for name in ("OPTSUITE_DATA", "LOPT_BASELINE_DIR", "LOPT_BASELINE_ARCHIVES_DIR"):
         monkeypatch.delenv(name, raising=False)

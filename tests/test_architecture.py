@@ -26,7 +26,7 @@ ORDER = (
     ("tables", "normalizers"),
     ("vis",),
     ("report",),
-    ("runner",),
+    ("runner", "meta"),
     ("plugin", "cli"),
 )
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -24,6 +24,7 @@ from optsuite.hparam_sets import (
     list_families,
     list_hparam_sets,
     lr_grid,
+    needs_checkpoint,
     register_family,
     register_lr_family,
     trial_id,
@@ -40,7 +41,8 @@ lengths = st.integers(1, 10**7)
 
 
 def test_published_sets_are_those_of_the_reference():
-    assert list_hparam_sets() == sorted(GOLDEN["sets"])
+    assert list_hparam_sets() == sorted([*GOLDEN["sets"], *GOLDEN["learned_sets"]])
+    assert len(list_hparam_sets()) == 69
 
 
 def test_list_hparam_sets_takes_a_glob():
@@ -173,18 +175,19 @@ def test_accumulation_crosses_numbers_of_gradients_with_learning_rates(opt):
 
 
 @pytest.mark.parametrize("name", GOLDEN["learned_sets"])
-def test_sets_of_learned_optimizers_are_known_to_be_missing(name):
-    with pytest.raises(UnsupportedError, match="optsuite has no learned optimizers yet"):
+def test_sets_of_learned_optimizers_need_a_checkpoint(name):
+    assert list_hparam_sets(name) == [name]
+    assert needs_checkpoint(name)
+    with pytest.raises(UnsupportedError, match="no checkpoint is there: give it with `register_checkpoint"):
         get_hparam_set(name)
-    with pytest.raises(UnsupportedError, match="optsuite has no learned optimizers yet"):
+    with pytest.raises(UnsupportedError, match="no checkpoint is there: give it with `register_checkpoint"):
         get_family(name.rsplit("_", 2)[0])
-    assert list_hparam_sets(name) == []
 
 
 @pytest.fixture
 def own_families(monkeypatch):
     monkeypatch.setattr(
-        "optsuite.hparam_sets._FAMILIES", {name: get_family(name) for name in list_families()}
+        "optsuite.hparam_sets._families._FAMILIES", {name: get_family(name) for name in list_families()}
     )
 
 

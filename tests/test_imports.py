@@ -18,6 +18,7 @@ SELDOM_NEEDED = (
     "distributed",
     "jinja2",
     "matplotlib",
+    "msgpack",
     "pandas",
     "pyarrow",
     "pytest",

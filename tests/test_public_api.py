@@ -18,6 +18,7 @@ PUBLIC = {
     "UnsupportedError",
     *("get_task", "list_tasks", "register_task"),
     *("get_hparam_set", "list_hparam_sets", "lr_grid", "register_family"),
+    "register_checkpoint",
     *("get_optimizer", "list_optimizers", "optimizers", "register_optimizer"),
     *("train", "train_many"),
     *("load_baseline_results", "load_baseline_results_from_dir"),

@@ -326,3 +326,15 @@ def test_a_missing_package_prints_its_install_line(protocol, extra, monkeypatch)
     for use in (storage.read_npz, storage.check_writable):
         with pytest.raises(StorageError, match=rf"pip install 'optsuite\[{extra}\]'"):
             use(f"{protocol}://bucket/a.npz")
+
+
+def test_no_more_is_read_of_a_file_than_it_may_be_large(root):
+    url = f"{root}/file"
+    storage.write_bytes(url, b"12345")
+    assert storage.read_bytes(url, most=5) == b"12345"
+    with pytest.raises(storage.CorruptFileError, match="too large: needed at most 4 bytes, and it has more"):
+        storage.read_bytes(url, most=4)
+    storage.write_bytes(url, b"")
+    assert storage.read_bytes(url, most=4) == b""
+    with pytest.raises(storage.MissingFileError, match="nowhere`: there is no such file"):
+        storage.read_bytes(f"{root}/nowhere", most=4)

@@ -4,7 +4,7 @@ import argparse
 
 from optsuite import data
 from optsuite.cli._text import print_table
-from optsuite.hparam_sets import get_hparam_set, list_hparam_sets
+from optsuite.hparam_sets import get_hparam_set, list_hparam_sets, needs_checkpoint, split_name
 from optsuite.tasks import get_task, list_tasks
 
 
@@ -24,11 +24,16 @@ def show_tasks(args: argparse.Namespace) -> int:
 def show_sets(args: argparse.Namespace) -> int:
     """Print the published hparam sets that match a glob."""
     rows = [("name", "configs", "repetitions", "steps", "first and last config")]
-    for one in map(get_hparam_set, list_hparam_sets(args.pattern)):
-        counts = (str(len(one.labels)), str(one.repetitions), f"{one.schedule.num_steps:,}")
-        rows.append((one.name, *counts, f"{one.labels[0]} ... {one.labels[-1]}"))
-    print_table(rows)
+    print_table([*rows, *map(_row_of_set, list_hparam_sets(args.pattern))])
     return 0
+
+
+def _row_of_set(name: str) -> tuple[str, ...]:
+    if needs_checkpoint(name) and (parts := split_name(name)):
+        return name, "-", str(parts[2]), f"{parts[1]:,}", "needs a checkpoint: --lopt PATH"
+    one = get_hparam_set(name)
+    counts = (str(len(one.labels)), str(one.repetitions), f"{one.schedule.num_steps:,}")
+    return one.name, *counts, f"{one.labels[0]} ... {one.labels[-1]}"
 
 
 def list_data(_args: argparse.Namespace) -> int:

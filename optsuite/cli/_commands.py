@@ -5,7 +5,7 @@ Declaring it imports nothing heavy; the module of a command is imported when the
 
 import argparse
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from optsuite import _arguments
@@ -20,6 +20,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_catalogue(commands)
     _add_sweep(commands)
+    _add_meta_train(commands)
     _add_results(commands)
     return parser
 
@@ -81,15 +82,61 @@ def _add_training(parser: argparse.ArgumentParser, *options: str) -> None:
     """Declare which cells are trained, and how."""
     parser.add_argument("task", metavar="TASK", help="name or glob")
     parser.add_argument("set", metavar="SET", help="glob over the published sets, or the name of any set")
+    _add_lopt(parser)
     _add_shared(parser, *options)
+
+
+def _add_lopt(parser: argparse.ArgumentParser) -> None:
+    """Declare the checkpoints of learned optimizers."""
+    parser.add_argument(
+        "--lopt", action="append", default=[], metavar=_arguments.LOPT_METAVAR, help=_arguments.LOPT_HELP
+    )
 
 
 def _add_shared(parser: argparse.ArgumentParser, *options: str) -> None:
     """Declare options that pytest has too."""
-    for name in options:
-        argument = _arguments.RUN[name]
+    _add_arguments(parser, {name: _arguments.RUN[name] for name in options})
+
+
+def _add_arguments(parser: argparse.ArgumentParser, arguments: Mapping[str, _arguments.Argument]) -> None:
+    """Declare options by name."""
+    for name, argument in arguments.items():
         keywords = argument.keywords | {"default": argument.default}
         parser.add_argument(f"--{name.replace('_', '-')}", **keywords)
+
+
+def _add_meta_train(commands: _Commands) -> None:
+    """Declare the command that trains a learned optimizer."""
+    parser = _command(
+        commands,
+        "meta-train",
+        "train a learned optimizer on tasks; a second run goes on where it was interrupted",
+        "_meta_train",
+        "train",
+    )
+    parser.add_argument("kind", metavar="KIND", help="e.g. AdafacMLPLOpt, LearnableAdam")
+    parser.add_argument(
+        "tasks", nargs="+", metavar="TASK", help="name; the loss is the mean over all of them"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="URL",
+        help="checkpoint, ends in .safetensors; the losses (.csv), a plot of them (.png) and, until the end, "
+        "the state (.state.npz) lie beside it (default: <KIND>.safetensors)",
+    )
+    _add_arguments(parser, _arguments.META_TRAINING)
+    for name, whose in (("architecture", "the learned optimizer"), ("hparam", "--optimizer")):
+        parser.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            type=_arguments.setting,
+            metavar="NAME=VALUE",
+            help=f"an argument of {whose}; may be given again",
+        )
+    parser.add_argument("--restart", action="store_true", help="begin anew, whatever lies at the output")
+    _add_shared(parser, "data", "device")
 
 
 def _add_results(commands: _Commands) -> None:
@@ -99,6 +146,7 @@ def _add_results(commands: _Commands) -> None:
     )
     archive.add_argument("task", metavar="TASK", help="name, or glob over the tasks that have curves")
     archive.add_argument("sets", nargs="+", metavar="SET", help="names, or globs over what is recorded")
+    _add_lopt(archive)
     _add_roots(archive)
 
     table = _command(

@@ -15,7 +15,15 @@ import numpy as np
 from optsuite import archives, curves, normalizers, runner, statistics, storage, sweep
 from optsuite.cli._text import explained, print_table
 from optsuite.errors import OptsuiteError
-from optsuite.hparam_sets import Schedule, get_family, get_hparam_set, list_families, list_hparam_sets
+from optsuite.hparam_sets import (
+    Schedule,
+    get_family,
+    get_hparam_set,
+    list_families,
+    list_hparam_sets,
+    needs_checkpoint,
+    register_checkpoint,
+)
 from optsuite.words import listed
 
 if TYPE_CHECKING:
@@ -44,6 +52,8 @@ def _store(args: argparse.Namespace) -> storage.Store:
 
 def archive(args: argparse.Namespace) -> int:
     """Archive the cells whose curves are all recorded."""
+    for checkpoint in args.lopt:
+        register_checkpoint(checkpoint)
     store = _store(args)
     tasks = fnmatch.filter(storage.list_tasks(store.curves), args.task)
     if not tasks:
@@ -56,7 +66,9 @@ def archive(args: argparse.Namespace) -> int:
     for task in tasks:
         for name in storage.expand_globs(args.sets, functools.partial(_recorded_sets, task, store.curves)):
             if storage.is_glob(name):
-                print(f"{task}: nothing recorded of `{name}`")
+                is_hidden = any(map(needs_checkpoint, list_hparam_sets(name)))
+                advice = "; sets of learned optimizers are known once --lopt PATH is given" * is_hidden
+                print(f"{task}: nothing recorded of `{name}`{advice}")
                 continue
             cell = sweep.Cell(task, get_hparam_set(name), args.precision)
             url = runner.archive_cell(cell, args.data, store)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from optsuite import runner, sweep
 from optsuite.cli._text import explained
 from optsuite.errors import OptsuiteError, parameter
-from optsuite.hparam_sets import Trial
+from optsuite.hparam_sets import Trial, register_checkpoint
 from optsuite.sweep import Cell
 from optsuite.trainer import Outcome
 from optsuite.words import counted
@@ -70,6 +70,8 @@ def _make_runner(args: argparse.Namespace, display: _Display) -> runner.Runner:
 
 def _planned(training: runner.Runner, args: argparse.Namespace) -> sweep.Plan:
     """Return the plan of the cells that are asked for, and print it with what is left out of it."""
+    for checkpoint in args.lopt:
+        register_checkpoint(checkpoint)
     matrix = sweep.make_matrix(
         preset=_PRESET, tasks=args.task, sets=args.set, precision=args.precision, device=training.device
     )

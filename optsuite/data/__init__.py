@@ -5,5 +5,5 @@ from optsuite.data._fetch import fetch
 from optsuite.data._kinds import DatasetInfo, ImageDataset, TextDataset
 from optsuite.data._load import Examples, dataloader, load
 from optsuite.data._location import Source, data_dir, dataset_dir, find_files, require_files, resolve_source
-from optsuite.data._specs import DataSpec, ImageSpec, TextSpec
+from optsuite.data._specs import DataSpec, ImageSpec, JointSpec, TextSpec
 from optsuite.data._stream import IndexStream

@@ -3,9 +3,9 @@
 import math
 import os
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from functools import lru_cache
-from typing import Protocol, get_args
+from typing import Protocol, final, get_args
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from optsuite.data._corpus import ERRORS_VARIABLE
 from optsuite.data._images import load_images
 from optsuite.data._kinds import MODEL_VARIABLE
 from optsuite.data._location import Source, data_dir
-from optsuite.data._specs import DataSpec, ImageSpec, TextSpec
+from optsuite.data._specs import DataSpec, ImageSpec, JointSpec, TextSpec
 from optsuite.data._stream import IndexStream
 from optsuite.data._text import load_text
 from optsuite.errors import DataError, UnknownNameError
@@ -72,7 +72,29 @@ def _load(spec: DataSpec, split: str, source: Source, device: torch.device, sett
         return load_images(spec, split, source, device, settings)
     if isinstance(spec, TextSpec):
         return load_text(spec, split, source, device, settings)
-    raise DataError(f"`dataset` of a task must be an ImageSpec or a TextSpec, got {type(spec).__name__}.")
+    if isinstance(spec, JointSpec):
+        return _Joint([_load(part, split, source, device, settings) for part in spec.parts])
+    raise DataError(
+        f"`dataset` of a task must be an ImageSpec, TextSpec or JointSpec, got {type(spec).__name__}."
+    )
+
+
+@final
+class _Joint:
+    """The examples of a `JointSpec`."""
+
+    def __init__(self, parts: Sequence[Examples]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return max(map(len, self._parts))
+
+    def gather(self, indices: Tensor) -> Batch:
+        return {
+            f"{number}/{name}": field
+            for number, part in enumerate(self._parts)
+            for name, field in part.gather(indices % len(part)).items()
+        }
 
 
 def dataloader(

@@ -57,7 +57,7 @@ def resolve_source(dataset: str, mode: str | None = None) -> Source:
     """Return the data source: the published data or the stand-in.
 
     Args:
-        dataset: Key of `DATASETS`.
+        dataset: Key of `DATASETS`, or several joined by `+`, whose data are of one source.
         mode: One of `choices.MODES`; None takes that of the environment variable `OPTSUITE_DATA`, or else
             `auto`.
 
@@ -65,10 +65,11 @@ def resolve_source(dataset: str, mode: str | None = None) -> Source:
         DataError: `mode` is `real`, and a file of the dataset or of its vocabulary is missing.
         UnknownNameError: There is no such dataset or mode.
     """
-    info = get_dataset(dataset)
+    infos = [get_dataset(name) for name in dataset.split("+")]
     mode = mode or os.environ.get("OPTSUITE_DATA") or "auto"
     if mode not in MODES:
         raise UnknownNameError("data source", mode, MODES)
     if mode == "real":
-        require_files(info)
-    return "real" if mode != "synthetic" and find_files(info) else "synthetic"
+        for info in infos:
+            require_files(info)
+    return "real" if mode != "synthetic" and all(map(find_files, infos)) else "synthetic"

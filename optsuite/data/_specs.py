@@ -6,6 +6,7 @@ from typing import Protocol, TypeAlias
 
 import torch
 
+from optsuite._types import Batch
 from optsuite.data._datasets import get_dataset
 from optsuite.data._kinds import ImageDataset, TextDataset
 from optsuite.errors import DataError
@@ -19,7 +20,7 @@ class DataSpec(Hashable, Protocol):
 
     @property
     def dataset(self) -> str:
-        """Key of `DATASETS`."""
+        """Key of `DATASETS`, or several joined by `+`."""
 
     @property
     def fields(self) -> Fields:
@@ -103,3 +104,32 @@ class TextSpec:
     def vocab_size(self) -> int:
         """Size of the vocabulary, 259 for bytes and 32,100 for pieces; tokens run from 0."""
         return self.info.num_outputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointSpec:
+    """Several datasets side by side: an example has one of each, the shorter ones from their beginning again.
+
+    Attributes:
+        parts: The datasets and their forms.
+    """
+
+    parts: tuple[DataSpec, ...]
+
+    @property
+    def dataset(self) -> str:
+        """Keys of `DATASETS`, joined by `+`."""
+        return "+".join(part.dataset for part in self.parts)
+
+    @property
+    def fields(self) -> Fields:
+        """Fields of every part, after its number: `0/image`, `1/obs`."""
+        return {
+            f"{number}/{name}": field
+            for number, part in enumerate(self.parts)
+            for name, field in part.fields.items()
+        }
+
+    def batch_of(self, number: int, batch: Batch) -> Batch:
+        """Return the fields of one part, under their own names."""
+        return {name: batch[f"{number}/{name}"] for name in self.parts[number].fields}

@@ -7,6 +7,7 @@ step is its carry. A new one is a file with a factory in this folder, and a line
 from optsuite.gradients._antithetic_es import antithetic_es
 from optsuite.gradients._backpropagation import backpropagation
 from optsuite.gradients._base import Carry, GradientEstimator, Loss
+from optsuite.gradients._mean import mean_of
 from optsuite.gradients._persistent_es import Unroll, persistent_es
 from optsuite.gradients._recompute import recomputed
 
@@ -17,6 +18,7 @@ __all__ = [
     "Unroll",
     "antithetic_es",
     "backpropagation",
+    "mean_of",
     "persistent_es",
     "recomputed",
 ]

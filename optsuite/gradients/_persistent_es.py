@@ -29,7 +29,7 @@ class Unroll(Protocol):
 
 
 class PersistentESCarry(NamedTuple):
-    """Memory of N inner problems, each of which is solved twice: at params + e and at params - e."""
+    """Memory of N inner problems, each of which is solved at params + e and at params - e."""
 
     states: State
     """(2, N, ...)"""

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import vjp
+from torch.func import grad
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 
@@ -51,26 +51,19 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - as torch types it
-        fn: Callable[..., tuple[Tensor, ...]] = ctx.fn
-        leaves: tuple[Tensor, ...] = ctx.saved_tensors
-        grads = _where(ctx.is_float_output, grads)
-        is_float = [leaf.is_floating_point() for leaf in leaves]
+        leaves, fn, is_float_output = ctx.saved_tensors, ctx.fn, ctx.is_float_output
+        floats = tuple(number for number, leaf in enumerate(leaves) if leaf.is_floating_point())
 
         def pulled(*args: Tensor) -> tuple[Tensor, ...]:
-            leaves, grads = args[: len(is_float)], args[len(is_float) :]
+            leaves, grads = args[: len(args) - len(is_float_output)], args[-len(is_float_output) :]
 
-            def of_floats(*floats: Tensor) -> tuple[Tensor, ...]:
-                rest = iter(floats)
-                outputs = fn(*(next(rest) if f else leaf for f, leaf in zip(is_float, leaves, strict=True)))
-                return _where(ctx.is_float_output, outputs)
+            def weighted(*leaves: Tensor) -> Tensor:
+                pairs = zip(fn(*leaves), grads, is_float_output, strict=True)
+                return torch.stack([(result * g).sum() for result, g, is_float in pairs if is_float]).sum()
 
-            found: tuple[Tensor, ...] = vjp(of_floats, *_where(is_float, leaves))[1](grads)
+            found: tuple[Tensor, ...] = grad(weighted, floats)(*leaves)
             return found
 
         # `torch.func` keeps what a second derivative needs: of this, too, the arguments alone.
-        found = iter(_Recomputed.apply(pulled, *leaves, *grads))
-        return None, *(next(found) if f else None for f in is_float)
-
-
-def _where(is_chosen: list[bool], tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(tensor for tensor, chosen in zip(tensors, is_chosen, strict=True) if chosen)
+        found = dict(zip(floats, _Recomputed.apply(pulled, *leaves, *grads), strict=True))
+        return None, *(found.get(number) for number in range(len(leaves)))

@@ -15,6 +15,7 @@ from optsuite.optimizers._adafactor import (
 )
 from optsuite.optimizers._adagrad import adagrad, scale_by_adagrad
 from optsuite.optimizers._adam import adam, adamw, scale_by_adam
+from optsuite.optimizers._averaged import AveragedState, averaged
 from optsuite.optimizers._base import (
     HorizonLrSchedule,
     LearnedOptimizer,
@@ -22,6 +23,15 @@ from optsuite.optimizers._base import (
     Optimizer,
     OptState,
     chain,
+)
+from optsuite.optimizers._checkpoints import (
+    Checkpoint,
+    check_architecture,
+    content_of,
+    list_packaged_checkpoints,
+    pinned,
+    read_checkpoint,
+    write_checkpoint,
 )
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
@@ -53,6 +63,7 @@ from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import scale_by_shampoo, shampoo
 from optsuite.optimizers._sm3 import scale_by_sm3, sm3
 from optsuite.optimizers._table import (
+    CLIPPED_AVERAGED,
     OPTIMIZERS,
     OptimizerRow,
     check_hparams,
@@ -64,8 +75,11 @@ from optsuite.optimizers._table import (
 from optsuite.optimizers._yogi import scale_by_yogi, yogi
 
 __all__ = [
+    "CLIPPED_AVERAGED",
     "LEARNED_OPTIMIZERS",
     "OPTIMIZERS",
+    "AveragedState",
+    "Checkpoint",
     "HorizonLrSchedule",
     "LearnedOptimizer",
     "LrSchedule",
@@ -82,11 +96,14 @@ __all__ = [
     "adam_sqrt_decay_lr",
     "adamw",
     "add_decayed_weights",
+    "averaged",
     "chain",
+    "check_architecture",
     "check_hparams",
     "clip",
     "clip_by_block_rms",
     "constructor_arguments",
+    "content_of",
     "cosine_decay",
     "exponential_decay",
     "fromage",
@@ -102,6 +119,7 @@ __all__ = [
     "learnable_sgdm",
     "linear_rampup_sqrt_decay",
     "list_optimizers",
+    "list_packaged_checkpoints",
     "mlp_lopt",
     "nadamw",
     "nadamw_cosine_lr",
@@ -109,7 +127,9 @@ __all__ = [
     "parse_call",
     "piecewise_linear",
     "piecewise_linear_adam",
+    "pinned",
     "radam",
+    "read_checkpoint",
     "read_opt_list",
     "register_optimizer",
     "rmsprop",
@@ -133,5 +153,6 @@ __all__ = [
     "sm3",
     "takes_loss",
     "trace",
+    "write_checkpoint",
     "yogi",
 ]

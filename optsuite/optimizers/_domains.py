@@ -60,8 +60,8 @@ def _choice(*words: str) -> Domain:
 
 
 NON_NEGATIVE = _number("a finite number >= 0", lambda value: value >= 0)
-_POSITIVE = _number("a finite number > 0", lambda value: value > 0)
-_FRACTION = _number("a number in [0, 1)", lambda value: 0 <= value < 1)
+POSITIVE = _number("a finite number > 0", lambda value: value > 0)
+FRACTION = _number("a number in [0, 1)", lambda value: 0 <= value < 1)
 SHARE = _number("a number in [0, 1]", lambda value: 0 <= value <= 1)
 _BOOL = Domain("True or False", lambda value: isinstance(value, bool), may_be_tensor=False)
 
@@ -86,14 +86,20 @@ def _is_argument(value: object) -> bool:
 
 # For hyperparameters that no optimizer of this package has.
 PLAIN = Domain("a finite number, True, False or a word", _is_plain, may_be_tensor=True)
+# For the theta of learned optimizers.
+CHECKPOINT = Domain(
+    "the path or URL of a checkpoint",
+    lambda value: isinstance(value, str) and value != "",
+    may_be_tensor=False,
+)
 # For the arguments of classes.
 ARGUMENT = Domain(f"{PLAIN.words}, or a tuple of these", _is_argument, may_be_tensor=False)
 
 # A name means the same in every optimizer; SM3 alone allows one end more of `beta2`.
 DOMAINS = {
-    **dict.fromkeys(("alpha", "beta1", "beta2", "decay", "momentum"), _FRACTION),
-    **dict.fromkeys(("constant_fraction", "warmup_fraction"), _FRACTION),
-    **dict.fromkeys(("clipping_threshold", "decay_rate", "eps", "min_norm", "warmup_steps"), _POSITIVE),
+    **dict.fromkeys(("alpha", "beta1", "beta2", "decay", "momentum"), FRACTION),
+    **dict.fromkeys(("constant_fraction", "warmup_fraction"), FRACTION),
+    **dict.fromkeys(("clipping_threshold", "decay_rate", "eps", "min_norm", "warmup_steps"), POSITIVE),
     **dict.fromkeys(("eps_root", "initial_accumulator_value", "lr", "trust_coefficient"), NON_NEGATIVE),
     **dict.fromkeys(("l2_weight_decay", "weight_decay"), NON_NEGATIVE),
     **dict.fromkeys(

@@ -69,8 +69,8 @@ def network_updates(
 
     Args:
         layers: The network, relu between its layers; two outputs.
-        features: (F, P), inputs that differ from parameter to parameter; the network gets each of them
-            divided by its root mean square over the tensor.
+        features: (F, P), inputs that differ from parameter to parameter. Each reaches the network divided by
+            its root mean square over the tensor.
         time: (T,), inputs after these that do not.
         like: The tensors.
         exp_mult: Factor of the second output, before its exponential is taken.

@@ -67,5 +67,9 @@ def resize(direction: Tensor, like: Tensor) -> Tensor:
 
 
 def _norm(tree: Params) -> Tensor:
-    squares = (torch.linalg.vector_norm(leaf, dtype=torch.float32).square() for leaf in tree.values())
-    return torch.sqrt(sum(squares, start=torch.zeros(())))
+    def square(leaf: Tensor) -> Tensor:
+        wide = torch.promote_types(leaf.dtype, torch.float32)
+        norm: Tensor = torch.linalg.vector_norm(leaf, dtype=wide)
+        return norm.square()
+
+    return torch.sqrt(sum(map(square, tree.values()), start=torch.zeros(())))

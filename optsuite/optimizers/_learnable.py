@@ -19,6 +19,10 @@ def learnable_sgd(*, initial_lr: float = 0.01) -> LearnedOptimizer:
         initial_lr: > 0.
 
     Source: learned_optimization, `learned_optimizers/base.py: LearnableSGD`.
+
+    Example:
+        >>> learned = learnable_sgd(initial_lr=0.1)
+        >>> opt = learned.optimizer(learned.init())
     """
     return LearnedOptimizer(
         lambda: _scalars(log_lr=math.log(initial_lr)), lambda theta: sgd(theta["log_lr"].exp())
@@ -33,6 +37,10 @@ def learnable_sgdm(*, initial_lr: float = 0.01, initial_momentum: float = 0.9) -
         initial_momentum: In [0, 1).
 
     Source: learned_optimization, `learned_optimizers/base.py: LearnableSGDM`.
+
+    Example:
+        >>> learned = learnable_sgdm(initial_momentum=0.5)
+        >>> opt = learned.optimizer(learned.init())
     """
 
     def optimizer(theta: Params) -> Optimizer:
@@ -62,6 +70,10 @@ def learnable_adam(
         initial_epsilon: > 0.
 
     Source: learned_optimization, `learned_optimizers/base.py: LearnableAdam`.
+
+    Example:
+        >>> learned = learnable_adam(initial_lr=0.01)
+        >>> opt = learned.optimizer(learned.init())
     """
 
     def init() -> Params:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import torch
 
 from optsuite.errors import HParamError, OptsuiteError, UnknownNameError
 from optsuite.optimizers._accumulate import accumulate
@@ -15,22 +19,31 @@ from optsuite.optimizers._adabelief import adabelief
 from optsuite.optimizers._adafactor import adafactor
 from optsuite.optimizers._adagrad import adagrad
 from optsuite.optimizers._adam import adam, adamw
+from optsuite.optimizers._averaged import averaged
+from optsuite.optimizers._base import chain, stateless
+from optsuite.optimizers._checkpoints import Checkpoint, is_pinned, pinned, read_checkpoint
 from optsuite.optimizers._domains import (
     ARGUMENT,
+    CHECKPOINT,
     DOMAINS,
+    FRACTION,
     NON_NEGATIVE,
     PLAIN,
+    POSITIVE,
     SHARE,
     Domain,
     HparamValue,
     check_value,
 )
 from optsuite.optimizers._fromage import fromage
+from optsuite.optimizers._graft import graft
 from optsuite.optimizers._import_path import check_arguments, is_import_path
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
+from optsuite.optimizers._learned import LEARNED_OPTIMIZERS
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr
 from optsuite.optimizers._opt_list import opt_list
+from optsuite.optimizers._pieces import clip as _clip
 from optsuite.optimizers._radam import radam
 from optsuite.optimizers._rmsprop import rmsprop
 from optsuite.optimizers._scheduled_adam import adam_exp_decay_lr, adam_sqrt_decay_lr, piecewise_linear_adam
@@ -38,9 +51,13 @@ from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import GraftType, shampoo, shampoo_flops
 from optsuite.optimizers._sm3 import sm3
 from optsuite.optimizers._yogi import yogi
+from optsuite.tree import tree_map
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from optsuite.optimizers._base import Optimizer, Scalar
+    from optsuite.optimizers._blocks import Shape
 
 
 class Hparam(NamedTuple):
@@ -73,6 +90,10 @@ def _no_flops(*_: object, **__: object) -> int:
     return 0
 
 
+def _as_given(hparams: Mapping[str, Any], *_: object) -> Mapping[str, Any]:
+    return hparams
+
+
 class OptimizerRow(NamedTuple):
     """Row of the table: how one optimizer is made, checked, trained and costed.
 
@@ -102,6 +123,13 @@ class OptimizerRow(NamedTuple):
 
     They may if an update hands none of them on to another place, not as a clone either, since the compiler
     drops the clone and reads what has been written over.
+    """
+    pin: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _as_given
+    """Function of a config's hyperparameters that adds to the name of a file the hash of its content."""
+    prepare: Callable[[Mapping[str, Any], torch.device | None], Mapping[str, Any]] = _as_given
+    """Function of hyperparameters and a device, None for torch's default, that makes what the factory takes.
+
+    It is called once for a program, and may read files.
     """
 
 
@@ -144,6 +172,31 @@ def _accumulated(row: OptimizerRow, *lr_grids: LrGrid) -> OptimizerRow:
     )
 
 
+def _without_nan() -> Optimizer:
+    return stateless(lambda grads, _: tree_map(lambda g: torch.where(g.isnan(), 0.0, g), grads))
+
+
+def _clipped_averaged(row: OptimizerRow) -> OptimizerRow:
+    """Return the row of an optimizer whose gradients are clipped, and whose parameters are averaged beside.
+
+    Learned optimizers are trained so. Elements of gradients that are NaN count as 0, as in
+    `learned_optimization/outer_trainers/gradient_learner.py`.
+    """
+    domains = {"clip": POSITIVE, "average": FRACTION}
+    own = {name: Hparam(inspect.Parameter.empty, domain) for name, domain in domains.items()}
+
+    def factory(*, clip: Scalar, average: Scalar, **hparams: HparamValue) -> Optimizer:
+        return averaged(chain(_without_nan(), _clip(clip), row.factory(**hparams)), average)
+
+    def check(name: str, hparams: Mapping[str, HparamValue]) -> None:
+        _check(own, dict, name, {key: hparams[key] for key in own if key in hparams})
+        inner = {key: value for key, value in hparams.items() if key not in own}
+        row.check(name.removesuffix(CLIPPED_AVERAGED), inner)
+
+    hparams = {**row.hparams, **own}
+    return row._replace(factory=factory, check=check, hparams=hparams, lr_grids=(), is_overwritable=False)
+
+
 def _check(
     known: Mapping[str, Hparam],
     together: Callable[..., object],
@@ -179,6 +232,68 @@ def _class_row(path: str) -> OptimizerRow:
         )
 
     return OptimizerRow("torch", refuse, _check_class)
+
+
+def _learned_rows() -> Iterator[tuple[str, OptimizerRow]]:
+    """Yield the rows of every kind of learned optimizer, whose theta is read from a checkpoint.
+
+    A kind is run as it is, on the means of gradients, and as far along Shampoo's steps as it would step.
+    """
+    hparams = {"theta": Hparam(inspect.Parameter.empty, CHECKPOINT)}
+    for kind in LEARNED_OPTIMIZERS:
+        row = OptimizerRow(
+            "pure",
+            lambda theta: theta.optimizer(),
+            partial(_check, hparams, dict),
+            hparams,
+            flops=_learned_flops,
+            is_overwritable=True,
+            pin=partial(_pin_theta, kind),
+            prepare=partial(_prepare_theta, kind),
+        )
+        yield kind, row
+        yield f"{kind}GradAccum", _accumulated(row)
+        yield f"{kind}GraftedShampoo", row._replace(factory=_graft_on_shampoo, flops=_grafted_flops)
+
+
+def _graft_on_shampoo(theta: Checkpoint) -> Optimizer:
+    """Graft as the reference's `GraftedShampoo_LOpt` does."""
+    return graft(magnitude=theta.optimizer(), direction=shampoo(lr=1.0, block_size=128))
+
+
+def _read_theta(kind: str, url: str) -> Checkpoint:
+    checkpoint = read_checkpoint(url)
+    if checkpoint.kind != kind:
+        raise HParamError(
+            f"`theta` of `{kind}` must be a checkpoint of `{kind}`, but `{url}` is one of "
+            f"`{checkpoint.kind}`: train it as `{checkpoint.kind}`, or give another checkpoint"
+        )
+    return checkpoint
+
+
+def _pin_theta(kind: str, hparams: Mapping[str, Any]) -> Mapping[str, Any]:
+    url = hparams["theta"]
+    return hparams if is_pinned(url) else {**hparams, "theta": pinned(url, _read_theta(kind, url))}
+
+
+def _prepare_theta(kind: str, hparams: Mapping[str, Any], device: torch.device | None) -> Mapping[str, Any]:
+    checkpoint = _read_theta(kind, hparams["theta"])
+    return {**hparams, "theta": checkpoint.to(device or torch.get_default_device())}
+
+
+def _learned_flops(shapes: Iterable[Shape], *, theta: str, **_: object) -> int:
+    """Return the operations of the networks: a multiplication and an addition for each weight."""
+    return 2 * _num_weights(theta) * sum(map(math.prod, shapes))
+
+
+def _grafted_flops(shapes: Iterable[Shape], *, theta: str) -> int:
+    shapes = list(shapes)
+    return _learned_flops(shapes, theta=theta) + shampoo_flops(shapes)
+
+
+@functools.cache  # a config's theta names the content
+def _num_weights(theta: str) -> int:
+    return sum(tensor.numel() for tensor in read_checkpoint(theta).theta.values())
 
 
 _10K = LrGrid(((10_000, 5),))
@@ -223,6 +338,7 @@ OPTIMIZERS: dict[str, OptimizerRow] = {
     ),
     "Shampoo": _row(shampoo, *map(_shampoo_grid, get_args(GraftType)))._replace(flops=shampoo_flops),
     "Yogi": _row(yogi, _10K),
+    **dict(_learned_rows()),
 }
 """The rows of the optimizers of pure functions, by name; `get_row` knows classes by import path as well."""
 
@@ -237,11 +353,17 @@ def list_optimizers() -> list[str]:
     return sorted(OPTIMIZERS)
 
 
+CLIPPED_AVERAGED = "ClippedAveraged"
+"""End of the names under which `get_row` knows each optimizer of the table with clipping and averaging."""
+
+
 def get_row(name: str) -> OptimizerRow:
     """Return how an optimizer is trained; nothing is imported for it.
 
     Args:
-        name: One of `list_optimizers()`, or the import path of a `torch.optim.Optimizer` class, e.g.
+        name: One of `list_optimizers()`; one of them and `CLIPPED_AVERAGED`, which has the hyperparameters
+            `clip`, of the elements of gradients, and `average`, the decay of the parameters' average; or
+            the import path of a `torch.optim.Optimizer` class, e.g.
             `torch.optim:NAdam` or `path/to/my.py:Mine`.
 
     Raises:
@@ -253,6 +375,8 @@ def get_row(name: str) -> OptimizerRow:
     """
     if is_import_path(name):
         return _class_row(name)
+    if (inner := name.removesuffix(CLIPPED_AVERAGED)) in OPTIMIZERS and inner != name:
+        return _clipped_averaged(OPTIMIZERS[inner])
     if name not in OPTIMIZERS:
         raise UnknownNameError("optimizer", name, OPTIMIZERS)
     return OPTIMIZERS[name]
@@ -295,11 +419,14 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
         name: One of `list_optimizers()`.
         hparams: Python values, or 0-d tensors in place of numbers, which may be out of range
             unnoticed: looking at them would wait for the device. For a schedule in place of `lr`
-            call the factory itself: `adam(lr=schedule)`.
+            call the factory itself: `adam(lr=schedule)`. The `theta` of a learned optimizer is a path or
+            URL as for `read_checkpoint`; the file is read here, which compiled code cannot do, and theta
+            comes to torch's default device.
 
     Raises:
         UnknownNameError: There is no such optimizer.
         HParamError: A hyperparameter is unknown, missing, of the wrong type or out of range.
+        StorageError: A checkpoint cannot be read.
         OptsuiteError: It is the import path of a class, which is no pair of pure functions.
 
     Example:
@@ -307,7 +434,7 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
     """
     row = get_row(name)
     row.check(name, hparams)
-    return row.factory(**hparams)
+    return row.factory(**row.prepare(hparams, None))
 
 
 def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:

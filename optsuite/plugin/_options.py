@@ -24,6 +24,7 @@ class Options(NamedTuple):
     steps: int | None
     reps: int | None
     optimizers: tuple[str, ...]
+    checkpoints: tuple[str, ...]
     plan: bool
     run: RunOptions
     """The options that do not choose cells."""
@@ -61,6 +62,8 @@ def add(parser: pytest.Parser) -> None:
         parser.addini(f"optsuite_{name}", f"default of {option}")
     group.addoption("--opt-optimizer", action="append", metavar="MODULE:CLASS", help=_OPTIMIZER_HELP)
     parser.addini("optsuite_optimizer", "defaults of --opt-optimizer, separated by spaces", type="args")
+    group.addoption("--opt-lopt", action="append", metavar=_arguments.LOPT_METAVAR, help=_arguments.LOPT_HELP)
+    parser.addini("optsuite_lopt", "defaults of --opt-lopt, separated by spaces", type="args")
     group.addoption("--opt-plan", action="store_true", help="print the plan, cell by cell, and train nothing")
 
 
@@ -85,8 +88,13 @@ def read(config: pytest.Config) -> Options:
     values["report"] = values["report"] == "on"
     matrix = {name: values.pop(name) for name in _MATRIX}
     optimizers = config.getoption("opt_optimizer") or config.getini("optsuite_optimizer")
+    checkpoints = config.getoption("opt_lopt") or config.getini("optsuite_lopt")
     return Options(
-        **matrix, optimizers=tuple(optimizers), plan=config.getoption("opt_plan"), run=RunOptions(**values)
+        **matrix,
+        optimizers=tuple(optimizers),
+        checkpoints=tuple(checkpoints),
+        plan=config.getoption("opt_plan"),
+        run=RunOptions(**values),
     )
 
 

@@ -44,20 +44,25 @@ def join_url(base: str, *names: str) -> str:
     return "/".join([base.removesuffix("/"), *names])
 
 
-def read_bytes(url: str, *, missing: str = "there is no such file") -> bytes:
+def read_bytes(url: str, *, missing: str = "there is no such file", most: int | None = None) -> bytes:
     """Read a whole file.
 
     Args:
         url: The file.
         missing: End of the error's message where there is no such file.
+        most: Largest size, in bytes, of a file that is read; no more are fetched. None for any size.
 
     Raises:
         MissingFileError: There is no such file.
+        CorruptFileError: It is larger than `most`.
         StorageError: The storage cannot be reached.
     """
     filesystem, path = _filesystem(url)
+    part = {} if most is None else {"start": 0, "end": most + 1}
     with _explained("read", url, missing):
-        content: bytes = filesystem.cat_file(path)
+        content: bytes = filesystem.cat_file(path, **part)
+    if most is not None and len(content) > most:
+        raise CorruptFileError(f"`{url}` is too large: needed at most {most:,} bytes, and it has more")
     return content
 
 

@@ -16,6 +16,7 @@ from optsuite.hparam_sets import (
     get_hparam_set,
     list_families,
     list_hparam_sets,
+    needs_checkpoint,
 )
 from optsuite.sweep._cost import estimated_cost, least_seconds, nominal_speed
 from optsuite.tasks import Task, get_task, list_tasks
@@ -95,8 +96,8 @@ def make_matrix(
         preset: One of `choices.PRESETS`. `full`: the published sets; `quick`: one short set a family, on the
             tasks that fit a time budget; `auto`: full on CUDA, quick elsewhere.
         tasks: Glob or name; None for all. A task given by name joins whatever it costs.
-        sets: Glob over the preset's sets, or the name of any set; None for all. Sets of more than 15 configs
-            join only if no smaller one matches.
+        sets: Glob over the preset's sets, or the name of any set; None for all. Sets of more than 15 configs,
+            and variants of learned optimizers, join only if no other one matches.
         num_steps: Replaces the steps of every set.
         repetitions: Replaces the repetitions of every set.
         precision: As for `Trial`.
@@ -104,13 +105,14 @@ def make_matrix(
 
     Raises:
         UnknownNameError: A name that does not exist, or a glob that matches nothing.
+        UnsupportedError: Sets of learned optimizers alone, of which no checkpoint is registered.
     """
     if preset == "auto":
         preset = "full" if device.type == "cuda" else "quick"
     task_names = _matching(tasks, list_tasks(), lambda name: get_task(name).name)
-    set_names = _matching(sets, _preset_sets(preset), lambda name: get_hparam_set(name).name)
+    set_names = _matching(sets, _preset_sets(preset), _named_set)
     hparam_sets = _resized(map(get_hparam_set, set_names), num_steps, repetitions)
-    hparam_sets = [s for s in hparam_sets if len(s.labels) <= _MOST_CONFIGS] or hparam_sets
+    hparam_sets = list(filter(_joins, hparam_sets)) or hparam_sets
     cells = [Cell(task, hparam_set, precision) for task in task_names for hparam_set in hparam_sets]
     is_limited = preset == "quick" and tasks not in task_names
     return Matrix(preset, cells, device, _QUICK_SECONDS if is_limited else math.inf)
@@ -125,10 +127,21 @@ def _matching(pattern: str | None, names: Sequence[str], look_up: Callable[[str]
     return [look_up(pattern)]  # raises with the nearest names if there is no such thing
 
 
+def _named_set(name: str) -> str:
+    """Return the name of a set; of one that a glob matches for want of a checkpoint, so that it is told."""
+    missing = list(filter(needs_checkpoint, list_hparam_sets(name)))
+    return get_hparam_set(missing[0] if missing else name).name
+
+
+def _joins(hparam_set: HParamSet) -> bool:
+    """Whether a set joins a matrix beside others."""
+    return get_family(hparam_set.family).joins and len(hparam_set.labels) <= _MOST_CONFIGS
+
+
 def _preset_sets(preset: str) -> list[str]:
     """Return the names of the sets that a preset holds."""
     if preset == "full":
-        return list_hparam_sets()
+        return [name for name in list_hparam_sets() if not needs_checkpoint(name)]
     families = map(get_family, list_families())
     return [family.set_name(_QUICK_STEPS, _QUICK_REPETITIONS) for family in families]
 

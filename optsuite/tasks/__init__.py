@@ -11,13 +11,14 @@ from optsuite.tasks._es_wrapped import ES_WRAPPED_TASKS
 from optsuite.tasks._image_mlp import IMAGE_MLP_TASKS
 from optsuite.tasks._image_mlp_ae import IMAGE_MLP_AE_TASKS
 from optsuite.tasks._lopt import LOPT_TASKS
+from optsuite.tasks._meta import meta_task
 from optsuite.tasks._patches import MLP_MIXER_TASKS, VIT_TASKS
 from optsuite.tasks._resnet import RESNET_TASKS
 from optsuite.tasks._rnn_lm import RNN_LM_TASKS
 from optsuite.tasks._task import Bound, Task
 from optsuite.tasks._transformer_lm import TRANSFORMER_LM_TASKS
 
-__all__ = ["Bound", "Task", "get_task", "is_own", "list_tasks", "register_task"]
+__all__ = ["Bound", "Task", "get_task", "is_own", "list_tasks", "meta_task", "register_task"]
 
 _TASKS = {
     task.name: task

@@ -15,6 +15,7 @@ from optsuite.gradients import backpropagation, recomputed
 from optsuite.modules import draws_of
 from optsuite.noise import fold_in
 from optsuite.optimizers import LearnedOptimizer, OptState
+from optsuite.tasks._cost import PIECE
 from optsuite.tasks._task import Bound, Task
 from optsuite.tree import tree_map
 
@@ -36,15 +37,15 @@ class InnerTraining:
     """
 
     def __init__(self, task: Task, learned: LearnedOptimizer, num_steps: int) -> None:
-        if task.estimator != backpropagation():
+        if task.estimator != backpropagation() or task.batch_dims:
             raise UnsupportedError(
-                f"`{task.name}` cannot be trained within another task: that takes the gradient of the loss, "
-                f"and the gradient of `{task.name}` is estimated in another way"
+                f"`{task.name}` cannot be trained within another task: its gradient is estimated, or that of "
+                "trainings itself"
             )
         self.task, self.learned, self._num_steps = task, learned, num_steps
         self._network: nn.Module | None = None
         self._draws: dict[str, Callable[[Tensor], Tensor]] = {}
-        self._fixed: dict[torch.device, Params] = {}
+        self._fixed: Params = {}
 
     def prepare(self) -> None:
         """Build the network, which cannot be done under a transform; must be called before all else.
@@ -56,15 +57,14 @@ class InnerTraining:
             with torch.device("cpu"):  # whatever the one around it
                 network, other = self.task.module(0), self.task.module(1)
             self._draws, params = draws_of(network), dict(network.named_parameters())
-            fixed = {name: p.detach() for name, p in params.items() if name not in self._draws}
-            self._check(network, fixed, dict(other.named_parameters()))
-            self._fixed[torch.device("cpu")] = fixed
+            self._fixed = {name: p.detach() for name, p in params.items() if name not in self._draws}
+            self._check(network, dict(other.named_parameters()))
             self._network = network
 
     def init(self, theta: Params, key: Tensor) -> InnerState:
         """Draw the network's parameters anew."""
         drawn = {name: draw(fold_in(key, number)) for number, (name, draw) in enumerate(self._draws.items())}
-        params = drawn | self._fixed_on(key.device)
+        params = drawn | {name: fixed.to(key.device) for name, fixed in self._fixed.items()}
         return InnerState(params, self.learned.optimizer(theta).init(params, num_steps=self._num_steps))
 
     def step(self, theta: Params, state: InnerState, batch: Batch, key: Tensor) -> tuple[InnerState, Tensor]:
@@ -77,7 +77,8 @@ class InnerTraining:
     def mean_loss(self, theta: Params, batches: Batch, key: Tensor) -> Tensor:
         """Train from the beginning, and return the mean of the normalised losses, ().
 
-        The gradient computes every step again, so that its memory grows by the state of a step alone.
+        The gradient computes every step twice again, so that it remembers the states of one `PIECE` of the
+        training, and one for each other piece.
 
         Args:
             theta: Parameters of the optimizer.
@@ -85,29 +86,35 @@ class InnerTraining:
             key: (), int64, decides the initial parameters and the noise in the losses.
         """
         state, losses = self.init(theta, fold_in(key, -1)), []
-        for t in range(len(next(iter(batches.values())))):
+        num_steps = len(next(iter(batches.values())))
+        keys_T = fold_in(key, torch.arange(num_steps, device=key.device))
+        for start in range(0, num_steps, PIECE):
+            some = slice(start, start + PIECE)
+            piece = {name: field[some] for name, field in batches.items()}
+            state, loss_T = recomputed(self._several_steps, theta, state, piece, keys_T[some])
+            losses.append(loss_T)
+        return torch.cat(losses).mean()
+
+    def _several_steps(
+        self, theta: Params, state: InnerState, batches: Batch, keys: Tensor
+    ) -> tuple[InnerState, Tensor]:
+        losses = []
+        for t in range(len(keys)):
             batch = {name: field[t] for name, field in batches.items()}
-            state, loss = recomputed(self.step, theta, state, batch, fold_in(key, t))
+            state, loss = recomputed(self.step, theta, state, batch, keys[t])
             losses.append(loss)
-        return torch.stack(losses).mean()
+        return state, torch.stack(losses)
 
     def _loss(self, params: Params, batch: Batch, key: Tensor) -> Tensor:
         assert self._network is not None
         return self.task.loss(Bound(self._network, params), batch, key)
 
-    def _fixed_on(self, device: torch.device) -> Params:
-        """Return the parameters that begin with the same numbers in every network."""
-        if device not in self._fixed:
-            on_cpu = self._fixed[torch.device("cpu")]
-            self._fixed[device] = {name: param.to(device) for name, param in on_cpu.items()}
-        return self._fixed[device]
-
-    def _check(self, network: nn.Module, fixed: Params, others: Params) -> None:
+    def _check(self, network: nn.Module, others: Params) -> None:
         """Refuse what cannot be drawn from a key, or given to the network."""
         needs = None
         if list(network.buffers()) or not all(p.requires_grad for p in network.parameters()):
             needs = "has buffers or frozen parameters"
-        for name, param in fixed.items():
+        for name, param in self._fixed.items():
             if not torch.equal(param, others[name]):
                 needs = f"draws `{name}` by an initialiser that is not one of optsuite.modules"
         if needs:

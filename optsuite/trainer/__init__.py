@@ -26,9 +26,12 @@ The files, each of which uses those above it:
 from __future__ import annotations
 
 from optsuite.trainer._compile import is_long
+from optsuite.trainer._dump import Arrays
 from optsuite.trainer._grid import ProgramSpec, group_by_spec, split_into_grids
 from optsuite.trainer._layouts_file import Layout
-from optsuite.trainer._memory import trial_bytes, width_limit
+from optsuite.trainer._loop import GridRun
+from optsuite.trainer._memory import is_out_of_memory, trial_bytes, width_limit
 from optsuite.trainer._outcome import Outcome
-from optsuite.trainer._reproducible import check_precision, resolve_device
-from optsuite.trainer._run import choose_layouts, run, train, train_many
+from optsuite.trainer._reproducible import check_precision, reproducible, resolve_device
+from optsuite.trainer._run import choose_layouts, run, run_of_one, train, train_many
+from optsuite.trainer._state import RunState

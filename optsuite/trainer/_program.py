@@ -79,6 +79,7 @@ class Program(ABC):
     ) -> None:
         self.task, self.spec, self.device, self.how = task, spec, device, how
         self._network = network
+        self._shared = get_row(spec.optimizer).prepare(spec.shared, device)
         is_single = shape == (1, 1)
         self._lifted = _lift_none if is_single else _lift_grid
         self.evaluate = self._ready(self._lifted(self._evaluate, (0, 0, "S", "S")))
@@ -312,7 +313,7 @@ class PureProgram(Program):
         return changing._replace(constants=fresh.constants)
 
     def _optimizer(self, hparams: Mapping[str, Tensor]) -> Optimizer:
-        return get_row(self.spec.optimizer).factory(**self.spec.shared, **hparams)
+        return get_row(self.spec.optimizer).factory(**self._shared, **hparams)
 
     def _init(self, params: Params, hparams: Params) -> OptState:
         return self._optimizer(hparams).init(params, num_steps=self.spec.schedule.num_steps)

@@ -16,7 +16,7 @@ from optsuite.tasks import Task, get_task, is_own
 from optsuite.trainer._grid import Grid, How, group_by_spec, split_into_grids
 from optsuite.trainer._layout import choose_layout
 from optsuite.trainer._layouts_file import Layout
-from optsuite.trainer._loop import train_grid
+from optsuite.trainer._loop import GridRun, train_grid
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes
 from optsuite.trainer._network import NetworksDifferError, examine
 from optsuite.trainer._outcome import Outcome, outcomes
@@ -120,6 +120,22 @@ def choose_layouts(
         except Exception:  # noqa: BLE001 - a task of the user's may raise anything, and will again as it runs
             layouts.append(Layout(len(members), is_compiled=False))
     return tuple(layouts)
+
+
+def run_of_one(task: Task, trial: Trial, *, source: data.Source, device: torch.device) -> GridRun:
+    """Make the training of one trial, uncompiled, for callers that keep its state themselves.
+
+    What is done with it must be done within `reproducible`.
+
+    Args:
+        task: The task.
+        trial: A trial of it.
+        source: Real data or the stand-in.
+        device: Where to train.
+    """
+    ((spec, _),) = group_by_spec([trial])
+    programs = Programs(task, spec, device, How(is_compiled=False))
+    return GridRun(programs, Grid((trial.seed,), (trial.config,)), source)
 
 
 def run(

@@ -11,6 +11,7 @@ import pytest
 from optsuite import hparam_sets
 from optsuite.cli import main
 from optsuite.data import DATASETS
+from optsuite.hparam_sets import _families
 from optsuite.tasks import Task, get_task
 
 
@@ -126,8 +127,19 @@ def test_sets_lists_what_matches(capsys):
 
 
 def test_sets_lists_opt_list_without_its_settings(capsys, monkeypatch):
-    monkeypatch.setitem(hparam_sets._FAMILIES, "OptList1k", replace(hparam_sets.get_family("OptList1k")))
+    monkeypatch.setitem(_families._FAMILIES, "OptList1k", replace(hparam_sets.get_family("OptList1k")))
     monkeypatch.setenv("OPTSUITE_OPT_LIST", "memory://nowhere")
     assert main(["sets", "OptList*"]) == 0
     _, row = capsys.readouterr().out.splitlines()
     assert row.split() == ["OptList1k_10000_R5", "1000", "5", "10,000", "OptList0", "...", "OptList999"]
+
+
+def test_sets_lists_those_that_need_a_checkpoint_and_says_so(capsys):
+    assert main(["sets", "GradAccum_LOpt*"]) == 0
+    _, row = capsys.readouterr().out.splitlines()
+    assert row.split(maxsplit=4) == [
+        *("GradAccum_LOpt_16384_R5", "-", "5", "16,384"),
+        "needs a checkpoint: --lopt PATH",
+    ]
+    assert main(["sets"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 69

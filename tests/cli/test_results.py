@@ -14,6 +14,7 @@ import pytest
 from optsuite import archives, curves, get_hparam_set, hparam_sets, storage
 from optsuite.cli import main
 from optsuite.curves import make_curve
+from optsuite.hparam_sets import _families
 
 TASKS = ("ImageMLP_FashionMnist8_Relu32", "ImageMLP_FashionMnist16_Relu32")
 SETS = ("AdamLR_20_R2", "SGDLR_20_R2")
@@ -136,7 +137,7 @@ def test_archive_of_nothing_names_the_root(root, run):
 
 
 def test_archive_reads_no_list_of_settings_for_a_glob(recorded, run, monkeypatch):
-    monkeypatch.setitem(hparam_sets._FAMILIES, "OptList1k", replace(hparam_sets.get_family("OptList1k")))
+    monkeypatch.setitem(_families._FAMILIES, "OptList1k", replace(hparam_sets.get_family("OptList1k")))
     monkeypatch.setenv("OPTSUITE_OPT_LIST", "memory://nowhere")
     status, out, err = run("archive", TASKS[0], "SGDLR_*")
     assert (status, err) == (0, "")

@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 import optsuite.report  # noqa: F401
-from optsuite import Config, Schedule, hparam_sets, tasks, train
+from optsuite import Config, Schedule, tasks, train
 from optsuite.data import DATASETS
+from optsuite.hparam_sets import _families
 from optsuite.optimizers import OPTIMIZERS
 from optsuite.storage import read_npz
 
@@ -118,7 +119,7 @@ class Bench:
         with warnings.catch_warnings(), pytest.MonkeyPatch.context() as monkeypatch, patch.dict(OPTIMIZERS):
             warnings.simplefilter("default")  # they are errors in our own options
             monkeypatch.setattr(tasks, "_TASKS", dict(tasks._TASKS))
-            monkeypatch.setattr(hparam_sets, "_FAMILIES", dict(hparam_sets._FAMILIES))
+            monkeypatch.setattr(_families, "_FAMILIES", dict(_families._FAMILIES))
             # Hypothesis would be imported, and forgotten, by every run.
             return self.pytester.runpytest_inprocess(
                 "-p", "no:hypothesispytest", *self.args(*args, **options)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from optsuite.optimizers import Optimizer, get_optimizer
+import torch
+
+from optsuite.optimizers import LEARNED_OPTIMIZERS, Optimizer, get_optimizer, write_checkpoint
 
 
 class Case(NamedTuple):
@@ -21,8 +23,47 @@ class Case(NamedTuple):
     def __str__(self) -> str:
         return self.golden or "-".join([self.name, *self.hparams])
 
+    @property
+    def has_network(self) -> bool:
+        """Whether it runs a network, of float32 weights, for each of its parameters."""
+        return "MLPLOpt" in self.name
+
     def make(self, lr) -> Optimizer:
         return get_optimizer(self.name, **self.at_lr(lr), **self.hparams)
+
+
+def made_up_theta(kind, architecture):
+    """A theta with which networks step along the gradient, more or less."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        theta = LEARNED_OPTIMIZERS[kind](**architecture).init()
+    if weights := [tensor for tensor in theta.values() if tensor.ndim == 2]:
+        for weight in weights:
+            weight *= 1e-4
+        first, *middle, last = weights
+        first[0, :2] = torch.tensor([1.0, -1.0])  # two units hold both signs of the gradient, a feature
+        for weight in middle:
+            weight[:2, :2] = torch.eye(2)
+        last[:2, 0] = torch.tensor([1.0, -1.0])
+    return theta
+
+
+def written(kind):
+    """The URL of a checkpoint."""
+    url = f"memory://cases/{kind}.safetensors"
+    architecture = {"step_mult": 0.01} if kind.endswith("MLPLOpt") else {"initial_lr": 0.1}
+    write_checkpoint(url, kind, made_up_theta(kind, architecture), architecture=architecture)
+    return url
+
+
+def learned_cases():
+    """Every kind of learned optimizer in every way in which it is run."""
+    for kind in LEARNED_OPTIMIZERS:
+        given = {"golden": None, "at_lr": lambda _: {}, "descent_steps": 1000, "drift": 1e-2}
+        theta = {"theta": written(kind)}
+        yield Case(kind, hparams=theta, **given)
+        yield Case(f"{kind}GradAccum", hparams=theta | {"num_average": 2}, **given)
+        yield Case(f"{kind}GraftedShampoo", hparams=theta, **given)
 
 
 CASES = [
@@ -91,4 +132,5 @@ CASES = [
         descent_lr=0.002,
     ),
     Case("OptList", None, {"idx": 99}, at_lr=lambda _: {}, drift=1e-3),
+    *learned_cases(),
 ]

@@ -17,14 +17,20 @@ from optsuite.errors import HParamError, UnknownNameError
 from optsuite.optimizers import OPTIMIZERS, check_hparams, get_optimizer, list_optimizers
 
 PUBLIC = [
+    "CLIPPED_AVERAGED",
+    "LEARNED_OPTIMIZERS",
     "OPTIMIZERS",
+    "AveragedState",
+    "Checkpoint",
     "HorizonLrSchedule",
+    "LearnedOptimizer",
     "LrSchedule",
     "OptState",
     "Optimizer",
     "OptimizerRow",
     "accumulate",
     "adabelief",
+    "adafac_mlp_lopt",
     "adafactor",
     "adagrad",
     "adam",
@@ -32,29 +38,40 @@ PUBLIC = [
     "adam_sqrt_decay_lr",
     "adamw",
     "add_decayed_weights",
+    "averaged",
     "chain",
+    "check_architecture",
     "check_hparams",
     "clip",
     "clip_by_block_rms",
     "constructor_arguments",
+    "content_of",
     "cosine_decay",
     "exponential_decay",
     "fromage",
+    "get_learned_optimizer",
     "get_optimizer",
     "get_row",
     "graft",
     "import_optimizer",
     "lamb",
     "lars",
+    "learnable_adam",
+    "learnable_sgd",
+    "learnable_sgdm",
     "linear_rampup_sqrt_decay",
     "list_optimizers",
+    "list_packaged_checkpoints",
+    "mlp_lopt",
     "nadamw",
     "nadamw_cosine_lr",
     "opt_list",
     "parse_call",
     "piecewise_linear",
     "piecewise_linear_adam",
+    "pinned",
     "radam",
+    "read_checkpoint",
     "read_opt_list",
     "register_optimizer",
     "rmsprop",
@@ -78,6 +95,7 @@ PUBLIC = [
     "sm3",
     "takes_loss",
     "trace",
+    "write_checkpoint",
     "yogi",
 ]
 
@@ -191,7 +209,7 @@ def test_numbers_of_every_kind_are_good_and_tensors_unchecked(lr):
 
 @pytest.mark.parametrize("name", list_optimizers())
 def test_defaults_are_in_range(name):
-    needed = {"lr": 0.1, "idx": 0}
+    needed = {"lr": 0.1, "idx": 0, "theta": "any.safetensors"}
     check_hparams(name, {k: needed.get(k, hparam.default) for k, hparam in OPTIMIZERS[name].hparams.items()})
 
 

@@ -8,11 +8,12 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from checkpoints import written
 from torch.utils._pytree import tree_leaves
 
 from optsuite import register_optimizer
 from optsuite.hparam_sets import Config, Schedule
-from optsuite.optimizers import OPTIMIZERS, Optimizer
+from optsuite.optimizers import OPTIMIZERS, Optimizer, _checkpoints
 from optsuite.tasks import get_task
 from optsuite.trainer import _compile, _program, group_by_spec, split_into_grids
 from optsuite.trainer._batches import Batches
@@ -162,6 +163,29 @@ def test_nothing_is_written_over_that_an_optimizer_of_the_users_may_hand_on(requ
     for trial in trials:
         assert str(eager[trial]["trained_as"]).endswith("eager")
         assert str(compiled[trial]["trained_as"]).endswith("compiled")
+        assert_close(compiled[trial], eager[trial])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compile_everything")
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [("MLPLOpt", ""), ("AdafacMLPLOpt", "GradAccum"), ("LearnableAdam", "GraftedShampoo")],
+)
+def test_learned_optimizers_compile_to_what_they_do_uncompiled(kind, how, tmp_path):
+    """Their parameters are read once, and what is written over is none of them."""
+    theta = written(tmp_path / "a.safetensors", kind)
+    amounts = [{"num_average": n} for n in (1, 2)] if how == "GradAccum" else [{}]
+    configs = [Config(f"a{n}", f"{kind}{how}", {"theta": theta, **more}) for n, more in enumerate(amounts)]
+    trials = trials_of(configs, seeds=(0, 1), schedule=Schedule(8, eval_every=4))
+    with patch.object(_checkpoints, "load", wraps=_checkpoints.load) as load:
+        compiled = train(trials)
+    assert load.call_count < 8
+    with patch.object(_compile, "_MIN_CALLS", 1000):
+        eager = train(trials)
+    for trial in trials:
+        assert str(compiled[trial]["trained_as"]).endswith("compiled")
+        assert str(eager[trial]["trained_as"]).endswith("eager")
         assert_close(compiled[trial], eager[trial])
 
 

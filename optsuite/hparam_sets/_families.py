@@ -8,163 +8,21 @@ Source: learned_optimization, `baselines/hparam_sets.py`.
 """
 
 import fnmatch
-import hashlib
-import json
-import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
-from typing import TypeAlias
 
 from optsuite import storage
-from optsuite.choices import PRECISIONS
-from optsuite.errors import HParamError, OptsuiteError, UnknownNameError, UnsupportedError
-from optsuite.optimizers import OPTIMIZERS, check_hparams, parse_call, read_opt_list
-
-HparamValue: TypeAlias = float | int | bool | str | tuple[float | int | bool | str, ...]
+from optsuite.errors import HParamError, OptsuiteError, UnknownNameError, UnsupportedError, parameter
+from optsuite.hparam_sets._trials import Config, HparamValue, Schedule, Trial
+from optsuite.optimizers import OPTIMIZERS, list_packaged_checkpoints, parse_call, read_opt_list
 
 LEARNING_RATES = (1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 
 ACCUMULATIONS = tuple(2**power for power in range(12))
 """Numbers of gradients that make one step of the families `..._GradAccum`."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Length of training, and when and on how many batches to evaluate.
-
-    Raises:
-        HParamError: A count is too small or no integer.
-    """
-
-    num_steps: int
-    """Number of the last step; steps 0 to num_steps are trained, so one more than the number says."""
-    eval_every: int = 10
-    """Steps from one evaluation to the next, the first before step 0."""
-    eval_batches: int = 5
-    """Batches of each split in an evaluation; 0 for no evaluations."""
-    last_eval_batches: int = 10
-    """Batches of each split in the evaluation at the last step."""
-
-    def __post_init__(self) -> None:
-        # An evaluation of no batches would have no value to record.
-        least = {
-            "num_steps": 0,
-            "eval_every": 1,
-            "eval_batches": 0,
-            "last_eval_batches": min(self.eval_batches, 1),
-        }
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < bound:
-                raise HParamError(f"`{name}` must be an integer >= {bound} (got {value!r})")
-
-    def eval_steps(self) -> range:
-        """Return the steps before which an evaluation happens."""
-        return range(0, self.num_steps + 1 if self.eval_batches else 0, self.eval_every)
-
-    def batches_at(self, step: int) -> int:
-        """Return how many batches of each split the evaluation at `step` takes."""
-        return self.last_eval_batches if step == self.num_steps else self.eval_batches
-
-
-@dataclass(frozen=True)
-class Config:
-    """An optimizer with its hyperparameters.
-
-    Raises:
-        UnknownNameError: There is no such optimizer.
-        HParamError: A hyperparameter is unknown, missing, of the wrong type or out of range.
-    """
-
-    label: str
-    """Name of the config, and of the folder of its curves."""
-    optimizer: str
-    """Name that `get_optimizer` knows; or `MODULE:CLASS`, the import path of a `torch.optim.Optimizer`.
-
-    The module may be a .py file. The path is part of a trial's identity as it is written here, and the text
-    of the file is not: give it relative to the folder in which pytest runs, and rerun what an edit changed.
-    """
-    hparams: Mapping[str, HparamValue] = field(hash=False)
-
-    def __post_init__(self) -> None:
-        check_hparams(self.optimizer, self.hparams)
-        for name, value in self.hparams.items():
-            if not isinstance(value, float | int | str | tuple):
-                raise HParamError(
-                    f"`{name}` of a config must be a number, a bool, a word or a tuple (got {value!r})"
-                )
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training run: a task, a config, a schedule and a seed.
-
-    Raises:
-        UnknownNameError: There is no such precision.
-    """
-
-    task_name: str
-    config: Config
-    schedule: Schedule
-    seed: int
-    precision: str = "float32"
-    """One of `choices.PRECISIONS`."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "seed", operator.index(self.seed))  # a NumPy integer is a seed too
-        if self.precision not in PRECISIONS:
-            raise UnknownNameError("precision", self.precision, PRECISIONS)
-
-    def folder(self, root: str | None = None) -> str:
-        """Return the folder of the trial's curve, in which its file's name ends in its id.
-
-        Args:
-            root: Root of the curves; `storage.baseline_dir()` if `None`.
-        """
-        return storage.curve_dir(self.task_name, self.config.label, **vars(self.schedule), root=root)
-
-    def id(self, data_source: str) -> str:
-        """Return ten characters that name the trial; the kind of device is no part of them.
-
-        Results can therefore be taken to another device.
-
-        Args:
-            data_source: Kind of data that the trial trains on, `real` or `synthetic`.
-        """
-        hparams = {f"hparams/{name}": value for name, value in self.config.hparams.items()}
-        identity = {
-            "task": self.task_name,
-            "label": self.config.label,
-            "optimizer": self.config.optimizer,
-            **hparams,
-            **vars(self.schedule),
-            "seed": self.seed,
-            "data_source": data_source,
-            **({} if self.precision == "float32" else {"precision": self.precision}),
-        }
-        return trial_id(identity)
-
-
-def trial_id(identity: Mapping[str, object]) -> str:
-    """Return ten hexadecimal characters that stand for a trial, the same in every process.
-
-    Args:
-        identity: Everything that the trial's curve depends on: task, label, optimizer, hyperparameters,
-            schedule, seed, data source, and a precision below float32. Neither the order of the keys nor
-            the difference between 1 and 1.0 matters.
-    """
-    plain = {key: _without_point(value) for key, value in identity.items()}
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def _without_point(value: object) -> object:
-    if isinstance(value, tuple):
-        return [_without_point(one) for one in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @dataclass(frozen=True)
@@ -216,6 +74,8 @@ class Family:
     """(steps, repetitions) of the sets that the reference published."""
     known_labels: tuple[str, ...] | None = None
     """Labels of the configs, for a family whose configs are read from a file that listing must not need."""
+    joins: bool = True
+    """Whether its sets join a matrix beside others; otherwise they do where they alone are asked for."""
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -250,7 +110,11 @@ class Family:
 
     def set_name(self, num_steps: int, repetitions: int) -> str:
         """Return the name of the family's set of that length."""
-        return f"{self.name}_{num_steps}_R{repetitions}"
+        return _set_name(self.name, num_steps, repetitions)
+
+
+def _set_name(family: str, num_steps: int, repetitions: int) -> str:
+    return f"{family}_{num_steps}_R{repetitions}"
 
 
 def _in_words(config: Config) -> str:
@@ -315,23 +179,43 @@ _FAMILIES = {
 }
 
 
-# Families of learned_optimization that have no configs without a learned optimizer.
-_LEARNED = ("GradAccum_LOpt", "GraftedShampoo_LOpt", "LOpt", "LOptGradAccum10")
+_LONG = tuple((1000 * thousands, 5) for thousands in (5, *range(10, 101, 10)))
+
+LEARNED: dict[str, tuple[tuple[int, int], ...]] = {
+    "GradAccum_LOpt": _16K,
+    "GraftedShampoo_LOpt": ((10_000, 5),),
+    "LOpt": ((1000, 5), (2000, 5), (10_000, 1), *_LONG),
+    "LOptGradAccum10": _LONG,
+}
+"""(steps, repetitions) of the published sets of families that are there once a checkpoint is registered."""
 
 
 def list_families() -> list[str]:
-    """Return the names of the families, sorted."""
+    """Return the names of the families, sorted; of learned optimizers once a checkpoint is registered."""
     return sorted(_FAMILIES)
 
 
 def list_hparam_sets(pattern: str = "*") -> list[str]:
     """Return the names of the published sets that match a glob pattern (case-sensitive), sorted.
 
+    Those of learned optimizers are among them, whether or not `needs_checkpoint` says that one is missing.
+
     >>> list_hparam_sets("AdamW*")
     ['AdamWLR_10000_R5']
     """
-    names = [f.set_name(*length) for f in _FAMILIES.values() for length in f.published]
+    published = LEARNED | {family.name: family.published for family in _FAMILIES.values()}
+    names = [_set_name(family, *length) for family, lengths in published.items() for length in lengths]
     return sorted(fnmatch.filter(names, pattern))
+
+
+def needs_checkpoint(name: str) -> bool:
+    """Whether a set trains with a learned optimizer of which no checkpoint is registered.
+
+    Args:
+        name: Any name.
+    """
+    parts = split_name(name)
+    return parts is not None and parts[0] in LEARNED and parts[0] not in _FAMILIES
 
 
 def get_hparam_set(name: str) -> HParamSet:
@@ -343,14 +227,14 @@ def get_hparam_set(name: str) -> HParamSet:
     Raises:
         UnknownNameError: The name is not of the form `<family>_<steps>_R<repetitions>`, or there is no such
             family; the message has the nearest names.
-        UnsupportedError: The set needs a learned optimizer.
+        UnsupportedError: The set needs a checkpoint of a learned optimizer, and none is registered.
     """
     parts = split_name(name)
     if parts is None:
         raise UnknownNameError("hparam set", name, list_hparam_sets())
     family_name, num_steps, repetitions = parts
     if family_name not in _FAMILIES:
-        _check_not_learned(family_name)
+        _check_no_checkpoint_needed(family_name)
         known = (family.set_name(num_steps, repetitions) for family in _FAMILIES.values())
         raise UnknownNameError("hparam set", name, known)
     family = _FAMILIES[family_name]
@@ -371,19 +255,20 @@ def get_family(name: str) -> Family:
 
     Raises:
         UnknownNameError: There is none.
-        UnsupportedError: It needs a learned optimizer.
+        UnsupportedError: It needs a checkpoint of a learned optimizer, and none is registered.
     """
     if name not in _FAMILIES:
-        _check_not_learned(name)
+        _check_no_checkpoint_needed(name)
         raise UnknownNameError("hparam set family", name, _FAMILIES)
     return _FAMILIES[name]
 
 
-def _check_not_learned(family: str) -> None:
-    if family in _LEARNED:
+def _check_no_checkpoint_needed(family: str) -> None:
+    if family in LEARNED:
         raise UnsupportedError(
-            f"the hparam sets `{family}_...` train with a learned optimizer from a checkpoint: "
-            "optsuite has no learned optimizers yet, and reads none of their checkpoints"
+            f"the hparam sets `{family}_...` train learned optimizers, and no checkpoint is there: "
+            f"give it with `{parameter('lopt', 'PATH')}`, a file, a URL, or a name that comes with optsuite "
+            f"({', '.join(list_packaged_checkpoints()) or 'none'})"
         )
 
 
@@ -397,10 +282,24 @@ def register_family(family: Family) -> None:
     """
     if not re.fullmatch(r"\w+", family.name):
         raise OptsuiteError(f"a family's name is made of letters, digits and `_` (got `{family.name}`)")
+    if family.name.casefold() in {name.casefold() for name in LEARNED}:
+        raise OptsuiteError(
+            f"the hparam set family `{family.name}` is that of checkpoints: choose another name"
+        )
     if (taken := _of_like_name(family.name)) not in (None, family):
         raise OptsuiteError(f"an hparam set family `{taken.name}` exists already: choose another name")
-    _ = family.labels
+    learned = {label.casefold() for name in LEARNED.keys() & _FAMILIES for label in _FAMILIES[name].labels}
+    if both := [label for label in family.labels if label.casefold() in learned]:
+        raise OptsuiteError(
+            f"the family `{family.name}` has a config `{both[0]}`, whose folder is that of a checkpoint: "
+            "give one of them another name"
+        )
     _FAMILIES[family.name] = family
+
+
+def put_families(families: Iterable[Family]) -> None:
+    """Add families, or put them in place of those of the same names."""
+    _FAMILIES.update({family.name: family for family in families})
 
 
 def _of_like_name(name: str) -> Family | None:

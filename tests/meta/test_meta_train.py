@@ -1,0 +1,255 @@
+"""Training of learned optimizers, from settings to files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from optsuite import storage
+from optsuite.errors import (
+    HParamError,
+    OptsuiteError,
+    OutOfMemoryError,
+    StorageError,
+    UnknownNameError,
+    UnsupportedError,
+)
+from optsuite.meta import Settings, _train, meta_train
+from optsuite.optimizers import read_checkpoint, write_checkpoint
+
+MLP, CONV = "ImageMLP_FashionMnist8_Relu32", "Conv_Cifar10_8_16x32"
+TINY = Settings(
+    kind="LearnableAdam", tasks=(MLP,), inner_steps=6, piece=2, problems=2, steps=8, hparams={"lr": 0.1}
+)
+
+pytestmark = pytest.mark.usefixtures("small_data")
+
+
+def train(output, settings=TINY, **options):
+    return meta_train(settings, str(output), **{"mode": "synthetic", "device": "cpu", **options})
+
+
+def stop_at(step):
+    """Interrupt a training as Ctrl-C does, after a step."""
+
+    def tell(progress):
+        if progress.step >= step:
+            raise KeyboardInterrupt
+
+    return tell
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_training_leaves_a_checkpoint_its_losses_and_a_plot(tmp_path):
+    written = train(tmp_path / "it.safetensors")
+    assert names(tmp_path) == {"it.safetensors", "it.csv", "it.png"}
+    found = read_checkpoint(str(tmp_path / "it.safetensors"))
+    assert (found.kind, found.architecture, found.sha256) == ("LearnableAdam", {}, written.sha256)
+    assert found.training["tasks"] == [MLP]
+    assert found.training["hparams"] == {"lr": 0.1}
+    assert found.training["data"] == "synthetic"
+    head, *rows = (tmp_path / "it.csv").read_text().splitlines()
+    assert head == "step,loss"
+    assert [int(row.split(",")[0]) for row in rows] == list(range(8))
+    assert all(np.isfinite(float(row.split(",")[1])) for row in rows)
+    assert (tmp_path / "it.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("estimator", ["pes", "unroll"])
+def test_training_lowers_the_loss(estimator, tmp_path):
+    settings = replace(TINY, estimator=estimator, inner_steps=10, piece=None, steps=12, hparams={"lr": 0.5})
+    train(tmp_path / "it.safetensors", settings)
+    losses = np.loadtxt(tmp_path / "it.csv", delimiter=",", skiprows=1)[:, 1]
+    assert losses[-3:].mean() < losses[:3].mean() - 0.05
+
+
+@pytest.mark.parametrize("kind", ["LearnableSGDM", "MLPLOpt", "AdafacMLPLOpt"])
+def test_an_interrupted_training_ends_in_the_same_bits(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(_train, "_SECONDS", 0.0)  # a step at a time
+    settings = replace(TINY, kind=kind, average=0.5)
+    train(tmp_path / "whole" / "it.safetensors", settings)
+    for step in (1, 4):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "parts" / "it.safetensors", settings, tell=stop_at(step))
+        assert names(tmp_path / "parts") == {"it.state.npz"}
+    steps = []
+    train(tmp_path / "parts" / "it.safetensors", settings, tell=lambda progress: steps.append(progress.step))
+    assert steps == [4, 5, 6, 7, 8]
+    assert names(tmp_path / "parts") == names(tmp_path / "whole") == {"it.safetensors", "it.csv", "it.png"}
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "parts" / path.name).read_bytes()
+
+
+def test_a_training_that_is_killed_goes_on_where_it_was_last_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(_train, "_SECONDS", 0.0)
+
+    def killed(progress):
+        if progress.step == 5:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        train(tmp_path / "it.safetensors", save_every_s=0.0, tell=killed)
+    steps = []
+    train(tmp_path / "it.safetensors", tell=lambda progress: steps.append(progress.step))
+    assert steps[0] == 4
+
+
+def test_a_training_that_is_done_is_not_done_again(tmp_path):
+    first = train(tmp_path / "it.safetensors")
+    told = []
+    assert train(tmp_path / "it.safetensors", tell=told.append).sha256 == first.sha256
+    assert not told
+    assert train(tmp_path / "it.safetensors", tell=told.append, restart=True).sha256 == first.sha256
+    assert told
+
+
+def test_what_is_there_of_another_training_is_not_replaced_unless_told(tmp_path):
+    output, other = tmp_path / "it.safetensors", replace(TINY, seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        train(output, tell=stop_at(1))
+    with pytest.raises(
+        StorageError, match=r"state.npz` is of another training.*`seed` 1, got 0.*restart=True"
+    ):
+        train(output, other)
+    train(output, other, restart=True)
+    with pytest.raises(StorageError, match=r"it.safetensors` is of another training.*`seed` 0, got 1"):
+        train(output)
+
+
+def test_a_training_that_was_begun_anew_can_be_interrupted_too(tmp_path):
+    output = tmp_path / "it.safetensors"
+    first = train(output)
+    with pytest.raises(KeyboardInterrupt):
+        train(output, restart=True, tell=stop_at(1))
+    assert not output.exists()
+    steps = []
+    assert train(output, tell=lambda progress: steps.append(progress.step)).sha256 == first.sha256
+    assert steps[0] == 1
+
+
+def test_what_does_not_fit_says_what_to_make_smaller(tmp_path, monkeypatch):
+    def advance(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("optsuite.trainer.GridRun.advance", advance)
+    with pytest.raises(
+        OutOfMemoryError, match=r"2 trainings of each task, 2 inner steps .* do not fit on cpu"
+    ):
+        train(tmp_path / "it.safetensors")
+
+
+def test_the_seed_the_data_and_every_setting_decide_theta(tmp_path):
+    hashes = {
+        json.dumps(
+            {name: tensor.tolist() for name, tensor in train(tmp_path / f"{n}.safetensors", s).theta.items()}
+        )
+        for n, s in enumerate(
+            [
+                TINY,
+                replace(TINY, seed=1),
+                replace(TINY, average=0.9),
+                replace(TINY, clip=1e-3, optimizer="SGD"),
+                replace(TINY, std=0.02),
+                replace(TINY, tasks=(MLP, MLP)),
+                replace(TINY, estimator="unroll", piece=None),
+            ]
+        )
+    }
+    assert len(hashes) == 7
+
+
+def test_tasks_of_different_data_are_trained_together(tmp_path):
+    settings = replace(TINY, tasks=(MLP, CONV), steps=3)
+    assert train(tmp_path / "pes.safetensors", settings).training["tasks"] == [MLP, CONV]
+    train(tmp_path / "unroll.safetensors", replace(settings, estimator="unroll", piece=None, inner_steps=3))
+    first = [float((tmp_path / f"{name}.csv").read_text().split()[1][2:]) for name in ("pes", "unroll")]
+    np.testing.assert_allclose(first, np.log(10), atol=0.2)
+
+
+def test_a_training_starts_from_a_checkpoint(tmp_path):
+    start = train(
+        tmp_path / "start.safetensors", replace(TINY, kind="MLPLOpt", architecture={"hidden_size": 4})
+    )
+    settings = replace(
+        TINY, kind="MLPLOpt", init=str(tmp_path / "start.safetensors"), steps=1, hparams={"lr": 0.0}
+    )
+    settings = replace(settings, optimizer="SGD")
+    ended = train(tmp_path / "end.safetensors", settings)
+    assert ended.architecture == {"hidden_size": 4}
+    assert ended.training["init"] == start.sha256
+    assert all(torch.equal(ended.theta[name], tensor) for name, tensor in start.theta.items())
+
+
+def test_a_checkpoint_of_something_else_is_no_start(tmp_path):
+    url = str(tmp_path / "sgd.safetensors")
+    write_checkpoint(url, "LearnableSGD", {"log_lr": torch.tensor(-1.0)})
+    with pytest.raises(
+        HParamError, match=r"kind LearnableAdam cannot start from .*, a checkpoint of kind LearnableSGD"
+    ):
+        train(tmp_path / "it.safetensors", replace(TINY, init=url))
+    settings = replace(TINY, kind="LearnableSGD", architecture={"initial_lr": 0.5}, init=url)
+    with pytest.raises(HParamError, match=r"initial_lr 0.5 cannot start .* initial_lr by default"):
+        train(tmp_path / "it.safetensors", settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"kind": "MLPLopt"}, UnknownNameError, "did you mean MLPLOpt"),
+        ({"tasks": (f"{MLP}_",)}, UnknownNameError, f"did you mean {MLP}"),
+        ({"tasks": (f"ESWrapped_1pair_{MLP}",)}, UnsupportedError, "cannot be trained within another task"),
+        ({"tasks": ()}, HParamError, "`tasks` must name at least one task"),
+        ({"estimator": "es"}, UnknownNameError, "unknown estimator `es`: did you mean pes"),
+        ({"optimizer": "Adm"}, UnknownNameError, "did you mean Adam"),
+        (
+            {"optimizer": "torch.optim:NAdam"},
+            UnsupportedError,
+            "`torch.optim:NAdam` cannot train a learned optimizer",
+        ),
+        ({"hparams": {"beta3": 0.5}}, HParamError, "`Adam` has no hyperparameter `beta3`"),
+        ({"clip": 0.0}, HParamError, "`clip` .* must be a finite number > 0"),
+        ({"average": 1.0}, HParamError, "`average` .* must be a number in"),
+        ({"kind": "MLPLOpt", "architecture": {"hidden_size": 0}}, HParamError, "`hidden_size` of `MLPLOpt`"),
+        ({"kind": "MLPLOpt", "architecture": {"size": 1}}, HParamError, "size"),
+        ({"piece": 7}, HParamError, "a step must train from 1 to 6 of the 6 inner steps"),
+        ({"estimator": "unroll"}, HParamError, "a step must train 6 of the 6 inner steps"),
+        ({"problems": 0}, HParamError, "`problems` must be at least 1"),
+        ({"steps": 0}, HParamError, "`steps` must be at least 1"),
+        ({"init": "nowhere.safetensors"}, StorageError, "nowhere.safetensors"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_anything_is_written(change, error, words, tmp_path):
+    with pytest.raises(error, match=words):
+        train(tmp_path / "it.safetensors", replace(TINY, **change))
+    assert not names(tmp_path)
+
+
+def test_an_output_that_cannot_be_written_is_found_before_training(tmp_path):
+    (tmp_path / "file").touch()
+    told = []
+    with pytest.raises(StorageError, match="cannot write"):
+        train(tmp_path / "file" / "it.safetensors", tell=told.append)
+    assert not told
+    with pytest.raises(StorageError, match=r"a name that ends in `.safetensors` \(got .*it.npz"):
+        train(tmp_path / "it.npz")
+
+
+def test_a_training_that_diverges_writes_no_checkpoint(tmp_path):
+    settings = replace(TINY, optimizer="AdamW", hparams={"lr": 1e30, "weight_decay": 1e30})
+    with pytest.raises(
+        OptsuiteError, match=r"diverged before outer step .*: train with a smaller learning rate"
+    ):
+        train(tmp_path / "it.safetensors", settings)
+    assert not names(tmp_path)
+
+
+def test_a_training_lies_on_any_storage():
+    train("memory://meta/it.safetensors")
+    assert storage.exists("memory://meta/it.png")
