@@ -81,17 +81,25 @@ def network_updates(
     """
     (weight, bias), *rest = layers
     num_features = features.shape[0]
-    by_tensor = torch.split(features, [leaf.numel() for leaf in like.values()], dim=1)
-    # The weights are divided, which are fewer than the features.
-    products = [_over_rms(weight[:num_features], part).mT @ part for part in by_tensor]
-    hidden = torch.cat(products, 1) + (time @ weight[num_features:] + bias)[:, None]
+    products = _over_rms_product(weight[:num_features], features, like)
+    hidden = products + (time @ weight[num_features:] + bias)[:, None]
     for weight, bias in rest:
         hidden = weight.mT @ F.relu(hidden) + bias[:, None]
     direction, magnitude = hidden.unbind()
     return unflatten(-step_mult * direction * torch.exp(exp_mult * magnitude), like)
 
 
-def _over_rms(weight: Tensor, features: Tensor) -> Tensor:
-    """Divide weights (F, out) by the root mean squares of features (F, P)."""
-    mean_square = torch.linalg.vector_norm(features, dim=1, keepdim=True).square() / features.shape[1]
-    return weight * torch.rsqrt(mean_square + _EPS)
+def _over_rms_product(weight: Tensor, features: Tensor, like: Params) -> Tensor:
+    """Multiply the transpose of weights (F, out) with features over their root mean squares, (out, P)."""
+    by_tensor = torch.split(features, [leaf.numel() for leaf in like.values()], dim=1)
+    factors = [torch.rsqrt(_mean_square(part) + _EPS) for part in by_tensor]
+    if weight.shape[1] < weight.shape[0]:  # laying the products side by side takes less than the features
+        products = [(weight * f).mT @ part for f, part in zip(factors, by_tensor, strict=True)]
+        return torch.cat(products, dim=1)
+    spread = [f.expand(part.shape) for f, part in zip(factors, by_tensor, strict=True)]
+    return weight.mT @ (features * torch.cat(spread, dim=1))
+
+
+def _mean_square(features: Tensor) -> Tensor:
+    """Average squares over the last axis, which stays: (F, 1)."""
+    return torch.linalg.vector_norm(features, dim=1, keepdim=True).square() / features.shape[1]
