@@ -100,7 +100,8 @@ class Cell:
 
     def evaluate(self, program):
         """One pass of all trials."""
-        return program.evaluate(self.trained.params, self.trained.carry, self.chunk, self.keys)
+        carry = program.carry_to_evaluate(self.trained)
+        return program.evaluate(self.trained.params, carry, self.chunk, self.keys)
 
     def loop(self, schedule):
         """Measures a step of the loop, evaluations included, after its first block."""

@@ -103,4 +103,5 @@ def _over_rms_product(weight: Tensor, features: Tensor, like: Params) -> Tensor:
 
 def _mean_square(features: Tensor) -> Tensor:
     """Average squares over the last axis, which stays: (F, 1)."""
-    return torch.linalg.vector_norm(features, dim=1, keepdim=True).square() / features.shape[1]
+    square: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True).square()
+    return square / features.shape[1]

@@ -27,6 +27,9 @@ class Cost(NamedTuple):
     carry_bytes: int = 0
 
 
+PIECE = 10
+"""Number of steps of an inner training whose states are remembered while their gradient is computed."""
+
 UNKNOWN_COST = Cost(-1, -1, -1, -1)
 """Cost of a task whose operators cannot be counted."""
 
@@ -63,7 +66,7 @@ def counted_estimate(estimator: GradientEstimator, loss_fn: Loss, params: Params
     """Count the operators of an estimate of the gradient while they run, and the bytes of its carry.
 
     Args:
-        estimator: The estimator; if it computes losses of its own, all that it holds counts as kept.
+        estimator: The estimator.
         loss_fn: The loss that it is given.
         params: Parameters; on the meta device nothing is computed.
         batch: On the same device.
@@ -83,8 +86,21 @@ def counted_estimate(estimator: GradientEstimator, loss_fn: Loss, params: Params
     with generators_kept(), _Counter(given) as counter, device:
         estimator.estimate(loss, params, carry, batch, key)
     carry_bytes = sum(leaf.nbytes for leaf in carried)
-    held_bytes = held_bytes or counter.peak_bytes
     return Cost(counter.flops, held_bytes, counter.peak_bytes, counter.num_ops, carry_bytes)
+
+
+def of_many_steps(two: Cost, three: Cost, num_steps: int) -> Cost:
+    """Extrapolate the cost of two and of three steps of an inner training to more of them.
+
+    The gradient remembers the states of one piece, and one for each other piece.
+    """
+
+    def at(count: int) -> Cost:
+        return Cost(*(a + (count - 2) * (b - a) for a, b in zip(two, three, strict=True)))
+
+    in_memory = at(min(num_steps, PIECE + num_steps // PIECE))
+    cost = at(num_steps)
+    return cost._replace(activation_bytes=in_memory.activation_bytes, peak_bytes=in_memory.peak_bytes)
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]

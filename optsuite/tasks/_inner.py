@@ -15,11 +15,9 @@ from optsuite.gradients import backpropagation, recomputed
 from optsuite.modules import draws_of
 from optsuite.noise import fold_in
 from optsuite.optimizers import LearnedOptimizer, OptState
+from optsuite.tasks._cost import PIECE
 from optsuite.tasks._task import Bound, Task
 from optsuite.tree import moved, tree_map
-
-# Steps whose states are remembered while their gradient is computed.
-_PIECE = 10
 
 
 class InnerState(NamedTuple):
@@ -79,8 +77,8 @@ class InnerTraining:
     def mean_loss(self, theta: Params, batches: Batch, key: Tensor) -> Tensor:
         """Train from the beginning, and return the mean of the normalised losses, ().
 
-        The gradient computes every step twice again, so that it remembers a state of the training for every
-        tenth step, and those of ten steps more.
+        The gradient computes every step twice again, so that it remembers the states of one `PIECE` of the
+        training, and one for each other piece.
 
         Args:
             theta: Parameters of the optimizer.
@@ -90,8 +88,8 @@ class InnerTraining:
         state, losses = self.init(theta, fold_in(key, -1)), []
         num_steps = len(next(iter(batches.values())))
         keys_T = fold_in(key, torch.arange(num_steps, device=key.device))
-        for start in range(0, num_steps, _PIECE):
-            some = slice(start, start + _PIECE)
+        for start in range(0, num_steps, PIECE):
+            some = slice(start, start + PIECE)
             piece = {name: field[some] for name, field in batches.items()}
             state, loss_T = recomputed(self._several_steps, theta, state, piece, keys_T[some])
             losses.append(loss_T)

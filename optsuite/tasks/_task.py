@@ -20,7 +20,7 @@ from optsuite._types import Array, Batch, Params
 from optsuite.gradients import GradientEstimator, backpropagation
 from optsuite.modules import Embedding
 from optsuite.noise import generators_kept, seed_generators
-from optsuite.tasks._cost import UNKNOWN_COST, Cost, counted, counted_estimate
+from optsuite.tasks._cost import UNKNOWN_COST, Cost, counted, counted_estimate, of_many_steps
 
 _LOOKUPS = (Embedding, nn.Embedding, nn.EmbeddingBag)  # an example meets few of their weights
 # Counting with real numbers takes the time and the memory of a step.
@@ -152,7 +152,7 @@ class Task:
         num_steps = self.batch_dims[0] if self.batch_dims else 1
         if num_steps > 3:
             two, three = (replace(self, batch_dims=(n, *self.batch_dims[1:]))._cost for n in (2, 3))
-            return Cost(*(a + (num_steps - 2) * (b - a) for a, b in zip(two, three, strict=True)))
+            return of_many_steps(two, three, num_steps)
         # Many small operators run faster with numbers than their shapes are worked out.
         for device in ("cpu",) if self.batch_dims else ("meta", "cpu"):
             if device == "meta" or self.num_params <= _MOST_PARAMS_COUNTED_ON_CPU:
@@ -174,7 +174,9 @@ class Task:
             return self.loss(Bound(module, params), batch, key)
 
         params = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
-        return counted_estimate(self.estimator, loss, params, batch)
+        cost = counted_estimate(self.estimator, loss, params, batch)
+        # What the gradient of an outer loss keeps is little beside all that inner ones hold.
+        return cost._replace(activation_bytes=cost.peak_bytes) if self.batch_dims else cost
 
     def dataloader(
         self, split: str, seed: int = 0, device: torch.device | str = "cpu", mode: str | None = None

@@ -147,9 +147,9 @@ class _Measured:
                 trained, _ = program.step(trained, hparams, batch, key)
 
         def evaluate(count: int) -> None:
-            evaluated = program.params_to_evaluate(trained)
+            evaluated, carry = program.params_to_evaluate(trained), program.carry_to_evaluate(trained)
             for batch, keys in batches.chunks(0, count * at_once, at_once):
-                program.evaluate(evaluated, trained.carry, batch, keys)
+                program.evaluate(evaluated, carry, batch, keys)
 
         seconds = _seconds_of_call(step, self._device, tries)
         if schedule.eval_batches:

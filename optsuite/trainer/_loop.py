@@ -246,7 +246,7 @@ def _evaluate(
     """Give the mean over the batches of this evaluation, (splits, metrics, S, H)."""
     count = program.spec.schedule.batches_at(step) // program.batches_at_once
     params = program.params_to_evaluate(trained)
-    carry = () if program.task.estimator.evaluate is None else trained.carry
+    carry = program.carry_to_evaluate(trained)
     means = []
     for split in chunks.values():
         metrics = [program.evaluate(params, carry, *chunk) for chunk in itertools.islice(split, count)]

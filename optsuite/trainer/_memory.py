@@ -66,7 +66,9 @@ def width_limit(task: Task, device: torch.device) -> int:
         return 1
     fitting = width_by_memory(task, device)
     if device.type == "cpu":
-        hot_bytes = 4 * task.num_params + task.carry_bytes + 2 * _ACTIVATION_COPIES * task.activation_bytes
+        # Of a task that trains another one, all that is ever held is counted already.
+        copies = 1 if task.batch_dims else 2 * _ACTIVATION_COPIES
+        hot_bytes = 4 * task.num_params + task.carry_bytes + copies * task.activation_bytes
         fitting = min(fitting, _CACHE_BYTES // hot_bytes)
     return max(1, fitting)
 

@@ -113,6 +113,10 @@ class Program(ABC):
     def params_to_evaluate(self, trained: Trained) -> Params:
         """Give the parameters that `evaluate` takes at this point of the training."""
 
+    def carry_to_evaluate(self, trained: Trained) -> Carry:
+        """Give the carry that `evaluate` takes: an empty one where losses do not depend on it."""
+        return () if self.task.estimator.evaluate is None else trained.carry
+
     @abstractmethod
     def failures(self, trained: Trained) -> dict[tuple[int, int], Exception]:
         """Give what kept single trials (s, h) from being trained, while the others of the grid were."""

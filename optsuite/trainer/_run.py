@@ -10,7 +10,7 @@ import torch
 
 from optsuite import data
 from optsuite.curves import Curve
-from optsuite.errors import OptsuiteError, OutOfMemoryError, in_words
+from optsuite.errors import OptsuiteError, OutOfMemoryError, UnsupportedError, in_words
 from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.tasks import Task, get_task, is_own
 from optsuite.trainer._grid import Grid, How, group_by_spec, split_into_grids
@@ -193,6 +193,7 @@ def _run_group(
     """Train the trials of a group, grid by grid, in other ways where that of the layout fails."""
     pending, is_told = split_into_grids(trials, width), len(trials) == 1
     try:
+        _check_honoured(programs.task, programs.spec.precision)
         if trial_bytes(programs.task) > free_bytes(programs.device):
             # Asked for so much memory, the system may end this process instead of refusing.
             raise _too_large(programs)
@@ -216,6 +217,14 @@ def _run_group(
                 warnings.warn(_alone(programs), RuntimeWarning, stacklevel=2)
                 is_told = True
             yield grid, record
+
+
+def _check_honoured(task: Task, precision: str) -> None:
+    if precision == "bf16" and task.batch_dims:
+        raise UnsupportedError(
+            f"`{task.name}` trains another network within a step, to which bf16 does not reach: pass "
+            "float32, or tf32 on a CUDA device"
+        )
 
 
 def _way_on(error: Exception, programs: Programs, grid: Grid) -> tuple[Programs, Sequence[Grid]]:

@@ -156,5 +156,5 @@ def test_networks_that_cannot_be_drawn_anew_are_refused(change, words):
 
 
 def test_a_task_of_evolution_strategies_is_no_inner_task():
-    with pytest.raises(UnsupportedError, match="that takes the gradient of the loss"):
+    with pytest.raises(UnsupportedError, match="its gradient is estimated"):
         unrolled("Own", get_task("ESWrapped_1pair_ImageMLP_FashionMnist8_Relu32"), learnable_sgd(), 2)
