@@ -22,6 +22,10 @@ _CPU = torch.device("cpu")
 
 _MASK = 0xFFFFFFFF
 
+# Numbers that are folded into the key of a loss for streams of their own; dropout and the steps of a training
+# within a loss fold in the numbers from 0.
+PERTURBATIONS, RESTARTS, INITIAL = -1, -2, -3
+
 
 def key_from(*parts: int | str) -> int:
     """Return the key that names a stream, e.g. `key_from(seed, "train")`.

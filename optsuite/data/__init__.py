@@ -1,6 +1,6 @@
 """Datasets as published or as stand-ins, the splits cut from them, and batches on the device."""
 
-from optsuite.data._datasets import DATASETS, SPLITS, get_dataset
+from optsuite.data._datasets import DATASETS, SPLITS, get_dataset, get_datasets
 from optsuite.data._fetch import fetch
 from optsuite.data._kinds import DatasetInfo, ImageDataset, TextDataset
 from optsuite.data._load import Examples, dataloader, load

@@ -198,3 +198,8 @@ def cut(info: DatasetInfo, split: str, num_train: int, num_test: int) -> tuple[s
         return "test", 0, num_test
     start, stop = percent
     return "train", (num_train * start + 50) // 100, (num_train * stop + 50) // 100
+
+
+def get_datasets(names: str) -> list[DatasetInfo]:
+    """Return the rows of the datasets whose names are joined by `+`, as those of a `JointSpec` are."""
+    return [get_dataset(name) for name in names.split("+")]

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from optsuite._places import cache_dir
 from optsuite.choices import MODES
-from optsuite.data._datasets import get_dataset
+from optsuite.data._datasets import get_datasets
 from optsuite.data._kinds import DatasetInfo
 from optsuite.errors import DataError, UnknownNameError, parameter
 
@@ -65,7 +65,7 @@ def resolve_source(dataset: str, mode: str | None = None) -> Source:
         DataError: `mode` is `real`, and a file of the dataset or of its vocabulary is missing.
         UnknownNameError: There is no such dataset or mode.
     """
-    infos = [get_dataset(name) for name in dataset.split("+")]
+    infos = get_datasets(dataset)
     mode = mode or os.environ.get("OPTSUITE_DATA") or "auto"
     if mode not in MODES:
         raise UnknownNameError("data source", mode, MODES)

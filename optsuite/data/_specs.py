@@ -116,6 +116,10 @@ class JointSpec:
 
     parts: tuple[DataSpec, ...]
 
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise DataError("a JointSpec needs at least one dataset, got none.")
+
     @property
     def dataset(self) -> str:
         """Keys of `DATASETS`, joined by `+`."""

@@ -10,8 +10,9 @@ from torch.func import vmap
 from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite._types import Batch, Params
+from optsuite.errors import OptsuiteError
 from optsuite.gradients._base import Carry, GradientEstimator, Loss
-from optsuite.noise import fold_in, normal, uniform
+from optsuite.noise import PERTURBATIONS, RESTARTS, fold_in, normal, uniform
 from optsuite.tree import tree_map
 
 State: TypeAlias = Any
@@ -60,7 +61,7 @@ def persistent_es(
     `total_length` steps spends one step on beginning anew. Problems start at random positions, so that they
     do not end all at once. The loss that is given to `estimate` is not used.
 
-    A batch has the axes (steps of a piece, problems) in front; a piece has at most `total_length` steps.
+    A batch has the axes (steps of a piece, problems) in front; a piece has 2 to `total_length` steps.
 
     Args:
         unroll: The inner problem.
@@ -84,7 +85,8 @@ def persistent_es(
         loss: Loss, params: Params, carry: PersistentESCarry, batch: Batch, key: Tensor
     ) -> tuple[Params, Tensor, Carry]:
         del loss
-        own_key = fold_in(key, -1)  # the inner losses fold in the numbers from 0
+        _check_length(len(next(iter(batch.values()))), total_length)
+        own_key = fold_in(key, PERTURBATIONS)
         noise = {
             name: std * normal(fold_in(own_key, number), (num_problems, *param.shape))
             for number, (name, param) in enumerate(params.items())
@@ -98,6 +100,15 @@ def persistent_es(
         return estimate(loss, params, carry, batch, key)[1]
 
     return GradientEstimator(init, estimate, evaluate)
+
+
+def _check_length(length: int, total_length: int) -> None:
+    # Of a single step, a problem that begins anew would have no loss; of more, a problem could end twice.
+    if not 2 <= length <= total_length:
+        raise OptsuiteError(
+            f"a piece of persistent evolution strategies needs 2 to {total_length} steps, the length of an "
+            f"unroll (got {length})"
+        )
 
 
 def _run(
@@ -117,7 +128,7 @@ def _run(
     numbers = torch.arange(len(position), device=key.device)
     step = vmap(vmap(unroll.step), in_dims=(0, 0, None, None))
     # A problem begins anew at most once in a piece.
-    fresh = vmap(vmap(unroll.init), in_dims=(0, None))(params, fold_in(fold_in(key, -2), numbers))
+    fresh = vmap(vmap(unroll.init), in_dims=(0, None))(params, fold_in(fold_in(key, RESTARTS), numbers))
     losses, is_done, mask = [], [], []
     for t in range(len(next(iter(batch.values())))):
         keys_N = fold_in(fold_in(key, t), numbers)

@@ -1,7 +1,7 @@
 """Layers and networks that tasks are built from."""
 
 from optsuite.modules._conv import Conv2d, ConvNet
-from optsuite.modules._init import draws_of, truncated_normal_
+from optsuite.modules._init import Draw, draws_heard, truncated_normal_
 from optsuite.modules._layers import BatchNorm, Dropout, Embedding, LayerNorm, Linear
 from optsuite.modules._mlp import MLP
 from optsuite.modules._operator import FLOP_FORMULAS

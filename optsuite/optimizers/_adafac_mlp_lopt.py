@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from optsuite._types import Params
-from optsuite.optimizers._adafactor import two_largest_axes
 from optsuite.optimizers._base import LearnedOptimizer, Optimizer, first_step, piece
 from optsuite.optimizers._features import (
     NUM_TIME_FEATURES,
@@ -172,7 +171,7 @@ def _features(grads: Params, state: AdafacMLPLOptState, params: Params) -> Tenso
 
 def _factored(state: AdafacMLPLOptState, name: str, like: Tensor) -> _Factors:
     row, column = state.rows[name], state.columns[name]
-    mean = row.mean(two_largest_axes(like.shape)[1] + 1, keepdim=True)
+    mean = row.mean(_two_largest_axes(like.shape)[1] + 1, keepdim=True)
     scale = _inverse_root(row / (mean + _SMALLEST_MEAN)) * _inverse_root(column)
     return _Factors(row, column, scale, scale)
 
@@ -187,9 +186,19 @@ def _inverse_root(square: Tensor) -> Tensor:
 
 def _row_means(squares: Tensor) -> Tensor:
     """Average (D, ...) over the largest axis of a tensor (...)."""
-    return squares.mean(two_largest_axes(squares.shape[1:])[0] + 1, keepdim=True)
+    return squares.mean(_two_largest_axes(squares.shape[1:])[0] + 1, keepdim=True)
 
 
 def _column_means(squares: Tensor) -> Tensor:
     """Average (D, ...) over the second largest axis of a tensor (...)."""
-    return squares.mean(two_largest_axes(squares.shape[1:])[1] + 1, keepdim=True)
+    return squares.mean(_two_largest_axes(squares.shape[1:])[1] + 1, keepdim=True)
+
+
+def _two_largest_axes(shape: torch.Size) -> tuple[int, int]:
+    """Return the largest and the second largest axis, of equal ones those that the reference takes.
+
+    Its weights have axes (..., in, out) where torch's have (out, in, ...), and the later counts as larger.
+    """
+    in_reference = [*range(2, len(shape)), 1, 0]
+    *_, second, first = sorted(in_reference, key=shape.__getitem__)
+    return first, second

@@ -80,23 +80,23 @@ def scale_by_factored_rms(
     return piece(init, update)
 
 
-def two_largest_axes(shape: torch.Size) -> tuple[int, int]:
+def _two_largest_axes(shape: torch.Size) -> tuple[int, int]:
     """Return the largest and the second largest axis; of equal ones the later counts as larger."""
     *_, second, first = sorted(range(len(shape)), key=shape.__getitem__)
     return first, second
 
 
 def _row_means(tensor: Tensor) -> Tensor:
-    return tensor.mean(two_largest_axes(tensor.shape)[0], keepdim=True)
+    return tensor.mean(_two_largest_axes(tensor.shape)[0], keepdim=True)
 
 
 def _column_means(tensor: Tensor) -> Tensor:
-    return tensor.mean(two_largest_axes(tensor.shape)[1], keepdim=True)
+    return tensor.mean(_two_largest_axes(tensor.shape)[1], keepdim=True)
 
 
 def _relative(rows: Tensor, like: Tensor) -> Tensor:
     """Divide row means by the mean of all rows."""
-    return rows / rows.mean(two_largest_axes(like.shape)[1], keepdim=True)
+    return rows / rows.mean(_two_largest_axes(like.shape)[1], keepdim=True)
 
 
 def clip_by_block_rms(threshold: Scalar) -> Optimizer:

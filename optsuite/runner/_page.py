@@ -111,8 +111,9 @@ def _session_facts(
         versions={"Python": platform.python_version()}
         | {name: package_version(name) for name in ("torch", "optsuite")},
         data={
-            data.get_dataset(name).title: "real" if source == "real" else "STAND-IN"
+            info.title: "real" if source == "real" else "STAND-IN"
             for name, source in datasets.items()
+            for info in data.get_datasets(name)
         },
         trained=sum(result.num_trained for result in results),
         recorded=sum(result.num_recorded for result in results),

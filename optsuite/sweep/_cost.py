@@ -103,7 +103,7 @@ def _program_cost(task: Task, spec: trainer.ProgramSpec, widths: Sequence[int], 
     schedule, num_leaves = spec.schedule, len(task.param_shapes)
     num_steps, count, is_single = schedule.num_steps + 1, sum(widths), widths[0] == 1
     num_passes = sum(3 * schedule.batches_at(step) for step in schedule.eval_steps())
-    is_compiled = trainer.is_long(num_steps * len(widths), is_single=is_single, num_ops=task.num_ops)
+    is_compiled = trainer.is_long(task, num_steps * len(widths), is_single=is_single)
     # A forward pass is a third of a step; an estimator that evaluates takes a step to do so.
     num_passes_as_steps = num_passes * (1 / 3 if task.estimator.evaluate is None else 1)
     flops = count * task.flops_per_step * (num_steps + num_passes_as_steps)

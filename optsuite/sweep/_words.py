@@ -52,8 +52,10 @@ def _source_lines(sources: Mapping[str, data.Source]) -> list[str]:
     standing_in = [name for name, source in sources.items() if source != "real"]
     lines = [f"data: {', '.join(real)}: real"] if real else []
     for name in standing_in:
-        info = data.get_dataset(name)
-        lines.append(f"data: {name}: STAND-IN, not {info.title} (to get it: {info.how_to_get})")
+        infos = data.get_datasets(name)
+        titles = " and ".join(dict.fromkeys(info.title for info in infos))
+        ways = "; ".join(dict.fromkeys(info.how_to_get for info in infos))
+        lines.append(f"data: {name}: STAND-IN, not {titles} (to get it: {ways})")
     return lines
 
 

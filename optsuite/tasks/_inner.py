@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -12,8 +11,8 @@ from torch.func import grad_and_value
 from optsuite._types import Batch, Params
 from optsuite.errors import UnsupportedError
 from optsuite.gradients import backpropagation, recomputed
-from optsuite.modules import draws_of
-from optsuite.noise import fold_in
+from optsuite.modules import Draw, draws_heard
+from optsuite.noise import INITIAL, fold_in
 from optsuite.optimizers import LearnedOptimizer, OptState
 from optsuite.tasks._cost import PIECE
 from optsuite.tasks._task import Bound, Task
@@ -44,7 +43,7 @@ class InnerTraining:
             )
         self.task, self.learned, self._num_steps = task, learned, num_steps
         self._network: nn.Module | None = None
-        self._draws: dict[str, Callable[[Tensor], Tensor]] = {}
+        self._draws: dict[str, Draw] = {}
         self._fixed: Params = {}
 
     def prepare(self) -> None:
@@ -54,7 +53,7 @@ class InnerTraining:
             UnsupportedError: Its parameters cannot be drawn from a key.
         """
         if self._network is None:
-            with torch.device("cpu"):  # whatever the one around it
+            with torch.device("cpu"), draws_heard() as draws_of:  # whatever device is around it
                 network, other = self.task.module(0), self.task.module(1)
             self._draws, params = draws_of(network), dict(network.named_parameters())
             self._fixed = {name: p.detach() for name, p in params.items() if name not in self._draws}
@@ -85,7 +84,7 @@ class InnerTraining:
             batches: (T, B, ...), a batch for each step.
             key: (), int64, decides the initial parameters and the noise in the losses.
         """
-        state, losses = self.init(theta, fold_in(key, -1)), []
+        state, losses = self.init(theta, fold_in(key, INITIAL)), []
         num_steps = len(next(iter(batches.values())))
         keys_T = fold_in(key, torch.arange(num_steps, device=key.device))
         for start in range(0, num_steps, PIECE):

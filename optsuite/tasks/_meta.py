@@ -120,8 +120,8 @@ def _bounded(task: Task) -> Task:
 
 def _check_lengths(estimator: str, total_length: int, unroll_length: int) -> None:
     is_whole = estimator == "unroll"
-    if not (total_length if is_whole else 1) <= unroll_length <= total_length:
-        needed = f"{total_length}" if is_whole else f"from 1 to {total_length}"
+    if not (total_length if is_whole else 2) <= unroll_length <= total_length:
+        needed = f"{total_length}" if is_whole else f"from 2 to {total_length}"
         raise HParamError(
             f"a step must train {needed} of the {total_length} inner steps (got {unroll_length})"
         )

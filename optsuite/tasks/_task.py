@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite import data
 from optsuite._types import Array, Batch, Params
+from optsuite.errors import OptsuiteError
 from optsuite.gradients import GradientEstimator, backpropagation
 from optsuite.modules import Embedding
 from optsuite.noise import generators_kept, seed_generators
@@ -75,14 +76,23 @@ class Task:
     normalize_fn: Callable[[Tensor], Tensor]
     """Element-wise function that gives the reference's clipped or rescaled loss."""
     batch_dims: tuple[int, ...] = ()
-    """Axes in front of a batch: a step takes as many batches of `batch_size` examples.
+    """Axes in front of a batch, for a task that trains networks within its loss.
 
-    The first is that of the steps of an inner training, which cost alike.
+    A step takes as many batches of `batch_size` examples. The first axis is that of inner steps, which may be
+    any number: costs are counted for two and three. Such a task is never compiled.
     """
     metric_fns: Mapping[str, Callable[[Tensor, Batch], Tensor]] = field(default_factory=dict)
     """Further quantities recorded in evaluation, by name."""
     estimator: GradientEstimator = field(default_factory=backpropagation)
     """The way in which the trainer estimates the gradient of the loss."""
+
+    def __post_init__(self) -> None:
+        if self.metric_fns and self.estimator.evaluate:
+            raise OptsuiteError(
+                f"`{self.name}` has metrics of its own ({', '.join(self.metric_fns)}) and an estimator that "
+                "evaluates by itself, which gives a loss alone: leave out `metric_fns`, or the `evaluate` of "
+                "the estimator"
+            )
 
     def module(self, seed: int = 0) -> nn.Module:
         """Return the network, freshly initialised on the CPU; a seed always gives the same parameters."""

@@ -11,29 +11,32 @@ from typing import Any
 import torch
 
 from optsuite import _compiler
+from optsuite.tasks import Task
 
 # Compilation takes 4 to 10 s, and saves a call of many trials some 3 ms and one of a single trial 1 to 2 ms.
 _MIN_CALLS = 2000
 _MIN_SINGLE_CALLS = 5000
-# Unrolled trainings, of as many operators and more, compile for over ten minutes.
-_MAX_OPS = 3000
 
 
-def compiling_pays(num_calls: int, device: torch.device, *, is_single: bool, num_ops: int) -> bool:
+def compiling_pays(task: Task, num_calls: int, device: torch.device, *, is_single: bool) -> bool:
     """Tell whether compiling a program pays for so many calls; the answer is the same in every run.
 
     Args:
+        task: The task.
         num_calls: Number of steps, over all grids that share the program.
         device: Where it runs.
         is_single: Whether its grids hold one trial.
-        num_ops: Number of operators in a loss and its gradient.
     """
-    return is_long(num_calls, is_single=is_single, num_ops=num_ops) and can_compile(device.type)
+    return is_long(task, num_calls, is_single=is_single) and can_compile(device.type)
 
 
-def is_long(num_calls: int, *, is_single: bool, num_ops: int) -> bool:
-    """Tell whether so many calls of so many operators buy a compilation back, where there is a compiler."""
-    return num_ops <= _MAX_OPS and num_calls >= (_MIN_SINGLE_CALLS if is_single else _MIN_CALLS)
+def is_long(task: Task, num_calls: int, *, is_single: bool) -> bool:
+    """Tell whether so many calls buy a compilation back, where there is a compiler."""
+    if (
+        task.batch_dims
+    ):  # trainings within a loss: ten steps of the smallest network compile for eight minutes
+        return False
+    return num_calls >= (_MIN_SINGLE_CALLS if is_single else _MIN_CALLS)
 
 
 @functools.cache

@@ -45,7 +45,7 @@ def _layout(
     grids = split_into_grids(trials, width)
     num_calls = len(grids) * (spec.schedule.num_steps + 1)
     is_single = grids[0].num_trials == 1
-    return Layout(width, compiling_pays(num_calls, device, is_single=is_single, num_ops=task.num_ops))
+    return Layout(width, compiling_pays(task, num_calls, device, is_single=is_single))
 
 
 @torch.no_grad()

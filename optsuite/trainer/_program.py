@@ -186,7 +186,7 @@ class Program(ABC):
         """
         if not self.how.is_compiled:
             return share > 0 and num_steps > 0
-        return is_long(int(share * num_steps), is_single=False, num_ops=self.task.num_ops)
+        return is_long(self.task, int(share * num_steps), is_single=False)
 
     def hparams(self, grid: Grid) -> Params:
         """Give the hyperparameters that differ between configs, float32 (H,) each."""

@@ -56,3 +56,8 @@ def test_parts_are_real_together_or_not_at_all(monkeypatch, tmp_path):
     assert resolve_source("mnist+cifar10", "synthetic") == "synthetic"
     with pytest.raises(UnknownNameError, match="unknown dataset `cifr10`: did you mean cifar10"):
         resolve_source("mnist+cifr10")
+
+
+def test_no_parts_are_refused():
+    with pytest.raises(DataError, match="at least one dataset"):
+        JointSpec(parts=())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch.func import jacrev, vmap
 
+from optsuite.errors import OptsuiteError
 from optsuite.gradients import persistent_es
 from optsuite.gradients._persistent_es import Losses, combine
 from optsuite.noise import normal
@@ -207,3 +209,13 @@ def test_an_evaluation_gives_the_loss_of_the_step_that_would_follow():
     estimator, params, batch, carries, losses = run_telling(pieces=2)
     value = estimator.evaluate(None, params, carries[1], batch, torch.tensor(11))
     assert torch.equal(value, losses[1])
+
+
+@pytest.mark.parametrize("length", [1, 10])
+def test_pieces_in_which_a_problem_has_no_loss_or_ends_twice_are_refused(length):
+    estimator = persistent_es(Descent(), num_problems=2, total_length=9)
+    params = {"rate": torch.tensor(0.1)}
+    carry = estimator.init(params, torch.tensor(0))
+    words = re.escape(f"needs 2 to 9 steps, the length of an unroll (got {length})")
+    with pytest.raises(OptsuiteError, match=words):
+        estimator.estimate(None, params, carry, {"x": torch.zeros(length, 2)}, torch.tensor(1))

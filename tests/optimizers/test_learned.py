@@ -8,7 +8,7 @@ import torch
 from torch.func import grad, vmap
 
 from optsuite.errors import HParamError, UnknownNameError
-from optsuite.optimizers import LEARNED_OPTIMIZERS, get_learned_optimizer
+from optsuite.optimizers import LEARNED_OPTIMIZERS, _adafac_mlp_lopt, get_learned_optimizer
 
 from .test_goldens import GOLDENS, ROOT, check, flip_axes, read_tree
 
@@ -117,3 +117,11 @@ def test_what_there_is_not_is_refused():
         get_learned_optimizer("MLPLopt")
     with pytest.raises(HParamError, match=r"`MLPLOpt` cannot be made .*hidden_sizes"):
         get_learned_optimizer("MLPLOpt", hidden_sizes=3)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (16, 3, 3, 3), (8, 8, 3, 3), (4, 2, 4), (5, 7), (3, 3, 3, 3)])
+def test_of_equal_axes_those_are_averaged_that_the_reference_takes(shape):
+    """There weights have their inputs and outputs last, (..., in, out), and later axes count as larger."""
+    there = [*range(2, len(shape)), 1, 0]
+    second, first = np.argsort([shape[axis] for axis in there], kind="stable")[-2:]
+    assert _adafac_mlp_lopt._two_largest_axes(torch.Size(shape)) == (there[first], there[second])

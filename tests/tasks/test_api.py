@@ -118,3 +118,11 @@ def test_registering_a_taken_name_is_an_error():
         register_task(replace(get_task(TINY)))
     with pytest.raises(OptsuiteError, match=f"a task `{TINY}` exists already: choose another name"):
         register_task(replace(get_task(TINY), name=TINY.upper()))
+
+
+def test_metrics_beside_an_estimator_that_evaluates_are_refused():
+    task = get_task("LOptPES_Adafac_Fashion_OuterBS4_Length50_Trunc5")
+    with pytest.raises(
+        OptsuiteError, match="metrics of its own \\(size\\) and an estimator that evaluates by itself"
+    ):
+        replace(task, metric_fns={"size": lambda loss, _: loss})

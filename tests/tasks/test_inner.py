@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from torch.func import grad
 
 from optsuite.errors import UnsupportedError
 from optsuite.modules import MLP
-from optsuite.noise import fold_in
+from optsuite.noise import INITIAL, PERTURBATIONS, RESTARTS, fold_in
 from optsuite.optimizers import LEARNED_OPTIMIZERS, _adam, get_learned_optimizer, learnable_sgd
 from optsuite.tasks import Bound, get_task
 from optsuite.tasks._inner import InnerState, InnerTraining
@@ -53,7 +54,7 @@ def test_losses_are_those_of_a_plain_loop(kind):
     training, key = training_of(kind), torch.tensor(5)
     theta, data = theta_of(training), batches()
     opt = training.learned.optimizer(theta)
-    params, _ = training.init(theta, fold_in(key, -1))
+    params, _ = training.init(theta, fold_in(key, INITIAL))
     params = {name: p.clone() for name, p in params.items()}
     state, losses = opt.init(params, num_steps=4), []
     network = SMALL.meta_module()
@@ -153,6 +154,39 @@ def test_networks_that_cannot_be_drawn_anew_are_refused(change, words):
     task = unrolled("Own", replace(SMALL, build=lambda: Net(change)), learnable_sgd(), 2)
     with pytest.raises(UnsupportedError, match=f"`Small` cannot be trained within another task.*{words}"):
         task.module()
+
+
+def test_perturbations_and_initial_parameters_are_drawn_apart():
+    """A gradient by evolution strategies would be biased if the network began with its perturbations."""
+    keys = fold_in(torch.arange(50)[:, None], torch.tensor([PERTURBATIONS, RESTARTS, INITIAL, *range(20)]))
+    by_tensor = fold_in(keys[..., None], torch.arange(9))
+    assert len(set(by_tensor.flatten().tolist())) == by_tensor.numel()
+
+
+@pytest.mark.parametrize(
+    ("name", "fixed"),
+    [
+        ("Resnet_MultiRuntime_0", "head.weight"),  # zeros
+        ("RNNLM_lm1bbytes_Patch32_IRNN128_Embed64", "core.from_hidden.weight"),  # the identity
+        ("VIT_Cifar100_skinnydeep", "head.weight"),  # zeros
+    ],
+)
+def test_parameters_that_are_overwritten_begin_as_the_constructor_leaves_them(name, fixed):
+    task = get_task(name)
+    training = InnerTraining(task, learnable_sgd(), 3)
+    training.prepare()
+    params = training.init(training.learned.init(), torch.tensor(3)).params
+    drawn = {n for n, p in task.module(0).named_parameters() if not torch.equal(p, params[n])}
+    begun = dict(task.module(7).named_parameters())
+    assert torch.equal(params[fixed], begun[fixed])
+    for one in {name for name in drawn if params[name].numel() > 1000}:
+        assert params[one].std() == pytest.approx(begun[one].std().item(), rel=0.1)
+
+
+def test_networks_can_be_pickled():
+    module = get_task("VIT_Cifar100_skinnydeep").module()
+    again = pickle.loads(pickle.dumps(module))
+    assert all(map(torch.equal, module.parameters(), again.parameters()))
 
 
 def test_a_task_of_evolution_strategies_is_no_inner_task():

@@ -74,20 +74,18 @@ def test_without_a_compiler_training_runs_eagerly(request):
 
 def test_short_runs_are_not_compiled(monkeypatch):
     monkeypatch.setattr(_compile, "can_compile", lambda _: True)
-    pays = partial(_compile.compiling_pays, device=CPU, num_ops=100)
+    pays = partial(_compile.compiling_pays, TINY, device=CPU)
     assert not pays(100, is_single=False)
     assert pays(10_000, is_single=False)
     assert not pays(3_000, is_single=True)
     assert pays(10_000, is_single=True)
 
 
-def test_steps_of_too_many_operators_are_not_compiled(monkeypatch):
-    """Such are all tasks that train another one, and no others."""
+def test_tasks_that_train_another_one_are_not_compiled(monkeypatch):
     monkeypatch.setattr(_compile, "can_compile", lambda _: True)
     of_most, of_fewest = "VIT_Cifar100_skinnydeep", "LOptPES_Adafac_Fashion_OuterBS4_Length50_Trunc5"
     for name, pays in {of_most: True, of_fewest: False}.items():
-        num_ops = get_task(name).num_ops
-        assert _compile.compiling_pays(10_000, CPU, is_single=False, num_ops=num_ops) == pays
+        assert _compile.compiling_pays(get_task(name), 10_000, CPU, is_single=False) == pays
 
 
 def test_the_compiler_is_not_tried_for_nothing(monkeypatch):
@@ -95,7 +93,7 @@ def test_the_compiler_is_not_tried_for_nothing(monkeypatch):
         raise AssertionError("tried")
 
     monkeypatch.setattr(_compile, "can_compile", never)
-    assert not _compile.compiling_pays(1, CPU, is_single=False, num_ops=100)
+    assert not _compile.compiling_pays(TINY, 1, CPU, is_single=False)
 
 
 @pytest.mark.slow
