@@ -54,6 +54,12 @@ def test_each_stand_in_says_how_to_get_the_real_data():
     assert lines[2].startswith("  data: svhn_cropped: STAND-IN, not ")
 
 
+def test_datasets_side_by_side_are_each_named():
+    line = words(planned(sources={"fashion_mnist+cifar10": "synthetic"}))[1]
+    assert "STAND-IN, not Fashion-MNIST and CIFAR-10 (to get it: " in line
+    assert "optsuite data fetch cifar10" in line
+
+
 def test_what_is_left_out_is_counted_and_named():
     others = [Cell(TASK, get_hparam_set(name)) for name in ("AdamLR_5_R2", "SGDLR_5_R2")]
     lines = left_out_lines(others, "preset quick", "that take too long")
