@@ -9,6 +9,7 @@ from optsuite.optimizers import LEARNED_OPTIMIZERS, OPTIMIZERS, write_checkpoint
 # `pytest benchmarks` is the matrix; `pytest benchmarks/test_step_time.py` measures.
 collect_ignore = [
     "test_backend_speed.py",
+    "test_learned_speed.py",
     "test_limits.py",
     "test_optimizer_cost.py",
     "test_plan_accuracy.py",

@@ -12,14 +12,22 @@ import pytest
 from cells import CPU, TASK, run, tables  # noqa: F401 - a fixture
 from checkpoints import flax_file, theta_of, written
 
-from optsuite import storage, sweep
-from optsuite.errors import HParamError, OptsuiteError, StorageError, UnsupportedError, in_face
+from optsuite import archives, storage, sweep
+from optsuite.errors import (
+    HParamError,
+    OptsuiteError,
+    StorageError,
+    UnknownNameError,
+    UnsupportedError,
+    in_face,
+)
 from optsuite.hparam_sets import (
     ACCUMULATIONS,
     Config,
     Family,
     Schedule,
     Trial,
+    _families,
     get_family,
     get_hparam_set,
     list_families,
@@ -29,6 +37,7 @@ from optsuite.hparam_sets import (
     register_family,
     register_lr_family,
 )
+from optsuite.storage import Store
 from optsuite.sweep import Cell
 from optsuite.tasks import get_task
 from optsuite.trainer import train_many
@@ -252,6 +261,20 @@ def test_a_cell_of_several_checkpoints_trains_and_is_recorded(a, b, root):
         ].trials
 
 
+def test_an_archive_that_loses_a_checkpoint_says_which(a, b, root, monkeypatch):
+    store = Store.at(f"{root}/curves", f"{root}/archives", "synthetic", "float32")
+    families = dict(_families._FAMILIES)
+    register_checkpoint(f"Net={a}")
+    register_checkpoint(b)
+    both = Cell(TASK, get_hparam_set("LOpt_2_R1"))
+    run(both, (f"{root}/curves", None))
+    assert archives.build_archive(TASK, both.hparam_set, store.curves, store.archives)
+    monkeypatch.setattr(_families, "_FAMILIES", families)
+    register_checkpoint(b)
+    with pytest.warns(UserWarning, match="held Net too, which `LOpt_2_R1` has not now: register all of them"):
+        archives.build_archive(TASK, get_hparam_set("LOpt_2_R1"), store.curves, store.archives)
+
+
 def test_numbers_of_gradients_share_a_program(a):
     register_checkpoint(a)
     configs = get_family("GradAccum_LOpt").configs
@@ -290,6 +313,11 @@ def test_sets_that_lack_a_checkpoint_say_how_to_give_one(sets):
     assert "give it with `--opt-lopt PATH`, a file, a URL, or a name that" in in_face(caught.value, "pytest")
     assert "give it with `--lopt PATH`" in in_face(caught.value, "cli")
     assert 'give it with `register_checkpoint("PATH")`' in str(caught.value)
+
+
+def test_a_glob_over_others_too_is_not_said_to_lack_a_checkpoint():
+    with pytest.raises(UnknownNameError, match=r"unknown hparam set `\*_16384_R5`"):
+        sets_of(sets="*_16384_R5", preset="quick")
 
 
 def test_the_time_of_an_update_grows_with_its_network(a, b, tmp_path):

@@ -1,5 +1,6 @@
 """Making archives: many curves to one file."""
 
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
@@ -94,7 +95,9 @@ def build_archive(
     data = stack_curves(curves, names)
     if "trial_id" in data:
         data["curve_file"] = np.array([[_filename(file) for file in row] for row in names])
-    if not _holds(url, data):
+    old = _read_old(url)
+    if not _holds(old, data):
+        _warn_of_lost(url, hparam_set, old, data)
         storage.write_npz(url, data)
     return url
 
@@ -179,11 +182,28 @@ def _by_name(files: _Files) -> dict[int, str]:
     return dict(enumerate(url for url, arrays in files.items() if "seed" not in arrays))
 
 
-def _holds(url: str, data: Mapping[str, Array]) -> bool:
+def _read_old(url: str) -> dict[str, Array]:
     try:
-        old = storage.read_npz(url)
+        return storage.read_npz(url)
     except StorageError:
-        return False
+        return {}
+
+
+def _warn_of_lost(
+    url: str, hparam_set: HParamSet, old: Mapping[str, Array], new: Mapping[str, Array]
+) -> None:
+    """Say which configs an archive loses, e.g. learned optimizers that are not registered this time."""
+    was, now = ({str(label) for label in np.ravel(arrays.get("opt_name", []))} for arrays in (old, new))
+    if lost := sorted(was - now):
+        warnings.warn(
+            f"`{url}` held {', '.join(lost)} too, which `{hparam_set.name}` has not now: register all of "
+            "them together to have them in one archive; their curves are kept",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _holds(old: Mapping[str, Array], data: Mapping[str, Array]) -> bool:
     return old.keys() == data.keys() and all(
         old[key].dtype == new.dtype and old[key].tobytes() == new.tobytes() for key, new in data.items()
     )

@@ -4,7 +4,13 @@ import argparse
 
 from optsuite import data
 from optsuite.cli._text import print_table
-from optsuite.hparam_sets import get_hparam_set, list_hparam_sets, needs_checkpoint, split_name
+from optsuite.hparam_sets import (
+    get_hparam_set,
+    list_hparam_sets,
+    needs_checkpoint,
+    register_checkpoint,
+    split_name,
+)
 from optsuite.tasks import get_task, list_tasks
 
 
@@ -23,6 +29,8 @@ def show_tasks(args: argparse.Namespace) -> int:
 
 def show_sets(args: argparse.Namespace) -> int:
     """Print the published hparam sets that match a glob."""
+    for checkpoint in args.lopt:
+        register_checkpoint(checkpoint)
     rows = [("name", "configs", "repetitions", "steps", "first and last config")]
     print_table([*rows, *map(_row_of_set, list_hparam_sets(args.pattern))])
     return 0

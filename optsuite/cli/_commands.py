@@ -47,6 +47,7 @@ def _add_catalogue(commands: _Commands) -> None:
     sets = _command(commands, "sets", "list the published hparam sets", "_catalogue", "show_sets")
     for parser in (tasks, sets):
         parser.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
+    _add_lopt(sets)
     tasks.add_argument(
         "--operations",
         action="store_true",

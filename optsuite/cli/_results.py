@@ -16,7 +16,9 @@ from optsuite import archives, curves, normalizers, runner, statistics, storage,
 from optsuite.cli._text import explained, print_table
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import (
+    Family,
     Schedule,
+    Trial,
     get_family,
     get_hparam_set,
     list_families,
@@ -64,7 +66,8 @@ def archive(args: argparse.Namespace) -> int:
             get_hparam_set(name)  # a misspelt name archives nothing
     complete = []
     for task in tasks:
-        for name in storage.expand_globs(args.sets, functools.partial(_recorded_sets, task, store.curves)):
+        recorded = functools.partial(_recorded_sets, task, store.curves, args.data)
+        for name in storage.expand_globs(args.sets, recorded):
             if storage.is_glob(name):
                 is_hidden = any(map(needs_checkpoint, list_hparam_sets(name)))
                 advice = "; sets of learned optimizers are known once --lopt PATH is given" * is_hidden
@@ -77,11 +80,11 @@ def archive(args: argparse.Namespace) -> int:
     return 0 if complete and all(complete) else 1
 
 
-def _recorded_sets(task: str, root: str) -> list[str]:
+def _recorded_sets(task: str, root: str, source: str) -> list[str]:
     """Return the names of the sets for which a glob may stand, of each family and length that has curves.
 
     They are the published sets of that length. Where there are none, it is the set of as many repetitions as
-    the first config of the family has curves.
+    the first config of the family has curves; those of a checkpoint that had its name before do not count.
     """
     labels = storage.list_folders(storage.join_url(root, task))
     names = []
@@ -94,8 +97,21 @@ def _recorded_sets(task: str, root: str) -> list[str]:
                 folder = storage.curve_dir(task, label, **vars(Schedule(steps)), root=root)
                 if files := storage.list_files(folder, curves.SUFFIX):
                     published = list_hparam_sets(f"{family.name}_{steps}_R*")
-                    names += published or [family.set_name(steps, len(files))]
+                    count = _num_own(family, label, task, Schedule(steps), files, source)
+                    names += published or [family.set_name(steps, count)]
     return names
+
+
+def _num_own(
+    family: Family, label: str, task: str, schedule: Schedule, files: Sequence[str], source: str
+) -> int:
+    """Return how many of the curves of a label are its config's; all of them where none has an id of ours."""
+    if family.known_labels is not None:  # its configs are in a file that this need not read
+        return len(files)
+    (config,) = (config for config in family.configs if config.label == label)
+    ids = {curves.trial_id_of(file) for file in files}
+    own = [seed for seed in range(len(files)) if Trial(task, config, schedule, seed).id(source) in ids]
+    return len(own) or len(files)
 
 
 def _lacks(cell: sweep.Cell, store: storage.Store, source: str) -> str:

@@ -153,13 +153,13 @@ def write_checkpoint(
         ...     "memory://small.safetensors", "MLPLOpt", theta, architecture={"hidden_size": 8}
         ... )
     """
-    described = {"kind": kind, "architecture": dict(architecture or {}), "training": dict(training or {})}
     try:
+        described = {"kind": kind, "architecture": dict(architecture or {}), "training": dict(training or {})}
         text = json.dumps({"version": _VERSION, **described}, sort_keys=True, allow_nan=False)
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in theta.items()}
         content = save(tensors, {"optsuite": text})
         checkpoint = _parse(content, url)
-    except (OptsuiteError, TypeError, ValueError) as cause:
+    except (OptsuiteError, AttributeError, TypeError, ValueError) as cause:
         raise HParamError(f"no checkpoint of `{kind}` can be made of that: {cause}") from cause
     storage.write_bytes(url, content)
     return checkpoint

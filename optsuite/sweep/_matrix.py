@@ -129,8 +129,9 @@ def _matching(pattern: str | None, names: Sequence[str], look_up: Callable[[str]
 
 def _named_set(name: str) -> str:
     """Return the name of a set; of one that a glob matches for want of a checkpoint, so that it is told."""
-    missing = list(filter(needs_checkpoint, list_hparam_sets(name)))
-    return get_hparam_set(missing[0] if missing else name).name
+    published = list_hparam_sets(name)
+    is_missing = published and all(map(needs_checkpoint, published))
+    return get_hparam_set(published[0] if is_missing else name).name
 
 
 def _joins(hparam_set: HParamSet) -> bool:

@@ -134,12 +134,15 @@ def test_sets_lists_opt_list_without_its_settings(capsys, monkeypatch):
     assert row.split() == ["OptList1k_10000_R5", "1000", "5", "10,000", "OptList0", "...", "OptList999"]
 
 
-def test_sets_lists_those_that_need_a_checkpoint_and_says_so(capsys):
+def test_sets_lists_those_that_need_a_checkpoint_and_says_so(capsys, monkeypatch):
+    monkeypatch.setattr(_families, "_FAMILIES", dict(_families._FAMILIES))
     assert main(["sets", "GradAccum_LOpt*"]) == 0
     _, row = capsys.readouterr().out.splitlines()
     assert row.split(maxsplit=4) == [
         *("GradAccum_LOpt_16384_R5", "-", "5", "16,384"),
         "needs a checkpoint: --lopt PATH",
     ]
+    assert main(["sets", "LOpt_1000*", "--lopt", "Mine=example"]) == 0
+    assert capsys.readouterr().out.split()[-3:] == ["Mine", "...", "Mine"]
     assert main(["sets"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1 + 69

@@ -352,3 +352,17 @@ def test_a_theta_that_is_no_path_is_refused(theta):
         HParamError, match="`theta` of `MLPLOpt` must be the path or URL of a checkpoint, got"
     ):
         get_optimizer("MLPLOpt", theta=theta)
+
+
+@pytest.mark.parametrize("arguments", [{"theta": {"log_lr": 0.5}}, {"training": [1]}, {"architecture": 3}])
+def test_what_makes_no_checkpoint_is_refused(arguments, tmp_path):
+    given = {"theta": theta_of("LearnableSGD"), **arguments}
+    with pytest.raises(HParamError, match="no checkpoint of `LearnableSGD` can be made of that"):
+        write_checkpoint(str(tmp_path / "a.safetensors"), "LearnableSGD", **given)
+
+
+def test_the_example_says_how_it_was_made():
+    assert list_packaged_checkpoints() == ["example"]
+    training = read_checkpoint("example").training
+    assert (training["tasks"], training["data"]) == (["ImageMLP_FashionMnist8_Relu32"], "real")
+    assert {"seed", "steps", "optimizer", "hparams", "estimator", "versions"} <= training.keys()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optsuite import trainer
-from optsuite.hparam_sets import Schedule, Trial, get_hparam_set
+from optsuite.hparam_sets import Config, Schedule, Trial, get_hparam_set
 
 pytestmark = [
     pytest.mark.slow,
@@ -54,3 +54,17 @@ def test_auto_encoder_learns_as_the_original():
     expected = {"Adam_lr0.001": 0.0192}
     losses = final_losses("ImageMLPAE_FashionMnist_128x32x128_bs128", expected, num_seeds=3)
     assert losses == pytest.approx(expected, rel=0.03)
+
+
+def test_the_example_of_a_learned_optimizer_beats_sgd():
+    """At 1000 steps, SGD at the best of its rates."""
+    example = Config("example", "AdafacMLPLOpt", {"theta": "example"})
+    task, schedule = "ImageMLP_FashionMnist8_Relu32", Schedule(1000, eval_batches=0)
+    configs = [example, *(c for c in get_hparam_set("SGDLR_1000_R2").configs if c.hparams["lr"] >= 0.1)]
+    trials = [Trial(task, config, schedule, seed) for config in configs for seed in range(2)]
+    curves = trainer.train_many(task, trials, mode="real", device="cpu")
+    last = {
+        config.label: np.mean([c["train/loss"][900:] for c in curves if c.opt_name == config.label])
+        for config in configs
+    }
+    assert last.pop("example") < 0.52 < min(last.values())
