@@ -120,7 +120,7 @@ META_TRAINING = {
     "inner_steps": Argument("steps of an inner training (default: 1000; 50 for unroll)", "N", type=count),
     "piece": Argument("inner steps in an outer step (default: 20; all for unroll)", "N", type=count),
     "problems": Argument("inner trainings of each task, side by side", "N", default="16", type=count),
-    "std": Argument("deviation of the perturbations of pes", "STD", default="0.01", type=float),
+    "std": Argument("deviation of the perturbations of pes (default: 0.01)", "STD", type=float),
     "steps": Argument("outer steps", "N", default="5000", type=count),
     "optimizer": Argument("optimizer of the learned parameters", "NAME", default="Adam"),
     "lr": Argument("its learning rate (default: 0.001)", "LR", type=float),

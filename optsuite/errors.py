@@ -27,16 +27,38 @@ from typing import Any, Literal, TypeAlias
 Face: TypeAlias = Literal["python", "pytest", "cli"]
 """Who reads a message: the caller of a function, or the user of one of the two commands."""
 
-Parameter: TypeAlias = Literal["archives", "data", "lopt", "precision", "rerun", "restart", "storage"]
-"""Something that every face lets its users choose, by the name of the command-line option."""
+Parameter: TypeAlias = Literal[
+    "archives",
+    "average",
+    "clip",
+    "data",
+    "init",
+    "inner-steps",
+    "lopt",
+    "output",
+    "piece",
+    "precision",
+    "rerun",
+    "restart",
+    "std",
+    "storage",
+]
+"""Something that faces let their users choose, by the name of the command-line option."""
 
 _IN_PYTHON: dict[Parameter, str] = {
     "archives": "root={}",
+    "average": "average",
+    "clip": "clip",
     "data": "mode={}",
+    "init": "init",
+    "inner-steps": "inner_steps",
     "lopt": "register_checkpoint({})",
+    "output": "output",
+    "piece": "piece",
     "precision": "precision={}",
     "rerun": "the file deleted",  # no function takes it
     "restart": "restart=True",
+    "std": "std",
     "storage": "root={}",
 }
 

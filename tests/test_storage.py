@@ -121,6 +121,18 @@ def test_remove_deletes_one_file_even_if_its_name_looks_like_a_pattern(root):
     storage.remove(f"{root}/a*.npz", missing_ok=True)
 
 
+def test_a_file_is_the_same_by_any_of_its_names(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    monkeypatch.chdir(tmp_path)
+    path = str(tmp_path / "file")
+    for name in ("file", "./file", "../" + tmp_path.name + "/file", "link", f"file://{path}"):
+        assert storage.is_same_file(path, name)
+    assert not storage.is_same_file(path, "other")
+    assert storage.is_same_file("memory://a/file", "memory:///a/file")
+    assert not storage.is_same_file("memory://a/file", "memory://b/file")
+    assert not storage.is_same_file(path, f"memory://{path}")
+
+
 def test_set_aside_hides_a_file_and_keeps_it(root):
     storage.write_npz(f"{root}/a.curves", ARRAYS)
     assert storage.set_aside(f"{root}/a.curves") == f"{root}/a.curves.bad"

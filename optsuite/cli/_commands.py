@@ -123,8 +123,8 @@ def _add_meta_train(commands: _Commands) -> None:
         "-o",
         "--output",
         metavar="URL",
-        help="checkpoint, ends in .safetensors; the losses (.csv), a plot of them (.png) and, until the end, "
-        "the state (.state.npz) lie beside it (default: <KIND>.safetensors)",
+        help="checkpoint, ends in .safetensors; the losses (.losses.csv), a plot of them (.losses.png) and, "
+        "until the end, the state (.state.npz) lie beside it (default: <KIND>.safetensors)",
     )
     _add_arguments(parser, _arguments.META_TRAINING)
     for name, whose in (("architecture", "the learned optimizer"), ("hparam", "--optimizer")):
@@ -136,7 +136,9 @@ def _add_meta_train(commands: _Commands) -> None:
             metavar="NAME=VALUE",
             help=f"an argument of {whose}; may be given again",
         )
-    parser.add_argument("--restart", action="store_true", help="begin anew, whatever lies at the output")
+    parser.add_argument(
+        "--restart", action="store_true", help="begin anew; what lies at the output is replaced"
+    )
     _add_shared(parser, "data", "device")
 
 

@@ -6,8 +6,11 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
+from optsuite.errors import HParamError
 from optsuite.meta import Progress, Settings, meta_train
 from optsuite.words import counted, duration
 
@@ -16,11 +19,11 @@ _TELL_SECONDS = 15.0
 
 def train(args: argparse.Namespace) -> int:
     """Train a learned optimizer and write its checkpoint."""
-    hparams = dict(args.hparam) | ({} if args.lr is None else {"lr": args.lr})
+    rate = [] if args.lr is None else [("lr", args.lr)]
     parsed = vars(args) | {
         "tasks": tuple(args.tasks),
-        "architecture": dict(args.architecture),
-        "hparams": hparams,
+        "architecture": _by_name(args.architecture, "--architecture"),
+        "hparams": _by_name([*rate, *args.hparam], "--hparam or --lr"),
     }
     settings = Settings(**{field.name: parsed[field.name] for field in fields(Settings)})
     output = args.output or f"{args.kind}.safetensors"
@@ -41,6 +44,17 @@ def train(args: argparse.Namespace) -> int:
         signal.signal(signal.SIGTERM, before)
     print(output)
     return 0
+
+
+def _by_name(pairs: Sequence[tuple[str, Any]], options: str) -> dict[str, Any]:
+    by_name: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in by_name:
+            raise HParamError(
+                f"`{name}` is given twice by {options}: needed one value, got {by_name[name]} and {value}"
+            )
+        by_name[name] = value
+    return by_name
 
 
 class _Display:

@@ -10,7 +10,8 @@ import numpy as np
 
 from optsuite import storage
 from optsuite._types import Array, Params
-from optsuite.errors import StorageError, parameter
+from optsuite.errors import HParamError, StorageError, in_words, parameter, quoted
+from optsuite.meta._settings import without_defaults
 from optsuite.optimizers import Checkpoint, read_checkpoint, write_checkpoint
 from optsuite.trainer import Arrays
 from optsuite.words import counted
@@ -30,6 +31,7 @@ class Files:
 
     Raises:
         StorageError: The output does not end in `.safetensors`.
+        HParamError: A checkpoint cannot hold the account.
     """
 
     def __init__(
@@ -39,22 +41,34 @@ class Files:
             raise StorageError(f"a checkpoint needs a name that ends in `{_SUFFIX}` (got `{output}`)")
         self._output = output
         self._kind, self._architecture, self._account = kind, architecture, account
-        # As JSON gives it back, with lists for tuples.
-        self._identity = json.loads(json.dumps({"kind": kind, "architecture": architecture, **account}))
+        identity = {"kind": kind, "architecture": architecture, **account}
+        try:
+            # As JSON gives it back, with lists for tuples.
+            self._identity = json.loads(json.dumps(identity, allow_nan=False))
+        except (TypeError, ValueError) as cause:
+            raise HParamError(
+                f"settings must be finite numbers, words or tuples of these ({cause}): got {identity}"
+            ) from cause
         self._stem = output.removesuffix(_SUFFIX)
         self._state = f"{self._stem}.state.npz"
 
     def finished(self) -> Checkpoint | None:
-        """Read the checkpoint, if it is there.
+        """Read the checkpoint, if it is there; it may be of other versions of packages.
 
         Raises:
             StorageError: It is that of another training, or cannot be read.
         """
         if not storage.exists(self._output):
             return None
-        found = read_checkpoint(self._output)
-        self._check(self._output, {"kind": found.kind, "architecture": found.architecture, **found.training})
-        self.forget()  # interrupted between the last two files, a training leaves it
+        try:
+            found = read_checkpoint(self._output)
+        except storage.CorruptFileError as cause:
+            raise storage.CorruptFileError(
+                f"{quoted(cause)}; or begin anew with `{parameter('restart')}`, which replaces it"
+            ) from cause
+        architecture = without_defaults(found.kind, found.architecture)
+        described = {"kind": found.kind, "architecture": architecture, **found.training}
+        self._check(self._output, described | {"versions": self._identity.get("versions")})
         return found
 
     def saved(self) -> Arrays | None:
@@ -65,18 +79,20 @@ class Files:
         """
         if not storage.exists(self._state):
             return None
-        arrays = storage.read_npz(self._state)
-        self._check(self._state, json.loads(str(arrays.pop("training", "{}"))))
+        try:
+            arrays = storage.read_npz(self._state)
+            found = json.loads(str(arrays.pop("training", "{}")))
+        except (storage.CorruptFileError, ValueError) as cause:
+            raise self.damaged(cause.__cause__ or cause) from cause
+        self._check(self._state, found)
         return arrays
 
-    def begin(self, state: Arrays) -> None:
-        """Write the first state, and delete the checkpoint of another training, whose place it takes.
-
-        Raises:
-            StorageError: It cannot be written.
-        """
-        self.save(state)
-        storage.remove(self._output, missing_ok=True)
+    def damaged(self, cause: BaseException) -> StorageError:
+        """Make the error that says that no training can go on from the state."""
+        return storage.CorruptFileError(
+            f"no training can go on from `{self._state}` ({in_words(cause)}): begin anew with "
+            f"`{parameter('restart')}`, or choose another output"
+        )
 
     def save(self, state: Arrays) -> None:
         """Write the state in place of the last one.
@@ -99,12 +115,12 @@ class Files:
         from optsuite import vis  # seaborn takes seconds to import
 
         lines = ["step,loss", *(f"{step},{loss:.9g}" for step, loss in enumerate(losses_T))]
-        storage.write_bytes(f"{self._stem}.csv", "\n".join([*lines, ""]).encode())
+        storage.write_bytes(f"{self._stem}.losses.csv", "\n".join([*lines, ""]).encode())
         with vis.without_pyplot():
             title = f"{self._kind}, trained on {counted(len(self._account['tasks']), 'task')}"
             is_stand_in = self._account["data"] == "synthetic"
             drawn = vis.draw_meta_losses(losses_T, title=title, is_stand_in=is_stand_in)
-        storage.write_bytes(f"{self._stem}.png", vis.render(drawn, "png"))
+        storage.write_bytes(f"{self._stem}.losses.png", vis.render(drawn, "png"))
         written = write_checkpoint(
             self._output, self._kind, theta, architecture=self._architecture, training=self._account
         )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from optsuite.choices import META_ESTIMATORS
-from optsuite.errors import HParamError, UnknownNameError, UnsupportedError
+from optsuite.errors import HParamError, UnknownNameError, UnsupportedError, parameter
 from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.optimizers import (
     CLIPPED_AVERAGED,
     OPTIMIZERS,
     Checkpoint,
     check_architecture,
+    content_of,
+    default_architecture,
     get_learned_optimizer,
     get_row,
     list_optimizers,
@@ -42,8 +45,8 @@ class Settings:
     """Number of inner steps in an outer step; None for 20 with `pes`, and for all with `unroll`."""
     problems: int = 16
     """Number of inner trainings of each task, side by side."""
-    std: float = 0.01
-    """Deviation of the perturbations of `pes`."""
+    std: float | None = None
+    """Deviation of the perturbations of `pes`; None for 0.01, and for `unroll`."""
     steps: int = 5000
     """Number of outer steps."""
     optimizer: str = "Adam"
@@ -63,6 +66,7 @@ class Plan(NamedTuple):
     task: Task
     trial: Trial
     architecture: Mapping[str, float]
+    """Arguments of the kind's factory that are not its defaults."""
     account: dict[str, Any]
     """Everything that decides theta but the data and the machine, as JSON can hold it."""
 
@@ -78,7 +82,7 @@ def make_plan(settings: Settings) -> Plan:
     """
     _check_values(settings)
     start = None if settings.init is None else _read_start(settings.init, settings)
-    architecture = dict(start.architecture if start else settings.architecture)
+    architecture = {**(start.architecture if start else {}), **settings.architecture}
     check_architecture(settings.kind, architecture)
     learned = get_learned_optimizer(settings.kind, **architecture)
     if start:
@@ -86,6 +90,7 @@ def make_plan(settings: Settings) -> Plan:
         learned = learned._replace(init=lambda: {name: tensor.clone() for name, tensor in theta.items()})
     inner_steps = settings.inner_steps or (1000 if settings.estimator == "pes" else 50)
     piece = settings.piece or min(20 if settings.estimator == "pes" else inner_steps, inner_steps)
+    std = 0.01 if settings.std is None else settings.std
     task = meta_task(
         f"Meta_{settings.kind}",
         [get_task(name) for name in settings.tasks],
@@ -94,17 +99,33 @@ def make_plan(settings: Settings) -> Plan:
         num_problems=settings.problems,
         total_length=inner_steps,
         unroll_length=piece,
-        std=settings.std,
+        std=std,
     )
     hparams = _hparams(settings)
     own = {"clip": settings.clip, "average": settings.average}
     config = Config(settings.optimizer, f"{settings.optimizer}{CLIPPED_AVERAGED}", {**hparams, **own})
     # All steps count from 0, so the last has the number of steps less one.
     schedule = Schedule(settings.steps - 1, eval_batches=0, last_eval_batches=0)
-    filled = {"init": start and start.sha256, "inner_steps": inner_steps, "piece": piece}
-    account = vars(settings) | filled | {"tasks": list(settings.tasks), "hparams": hparams}
+    account = vars(settings) | {
+        "init": start and start.sha256,
+        "inner_steps": inner_steps,
+        "piece": piece,
+        "std": std,
+        "tasks": list(settings.tasks),
+        # A checkpoint that lies elsewhere is the same.
+        "hparams": {name: content_of(value) for name, value in config.hparams.items() if name not in own},
+    }
     del account["kind"], account["architecture"]  # which a checkpoint has of its own
-    return Plan(task, Trial(task.name, config, schedule, settings.seed), architecture, account)
+    if settings.estimator != "pes":
+        del account["std"]
+    trial = Trial(task.name, config, schedule, settings.seed)
+    return Plan(task, trial, without_defaults(settings.kind, architecture), account)
+
+
+def without_defaults(kind: str, architecture: Mapping[str, float]) -> dict[str, float]:
+    """Leave out the arguments of a kind's factory that are its defaults."""
+    defaults = default_architecture(kind)
+    return {name: value for name, value in architecture.items() if value != defaults[name]}
 
 
 def _hparams(settings: Settings) -> dict[str, float | str]:
@@ -115,6 +136,11 @@ def _hparams(settings: Settings) -> dict[str, float | str]:
             f"`{name}` cannot train a learned optimizer, which takes one of pure functions: choose one of "
             f"{', '.join(list_optimizers())}"
         )
+    for setting in ("clip", "average"):
+        if setting in hparams:
+            raise HParamError(
+                f"`{setting}` is no hyperparameter of `{name}` here: give it by `{parameter(setting)}`"
+            )
     if "lr" in row.hparams:
         hparams.setdefault("lr", 1e-3)
     return hparams
@@ -122,12 +148,12 @@ def _hparams(settings: Settings) -> dict[str, float | str]:
 
 def _read_start(url: str, settings: Settings) -> Checkpoint:
     start = read_checkpoint(url)
-    found = {"kind": start.kind, **start.architecture}
+    found = {"kind": start.kind, **default_architecture(start.kind), **start.architecture}
     for name, value in {"kind": settings.kind, **settings.architecture}.items():
-        if found.get(name) != value:
+        if name in found and found[name] != value:
             raise HParamError(
                 f"a training of {name} {value} cannot start from `{url}`, a checkpoint of {name} "
-                f"{found.get(name, 'by default')}: ask for the same, or start from another checkpoint"
+                f"{found[name]}: ask for the same, or start from another checkpoint"
             )
     return start
 
@@ -140,5 +166,13 @@ def _check_values(settings: Settings) -> None:
     for name, least in {"problems": 1, "steps": 1, "seed": 0}.items():
         if (value := getattr(settings, name)) < least:
             raise HParamError(f"`{name}` must be at least {least} (got {value})")
-    if not settings.std > 0:
-        raise HParamError(f"`std` must be above 0 (got {settings.std})")
+    if settings.seed >= 2**63:
+        raise HParamError(f"`seed` must be below 2**63 (got {settings.seed})")
+    if settings.std is not None:
+        if settings.estimator != "pes":
+            raise HParamError(
+                f"`{parameter('std')}` is of pes alone (got {settings.std} with {settings.estimator}): "
+                "leave it out"
+            )
+        if not 0 < settings.std < math.inf:
+            raise HParamError(f"`{parameter('std')}` must be a finite number > 0 (got {settings.std})")

@@ -10,15 +10,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from optsuite import data, trainer
+from optsuite import data, storage, trainer
 from optsuite._types import Params
 from optsuite.curves import package_version
-from optsuite.errors import OptsuiteError, OutOfMemoryError
+from optsuite.errors import HParamError, OptsuiteError, OutOfMemoryError, StorageError, parameter
 from optsuite.meta._files import Files
 from optsuite.meta._settings import Settings, make_plan
-from optsuite.optimizers import AveragedState, Checkpoint
+from optsuite.optimizers import AveragedState, Checkpoint, location_of
 from optsuite.tasks import Task
-from optsuite.trainer import GridRun, RunState
+from optsuite.trainer import Arrays, GridRun, RunState
 from optsuite.words import counted
 
 # Steps are trained so many seconds at a time, up to a block.
@@ -65,7 +65,8 @@ def meta_train(
         device: Where to train; None takes CUDA if there is one.
         save_every_s: Time after which the state is saved again; it is saved when the training is interrupted
             too.
-        restart: Whether to begin anew where there is a state or a checkpoint, which are deleted.
+        restart: Whether to begin anew where there is a state or a checkpoint. A checkpoint is replaced at the
+            end; until then a training that was interrupted goes on although it is there.
         tell: Called now and then.
 
     Raises:
@@ -74,21 +75,34 @@ def meta_train(
             training, or the output cannot be written, which is found before anything is trained.
     """
     plan = make_plan(settings)
+    if settings.init and storage.is_same_file(location_of(settings.init), output):
+        raise HParamError(
+            f"a training cannot start from `{output}` and replace it: needed another "
+            f"`{parameter('output')}` than the checkpoint of `{parameter('init')}`"
+        )
     where = trainer.resolve_device(device)
     source = data.resolve_source(plan.task.dataset.dataset, mode)
     versions = {package: package_version(package) for package in ("optsuite", "torch")}
     account = {**plan.account, "data": source, "device": where.type, "versions": versions}
     files = Files(output, settings.kind, plan.architecture, account)
-    if not restart and (finished := files.finished()):
+    saved = None if restart else files.saved()
+    # The checkpoint that lies beside a state is an older one.
+    if saved is None and not restart and (finished := files.finished()):
         return finished
     with trainer.reproducible(where), _memory_explained(plan.task, where):
         run = trainer.run_of_one(plan.task, plan.trial, source=source, device=where)
-        saved = None if restart else files.saved()
-        state = run.begin() if saved is None else run.load(saved)
+        state = run.begin() if saved is None else _loaded(run, saved, files)
         if saved is None:
-            files.begin(run.dump(state))  # what cannot be written is found before anything is trained
+            files.save(run.dump(state))  # what cannot be written is found before anything is trained
         state = _trained(run, state, files, save_every_s, lambda state: tell(_progress(state, source, where)))
     return files.finish(_theta(state), state.losses_TSH[:, 0, 0])
+
+
+def _loaded(run: GridRun, saved: Arrays, files: Files) -> RunState:
+    try:
+        return run.load(saved)
+    except StorageError as cause:
+        raise files.damaged(cause) from cause
 
 
 def _trained(

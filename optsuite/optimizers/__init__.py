@@ -29,6 +29,7 @@ from optsuite.optimizers._checkpoints import (
     check_architecture,
     content_of,
     list_packaged_checkpoints,
+    location_of,
     pinned,
     read_checkpoint,
     write_checkpoint,
@@ -45,7 +46,7 @@ from optsuite.optimizers._import_path import (
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._learnable import learnable_adam, learnable_sgd, learnable_sgdm
-from optsuite.optimizers._learned import LEARNED_OPTIMIZERS, get_learned_optimizer
+from optsuite.optimizers._learned import LEARNED_OPTIMIZERS, default_architecture, get_learned_optimizer
 from optsuite.optimizers._mlp_lopt import mlp_lopt
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr, scale_by_nadamw
 from optsuite.optimizers._opt_list import opt_list, read_opt_list
@@ -105,6 +106,7 @@ __all__ = [
     "constructor_arguments",
     "content_of",
     "cosine_decay",
+    "default_architecture",
     "exponential_decay",
     "fromage",
     "get_learned_optimizer",
@@ -120,6 +122,7 @@ __all__ = [
     "linear_rampup_sqrt_decay",
     "list_optimizers",
     "list_packaged_checkpoints",
+    "location_of",
     "mlp_lopt",
     "nadamw",
     "nadamw_cosine_lr",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from optsuite._types import Params
 from optsuite.optimizers._base import LearnedOptimizer, Optimizer, first_step, piece
+from optsuite.optimizers._domains import SIZE, check_value
 from optsuite.optimizers._features import (
     NUM_TIME_FEATURES,
     flatten,
@@ -65,6 +66,9 @@ def adafac_mlp_lopt(
         exp_mult: Factor of s.
         step_mult: Factor of the step.
 
+    Raises:
+        HParamError: A size is out of range.
+
     Source: Metz et al., https://arxiv.org/abs/2203.11860;
     `learned_optimization/learned_optimizers/adafac_mlp_lopt.py`.
 
@@ -75,6 +79,8 @@ def adafac_mlp_lopt(
         197
         >>> opt = learned.optimizer(theta)
     """
+    check_value("AdafacMLPLOpt", "hidden_size", hidden_size, SIZE)
+    check_value("AdafacMLPLOpt", "hidden_layers", hidden_layers, SIZE)
     num_layers = hidden_layers + 1
 
     def init() -> Params:

@@ -7,10 +7,9 @@ A checkpoint is a safetensors file. Its metadata hold one text, `optsuite`: a JS
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-import math
 import re
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from optsuite._types import Params
 from optsuite.errors import HParamError, OptsuiteError, in_words
 from optsuite.optimizers._base import Optimizer
 from optsuite.optimizers._flax import is_flax, read_flax
-from optsuite.optimizers._learned import LEARNED_OPTIMIZERS, get_learned_optimizer
+from optsuite.optimizers._learned import default_architecture, get_learned_optimizer
 
 PACKAGED = Path(__file__).parents[1] / "checkpoints"
 """Folder of the checkpoints that come with this package."""
@@ -108,8 +107,8 @@ def read_checkpoint(url: str) -> Checkpoint:
 
 
 def _warn_of_defaults(checkpoint: Checkpoint, url: str) -> None:
-    defaults = inspect.signature(LEARNED_OPTIMIZERS[checkpoint.kind]).parameters
-    assumed = [f"{name}={defaults[name].default}" for name in ("exp_mult", "step_mult") if name in defaults]
+    defaults = default_architecture(checkpoint.kind)
+    assumed = [f"{name}={defaults[name]}" for name in ("exp_mult", "step_mult") if name in defaults]
     if assumed:
         warnings.warn(
             f"`{url}` does not hold {' and '.join(assumed)}, which are assumed: learned_optimization keeps "
@@ -187,6 +186,19 @@ def pinned(url: str, checkpoint: Checkpoint) -> str:
         True
     """
     return f"{_split_pin(url)[0]}#sha256={checkpoint.sha256}"
+
+
+def location_of(url: str) -> str:
+    """Return the path or URL of a checkpoint's file, without a hash, for what `read_checkpoint` takes.
+
+    Raises:
+        MissingFileError: It is a name, and no checkpoint has it.
+
+    Example:
+        >>> location_of(f"a/b.safetensors#sha256={'0' * 64}")
+        'a/b.safetensors'
+    """
+    return _located(_split_pin(url)[0])
 
 
 def is_pinned(url: str) -> bool:
@@ -304,19 +316,20 @@ def check_architecture(kind: str, architecture: Mapping[str, Any]) -> None:
     """Check the arguments of a kind's factory by their types and sizes.
 
     Raises:
+        UnknownNameError: There is no such kind.
         HParamError: One of them is out of range.
 
     Example:
         >>> check_architecture("MLPLOpt", {"hidden_size": 8})
     """
-    factory = LEARNED_OPTIMIZERS.get(kind)
-    known = inspect.signature(factory).parameters if factory else {}
+    known = default_architecture(kind)
     for name, value in architecture.items():
         if name not in known:
-            continue  # the factory refuses it, or there is no such kind
-        is_whole = isinstance(known[name].default, int)
+            continue  # the factory refuses it
+        is_whole = isinstance(known[name], int)
         is_number = isinstance(value, int if is_whole else (float, int)) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or (is_whole and not 1 <= value <= _MOST_UNITS):
+        most = _MOST_UNITS if is_whole else sys.float_info.max  # an int may be too large for a float
+        if not is_number or not (1 if is_whole else -most) <= value <= most:
             needed = f"a whole number from 1 to {_MOST_UNITS}" if is_whole else "a finite number"
             raise HParamError(f"`{name}` of `{kind}` must be {needed}, got {value!r:.40}")
 

@@ -63,6 +63,7 @@ NON_NEGATIVE = _number("a finite number >= 0", lambda value: value >= 0)
 POSITIVE = _number("a finite number > 0", lambda value: value > 0)
 FRACTION = _number("a number in [0, 1)", lambda value: 0 <= value < 1)
 SHARE = _number("a number in [0, 1]", lambda value: 0 <= value <= 1)
+SIZE = _integer("an integer >= 1", lambda value: value >= 1)
 _BOOL = Domain("True or False", lambda value: isinstance(value, bool), may_be_tensor=False)
 
 
@@ -102,9 +103,7 @@ DOMAINS = {
     **dict.fromkeys(("clipping_threshold", "decay_rate", "eps", "min_norm", "warmup_steps"), POSITIVE),
     **dict.fromkeys(("eps_root", "initial_accumulator_value", "lr", "trust_coefficient"), NON_NEGATIVE),
     **dict.fromkeys(("l2_weight_decay", "weight_decay"), NON_NEGATIVE),
-    **dict.fromkeys(
-        ("block_size", "min_dim_size_to_factor"), _integer("an integer >= 1", lambda value: value >= 1)
-    ),
+    **dict.fromkeys(("block_size", "min_dim_size_to_factor"), SIZE),
     "graft_type": _choice(*get_args(GraftType)),
     "idx": _integer(f"an integer from 0 to {NUM_ENTRIES - 1}", lambda value: 0 <= value < NUM_ENTRIES),
     "lrs": _tuple("a tuple of finite numbers >= 0", lambda values: all(map(_is_rate, values))),

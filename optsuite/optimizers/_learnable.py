@@ -9,6 +9,7 @@ import torch
 from optsuite._types import Params
 from optsuite.optimizers._adam import adam
 from optsuite.optimizers._base import LearnedOptimizer, Optimizer
+from optsuite.optimizers._domains import FRACTION, POSITIVE, check_value
 from optsuite.optimizers._sgd import sgd, sgdm
 
 
@@ -18,12 +19,16 @@ def learnable_sgd(*, initial_lr: float = 0.01) -> LearnedOptimizer:
     Args:
         initial_lr: > 0.
 
+    Raises:
+        HParamError: An argument is out of range.
+
     Source: learned_optimization, `learned_optimizers/base.py: LearnableSGD`.
 
     Example:
         >>> learned = learnable_sgd(initial_lr=0.1)
         >>> opt = learned.optimizer(learned.init())
     """
+    check_value("LearnableSGD", "initial_lr", initial_lr, POSITIVE)
     return LearnedOptimizer(
         lambda: _scalars(log_lr=math.log(initial_lr)), lambda theta: sgd(theta["log_lr"].exp())
     )
@@ -36,12 +41,17 @@ def learnable_sgdm(*, initial_lr: float = 0.01, initial_momentum: float = 0.9) -
         initial_lr: > 0.
         initial_momentum: In [0, 1).
 
+    Raises:
+        HParamError: An argument is out of range.
+
     Source: learned_optimization, `learned_optimizers/base.py: LearnableSGDM`.
 
     Example:
         >>> learned = learnable_sgdm(initial_momentum=0.5)
         >>> opt = learned.optimizer(learned.init())
     """
+    check_value("LearnableSGDM", "initial_lr", initial_lr, POSITIVE)
+    check_value("LearnableSGDM", "initial_momentum", initial_momentum, FRACTION)
 
     def optimizer(theta: Params) -> Optimizer:
         return sgdm(theta["log_lr"].exp(), momentum=1 - theta["one_minus_momentum"].exp())
@@ -69,12 +79,19 @@ def learnable_adam(
         initial_beta2: In [0, 1).
         initial_epsilon: > 0.
 
+    Raises:
+        HParamError: An argument is out of range.
+
     Source: learned_optimization, `learned_optimizers/base.py: LearnableAdam`.
 
     Example:
         >>> learned = learnable_adam(initial_lr=0.01)
         >>> opt = learned.optimizer(learned.init())
     """
+    for name, value in {"initial_lr": initial_lr, "initial_epsilon": initial_epsilon}.items():
+        check_value("LearnableAdam", name, value, POSITIVE)
+    for name, value in {"initial_beta1": initial_beta1, "initial_beta2": initial_beta2}.items():
+        check_value("LearnableAdam", name, value, FRACTION)
 
     def init() -> Params:
         return _scalars(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 from optsuite.errors import HParamError, UnknownNameError, in_words
@@ -29,14 +30,35 @@ def get_learned_optimizer(kind: str, /, **architecture: float) -> LearnedOptimiz
 
     Raises:
         UnknownNameError: There is no such kind.
-        HParamError: The factory has no such argument.
+        HParamError: The factory has no such argument, or one is out of range.
 
     Example:
         >>> learned = get_learned_optimizer("AdafacMLPLOpt", hidden_size=8)
     """
-    if kind not in LEARNED_OPTIMIZERS:
-        raise UnknownNameError("learned optimizer", kind, LEARNED_OPTIMIZERS)
+    factory = _factory(kind)
     try:
-        return LEARNED_OPTIMIZERS[kind](**architecture)
+        return factory(**architecture)
     except TypeError as error:
         raise HParamError(f"`{kind}` cannot be made ({in_words(error)})") from error
+
+
+def default_architecture(kind: str) -> dict[str, float]:
+    """Return all arguments of a kind's factory, by name, with their defaults.
+
+    Args:
+        kind: A key of `LEARNED_OPTIMIZERS`.
+
+    Raises:
+        UnknownNameError: There is no such kind.
+
+    Example:
+        >>> default_architecture("LearnableSGD")
+        {'initial_lr': 0.01}
+    """
+    return {name: one.default for name, one in inspect.signature(_factory(kind)).parameters.items()}
+
+
+def _factory(kind: str) -> Callable[..., LearnedOptimizer]:
+    if kind not in LEARNED_OPTIMIZERS:
+        raise UnknownNameError("learned optimizer", kind, LEARNED_OPTIMIZERS)
+    return LEARNED_OPTIMIZERS[kind]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from optsuite._types import Params
 from optsuite.optimizers._base import LearnedOptimizer, Optimizer, first_step, piece
+from optsuite.optimizers._domains import SIZE, check_value
 from optsuite.optimizers._features import (
     NUM_TIME_FEATURES,
     flatten,
@@ -44,6 +45,9 @@ def mlp_lopt(
         exp_mult: Factor of s.
         step_mult: Factor of the step.
 
+    Raises:
+        HParamError: A size is out of range.
+
     Source: Metz et al., https://arxiv.org/abs/1810.10180;
     `learned_optimization/learned_optimizers/mlp_lopt.py`.
 
@@ -54,6 +58,8 @@ def mlp_lopt(
         torch.Size([19, 32])
         >>> opt = learned.optimizer(theta)
     """
+    check_value("MLPLOpt", "hidden_size", hidden_size, SIZE)
+    check_value("MLPLOpt", "hidden_layers", hidden_layers, SIZE)
     num_layers = hidden_layers + 1
 
     def init() -> Params:

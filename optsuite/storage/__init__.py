@@ -9,6 +9,7 @@ from optsuite.storage._files import (
     exists,
     expand_globs,
     is_glob,
+    is_same_file,
     join_url,
     list_files,
     list_folders,

@@ -212,6 +212,18 @@ def exists(url: str) -> bool:
         return bool(filesystem.exists(path))
 
 
+def is_same_file(url: str, other: str) -> bool:
+    """Return whether two URLs lead to the same file, through links too where it is local.
+
+    Raises:
+        StorageError: A URL cannot be opened.
+    """
+    (filesystem, path), (other_filesystem, other_path) = _filesystem(url), _filesystem(other)
+    if isinstance(filesystem, LocalFileSystem) and isinstance(other_filesystem, LocalFileSystem):
+        return Path(path).resolve() == Path(other_path).resolve()
+    return bool(filesystem == other_filesystem and path == other_path)
+
+
 def check_writable(root_url: str) -> None:
     """Write and delete a small file under `root_url`, to fail before training rather than after.
 

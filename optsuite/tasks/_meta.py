@@ -12,7 +12,7 @@ from torch.func import vmap
 
 from optsuite._types import Batch, Params
 from optsuite.data import JointSpec
-from optsuite.errors import HParamError
+from optsuite.errors import HParamError, parameter
 from optsuite.gradients import backpropagation, mean_of, persistent_es
 from optsuite.noise import draw_key, fold_in
 from optsuite.optimizers import LearnedOptimizer
@@ -119,9 +119,13 @@ def _bounded(task: Task) -> Task:
 
 
 def _check_lengths(estimator: str, total_length: int, unroll_length: int) -> None:
-    is_whole = estimator == "unroll"
-    if not (total_length if is_whole else 2) <= unroll_length <= total_length:
-        needed = f"{total_length}" if is_whole else f"from 2 to {total_length}"
+    steps, piece = f"`{parameter('inner-steps')}`", f"`{parameter('piece')}`"
+    if estimator == "unroll" and unroll_length != total_length:
         raise HParamError(
-            f"a step must train {needed} of the {total_length} inner steps (got {unroll_length})"
+            f"{piece} must be all of {steps} with unroll: needed {total_length}, got {unroll_length}; leave "
+            "it out"
         )
+    if estimator == "pes" and total_length < 2:
+        raise HParamError(f"{steps} must be at least 2 with pes (got {total_length})")
+    if estimator == "pes" and not 2 <= unroll_length <= total_length:
+        raise HParamError(f"{piece} must be from 2 to {steps}, {total_length} (got {unroll_length})")

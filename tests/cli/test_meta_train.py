@@ -40,7 +40,7 @@ def test_it_trains_tells_how_far_it_is_and_names_the_checkpoint(run, tmp_path):
         err,
     ), err
     assert {path.name for path in tmp_path.iterdir()} == {
-        f"LearnableAdam.{ending}" for ending in ("safetensors", "csv", "png")
+        f"LearnableAdam.{ending}" for ending in ("safetensors", "losses.csv", "losses.png")
     }
 
 
@@ -102,6 +102,31 @@ def test_an_error_is_told_in_options_of_the_command(run):
     assert status == 1
     assert "choose another output, or begin anew with `--restart`" in err
     assert run("LearnableSGD", TASK, "--lr=0.1", "--restart")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ("--lr=0.1", "--hparam=lr=0.2"),
+            "`lr` is given twice by --hparam or --lr: needed one value, got 0.1 ",
+        ),
+        (("--hparam=eps=0.1", "--hparam=eps=0.1"), "`eps` is given twice"),
+        (
+            ("--architecture=initial_lr=1", "--architecture=initial_lr=2"),
+            "`initial_lr` is given twice by --arch",
+        ),
+        (("--hparam=clip=1",), "`clip` is no hyperparameter of `Adam` here: give it by `--clip`"),
+        (("--architecture=initial_lr=-1",), "`initial_lr` of `LearnableSGD` must be a finite number > 0"),
+        (("--std=inf",), "`--std` must be a finite number > 0"),
+        (("--estimator=unroll",), "`--piece` must be all of `--inner-steps` with unroll: needed 6, got 2"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(options, words, run, tmp_path):
+    status, out, err = run("LearnableSGD", TASK, *options)
+    assert (status, out) == (1, "")
+    assert words in err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,14 @@ BAD = {
         file_of(GOOD | {"kind": "MLPLOpt", "architecture": {"hidden_layers": 10**12}}),
         "`hidden_layers` of `MLPLOpt` must be a whole number from 1 to 4096",
     ),
-    "number too large": (file_of(GOOD | {"architecture": {"initial_lr": 10**400}}), "OverflowError"),
-    "rate of no logarithm": (file_of(GOOD | {"architecture": {"initial_lr": -1.0}}), "ValueError"),
+    "number too large": (
+        file_of(GOOD | {"architecture": {"initial_lr": 10**400}}),
+        "`initial_lr` of `LearnableSGD` must be a finite number, got 1000",
+    ),
+    "rate of no logarithm": (
+        file_of(GOOD | {"architecture": {"initial_lr": -1.0}}),
+        "`initial_lr` of `LearnableSGD` must be a finite number > 0, got -1.0",
+    ),
     "tensor missing": (file_of(theta={}), "needs a tensor `log_lr`, got none"),
     "tensor too many": (
         file_of(theta={"log_lr": torch.tensor(0.0), "b": torch.tensor(0.0)}),

@@ -119,6 +119,30 @@ def test_what_there_is_not_is_refused():
         get_learned_optimizer("MLPLOpt", hidden_sizes=3)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "bad", "good"),
+    [
+        ("LearnableSGD", "initial_lr", [0, -1, float("inf"), "fast"], 1),
+        ("LearnableSGDM", "initial_lr", [0, -1], 1e-3),
+        ("LearnableSGDM", "initial_momentum", [1, 2, -0.1], 0),
+        ("LearnableAdam", "initial_lr", [0], 1),
+        ("LearnableAdam", "initial_epsilon", [0], 1),
+        ("LearnableAdam", "initial_beta1", [1], 0),
+        ("LearnableAdam", "initial_beta2", [1], 0),
+        ("MLPLOpt", "hidden_size", [0, 2.5], 1),
+        ("MLPLOpt", "hidden_layers", [0], 1),
+        ("AdafacMLPLOpt", "hidden_size", [0], 1),
+        ("AdafacMLPLOpt", "hidden_layers", [0], 1),
+    ],
+)
+def test_an_argument_out_of_range_is_refused_by_name(kind, name, bad, good):
+    for value in bad:
+        with pytest.raises(HParamError, match=rf"`{name}` of `{kind}` must be .*, got {value!r}"):
+            get_learned_optimizer(kind, **{name: value})
+    theta = get_learned_optimizer(kind, **{name: good}).init()
+    assert all(tensor.isfinite().all() for tensor in theta.values())
+
+
 @pytest.mark.parametrize("shape", [(64, 64), (16, 3, 3, 3), (8, 8, 3, 3), (4, 2, 4), (5, 7), (3, 3, 3, 3)])
 def test_of_equal_axes_those_are_averaged_that_the_reference_takes(shape):
     """There weights have their inputs and outputs last, (..., in, out), and later axes count as larger."""

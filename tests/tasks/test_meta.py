@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.func import grad
 
+from optsuite.errors import HParamError
 from optsuite.noise import fold_in
 from optsuite.optimizers import get_learned_optimizer
 from optsuite.tasks import Bound, get_task, meta_task
@@ -117,3 +118,18 @@ def test_a_loss_that_its_task_does_not_bound_is_at_most_twenty():
     )
     task = made([broken], "unroll")
     assert task.loss(task.module(), first_batch(task), KEY) == 20
+
+
+@pytest.mark.parametrize(
+    ("estimator", "lengths", "words"),
+    [
+        ("pes", (4, 5), "`piece` must be from 2 to `inner_steps`, 4 .got 5"),
+        ("pes", (4, 1), "`piece` must be from 2 to `inner_steps`, 4 .got 1"),
+        ("pes", (1, 1), "`inner_steps` must be at least 2 with pes .got 1"),
+        ("unroll", (4, 2), "`piece` must be all of `inner_steps` with unroll: needed 4, got 2"),
+    ],
+)
+def test_lengths_that_do_not_go_together_are_refused_by_name(estimator, lengths, words):
+    total_length, unroll_length = lengths
+    with pytest.raises(HParamError, match=words):
+        made([MLP], estimator, total_length=total_length, unroll_length=unroll_length)
