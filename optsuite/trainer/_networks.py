@@ -21,7 +21,8 @@ class Networks:
     A parameter or buffer with the bits of the first object's lies where that lies, until somebody writes into
     one of them: that one then gets memory of its own (they are *copied on write*). So nothing that an object
     does to its network reaches another's, and every step comes out as it would have. A tensor stays as it is
-    if something else refers to its memory, e.g. another attribute or a parameter that is tied to it.
+    if something else refers to its memory, e.g. another attribute or a parameter that is tied to it, and if
+    torch did not allocate that, e.g. where it is an array's, a mapped file's or shared with other processes.
 
     Args:
         owner: The object, just made.
@@ -32,8 +33,9 @@ class Networks:
         self.modules = {name: value for name, value in vars(owner).items() if isinstance(value, nn.Module)}
         self._made = made
         for name, tensor in self._tensors():
-            if _is_alone(tensor):
-                first = made.setdefault(name, torch._lazy_clone(tensor.detach()))
+            clone = _lazy_clone(tensor) if _is_alone(tensor) else None
+            if clone is not None:
+                first = made.setdefault(name, clone)
                 if _is_same(tensor, first):
                     tensor.data = torch._lazy_clone(first)
 
@@ -84,11 +86,24 @@ def _parts(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 def _is_alone(tensor: Tensor) -> bool:
     """Tell whether nothing else refers to the memory of a tensor."""
     is_plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided
-    return is_plain and _references(tensor) == _ALONE
+    return is_plain and _can_share() and _references(tensor) == _references(torch.empty(1))
+
+
+def _can_share() -> bool:
+    """Tell whether this version of torch has what is needed, none of which it documents."""
+    return hasattr(torch, "_lazy_clone") and hasattr(torch._C, "_storage_Use_Count")
 
 
 def _references(tensor: Tensor) -> int:
     return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
+
+
+def _lazy_clone(tensor: Tensor) -> Tensor | None:
+    """Return a copy on write, or None if the memory is not torch's own."""
+    try:
+        return torch._lazy_clone(tensor.detach())
+    except RuntimeError:
+        return None
 
 
 def _is_same(tensor: Tensor, other: Tensor) -> bool:
@@ -99,7 +114,3 @@ def _is_same(tensor: Tensor, other: Tensor) -> bool:
 
 def _bytes(tensor: Tensor) -> Tensor:
     return tensor.detach().reshape(-1).view(torch.uint8)
-
-
-# As counted for a tensor to whose memory nothing else refers.
-_ALONE = _references(torch.empty(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import runpy
 from functools import partial
 
 import numpy as np
@@ -117,6 +118,25 @@ class Random(Whole):
         super().__init__(params, lr=lr, num_steps=num_steps)
         for param in self.network.parameters():
             param.data.add_(0.1 * torch.randn_like(param))
+
+
+class Foreign(Trained):
+    """Has weights in memory that torch did not allocate."""
+
+    def __init__(self, params, lr=1.0, num_steps=100):
+        super().__init__(params, lr=lr, num_steps=num_steps)
+        first, last = self.network[0], self.network[2]
+        first.weight = nn.Parameter(torch.from_numpy(first.weight.detach().numpy().copy()))
+        data = bytearray(first.bias.detach().numpy().tobytes())
+        first.bias = nn.Parameter(torch.frombuffer(data, dtype=torch.float32))
+        torch.save(last.state_dict(), "weights.pt")
+        last.load_state_dict(torch.load("weights.pt", mmap=True), assign=True)
+        self.other = pretrained("others").share_memory()
+
+    def step(self, loss):
+        with torch.no_grad():
+            self.other[0].weight.mul_(0.99)
+        super().step(loss)
 
 
 class Scribbling(Whole):
@@ -268,6 +288,26 @@ def test_tensors_that_are_seen_from_outside_are_left_alone(steppers):
     (stepper,) = steppers
     for unit in stepper._units:
         assert unit._optimizer.weight.data_ptr() == unit._optimizer.network[0].weight.data_ptr()
+
+
+def test_weights_in_memory_that_is_not_torchs_own_are_left_alone(steppers):
+    trials = trials_of(learned("Foreign", 0.1, 0.05), [0, 1], SHORT)
+    curves = train(trials)
+    assert shared(steppers)[0] == set()
+    assert_close(curves[trials[2]], train([trials[2]])[trials[2]])
+
+
+@pytest.mark.parametrize("function", ["_lazy_clone", "_C._storage_Use_Count"])
+def test_a_torch_that_cannot_share_memory_trains_all_the_same(steppers, function, monkeypatch):
+    trials = trials_of(learned("Whole", 0.1), [0, 1], SHORT)
+    expected = train(trials)
+    steppers.clear()
+    monkeypatch.delattr(f"torch.{function}")
+    runpy.run_path(_networks.__file__)  # it can be imported
+    curves = train(trials)
+    assert shared(steppers)[0] == set()
+    for trial in trials:
+        assert_identical(curves[trial], expected[trial])
 
 
 def test_networks_of_other_numbers_share_nothing(steppers):
