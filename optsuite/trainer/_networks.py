@@ -8,9 +8,14 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from optsuite.errors import UnsupportedError
 
 # Attributes that torch gives to every module; what a module computes by is in the others and its tensors.
 _OF_TORCH = vars(nn.Module()).keys() - {"training"}
+# What recurrent layers keep besides, of their parameters, and keep up to date themselves.
+_OF_RECURRENT = {"_flat_weights", "_flat_weight_refs", "_flat_weights_names"}
 _AS_MADE = "as made"
 
 
@@ -32,6 +37,8 @@ class Networks:
     def __init__(self, owner: object, made: dict[str, Tensor]) -> None:
         self.modules = {name: value for name, value in vars(owner).items() if isinstance(value, nn.Module)}
         self._made = made
+        self._owner = type(owner).__name__
+        self._lazy = [name for name, tensor in self._tensors() if is_lazy(tensor)]
         for name, tensor in self._tensors():
             clone = _lazy_clone(tensor) if _is_alone(tensor) else None
             if clone is not None:
@@ -45,7 +52,17 @@ class Networks:
             yield from itertools.chain(params, module.named_buffers(name, remove_duplicate=False))
 
     def facts(self) -> dict[str, Any]:
-        """Give all that decides what the modules compute, except for tensors as they were made."""
+        """Give all that decides what the modules compute, except for tensors as they were made.
+
+        Raises:
+            UnsupportedError: A tensor had no shape when it was made, as those of lazy layers, so that the
+                modules of another object cannot take its numbers.
+        """
+        if self._lazy:
+            raise UnsupportedError(
+                f"`{self._owner}` makes `{self._lazy[0]}` of its network without a shape, which cannot be saved: "
+                "give its layer all sizes, or pass something through the network, in the constructor"
+            )
         return {
             name: {path: self._facts(path, part) for path, part in _parts(module, name)}
             for name, module in self.modules.items()
@@ -53,8 +70,9 @@ class Networks:
 
     def _facts(self, path: str, part: nn.Module) -> dict[str, Any]:
         tensors = {**part._parameters, **part._buffers}
+        apart = _OF_TORCH | (_OF_RECURRENT if isinstance(part, nn.RNNBase) else set())
         return {
-            "attributes": {name: value for name, value in vars(part).items() if name not in _OF_TORCH},
+            "attributes": {name: value for name, value in vars(part).items() if name not in apart},
             "tensors": {name: self._fact(f"{path}.{name}", tensor) for name, tensor in tensors.items()},
             "grads": {name: param.grad for name, param in part._parameters.items() if param is not None},
         }
