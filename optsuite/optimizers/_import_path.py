@@ -19,7 +19,7 @@ import torch
 from optsuite.errors import HParamError, hint, in_words
 
 # Number of updates for which a class is tried out, if it asks for it.
-_SOME_STEPS = 100
+_SOME_UPDATES = 100
 
 
 def is_import_path(name: str) -> bool:
@@ -94,7 +94,7 @@ def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
         HParamError: The class cannot be imported, made or stepped.
     """
     cls = import_optimizer(path)
-    known = _argument_names(cls)
+    known = _arguments(cls)
     for key in hparams:
         if key not in known:
             takes = ", ".join(known) or "nothing but the parameters"
@@ -103,32 +103,33 @@ def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
 
 
 def constructor_arguments(
-    cls: type[torch.optim.Optimizer], hparams: Mapping[str, Any], num_steps: int
+    cls: type[torch.optim.Optimizer], hparams: Mapping[str, Any], num_updates: int
 ) -> dict[str, Any]:
     """Give what a constructor is to get besides the parameters.
 
     Args:
         cls: The class.
         hparams: What a config gives.
-        num_steps: Number of updates that a trial makes, which is given to an argument of that name, as
-            learned optimizers and schedules have it, unless `hparams` has one.
+        num_updates: Number of updates that a trial makes, one more than the steps of its schedule. An argument
+            `num_steps`, as learned optimizers and schedules have it, is given this number, unless `hparams`
+            has one or its default is another than None.
 
     Example:
-        >>> constructor_arguments(torch.optim.SGD, {"lr": 0.1}, 1000)
+        >>> constructor_arguments(torch.optim.SGD, {"lr": 0.1}, 1001)
         {'lr': 0.1}
         >>> class Decaying(torch.optim.SGD):
         ...     def __init__(self, params, lr, num_steps): ...
-        >>> constructor_arguments(Decaying, {"lr": 0.1}, 1000)
-        {'num_steps': 1000, 'lr': 0.1}
+        >>> constructor_arguments(Decaying, {"lr": 0.1}, 1001)
+        {'num_steps': 1001, 'lr': 0.1}
     """
-    # A run of num_steps 0 makes one update all the same.
-    horizon = {"num_steps": max(1, num_steps)} if "num_steps" in _argument_names(cls) else {}
-    return {**horizon, **hparams}
+    asked = _arguments(cls).get("num_steps")
+    is_open = asked is not None and (asked.default is asked.empty or asked.default is None)
+    return {**({"num_steps": num_updates} if is_open else {}), **hparams}
 
 
-def _argument_names(cls: type[torch.optim.Optimizer]) -> list[str]:
-    """List what a constructor takes after the parameters, with what it hands on to its bases."""
-    names: dict[str, None] = {}
+def _arguments(cls: type[torch.optim.Optimizer]) -> dict[str, inspect.Parameter]:
+    """Give what a constructor takes after the parameters, with what it hands on to its bases."""
+    found: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
         if base is torch.optim.Optimizer:
             break
@@ -136,12 +137,12 @@ def _argument_names(cls: type[torch.optim.Optimizer]) -> list[str]:
             parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())
             kinds = {parameter.kind for parameter in parameters}
             others = parameters[2:]  # after the object itself and what it optimizes
-            named = (p.name for p in others if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
-            names.update(dict.fromkeys(named))
+            named = {p.name: p for p in others if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+            found |= {name: p for name, p in named.items() if name not in found}
             if inspect.Parameter.VAR_KEYWORD not in kinds:
                 break
-    names.pop("defaults", None)  # what a class passes to torch's own constructor
-    return list(names)
+    found.pop("defaults", None)  # what a class passes to torch's own constructor
+    return found
 
 
 def takes_loss(cls: type[torch.optim.Optimizer]) -> bool:
@@ -170,7 +171,7 @@ def _try_out(path: str, cls: type[torch.optim.Optimizer], hparams: Mapping[str, 
     """Make one for a matrix of 2 x 2, and let it take a step."""
     param = torch.nn.Parameter(torch.tensor([[1.0, -2.0], [0.5, 3.0]]))
     param.grad = torch.tensor([[0.1, 0.3], [-0.2, 0.4]])
-    given = constructor_arguments(cls, hparams, _SOME_STEPS)
+    given = constructor_arguments(cls, hparams, _SOME_UPDATES)
     words = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "its defaults"
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # they belong to the training

@@ -64,6 +64,14 @@ class Learned(SGD):
         loss.sqrt().mul_(2).item()
         return super().step()
 
+class Planning(Learned):
+    def __init__(self, params, num_steps=None, **others):
+        super().__init__(params, num_steps, **others)
+
+class Decided(Planning):
+    def __init__(self, params, num_steps=50, **others):
+        super().__init__(params, num_steps, **others)
+
 class Keyword(SGD):
     def step(self, closure=None, *, loss): loss.item()
 
@@ -282,8 +290,16 @@ def test_the_horizon_is_for_classes_that_ask_and_configs_that_are_silent():
     learned, handing = (import_optimizer(f"lib/own.py:{name}") for name in ("Learned", "Handing"))
     assert constructor_arguments(learned, {"lr": 0.1}, 7) == {"lr": 0.1, "num_steps": 7}
     assert constructor_arguments(handing, {"num_steps": 3}, 7) == {"num_steps": 3}
-    assert constructor_arguments(learned, {}, 0) == {"num_steps": 1}
+    assert constructor_arguments(learned, {}, 7) == {"num_steps": 7}
     assert constructor_arguments(torch.optim.SGD, {"lr": 0.1}, 7) == {"lr": 0.1}
+
+
+@pytest.mark.usefixtures("own_file")
+def test_a_horizon_that_a_class_decides_itself_is_kept():
+    planning, decided = (import_optimizer(f"lib/own.py:{name}") for name in ("Planning", "Decided"))
+    assert constructor_arguments(planning, {}, 7) == {"num_steps": 7}
+    assert constructor_arguments(decided, {}, 7) == {}
+    assert constructor_arguments(decided, {"num_steps": 3}, 7) == {"num_steps": 3}
 
 
 @pytest.mark.parametrize(

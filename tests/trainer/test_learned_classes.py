@@ -37,7 +37,7 @@ def pretrained(words):
 class Whole(Optimizer):
     """A network at every number, from gradient, momentum, loss and progress."""
 
-    def __init__(self, params, momentum_decays=(0.9,), lr=1.0, num_steps=10000, hf_key="some/weights"):
+    def __init__(self, params, momentum_decays=(0.9,), lr=1.0, num_steps=None, hf_key="some/weights"):
         super().__init__(params, {"lr": lr})
         self.decay, self.num_steps, self.best = momentum_decays[0], num_steps, None
         self.network = pretrained(hf_key)
@@ -61,6 +61,20 @@ class Whole(Optimizer):
                 inputs = torch.stack([param.grad, mom, *(m.expand_as(mom) for m in more)], -1)
                 direction, magnitude = self.network(inputs).unbind(-1)
                 param.sub_(direction.sign() * mom * torch.exp(magnitude), alpha=group["lr"])
+
+
+class Tabled(Whole):
+    """Looks its rates up by the number of the step."""
+
+    def __init__(self, params, num_steps, lr=1.0):
+        super().__init__(params, lr=lr, num_steps=num_steps)
+        self.rates = torch.linspace(lr, 0, num_steps).tolist()
+
+    def step(self, loss):
+        for group in self.param_groups:
+            group["lr"] = self.rates.pop(0)
+        super().step(loss)
+        assert self.rates or group["step"] == self.num_steps
 
 
 class Optional(Whole):
@@ -186,7 +200,7 @@ SHORT = Schedule(20, eval_batches=0)
 @pytest.mark.parametrize("name", ["Whole", "Optional", "Given", "Trained"])
 def test_steps_are_those_of_a_plain_loop(name):
     task, cls = KINDS["mlp"], import_optimizer(f"learned.py:{name}")
-    horizon = {} if name == "Optional" else {"num_steps": 20}
+    horizon = {} if name == "Optional" else {"num_steps": 21}
     trials = trials_of(learned(name, 0.1, 0.05), [1, SEED], SHORT, task)
     curves = train(trials, task)
     for trial in trials[1::2]:
@@ -205,7 +219,7 @@ def test_a_trial_alone_and_in_a_crowd_has_the_same_curve(name):
 
 def test_a_horizon_that_a_config_gives_is_kept():
     path = "learned.py:Whole"
-    given = [Config(f"x{n}", path, {"lr": 0.1, **h}) for n, h in enumerate([{}, {"num_steps": 20}])]
+    given = [Config(f"x{n}", path, {"lr": 0.1, **h}) for n, h in enumerate([{}, {"num_steps": 21}])]
     other = Config("y", path, {"lr": 0.1, "num_steps": 7})
     trials = trials_of([*given, other], schedule=SHORT)
     curves = train(trials)
@@ -221,10 +235,16 @@ def test_a_horizon_is_no_part_of_what_is_recorded_of_a_config():
     assert json.loads(text)["hparams"] == {"lr": 0.1}
 
 
-def test_a_run_of_no_steps_makes_one_update():
-    """So that a class can divide by their number."""
-    (trial,) = trials_of(learned("Whole", 0.1), schedule=Schedule(0))
+@pytest.mark.parametrize("num_steps", [0, 1, 20])
+def test_a_table_of_as_many_entries_as_steps_is_read_to_its_end(num_steps):
+    (trial,) = trials_of(learned("Tabled", 0.1), schedule=Schedule(num_steps, eval_batches=0))
     assert np.isfinite(train([trial])[trial]["train/loss"]).all()
+
+
+@pytest.mark.parametrize(("name", "expected"), [("Whole", 21), ("Tied", 100)])
+def test_a_horizon_is_filled_in_where_a_class_has_none(steppers, name, expected):
+    train(trials_of(learned(name, 0.1), schedule=SHORT))
+    assert [unit._optimizer.num_steps for unit in steppers[0]._units] == [expected]
 
 
 def test_what_a_class_writes_into_the_loss_is_recorded_nowhere():
