@@ -95,6 +95,28 @@ class Positional(SGD):
 class Hidden(SGD):
     def step(self, *args): return Learned.step(self, *args)
 
+class Deriving(SGD):
+    def step(self, loss):
+        self.zero_grad()
+        loss.backward()
+        return super().step()
+
+class Twice(SGD):
+    @torch.enable_grad()
+    def step(self, loss):
+        params = self.param_groups[0]["params"]
+        grads = torch.autograd.grad(loss, params, create_graph=True)
+        torch.autograd.grad([grad.sum() for grad in grads], params)
+
+class Floating(SGD):
+    def step(self, loss=None, closure=None):
+        assert isinstance(loss, float)
+
+class Picky(SGD):
+    def step(self, loss):
+        loss.item() if isinstance(loss, torch.Tensor) else loss
+        assert self.param_groups[0]["params"][0].numel() > 100
+
 class Recalling(SGD):
     def step(self, loss, closure): return closure()
 
@@ -318,6 +340,21 @@ def test_a_horizon_that_a_class_decides_itself_is_kept():
 def test_a_step_that_needs_more_than_the_loss_is_refused(name, words):
     with pytest.raises(HParamError, match=re.escape(words)):
         check_hparams(f"lib/own.py:{name}", {})
+
+
+@pytest.mark.parametrize("name", ["Deriving", "Twice", "Floating"])
+@pytest.mark.usefixtures("own_file")
+def test_a_step_that_needs_another_loss_is_refused(name):
+    words = (
+        rf"`lib/own.py:{name}` cannot step by the loss .*Error.*: `loss` is a detached 0-d tensor, so take"
+    )
+    with pytest.raises(HParamError, match=words):
+        check_hparams(f"lib/own.py:{name}", {})
+
+
+@pytest.mark.usefixtures("own_file")
+def test_a_step_that_would_fail_by_any_loss_is_left_to_its_tasks():
+    check_hparams("lib/own.py:Picky", {})
 
 
 def test_trying_out_leaves_the_generator_alone():
