@@ -6,7 +6,8 @@ of `torch.optim` get the seeds of a config, which share its hyperparameters, as 
 same arithmetic in fewer and larger calls.
 
 Learned optimizers ask for more: a `step` that takes a `loss` gets the trial's, a constructor that takes
-`num_steps` without a default the number of updates, and the networks that objects keep share memory (see `Networks`).
+`num_steps` without a default the number of updates, and the networks that objects keep share memory (see
+`Networks`).
 """
 
 from __future__ import annotations

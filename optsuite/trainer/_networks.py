@@ -60,8 +60,8 @@ class Networks:
         """
         if self._lazy:
             raise UnsupportedError(
-                f"`{self._owner}` makes `{self._lazy[0]}` of its network without a shape, which cannot be saved: "
-                "give its layer all sizes, or pass something through the network, in the constructor"
+                f"`{self._owner}` makes `{self._lazy[0]}` of its network without a shape, which cannot be "
+                "saved: give its layer all sizes, or pass something through the network, in the constructor"
             )
         return {
             name: {path: self._facts(path, part) for path, part in _parts(module, name)}

@@ -315,7 +315,10 @@ def test_the_state_of_another_network_is_refused(tmp_path):
             "Helper",
             r"`own.py:Helper` keeps a `Helper` in `trained.*\['helper'\]`, which cannot be saved: only",
         ),
-        ("Lazy", r"`Lazy` makes `network.0.weight` of its network without a shape, which cannot be saved: give"),
+        (
+            "Lazy",
+            r"`Lazy` makes `network.0.weight` of its network without a shape, which cannot be saved: give",
+        ),
         ("Generator", r"keeps a `Generator` in `trained.*\['generator'\]`"),
         ("Shared", r"keeps a list in `trained.*\['there'\]` that it keeps elsewhere too"),
         ("Keyed", r"keeps a dict in `trained.*\['keyed'\]` by other keys than numbers and words"),
