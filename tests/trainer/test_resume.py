@@ -146,7 +146,7 @@ class Tied(Learned):
 
 
 class Recurrent(Learned):
-    \"""Changes a recurrent network in place, and by another parameter.\"""
+    \"""Changes a recurrent network, in place and by a new parameter.\"""
 
     def __init__(self, params, lr, num_steps):
         super().__init__(params, lr, num_steps)
@@ -162,7 +162,8 @@ class Recurrent(Learned):
 
     def update(self, param, lr):
         inputs = torch.stack([param.grad.flatten(), self.loss.expand(param.numel())], -1)
-        param.data.add_(param.grad * self.rnn(inputs)[0].view(param.shape).exp(), alpha=-lr)
+        outputs, _ = self.rnn(inputs.expand(2, -1, -1))  # the second step reads what the first remembers
+        param.data.add_(param.grad * outputs[-1].view(param.shape).exp(), alpha=-lr)
 """
 
 
