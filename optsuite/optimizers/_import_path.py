@@ -10,16 +10,18 @@ import inspect
 import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeGuard
 
 import torch
+from torch import Tensor
 
 from optsuite.errors import HParamError, hint, in_words
 
 # Number of updates for which a class is tried out, if it asks for it.
-_SOME_STEPS = 100
+_SOME_UPDATES = 100
 
 
 def is_import_path(name: str) -> bool:
@@ -84,7 +86,8 @@ def _import_file(path: Path) -> ModuleType:
 def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
     """Check that a class can be made with some arguments, and steps without a closure.
 
-    It may ask for the loss and the number of updates, as `takes_loss` and `constructor_arguments` say.
+    It may ask for the loss, a detached 0-d tensor, and the number of updates, as `takes_loss` and
+    `constructor_arguments` say.
 
     Args:
         path: As for `import_optimizer`.
@@ -103,26 +106,26 @@ def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
 
 
 def constructor_arguments(
-    cls: type[torch.optim.Optimizer], hparams: Mapping[str, Any], num_steps: int
+    cls: type[torch.optim.Optimizer], hparams: Mapping[str, Any], num_updates: int
 ) -> dict[str, Any]:
     """Give what a constructor is to get besides the parameters.
 
     Args:
         cls: The class.
         hparams: What a config gives.
-        num_steps: Number of updates that a trial makes, which is given to an argument of that name, as
-            learned optimizers and schedules have it, unless `hparams` has one.
+        num_updates: Number of updates that a trial makes, one more than the steps of its schedule. It is
+            given to an argument `num_steps`, as learned optimizers and schedules have it, unless `hparams`
+            has one.
 
     Example:
-        >>> constructor_arguments(torch.optim.SGD, {"lr": 0.1}, 1000)
+        >>> constructor_arguments(torch.optim.SGD, {"lr": 0.1}, 1001)
         {'lr': 0.1}
         >>> class Decaying(torch.optim.SGD):
         ...     def __init__(self, params, lr, num_steps): ...
-        >>> constructor_arguments(Decaying, {"lr": 0.1}, 1000)
-        {'num_steps': 1000, 'lr': 0.1}
+        >>> constructor_arguments(Decaying, {"lr": 0.1}, 1001)
+        {'num_steps': 1001, 'lr': 0.1}
     """
-    # A run of num_steps 0 makes one update all the same.
-    horizon = {"num_steps": max(1, num_steps)} if "num_steps" in _argument_names(cls) else {}
+    horizon = {"num_steps": num_updates} if "num_steps" in _argument_names(cls) else {}
     return {**horizon, **hparams}
 
 
@@ -168,21 +171,22 @@ def takes_loss(cls: type[torch.optim.Optimizer]) -> bool:
 @torch.no_grad()
 def _try_out(path: str, cls: type[torch.optim.Optimizer], hparams: Mapping[str, Any]) -> None:
     """Make one for a matrix of 2 x 2, and let it take a step."""
-    param = torch.nn.Parameter(torch.tensor([[1.0, -2.0], [0.5, 3.0]]))
-    param.grad = torch.tensor([[0.1, 0.3], [-0.2, 0.4]])
-    given = constructor_arguments(cls, hparams, _SOME_STEPS)
+    given = constructor_arguments(cls, hparams, _SOME_UPDATES)
     words = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "its defaults"
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # they belong to the training
         try:
-            optimizer = cls([param], **given)
+            optimizer = cls([_matrix()], **given)
         except Exception as error:
             raise HParamError(f"`{path}` cannot be made with {words} ({in_words(error)})") from error
         try:
-            set_training(optimizer, is_training=True)
-            step: Any = optimizer.step
-            step(**({"loss": torch.tensor(2.0)} if takes_loss(cls) else {}))
+            _step(optimizer, torch.tensor(2.0))
         except Exception as error:
+            if takes_loss(cls) and _can_step_by_another_loss(cls, given):
+                raise HParamError(
+                    f"`{path}` cannot step by the loss that it is given ({in_words(error)}): `loss` is a "
+                    "detached 0-d tensor, so take gradients from parameters, and a number by `loss.item()`"
+                ) from error
             # What else it may not like of so small a matrix is no reason to refuse it.
             needs_closure = "closure" in str(error) or "'NoneType' object is not callable" in str(error)
             if needs_closure or isinstance(error, TypeError):
@@ -190,6 +194,30 @@ def _try_out(path: str, cls: type[torch.optim.Optimizer], hparams: Mapping[str, 
                 raise HParamError(
                     f"`{path}` cannot step{without} ({in_words(error)}): such optimizers cannot be used here"
                 ) from error
+
+
+def _matrix() -> torch.nn.Parameter:
+    param = torch.nn.Parameter(torch.tensor([[1.0, -2.0], [0.5, 3.0]]))
+    param.grad = torch.tensor([[0.1, 0.3], [-0.2, 0.4]])
+    return param
+
+
+def _step(optimizer: torch.optim.Optimizer, loss: Tensor | float) -> None:
+    set_training(optimizer, is_training=True)
+    step: Any = optimizer.step
+    step(**({"loss": loss} if takes_loss(type(optimizer)) else {}))
+
+
+def _can_step_by_another_loss(cls: type[torch.optim.Optimizer], given: Mapping[str, Any]) -> bool:
+    """Tell whether an object takes a step by a float, or by a loss that knows its parameters."""
+    for is_float in (True, False):
+        param = _matrix()
+        with torch.enable_grad():
+            loss = 2.0 if is_float else param.square().sum()
+        with suppress(Exception):
+            _step(cls([param], **given), loss)
+            return True
+    return False
 
 
 def set_training(optimizer: torch.optim.Optimizer, *, is_training: bool) -> None:

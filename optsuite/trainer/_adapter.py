@@ -52,7 +52,8 @@ class TorchProgram(Program):
         path = self.spec.optimizer
         try:
             with torch_generators_kept(self.device):
-                return _Stepper(path, grid, params, self.spec.schedule.num_steps)
+                # Steps 0 to num_steps are trained.
+                return _Stepper(path, grid, params, self.spec.schedule.num_steps + 1)
         except Exception as error:
             raise HParamError(
                 f"`{path}` cannot be made for the parameters of `{self.task.name}` ({in_words(error)})"
@@ -110,17 +111,17 @@ class _Stepper:
         path: Import path of the optimizer class.
         grid: Seeds and configs.
         params: Parameters, (S, H, ...) each; every step changes them in place.
-        num_steps: Number of updates, for classes that ask for it.
+        num_updates: Number of updates, for classes that ask for it.
     """
 
-    def __init__(self, path: str, grid: Grid, params: Params, num_steps: int) -> None:
+    def __init__(self, path: str, grid: Grid, params: Params, num_updates: int) -> None:
         self.failures: dict[tuple[int, int], Exception] = {}
         self._path = path
         self._params = params
         self._own = _by_config(params)
         self._kept = torch.arange(len(grid.configs), device=next(iter(params.values())).device)
         self._made: dict[str, Tensor] = {}  # tensors of networks, as the optimizers were made with
-        self._units = list(_make_units(path, grid, self._own, num_steps, self._made))
+        self._units = list(_make_units(path, grid, self._own, num_updates, self._made))
         self._running = list(self._units)
 
     def keep(self, is_kept: Array) -> Params:
@@ -337,7 +338,7 @@ class _Unit:
 
 
 def _make_units(
-    path: str, grid: Grid, params: Params, num_steps: int, made: dict[str, Tensor]
+    path: str, grid: Grid, params: Params, num_updates: int, made: dict[str, Tensor]
 ) -> Iterator[_Unit]:
     """Make the optimizers of a grid, configs outermost.
 
@@ -345,12 +346,12 @@ def _make_units(
         path: Import path of their class.
         grid: Seeds and configs.
         params: Parameters, (H, S, ...) each, contiguous.
-        num_steps: Number of updates, for classes that ask for it.
+        num_updates: Number of updates, for classes that ask for it.
         made: Filled with the tensors of their networks.
     """
     cls = import_optimizer(path)
     for h, config in enumerate(grid.configs):
-        hparams = constructor_arguments(cls, config.hparams, num_steps)
+        hparams = constructor_arguments(cls, config.hparams, num_updates)
         if cls in _ELEMENTWISE:
             kernels = {} if _KERNELS & config.hparams.keys() else {"foreach": True}
             homes = [stacked[h] for stacked in params.values()]

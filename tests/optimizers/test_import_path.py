@@ -64,6 +64,14 @@ class Learned(SGD):
         loss.sqrt().mul_(2).item()
         return super().step()
 
+class Planning(Learned):
+    def __init__(self, params, num_steps=None, **others):
+        super().__init__(params, num_steps, **others)
+
+class Decided(Planning):
+    def __init__(self, params, num_steps=50, **others):
+        super().__init__(params, num_steps, **others)
+
 class Keyword(SGD):
     def step(self, closure=None, *, loss): loss.item()
 
@@ -86,6 +94,28 @@ class Positional(SGD):
 
 class Hidden(SGD):
     def step(self, *args): return Learned.step(self, *args)
+
+class Deriving(SGD):
+    def step(self, loss):
+        self.zero_grad()
+        loss.backward()
+        return super().step()
+
+class Twice(SGD):
+    @torch.enable_grad()
+    def step(self, loss):
+        params = self.param_groups[0]["params"]
+        grads = torch.autograd.grad(loss, params, create_graph=True)
+        torch.autograd.grad([grad.sum() for grad in grads], params)
+
+class Floating(SGD):
+    def step(self, loss=None, closure=None):
+        assert isinstance(loss, float)
+
+class Picky(SGD):
+    def step(self, loss):
+        loss.item() if isinstance(loss, torch.Tensor) else loss
+        assert self.param_groups[0]["params"][0].numel() > 100
 
 class Recalling(SGD):
     def step(self, loss, closure): return closure()
@@ -282,7 +312,9 @@ def test_the_horizon_is_for_classes_that_ask_and_configs_that_are_silent():
     learned, handing = (import_optimizer(f"lib/own.py:{name}") for name in ("Learned", "Handing"))
     assert constructor_arguments(learned, {"lr": 0.1}, 7) == {"lr": 0.1, "num_steps": 7}
     assert constructor_arguments(handing, {"num_steps": 3}, 7) == {"num_steps": 3}
-    assert constructor_arguments(learned, {}, 0) == {"num_steps": 1}
+    assert constructor_arguments(learned, {}, 7) == {"num_steps": 7}
+    for name in ("Planning", "Decided"):  # whatever the default is
+        assert constructor_arguments(import_optimizer(f"lib/own.py:{name}"), {}, 7) == {"num_steps": 7}
     assert constructor_arguments(torch.optim.SGD, {"lr": 0.1}, 7) == {"lr": 0.1}
 
 
@@ -302,6 +334,21 @@ def test_the_horizon_is_for_classes_that_ask_and_configs_that_are_silent():
 def test_a_step_that_needs_more_than_the_loss_is_refused(name, words):
     with pytest.raises(HParamError, match=re.escape(words)):
         check_hparams(f"lib/own.py:{name}", {})
+
+
+@pytest.mark.parametrize("name", ["Deriving", "Twice", "Floating"])
+@pytest.mark.usefixtures("own_file")
+def test_a_step_that_needs_another_loss_is_refused(name):
+    words = (
+        rf"`lib/own.py:{name}` cannot step by the loss .*Error.*: `loss` is a detached 0-d tensor, so take"
+    )
+    with pytest.raises(HParamError, match=words):
+        check_hparams(f"lib/own.py:{name}", {})
+
+
+@pytest.mark.usefixtures("own_file")
+def test_a_step_that_would_fail_by_any_loss_is_left_to_its_tasks():
+    check_hparams("lib/own.py:Picky", {})
 
 
 def test_trying_out_leaves_the_generator_alone():

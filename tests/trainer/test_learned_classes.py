@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import runpy
 from functools import partial
 
 import numpy as np
@@ -36,7 +37,7 @@ def pretrained(words):
 class Whole(Optimizer):
     """A network at every number, from gradient, momentum, loss and progress."""
 
-    def __init__(self, params, momentum_decays=(0.9,), lr=1.0, num_steps=10000, hf_key="some/weights"):
+    def __init__(self, params, momentum_decays=(0.9,), lr=1.0, num_steps=None, hf_key="some/weights"):
         super().__init__(params, {"lr": lr})
         self.decay, self.num_steps, self.best = momentum_decays[0], num_steps, None
         self.network = pretrained(hf_key)
@@ -60,6 +61,20 @@ class Whole(Optimizer):
                 inputs = torch.stack([param.grad, mom, *(m.expand_as(mom) for m in more)], -1)
                 direction, magnitude = self.network(inputs).unbind(-1)
                 param.sub_(direction.sign() * mom * torch.exp(magnitude), alpha=group["lr"])
+
+
+class Tabled(Whole):
+    """Looks its rates up by the number of the step."""
+
+    def __init__(self, params, num_steps, lr=1.0):
+        super().__init__(params, lr=lr, num_steps=num_steps)
+        self.rates = torch.linspace(lr, 0, num_steps).tolist()
+
+    def step(self, loss):
+        for group in self.param_groups:
+            group["lr"] = self.rates.pop(0)
+        super().step(loss)
+        assert self.rates or group["step"] == self.num_steps
 
 
 class Optional(Whole):
@@ -119,6 +134,25 @@ class Random(Whole):
             param.data.add_(0.1 * torch.randn_like(param))
 
 
+class Foreign(Trained):
+    """Has weights in memory that torch did not allocate."""
+
+    def __init__(self, params, lr=1.0, num_steps=100):
+        super().__init__(params, lr=lr, num_steps=num_steps)
+        first, last = self.network[0], self.network[2]
+        first.weight = nn.Parameter(torch.from_numpy(first.weight.detach().numpy().copy()))
+        data = bytearray(first.bias.detach().numpy().tobytes())
+        first.bias = nn.Parameter(torch.frombuffer(data, dtype=torch.float32))
+        torch.save(last.state_dict(), "weights.pt")
+        last.load_state_dict(torch.load("weights.pt", mmap=True), assign=True)
+        self.other = pretrained("others").share_memory()
+
+    def step(self, loss):
+        with torch.no_grad():
+            self.other[0].weight.mul_(0.99)
+        super().step(loss)
+
+
 class Scribbling(Whole):
     def step(self, loss):
         super().step(loss)
@@ -166,7 +200,7 @@ SHORT = Schedule(20, eval_batches=0)
 @pytest.mark.parametrize("name", ["Whole", "Optional", "Given", "Trained"])
 def test_steps_are_those_of_a_plain_loop(name):
     task, cls = KINDS["mlp"], import_optimizer(f"learned.py:{name}")
-    horizon = {} if name == "Optional" else {"num_steps": 20}
+    horizon = {} if name == "Optional" else {"num_steps": 21}
     trials = trials_of(learned(name, 0.1, 0.05), [1, SEED], SHORT, task)
     curves = train(trials, task)
     for trial in trials[1::2]:
@@ -185,7 +219,7 @@ def test_a_trial_alone_and_in_a_crowd_has_the_same_curve(name):
 
 def test_a_horizon_that_a_config_gives_is_kept():
     path = "learned.py:Whole"
-    given = [Config(f"x{n}", path, {"lr": 0.1, **h}) for n, h in enumerate([{}, {"num_steps": 20}])]
+    given = [Config(f"x{n}", path, {"lr": 0.1, **h}) for n, h in enumerate([{}, {"num_steps": 21}])]
     other = Config("y", path, {"lr": 0.1, "num_steps": 7})
     trials = trials_of([*given, other], schedule=SHORT)
     curves = train(trials)
@@ -201,10 +235,16 @@ def test_a_horizon_is_no_part_of_what_is_recorded_of_a_config():
     assert json.loads(text)["hparams"] == {"lr": 0.1}
 
 
-def test_a_run_of_no_steps_makes_one_update():
-    """So that a class can divide by their number."""
-    (trial,) = trials_of(learned("Whole", 0.1), schedule=Schedule(0))
+@pytest.mark.parametrize("num_steps", [0, 1, 20])
+def test_a_table_of_as_many_entries_as_steps_is_read_to_its_end(num_steps):
+    (trial,) = trials_of(learned("Tabled", 0.1), schedule=Schedule(num_steps, eval_batches=0))
     assert np.isfinite(train([trial])[trial]["train/loss"]).all()
+
+
+@pytest.mark.parametrize("name", ["Whole", "Tied"])
+def test_a_horizon_is_filled_in_whatever_a_class_takes_by_default(steppers, name):
+    train(trials_of(learned(name, 0.1), schedule=SHORT))
+    assert [unit._optimizer.num_steps for unit in steppers[0]._units] == [21]
 
 
 def test_what_a_class_writes_into_the_loss_is_recorded_nowhere():
@@ -268,6 +308,26 @@ def test_tensors_that_are_seen_from_outside_are_left_alone(steppers):
     (stepper,) = steppers
     for unit in stepper._units:
         assert unit._optimizer.weight.data_ptr() == unit._optimizer.network[0].weight.data_ptr()
+
+
+def test_weights_in_memory_that_is_not_torchs_own_are_left_alone(steppers):
+    trials = trials_of(learned("Foreign", 0.1, 0.05), [0, 1], SHORT)
+    curves = train(trials)
+    assert shared(steppers)[0] == set()
+    assert_close(curves[trials[2]], train([trials[2]])[trials[2]])
+
+
+@pytest.mark.parametrize("function", ["_lazy_clone", "_C._storage_Use_Count"])
+def test_a_torch_that_cannot_share_memory_trains_all_the_same(steppers, function, monkeypatch):
+    trials = trials_of(learned("Whole", 0.1), [0, 1], SHORT)
+    expected = train(trials)
+    steppers.clear()
+    monkeypatch.delattr(f"torch.{function}")
+    runpy.run_path(_networks.__file__)  # it can be imported
+    curves = train(trials)
+    assert shared(steppers)[0] == set()
+    for trial in trials:
+        assert_identical(curves[trial], expected[trial])
 
 
 def test_networks_of_other_numbers_share_nothing(steppers):

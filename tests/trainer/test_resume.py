@@ -143,6 +143,27 @@ class Tied(Learned):
     def step(self, loss):
         self.outside.mul_(0.999)
         super().step(loss)
+
+
+class Recurrent(Learned):
+    \"""Changes a recurrent network, in place and by a new parameter.\"""
+
+    def __init__(self, params, lr, num_steps):
+        super().__init__(params, lr, num_steps)
+        self.network = None
+        with torch.random.fork_rng():
+            torch.manual_seed(5)
+            self.rnn = torch.nn.LSTM(2, 3, proj_size=1)
+
+    def step(self, loss):
+        self.rnn.weight_hh_l0.data.mul_(1 - 0.01 * loss)
+        self.rnn.bias_hh_l0 = torch.nn.Parameter(self.rnn.bias_hh_l0.detach() + 0.01)
+        super().step(loss)
+
+    def update(self, param, lr):
+        inputs = torch.stack([param.grad.flatten(), self.loss.expand(param.numel())], -1)
+        outputs, _ = self.rnn(inputs.expand(2, -1, -1))  # the second step reads what the first remembers
+        param.data.add_(param.grad * outputs[-1].view(param.shape).exp(), alpha=-lr)
 """
 
 
@@ -196,7 +217,7 @@ def test_a_run_of_trials_that_have_all_diverged_ends_where_it_would_have(stop):
     assert_resumes([sgd(1e30), sgd(1e32)], stops=(stop,), schedule=Schedule(120, eval_batches=0))
 
 
-@pytest.mark.parametrize("name", ["Learned", "Trained", "Tied"])
+@pytest.mark.parametrize("name", ["Learned", "Trained", "Tied", "Recurrent"])
 def test_the_networks_of_optimizers_go_on_bit_for_bit(name):
     """Some configs are dropped after 50 steps."""
     schedule = Schedule(60, eval_batches=0)
@@ -295,6 +316,10 @@ def test_the_state_of_another_network_is_refused(tmp_path):
             "Helper",
             r"`own.py:Helper` keeps a `Helper` in `trained.*\['helper'\]`, which cannot be saved: only",
         ),
+        (
+            "Lazy",
+            r"`Lazy` makes `network.0.weight` of its network without a shape, which cannot be saved: give",
+        ),
         ("Generator", r"keeps a `Generator` in `trained.*\['generator'\]`"),
         ("Shared", r"keeps a list in `trained.*\['there'\]` that it keeps elsewhere too"),
         ("Keyed", r"keeps a dict in `trained.*\['keyed'\]` by other keys than numbers and words"),
@@ -320,6 +345,12 @@ class Gated(Learned):
     def __init__(self, params, lr, num_steps):
         super().__init__(params, lr, num_steps)
         self.network.gate = lambda value: value
+
+
+class Lazy(Learned):
+    def __init__(self, params, lr, num_steps):
+        super().__init__(params, lr, num_steps)
+        self.network = torch.nn.Sequential(torch.nn.LazyLinear(1, bias=False))
 
 
 class Generator(Rebinding):
