@@ -225,7 +225,8 @@ def test_evaluation_consumes_no_training_batches():
 def test_dropout_noise_is_fresh_each_step(monkeypatch):
     """A rate of zero and the same batch at every step leave the noise alone to change the loss."""
     monkeypatch.setattr(
-        "optsuite.data.IndexStream.block", lambda self, a, b: torch.arange(8).expand(b - a, 8)
+        "optsuite.data.IndexStream.block",
+        lambda self, a, b: torch.arange(self.batch_size).remainder(8).expand(b - a, -1),
     )
     schedule = Schedule(20, eval_batches=0)
     curve = trainer.train(KINDS["dropout"], sgd(0.0), schedule, mode="synthetic", device="cpu")
