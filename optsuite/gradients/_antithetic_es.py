@@ -6,8 +6,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from optsuite._types import Batch, Params
-from optsuite.gradients._base import Carry, GradientEstimator, Loss, remember_nothing
-from optsuite.noise import PERTURBATIONS, fold_in, normal
+from optsuite.gradients._base import Carry, GradientEstimator, Loss, perturbations, remember_nothing
 from optsuite.tree import tree_map
 
 
@@ -38,11 +37,7 @@ def antithetic_es(num_pairs: int, std: float) -> GradientEstimator:
     def estimate(
         loss: Loss, params: Params, carry: Carry, batch: Batch, key: Tensor
     ) -> tuple[Params, Tensor, Carry]:
-        own_key = fold_in(key, PERTURBATIONS)
-        noise = {
-            name: std * normal(fold_in(own_key, number), (num_pairs, *param.shape))
-            for number, (name, param) in enumerate(params.items())
-        }
+        noise = perturbations(params, key, num_pairs, std)
 
         def losses_at(sign: int) -> Tensor:
             def shifted(shift: Params) -> Tensor:

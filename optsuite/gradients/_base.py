@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 from torch import Tensor
 
 from optsuite._types import Batch, Params
+from optsuite.noise import PERTURBATIONS, fold_in, normal
 
 Carry: TypeAlias = Any
 """The memory of an estimator from one step to the next: a pytree of tensors, `()` if there is none."""
@@ -38,3 +39,19 @@ def remember_nothing(params: Params, key: Tensor) -> Carry:
     """Return the carry of an estimator that has none."""
     del params, key
     return ()
+
+
+def perturbations(params: Params, key: Tensor, count: int, std: float) -> Params:
+    """Draw normal perturbations of every parameter, (count, ...) each, from a stream of their own.
+
+    Args:
+        params: The parameters.
+        key: (), int64, that of the losses.
+        count: Number of perturbations.
+        std: Their deviation.
+    """
+    own_key = fold_in(key, PERTURBATIONS)
+    return {
+        name: std * normal(fold_in(own_key, number), (count, *param.shape))
+        for number, (name, param) in enumerate(params.items())
+    }

@@ -11,8 +11,8 @@ from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite._types import Batch, Params
 from optsuite.errors import OptsuiteError
-from optsuite.gradients._base import Carry, GradientEstimator, Loss
-from optsuite.noise import PERTURBATIONS, RESTARTS, fold_in, normal, uniform
+from optsuite.gradients._base import Carry, GradientEstimator, Loss, perturbations
+from optsuite.noise import RESTARTS, fold_in, uniform
 from optsuite.tree import tree_map
 
 State: TypeAlias = Any
@@ -86,11 +86,7 @@ def persistent_es(
     ) -> tuple[Params, Tensor, Carry]:
         del loss
         _check_length(len(next(iter(batch.values()))), total_length)
-        own_key = fold_in(key, PERTURBATIONS)
-        noise = {
-            name: std * normal(fold_in(own_key, number), (num_problems, *param.shape))
-            for number, (name, param) in enumerate(params.items())
-        }
+        noise = perturbations(params, key, num_problems, std)
         both = tree_map(lambda p, e: torch.stack([p + e, p - e]), params, noise)
         states, position, losses = _run(unroll, both, carry, batch, key, total_length)
         value, grads, accumulator = combine(losses, carry.accumulator, noise, std)

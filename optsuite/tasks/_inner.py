@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad_and_value
+from torch.func import grad_and_value, vmap
 
 from optsuite._types import Batch, Params
 from optsuite.errors import UnsupportedError
@@ -93,6 +93,19 @@ class InnerTraining:
             state, loss_T = recomputed(self._several_steps, theta, state, piece, keys_T[some])
             losses.append(loss_T)
         return torch.cat(losses).mean()
+
+    def mean_loss_of_problems(self, theta: Params, batches: Batch, key: Tensor) -> Tensor:
+        """Train N networks side by side, and return the mean of their `mean_loss`, ().
+
+        Args:
+            theta: Parameters of the optimizer.
+            batches: (T, N, B, ...), a batch for each step of each network.
+            key: As for `mean_loss`.
+        """
+        num_problems = next(iter(batches.values())).shape[1]
+        keys_N = fold_in(key, torch.arange(num_problems, device=key.device))
+        losses: Tensor = vmap(self.mean_loss, in_dims=(None, 1, 0))(theta, batches, keys_N)
+        return losses.mean()
 
     def _several_steps(
         self, theta: Params, state: InnerState, batches: Batch, keys: Tensor

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
-from torch.func import vmap
 
 from optsuite._types import Batch, Params
 from optsuite.gradients import antithetic_es, persistent_es
-from optsuite.noise import draw_key, fold_in
+from optsuite.noise import draw_key
 from optsuite.optimizers import (
     LearnedOptimizer,
     adafac_mlp_lopt,
@@ -81,13 +79,7 @@ def persistent(
         unroll_length: Number of inner steps in a step of this task.
     """
     training = InnerTraining(inner, learned, total_length)
-
-    def loss(theta: Params, batch: Batch, key: Tensor) -> Tensor:
-        keys_N = fold_in(key, torch.arange(num_problems, device=key.device))
-        losses: Tensor = vmap(training.mean_loss, in_dims=(None, 1, 0))(theta, batch, keys_N)
-        return losses.mean()
-
-    task = _task(name, training, (unroll_length, num_problems), loss)
+    task = _task(name, training, (unroll_length, num_problems), training.mean_loss_of_problems)
     estimator = persistent_es(training, num_problems=num_problems, total_length=total_length)
     return replace(task, estimator=estimator, normalize_fn=unchanged)
 

@@ -8,7 +8,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from optsuite._types import Batch, Params
 from optsuite.data import JointSpec
@@ -58,7 +57,7 @@ def meta_task(
         HParamError: The lengths do not go together.
     """
     _check_lengths(estimator, total_length, unroll_length)
-    several = _Several(inner, learned, num_problems, total_length)
+    several = _Several(inner, learned, total_length)
     by_task = [
         persistent_es(training, num_problems=num_problems, total_length=total_length, std=std)
         for training in several.trainings
@@ -80,12 +79,9 @@ def meta_task(
 class _Several:
     """Trainings of several tasks by one optimizer."""
 
-    def __init__(
-        self, inner: Sequence[Task], learned: LearnedOptimizer, num_problems: int, num_steps: int
-    ) -> None:
+    def __init__(self, inner: Sequence[Task], learned: LearnedOptimizer, num_steps: int) -> None:
         self.trainings = [InnerTraining(_bounded(task), learned, num_steps) for task in inner]
         self.spec = JointSpec(parts=tuple(task.dataset for task in inner))
-        self._num_problems = num_problems
 
     def theta(self) -> Theta:
         for training in self.trainings:
@@ -101,12 +97,10 @@ class _Several:
         """Return the mean loss of trainings that begin with the batch, ()."""
         key = draw_key(next(iter(batch.values())).device) if key is None else key
         theta: Params = model()
-        losses = []
-        for number, training in enumerate(self.trainings):
-            numbers = torch.arange(self._num_problems, device=key.device)
-            over_problems = vmap(training.mean_loss, in_dims=(None, 1, 0))
-            keys_N = fold_in(fold_in(key, number), numbers)
-            losses.append(over_problems(theta, self.batch_of(number, batch), keys_N).mean())
+        losses = [
+            training.mean_loss_of_problems(theta, self.batch_of(number, batch), fold_in(key, number))
+            for number, training in enumerate(self.trainings)
+        ]
         return torch.stack(losses).mean()
 
 
