@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from optsuite.hparam_sets import Config, HparamValue, Schedule, Trial
 from optsuite.optimizers import get_row
 
 _T = TypeVar("_T")
+
+Lifting: TypeAlias = Literal["configs", "seeds", "none"]
+"""Trials that one object of an optimizer class steps: those of all configs, those of a config, or one."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class How(NamedTuple):
     """True where grids hold one seed, since networks of different seeds differ in more than numbers."""
     alone_because: str = ""
     """Reason for which grids hold one trial, in words; empty where they hold more."""
+    lifting: Lifting = "configs"
+    """Trials that one object of an optimizer class is to step."""
+    not_lifted_because: str = ""
+    """Reason for which that are not all trials, in words."""
     owns_numbers: bool = False
     """True where all generators are seeded by the trial's own stream before each step and evaluation."""
 

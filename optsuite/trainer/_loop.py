@@ -54,7 +54,7 @@ class GridRun:
             if self._schedule.eval_batches
         }
         self._warm: Program | None = None  # all that it compiles has run
-        how = "compiled" if program.how.is_compiled else "eager"
+        how = ", ".join(filter(None, ("compiled" if program.how.is_compiled else "eager", program.manner)))
         self._trained_as = f"{len(grid.seeds)} seeds x {len(grid.configs)} configs, {how}"
         self._identity = (
             f"{program.task.name} on {source} data, {program.spec}, {grid}, {how} on {program.device.type}, "

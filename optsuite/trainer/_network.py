@@ -103,7 +103,7 @@ def examine(task: Task, seed: int, source: data.Source) -> bool:
             values.append(_computed(task, module, batch))
             has_drawn = states != generator_states()
     for name, buffer in module.named_buffers():
-        if name not in buffers or not _is_alike(buffer, buffers[name], {}):
+        if name not in buffers or not is_alike(buffer, buffers[name], {}):
             owner = type(module.get_submodule(name.rpartition(".")[0])).__name__
             refuse_changed(task.name, name, f" of `{owner}`")
     _check_stateless(task.name, module, attributes, values)
@@ -122,7 +122,7 @@ def _check_stateless(
 ) -> None:
     """Check that the second of two computations gave what the first gave, and left the network as it was."""
     after = _plain_attributes(module)
-    changed = [name for name in attributes if not _is_alike(after.get(name), attributes[name], {})]
+    changed = [name for name in attributes if not is_alike(after.get(name), attributes[name], {})]
     if len(values) < 2:  # it failed, as its trials will
         return
     if not changed and torch.allclose(values[0], values[1], 1e-6, 1e-7, equal_nan=True):
@@ -195,7 +195,7 @@ def _copied_attributes(module: nn.Module) -> dict[str, Any]:
     for name, value in _plain_attributes(module).items():
         with suppress(Exception):
             clone = copy.deepcopy(value)
-            if _is_alike(clone, value, {}):
+            if is_alike(clone, value, {}):
                 copied[name] = clone
     return copied
 
@@ -229,12 +229,12 @@ def _are_alike(one: nn.Module, other: nn.Module) -> bool:
     met: _Met = {(id(part), id(others.get(name))): (part, others.get(name)) for name, part in parts.items()}
     return list(parts) == list(others) and all(
         type_before_parametrizations(part) is type_before_parametrizations(others[name])
-        and _is_alike(_attributes(part), _attributes(others[name]), met)
+        and is_alike(_attributes(part), _attributes(others[name]), met)
         for name, part in parts.items()
     )
 
 
-def _is_alike(one: Any, other: Any, met: _Met) -> bool:  # noqa: ANN401 - any attributes
+def is_alike(one: Any, other: Any, met: _Met) -> bool:  # noqa: ANN401 - any attributes
     """Tell whether two values are equal in all that they hold; what is not understood is not."""
     if one is other or (id(one), id(other)) in met:
         return True
@@ -243,20 +243,20 @@ def _is_alike(one: Any, other: Any, met: _Met) -> bool:  # noqa: ANN401 - any at
         return False
     match one:
         case nn.Module():  # not registered, so that no trial gives its parameters
-            return _is_alike(vars(one), vars(other), met)
+            return is_alike(vars(one), vars(other), met)
         case Tensor():
             key = (other.shape, other.dtype, other.device, other.requires_grad)
             return (one.shape, one.dtype, one.device, one.requires_grad) == key and torch.equal(one, other)
         case np.ndarray():
             return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
         case Mapping():
-            return list(one) == list(other) and all(_is_alike(one[key], other[key], met) for key in one)
+            return list(one) == list(other) and all(is_alike(one[key], other[key], met) for key in one)
         case list() | tuple():
-            return len(one) == len(other) and all(map(_is_alike, one, other, [met] * len(one)))
+            return len(one) == len(other) and all(map(is_alike, one, other, [met] * len(one)))
         case FunctionType():
-            return one.__code__ is other.__code__ and _is_alike(_inputs(one), _inputs(other), met)
+            return one.__code__ is other.__code__ and is_alike(_inputs(one), _inputs(other), met)
         case CellType():
-            return _is_alike(one.cell_contents, other.cell_contents, met)
+            return is_alike(one.cell_contents, other.cell_contents, met)
     return isinstance(one, _PLAIN) and bool(one == other)
 
 

@@ -77,7 +77,7 @@ class Program(ABC):
         how: How,
         network: Network,
     ) -> None:
-        self.task, self.spec, self.device, self.how = task, spec, device, how
+        self.task, self.spec, self.shape, self.device, self.how = task, spec, shape, device, how
         self._network = network
         self._shared = get_row(spec.optimizer).prepare(spec.shared, device)
         is_single = shape == (1, 1)
@@ -108,6 +108,11 @@ class Program(ABC):
     @abstractmethod
     def step(self) -> Step:
         """Takes one step of every trial."""
+
+    @property
+    def manner(self) -> str:
+        """How trials of a grid are stepped, in words; empty where all are one function."""
+        return ""
 
     @abstractmethod
     def params_to_evaluate(self, trained: Trained) -> Params:

@@ -13,9 +13,10 @@ from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError, OutOfMemoryError, UnsupportedError, in_words
 from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.tasks import Task, get_task, is_own
-from optsuite.trainer._grid import Grid, How, group_by_spec, split_into_grids
+from optsuite.trainer._grid import Grid, How, Lifting, group_by_spec, split_into_grids
 from optsuite.trainer._layout import choose_layout
 from optsuite.trainer._layouts_file import Layout
+from optsuite.trainer._lift_mode import CannotLiftError
 from optsuite.trainer._loop import GridRun, train_grid
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes
 from optsuite.trainer._network import NetworksDifferError, examine
@@ -232,6 +233,9 @@ def _way_on(error: Exception, programs: Programs, grid: Grid) -> tuple[Programs,
     how, name, is_ours = programs.how, programs.task.name, isinstance(error, OptsuiteError)
     if isinstance(error, NetworksDifferError):
         return programs.run_as(how._replace(is_by_seed=True)), [grid]
+    if isinstance(error, CannotLiftError):
+        safer: Lifting = "seeds" if how.lifting == "configs" else "none"
+        return programs.run_as(how._replace(lifting=safer, not_lifted_because=str(error))), [grid]
     if isinstance(error, DrewError):
         return programs.run_as(_OWN_NUMBERS), [grid]
     if programs.evaluate_at_once and not is_ours:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from optsuite.optimizers import set_training, takes_loss
 from optsuite.trainer._networks import Networks
 
 # Attributes of every optimizer that its steps do not change.
-_HOOKS = vars(optim.Optimizer([torch.empty(0)], {})).keys() - {"state", "param_groups", "defaults"}
+OF_TORCH = vars(optim.Optimizer([torch.empty(0)], {})).keys() - {"state", "param_groups", "defaults"}
 
 
 class Unit:
@@ -32,36 +32,44 @@ class Unit:
         self.params = [nn.Parameter(home) for home in homes]
         self.places = places
         self._homes = homes
-        self._seed, self._num_draws = seed, 0
+        self._seed, self.num_draws = seed, 0
         self._generators = torch_generators(homes[0].device)
         self._restart_generators()
-        self._optimizer = cls(self.params, **hparams)
-        self._networks = Networks(self._optimizer, made)
+        self.optimizer = cls(self.params, **hparams)
+        self.networks = Networks(self.optimizer, made)
         self.takes_loss = takes_loss(cls)
-        self.loss: Tensor | None = None  # at the parameters, if the next step takes it
-        self.has_modes = hasattr(self._optimizer, "eval")
+        self._loss: Tensor | None = None
+        self.has_modes = hasattr(self.optimizer, "eval")
         self.set_training(is_training=True)
 
-    def step(self) -> None:
-        """Take one step, by the gradients and the loss at the parameters."""
+    def step(self, grads: Sequence[Tensor], loss: Tensor) -> None:
+        """Take one step.
+
+        Args:
+            grads: Gradients, into which the class may write.
+            loss: The loss at the parameters, 0-d.
+        """
+        for param, grad in zip(self.params, grads, strict=True):
+            param.grad = grad
+        self._loss = loss
         self._restart_generators()
-        step: Any = self._optimizer.step
+        step: Any = self.optimizer.step
         if self.takes_loss:
-            step(loss=self.loss)
+            step(loss=loss)
         else:
             step()
         self._bring_home()
 
     def _restart_generators(self) -> None:
         """Make what the class draws next from torch's generators a function of the trial's seed alone."""
-        key = key_from(self._seed, "optimizer", self._num_draws)
+        key = key_from(self._seed, "optimizer", self.num_draws)
         for generator in self._generators:
             generator.manual_seed(key)
-        self._num_draws += 1
+        self.num_draws += 1
 
     def set_training(self, *, is_training: bool) -> None:
         """Switch between the modes of training and of evaluation, if it has them."""
-        set_training(self._optimizer, is_training=is_training)
+        set_training(self.optimizer, is_training=is_training)
         self._bring_home()
 
     def _bring_home(self) -> None:
@@ -73,23 +81,23 @@ class Unit:
 
     def is_finite(self) -> bool:
         """Tell whether its gradients, its loss and all that it remembers are finite."""
-        grads, state = [param.grad for param in self.params], list(self._optimizer.state.values())
-        tensors = tree_leaves([grads, self.loss, state])
+        grads, state = [param.grad for param in self.params], list(self.optimizer.state.values())
+        tensors = tree_leaves([grads, self._loss if self.takes_loss else None, state])
         return all(bool(t.isfinite().all()) for t in tensors if isinstance(t, Tensor))
 
     def facts(self) -> dict[str, Any]:
         """Give all that decides its next steps, its parameters left out; nothing is copied."""
-        modules = self._networks.modules
+        modules = self.networks.modules
         attributes = {
             name: value
-            for name, value in vars(self._optimizer).items()
-            if name not in _HOOKS and not (name in modules and modules[name] is value)
+            for name, value in vars(self.optimizer).items()
+            if name not in OF_TORCH and not (name in modules and modules[name] is value)
         }
         numbers: dict[Any, Any] = {param: f"parameter {n}" for n, param in enumerate(self.params)}
-        attributes["state"] = {numbers.get(key, key): value for key, value in self._optimizer.state.items()}
+        attributes["state"] = {numbers.get(key, key): value for key, value in self.optimizer.state.items()}
         grads = [param.grad for param in self.params] if self.has_modes else []  # what modes may read
-        networks = self._networks.facts()
-        return {"optimizer": attributes, "networks": networks, "grads": grads, "num_draws": self._num_draws}
+        networks = self.networks.facts()
+        return {"optimizer": attributes, "networks": networks, "grads": grads, "num_draws": self.num_draws}
 
     def load(
         self,
@@ -99,13 +107,13 @@ class Unit:
         num_draws: int,
     ) -> None:
         """Go on from the facts of a unit of the same trials."""
-        self._networks.load(networks)
+        self.networks.load(networks)
         state = optimizer.pop("state")
-        vars(self._optimizer).update(optimizer)  # `load_state_dict` casts, and knows no other attributes
+        vars(self.optimizer).update(optimizer)  # `load_state_dict` casts, and knows no other attributes
         params: dict[Any, Any] = {f"parameter {n}": param for n, param in enumerate(self.params)}
-        self._optimizer.state.clear()
-        self._optimizer.state.update({params.get(key, key): value for key, value in state.items()})
-        self._num_draws = num_draws
+        self.optimizer.state.clear()
+        self.optimizer.state.update({params.get(key, key): value for key, value in state.items()})
+        self.num_draws = num_draws
         for param, grad in zip(self.params, grads, strict=bool(grads)):
             param.grad = grad
 

@@ -1,0 +1,213 @@
+"""The calls of optimizer classes under `vmap`: what it cannot batch is rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch._functorch import vmap as functorch_vmap
+from torch.overrides import TorchFunctionMode
+
+_Kwargs = Mapping[str, Any]
+
+# Numbers of single trials are 0-d float64 tensors under `vmap`. These want the type of the other tensors.
+_OF_ONE_TYPE = {"lerp", "lerp_", "where", "maximum", "minimum", "copysign", "copysign_", "fill_"}
+_OF_ONE_TYPE |= {f"{name}{end}" for name in ("clamp", "clip", "clamp_min", "clamp_max") for end in ("", "_")}
+_SUMS = {"add", "add_", "sub", "sub_", "subtract", "subtract_"}
+_QUOTIENTS = {"addcmul", "addcmul_", "addcdiv", "addcdiv_"}
+_PRODUCTS = {f"{name}{end}" for name in ("addmm", "addmv", "addr", "addbmm", "baddbmm") for end in ("", "_")}
+_OPERATORS = {f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")}
+_IN_PLACE = {"__setitem__", *_OPERATORS}
+_NEW_MEMORY = {"set_", "resize_", "resize_as_"}
+
+_data: Any = Tensor.data  # which types take for a tensor
+_functorch: Any = torch._C._functorch
+
+
+class CannotLiftError(Exception):
+    """An optimizer class whose objects cannot step several trials at once; says why in words."""
+
+
+@contextmanager
+def level_of(size: int) -> Iterator[int]:
+    """Open the level of `vmap` at which batched tensors of that size live.
+
+    Batched tensors outlive it, and are the same again whenever the level is open.
+    """
+    functorch_vmap.lazy_load_decompositions()  # type: ignore[attr-defined]
+    _functorch._set_vmap_fallback_warning_enabled(False)
+    level = _functorch._vmap_increment_nesting(size, "error")
+    try:
+        if level != 1:
+            raise RuntimeError("optimizer objects are stepped outside of other transformations only")
+        yield level
+    finally:
+        _functorch._vmap_decrement_nesting()
+        _functorch._set_vmap_fallback_warning_enabled(True)  # as torch begins
+
+
+def batched(stack: Tensor, level: int) -> Tensor:
+    """Return the tensor of one trial that stands for all, in the memory of their stack, (N, ...)."""
+    tensor: Tensor = _functorch._add_batch_dim(stack, 0, level)
+    return tensor
+
+
+def is_batched(value: object) -> bool:
+    """Tell whether a value is a tensor that stands for those of all trials."""
+    return isinstance(value, Tensor) and _functorch.is_batchedtensor(value)
+
+
+def stack_of(tensor: Tensor) -> Tensor:
+    """Return the stack of all trials, (N, ...), in whose memory a batched tensor lies."""
+    axis = _functorch.maybe_get_bdim(tensor)
+    stack: Tensor = _functorch.get_unwrapped(tensor).detach()
+    return stack.movedim(axis, 0)
+
+
+@final
+class LiftMode(TorchFunctionMode):
+    """Rewrites calls that `vmap` cannot batch, with the same results but for rounding.
+
+    A number of single trials that is a factor becomes a product, functions of lists are taken apart, and a
+    tensor that is equal in all trials is given a copy for each before it is changed by theirs.
+
+    Args:
+        size: Number of trials.
+        level: The level of `vmap`.
+
+    Raises:
+        CannotLiftError: A call has no such form.
+    """
+
+    def __init__(self, size: int, level: int) -> None:
+        super().__init__()
+        self._size, self._level = size, level
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: _Kwargs | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever the function gives
+        return self._call(func, list(args), dict(kwargs or {}))
+
+    def _call(self, func: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        name: str = func.__name__
+        if func == _data.__get__:
+            return args[0].detach()
+        if func == _data.__set__:
+            return self._call(Tensor.copy_, args, kwargs)
+        if name == "item" and is_batched(args[0]):
+            return args[0].double() if args[0].is_floating_point() else args[0]
+        if name.startswith("_foreach_"):
+            return self._each(name.removeprefix("_foreach_"), args, kwargs)
+        if name in _NEW_MEMORY:
+            raise CannotLiftError(f"it calls `{name}`")
+        if name in _SUMS:
+            _multiply(args, kwargs, "alpha", 2)
+        elif name in _QUOTIENTS:
+            _multiply(args, kwargs, "value", 3)
+        elif name in _PRODUCTS:
+            _multiply(args, kwargs, "alpha", 3)
+        elif name in _OF_ONE_TYPE:
+            _give_type(args, kwargs)
+        if (name.endswith("_") and not name.endswith("__")) or name in _IN_PLACE:
+            self._make_room(args, kwargs)
+        return func(*args, **kwargs)
+
+    def _make_room(self, args: Sequence[Any], kwargs: _Kwargs) -> None:
+        """Give every trial a copy of a tensor that is about to be changed by tensors of theirs."""
+        target = args[0]
+        if (
+            isinstance(target, Tensor)
+            and not is_batched(target)
+            and any(map(is_batched, (*args, *kwargs.values())))
+        ):
+            stack = target.detach().expand(self._size, *target.shape).clone()
+            try:
+                torch.utils.swap_tensors(target, batched(stack, self._level))  # type: ignore[no-untyped-call]
+            except RuntimeError as error:
+                raise CannotLiftError("it changes a tensor of all trials of which it keeps views") from error
+
+    def _each(self, name: str, args: Sequence[Any], kwargs: _Kwargs) -> list[Any]:
+        """Call the function of single tensors that a function of lists stands for."""
+        lists = [arg for arg in (*args, *kwargs.values()) if isinstance(arg, list | tuple)]
+        func, order = _single(name)
+        named = dict(zip(order, args, strict=False)) | dict(kwargs)
+        results = []
+        for i in range(len(lists[0])):
+            one = {key: arg[i] if isinstance(arg, list | tuple) else arg for key, arg in named.items()}
+            positional = [one.pop(key) for key in order if key in one and key not in ("alpha", "value")]
+            results.append(self._call(func, positional, one))
+        return results
+
+
+def _single(name: str) -> tuple[Callable[..., Any], Sequence[str]]:
+    """Return the function of single tensors, and the names of the arguments of that of lists, in order."""
+    order = ["self", "other", "alpha"]
+    if name.rstrip("_") in ("addcmul", "addcdiv"):
+        order = ["self", "tensor1", "tensor2", "value"]
+    elif name.rstrip("_") in ("lerp", "clamp"):
+        order = ["self", "end", "weight"]
+    func: Callable[..., Any] | None = getattr(Tensor, name, None)
+    if name == "pow":  # whose base may be a number
+        func = torch.pow
+    elif name == "norm":
+        func = torch.linalg.vector_norm
+    elif name in ("maximum_", "minimum_"):
+        func = _in_place(getattr(torch, name[:-1]))
+    elif func is None:
+        func = getattr(torch, name, None)
+    if func is None:
+        raise CannotLiftError(f"it calls `torch._foreach_{name}`")
+    return func, order
+
+
+def _in_place(func: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def write_(target: Tensor, *args: Any) -> Tensor:  # noqa: ANN401 - as `func`
+        return target.copy_(func(target, *args))
+
+    return write_
+
+
+def _multiply(args: list[Any], kwargs: dict[str, Any], key: str, count: int) -> None:
+    """Turn a factor of single trials into a product with the argument after the first.
+
+    Args:
+        args: `count` of them, or one more where the factor is given by position.
+        kwargs: The others.
+        key: The factor's name.
+        count: Number of arguments without the factor.
+    """
+    if is_batched(kwargs.get(key)):
+        factor = kwargs.pop(key)
+    elif len(args) == count + 1 and is_batched(args[1]):  # an older form: `p.add_(-lr, grad)`
+        factor = args.pop(1)
+    elif len(args) == count + 1 and is_batched(args[count]):
+        factor = args.pop(count)
+    else:
+        return
+    if is_batched(kwargs.get("beta")):
+        raise CannotLiftError(
+            "it multiplies a matrix product and what that is added to by its hyperparameters"
+        )
+    args[1] = args[1] * factor
+
+
+def _give_type(args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Convert numbers of single trials to the type of the other tensors."""
+    tensors = [
+        arg for arg in (*args, *kwargs.values()) if isinstance(arg, Tensor) and arg.is_floating_point()
+    ]
+    wide = next((tensor.dtype for tensor in tensors if tensor.ndim), None)
+
+    def typed(arg: Any) -> Any:  # noqa: ANN401 - any argument
+        is_number = is_batched(arg) and arg.ndim == 0 and arg.is_floating_point()
+        return arg.to(wide) if is_number and wide is not None else arg
+
+    args[:] = map(typed, args)
+    kwargs.update({key: typed(arg) for key, arg in kwargs.items()})

@@ -1,0 +1,346 @@
+"""One object of an optimizer class that steps several trials at once, made of objects of single trials.
+
+The code of the class runs once a step, under `vmap`: parameters, gradients, state and the hyperparameters
+that differ are batched tensors, which live as long as the object. What is equal in all trials, such as
+counters, stays as it is. So that nothing is silently wrong, some trials are stepped by objects of their own
+as well, at the start and now and then later, and must agree.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from optsuite.optimizers import set_training
+from optsuite.trainer._lift_mode import CannotLiftError, LiftMode, batched, is_batched, level_of, stack_of
+from optsuite.trainer._network import is_alike
+from optsuite.trainer._unit import OF_TORCH, Unit
+
+Make: TypeAlias = Callable[[int, list[Tensor]], Unit]
+"""A function that makes the object of one trial, by its number, for parameters in some memory."""
+
+# Numbers that differ between trials become 0-d tensors of these types.
+_NUMBERS = (torch.int64, torch.float64)
+# Steps that some trials take beside objects of their own: so many from the first one, and later fewer.
+_FIRST_WINDOW, _WINDOW = 8, 3
+# A window begins at these powers of the number of steps.
+_GROWTH = 8
+# Both agree if they differ by less than this share of how far they moved, and this share of their size.
+_OF_MOVED, _OF_SIZE = 1e-3, 1e-6
+
+
+@final
+class LiftedUnit:
+    """An object that steps several trials.
+
+    Args:
+        units: Objects of the single trials, not to be used afterwards.
+        own: Parameters of all, (N, ...) each, in whose memory those of `units` lie.
+        make: Makes objects of single trials.
+
+    Raises:
+        CannotLiftError: The objects cannot be made one; while stepping also: its steps do not agree with
+            those of objects of single trials.
+    """
+
+    def __init__(self, units: Sequence[Unit], own: Sequence[Tensor], make: Make) -> None:
+        first = units[0]
+        self.places = [place for unit in units for place in unit.places]
+        self.takes_loss, self.has_modes = first.takes_loss, first.has_modes
+        self._own, self._make, self._optimizer = own, make, first.optimizer
+        self._num_draws = first.num_draws
+        for unit in units:
+            _check_plain(unit)
+        with self._open() as level:
+            self._params = [nn.Parameter(batched(stack, level)) for stack in own]
+            merged = _Merge(units, self._params, level)
+            attributes = [_attributes(unit) for unit in units]
+            vars(self._optimizer).update(
+                {name: merged([a.get(name) for a in attributes], name) for name in attributes[0]}
+            )
+            for k, param in enumerate(self._params):
+                vars(param).update(merged([vars(unit.params[k]) for unit in units], f"parameter {k}"))
+                if first.params[k].grad is not None:
+                    param.grad = merged([unit.params[k].grad for unit in units], f"gradient {k}")
+        self._witnesses: list[_Witness] = []
+
+    @contextmanager
+    def _open(self) -> Iterator[int]:
+        size = len(self.places)
+        with level_of(size) as level, LiftMode(size, level):
+            yield level
+
+    def step(self, grads: Sequence[Tensor], loss: Tensor) -> None:
+        """Take one step of every trial.
+
+        Args:
+            grads: Gradients, (N, ...) each, into which the class may write.
+            loss: Losses, (N,).
+        """
+        count = self._num_draws - 1
+        if _begins_window(count):
+            self._witnesses = [_Witness(self, n) for n in _sample(self.places)]
+        for witness in self._witnesses:
+            witness.step(grads, loss)
+        self._step(grads, loss)
+        if _ends_window(count):
+            for witness in self._witnesses:
+                witness.check(self._own)
+            self._witnesses = []
+
+    def _step(self, grads: Sequence[Tensor], loss: Tensor) -> None:
+        self._num_draws += 1
+        states = _drawn()
+        step: Any = self._optimizer.step
+        with self._open() as level:
+            for param, grad in zip(self._params, grads, strict=True):
+                param.grad = batched(grad, level)
+            if self.takes_loss:
+                step(loss=batched(loss, level))
+            else:
+                step()
+        if _drawn() != states:
+            raise CannotLiftError("it draws random numbers, which trials would share")
+
+    def set_training(self, *, is_training: bool) -> None:
+        """Switch between the modes of training and of evaluation, if it has them."""
+        with self._open():
+            set_training(self._optimizer, is_training=is_training)
+
+    def facts(self, n: int, params: Sequence[nn.Parameter], *, are_copies: bool = False) -> dict[str, Any]:
+        """Give all that decides the next steps of one trial, as its own object would.
+
+        Args:
+            n: Number of the trial.
+            params: Parameters that are to stand where those of the trial stand.
+            are_copies: Whether to copy tensors, which otherwise lie in the memory of all trials.
+        """
+        parted = _Part(n, self._params, params, are_copies=are_copies)
+        attributes = {name: value for name, value in vars(self._optimizer).items() if name not in OF_TORCH}
+        facts = {name: parted(value, name) for name, value in attributes.items()}
+        numbers = {param: f"parameter {k}" for k, param in enumerate(params)}
+        facts["state"] = {numbers.get(key, key): value for key, value in facts["state"].items()}
+        grads = [parted(param.grad, "grad") for param in self._params] if self.has_modes else []
+        return {"optimizer": facts, "networks": {}, "grads": grads, "num_draws": self._num_draws}
+
+    def params_of(self, n: int) -> list[nn.Parameter]:
+        """Return the parameters of one trial, in the memory of all."""
+        return [nn.Parameter(stack[n]) for stack in self._own]
+
+    def singles(self) -> list[Unit]:
+        """Make new objects of the single trials, in the memory of all."""
+        return [self._make(n, [stack[n] for stack in self._own]) for n in range(len(self.places))]
+
+    def remade(self, units: Sequence[Unit]) -> LiftedUnit:
+        """Return one that is made of others of the same trials, in the same memory."""
+        return LiftedUnit(units, self._own, self._make)
+
+    def alone(self, n: int, homes: list[Tensor]) -> Unit:
+        """Make an object of one trial that goes on from here by itself.
+
+        Args:
+            n: Number of the trial.
+            homes: Memory of its parameters, in which these are.
+        """
+        unit = self._make(n, homes)
+        if self._num_draws > 1:
+            unit.load(**self.facts(n, unit.params, are_copies=True))
+        return unit
+
+
+class _Witness:
+    """The object of one trial, which steps beside the lifted one on parameters of its own."""
+
+    def __init__(self, lifted: LiftedUnit, n: int) -> None:
+        self._n = n
+        self._start = [stack[n].clone() for stack in lifted._own]
+        self._homes = [start.clone() for start in self._start]
+        self._unit = lifted.alone(n, self._homes)
+
+    def step(self, grads: Sequence[Tensor], loss: Tensor) -> None:
+        self._unit.step([grad[self._n].clone() for grad in grads], loss[self._n].clone())
+
+    def check(self, own: Sequence[Tensor]) -> None:
+        """Check that the parameters agree with those of the lifted object."""
+        for start, home, stack in zip(self._start, self._homes, own, strict=True):
+            lifted = stack[self._n]
+            norm = torch.linalg.vector_norm
+            allowed = _OF_MOVED * norm(home - start) + _OF_SIZE * norm(home)
+            is_wild = not bool(home.isfinite().all())  # it diverges: no digits to compare
+            if not is_wild and not bool(norm(lifted - home) <= allowed):
+                raise CannotLiftError(
+                    "its steps for all trials at once are not those of an object of a single trial"
+                )
+
+
+def _drawn() -> tuple[object, ...]:
+    """Return the states of the generators of Python and NumPy; torch's refuse to be drawn from meanwhile."""
+    _, numbers, *rest = np.random.get_state()
+    return random.getstate(), np.asarray(numbers).tobytes(), *rest
+
+
+def _begins_window(count: int) -> bool:
+    """Tell whether some trials get objects of their own before this step: 0, 64, 512, ..."""
+    return count == 0 or (count >= _GROWTH**2 and _is_power(count))
+
+
+def _ends_window(count: int) -> bool:
+    return count == _FIRST_WINDOW - 1 or (count > _FIRST_WINDOW and _begins_window(count - _WINDOW + 1))
+
+
+def _is_power(count: int) -> bool:
+    while count % _GROWTH == 0:
+        count //= _GROWTH
+    return count == 1
+
+
+def _sample(places: Sequence[tuple[int, int]]) -> list[int]:
+    """Choose two trials, of different seeds and configs where there are several."""
+    seeds, configs = sorted({s for s, _ in places}), sorted({h for _, h in places})
+    pairs = ((seeds[0], configs[len(configs) // 2]), (seeds[-1], configs[2 * len(configs) // 3]))
+    return sorted({places.index(pair) for pair in pairs})
+
+
+def _check_plain(unit: Unit) -> None:
+    if unit.networks.modules:
+        raise CannotLiftError("it keeps a network")
+    if getattr(unit, "has_hooks", False):
+        raise CannotLiftError("it has hooks on its parameters")
+    if any(
+        isinstance(value, Mapping) and value
+        for name, value in vars(unit.optimizer).items()
+        if name in OF_TORCH
+    ):
+        raise CannotLiftError("it has hooks on its steps")
+
+
+def _attributes(unit: Unit) -> dict[str, Any]:
+    return {name: value for name, value in vars(unit.optimizer).items() if name not in OF_TORCH}
+
+
+class _Merge:
+    """Makes one value of those of all trials."""
+
+    def __init__(self, units: Sequence[Unit], params: Sequence[nn.Parameter], level: int) -> None:
+        self._numbers = {id(param): k for unit in units for k, param in enumerate(unit.params)}
+        self._params, self._level = params, level
+        self._met: dict[tuple[int, ...], tuple[Any, Sequence[Any]]] = {}
+
+    def __call__(self, values: Sequence[Any], path: str) -> Any:  # noqa: ANN401 - any attribute
+        key = tuple(map(id, values))
+        if key not in self._met:
+            self._met[key] = self._merged(values, path), values  # held: ids are given to others
+        return self._met[key][0]
+
+    def _merged(self, values: Sequence[Any], path: str) -> Any:  # noqa: ANN401 - any attribute
+        first = values[0]
+        if (number := self._numbers.get(id(first))) is not None:
+            if {self._numbers.get(id(value)) for value in values} == {number}:
+                return self._params[number]
+            raise _differ(path)
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            return self._number(values)
+        if len({type(value) for value in values}) > 1:
+            raise _differ(path)
+        match first:
+            case Tensor():
+                return self._tensor(values, path)
+            case dict():
+                return self._dict(values, path)
+            case list() | tuple() | deque():
+                return self._sequence(values, path)
+        if all(value is first or is_alike(value, first, {}) for value in values):
+            return first
+        raise _differ(path)
+
+    def _number(self, values: Sequence[float]) -> float | Tensor:
+        if all(value == values[0] and type(value) is type(values[0]) for value in values):
+            return values[0]
+        is_whole = all(isinstance(value, int) for value in values)
+        dtype = _NUMBERS[0] if is_whole else _NUMBERS[1]
+        return batched(torch.tensor(values, dtype=dtype, device=self._params[0].device), self._level)
+
+    def _tensor(self, values: Sequence[Tensor], path: str) -> Tensor:
+        first = values[0]
+        if all(value is first for value in values):
+            return first
+        if len({(type(value), value.shape, value.dtype, value.device) for value in values}) > 1:
+            raise _differ(path)
+        if isinstance(first, nn.Parameter) or first.layout != torch.strided:
+            raise CannotLiftError(f"it keeps a `{type(first).__name__}` of its own in `{path}`")
+        stack = torch.stack([value.detach() for value in values])
+        if first.ndim == 0 and bool((stack == stack[0]).all()):
+            return first
+        return batched(stack, self._level)
+
+    def _dict(self, values: Sequence[dict[Any, Any]], path: str) -> dict[Any, Any]:
+        keys = [[self._numbers.get(id(key), key) for key in value] for value in values]
+        if any(one != keys[0] for one in keys):
+            raise _differ(path)
+        merged = copy.copy(values[0])
+        merged.clear()
+        for key, *parts in zip(values[0], *(value.values() for value in values), strict=True):
+            number = self._numbers.get(id(key))
+            merged[key if number is None else self._params[number]] = self(
+                parts, f"{path}[{key!r}]" if number is None else path
+            )
+        return merged
+
+    def _sequence(self, values: Sequence[Any], path: str) -> Any:  # noqa: ANN401 - of their type
+        if len({len(value) for value in values}) > 1:
+            raise _differ(path)
+        parts = [self(part, f"{path}[{i}]") for i, part in enumerate(zip(*values, strict=True))]
+        return _like(values[0], parts)
+
+
+class _Part:
+    """Takes the part of one trial out of a value of all trials."""
+
+    def __init__(
+        self, n: int, params: Sequence[nn.Parameter], own: Sequence[nn.Parameter], *, are_copies: bool
+    ) -> None:
+        self._n, self._are_copies = n, are_copies
+        self._met: dict[int, Any] = {id(param): one for param, one in zip(params, own, strict=True)}
+
+    def __call__(self, value: Any, path: str) -> Any:  # noqa: ANN401 - any attribute
+        if id(value) not in self._met:
+            self._met[id(value)] = self._part(value, path)
+        return self._met[id(value)]
+
+    def _part(self, value: Any, path: str) -> Any:  # noqa: ANN401 - any attribute
+        match value:
+            case Tensor():
+                return self._tensor(value)
+            case dict():
+                part = copy.copy(value)
+                part.clear()
+                part.update({self._met.get(id(k), k): self(v, f"{path}[{k!r}]") for k, v in value.items()})
+                return part
+            case list() | tuple() | deque():
+                return _like(value, [self(one, f"{path}[{i}]") for i, one in enumerate(value)])
+        return value
+
+    def _tensor(self, value: Tensor) -> Any:  # noqa: ANN401 - a number or a tensor
+        part = stack_of(value)[self._n] if is_batched(value) else value
+        if is_batched(value) and part.ndim == 0 and part.dtype in _NUMBERS:
+            return part.item()
+        return part.clone() if self._are_copies else part
+
+
+def _like(model: Any, parts: list[Any]) -> Any:  # noqa: ANN401 - of its type
+    """Return a sequence of the type of another."""
+    if isinstance(model, deque):
+        return deque(parts, model.maxlen)
+    return type(model)(*parts) if hasattr(model, "_fields") else type(model)(parts)
+
+
+def _differ(path: str) -> CannotLiftError:
+    return CannotLiftError(f"its trials differ in `{path}` by more than numbers")
