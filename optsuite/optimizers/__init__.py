@@ -22,6 +22,7 @@ from optsuite.optimizers._base import (
     LrSchedule,
     Optimizer,
     OptState,
+    as_trained,
     chain,
 )
 from optsuite.optimizers._checkpoints import (
@@ -97,6 +98,7 @@ __all__ = [
     "adam_sqrt_decay_lr",
     "adamw",
     "add_decayed_weights",
+    "as_trained",
     "averaged",
     "chain",
     "check_architecture",

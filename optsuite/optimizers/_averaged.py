@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from optsuite._types import Params
-from optsuite.optimizers._base import Optimizer, OptState, Scalar, average, decay_power, first_step
+from optsuite.optimizers._base import (
+    Optimizer,
+    OptState,
+    Scalar,
+    average,
+    decay_power,
+    evaluated_by,
+    first_step,
+)
 from optsuite.tree import tree_map
 
 
@@ -24,7 +32,8 @@ def averaged(inner: Optimizer, decay: Scalar) -> Optimizer:
     """Run an optimizer as it is, and keep the moving average of the parameters after each of its updates.
 
     The i-th of t parameters has the weight decay^(t-i) (1 - decay) / (1 - decay^t), so those before the
-    first update have none. The average is in the state and nothing else depends on it.
+    first update have none. The average is in the state and nothing else depends on it; what is evaluated is
+    what the optimizer itself says.
 
     Args:
         inner: The optimizer.
@@ -53,4 +62,4 @@ def averaged(inner: Optimizer, decay: Scalar) -> Optimizer:
         new = average(state.average, tree_map(torch.add, params, updates), kept)
         return updates, AveragedState(step, new, inner_state)
 
-    return Optimizer(init, update)
+    return Optimizer(init, update, evaluated_by(inner))

@@ -73,7 +73,7 @@ class TorchProgram(Program):
 
         return step
 
-    def params_to_evaluate(self, trained: Trained) -> Params:
+    def params_to_evaluate(self, trained: Trained, _: Params) -> Params:
         """Give those of the optimizers' mode for evaluation, e.g. averages, else those that are trained."""
         return {**_stepper(trained).params_to_evaluate(), **trained.constants}
 

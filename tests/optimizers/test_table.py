@@ -38,6 +38,7 @@ PUBLIC = [
     "adam_sqrt_decay_lr",
     "adamw",
     "add_decayed_weights",
+    "as_trained",
     "averaged",
     "chain",
     "check_architecture",
