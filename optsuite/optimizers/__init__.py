@@ -15,7 +15,7 @@ from optsuite.optimizers._adafactor import (
 )
 from optsuite.optimizers._adagrad import adagrad, scale_by_adagrad
 from optsuite.optimizers._adam import adam, adamw, scale_by_adam
-from optsuite.optimizers._averaged import AveragedState, averaged
+from optsuite.optimizers._averaged import AveragedState, averaged, ema
 from optsuite.optimizers._base import (
     HorizonLrSchedule,
     LearnedOptimizer,
@@ -35,8 +35,17 @@ from optsuite.optimizers._checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from optsuite.optimizers._decayed import decayed
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
+from optsuite.optimizers._horizon import (
+    warmup_constant,
+    warmup_cosine,
+    warmup_exponential,
+    warmup_linear,
+    warmup_sqrt,
+    warmup_stable_decay,
+)
 from optsuite.optimizers._import_path import (
     constructor_arguments,
     import_optimizer,
@@ -51,7 +60,14 @@ from optsuite.optimizers._learned import LEARNED_OPTIMIZERS, default_architectur
 from optsuite.optimizers._mlp_lopt import mlp_lopt
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr, scale_by_nadamw
 from optsuite.optimizers._opt_list import opt_list, read_opt_list
-from optsuite.optimizers._pieces import add_decayed_weights, clip, scale_by_lr, scale_by_trust_ratio, trace
+from optsuite.optimizers._pieces import (
+    add_decayed_weights,
+    clip,
+    clip_by_global_norm,
+    scale_by_lr,
+    scale_by_trust_ratio,
+    trace,
+)
 from optsuite.optimizers._radam import radam, scale_by_radam
 from optsuite.optimizers._rmsprop import rmsprop, scale_by_rms
 from optsuite.optimizers._scheduled_adam import adam_exp_decay_lr, adam_sqrt_decay_lr, piecewise_linear_adam
@@ -74,12 +90,14 @@ from optsuite.optimizers._table import (
     list_optimizers,
     register_optimizer,
 )
+from optsuite.optimizers._wrappers import WRAPPERS, Wrapper, split_wrapped
 from optsuite.optimizers._yogi import scale_by_yogi, yogi
 
 __all__ = [
     "CLIPPED_AVERAGED",
     "LEARNED_OPTIMIZERS",
     "OPTIMIZERS",
+    "WRAPPERS",
     "AveragedState",
     "Checkpoint",
     "HorizonLrSchedule",
@@ -88,6 +106,7 @@ __all__ = [
     "OptState",
     "Optimizer",
     "OptimizerRow",
+    "Wrapper",
     "accumulate",
     "adabelief",
     "adafac_mlp_lopt",
@@ -105,10 +124,13 @@ __all__ = [
     "check_hparams",
     "clip",
     "clip_by_block_rms",
+    "clip_by_global_norm",
     "constructor_arguments",
     "content_of",
     "cosine_decay",
+    "decayed",
     "default_architecture",
+    "ema",
     "exponential_decay",
     "fromage",
     "get_learned_optimizer",
@@ -156,8 +178,15 @@ __all__ = [
     "sgdm",
     "shampoo",
     "sm3",
+    "split_wrapped",
     "takes_loss",
     "trace",
+    "warmup_constant",
+    "warmup_cosine",
+    "warmup_exponential",
+    "warmup_linear",
+    "warmup_sqrt",
+    "warmup_stable_decay",
     "write_checkpoint",
     "yogi",
 ]

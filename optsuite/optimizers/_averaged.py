@@ -63,3 +63,41 @@ def averaged(inner: Optimizer, decay: Scalar) -> Optimizer:
         return updates, AveragedState(step, new, inner_state)
 
     return Optimizer(init, update, evaluated_by(inner))
+
+
+def ema(inner: Optimizer, decay: Scalar) -> Optimizer:
+    """Run an optimizer as it is, and evaluate at the moving average of the parameters after its updates.
+
+    The average starts as the parameters after the first update; then a = decay a + (1 - decay) p.
+
+    Args:
+        inner: The optimizer. Where it has parameters to evaluate of its own, it is those that are averaged.
+        decay: In [0, 1); with 0 the average is the latest parameters.
+
+    Source: `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn`.
+
+    Example:
+        >>> params, grads = {"weight": torch.zeros(1)}, {"weight": torch.ones(1)}
+        >>> opt = ema(sgd(lr=1.0), decay=0.5)
+        >>> state = opt.init(params)
+        >>> for _ in range(2):
+        ...     updates, state = opt.update(grads, state, params)
+        ...     params = {"weight": params["weight"] + updates["weight"]}
+        >>> opt.evaluated(state, params)["weight"]  # of -1 and -2
+        tensor([-1.5000])
+    """
+
+    def init(params: Params, *, num_steps: Scalar | None = None) -> AveragedState:
+        inner_state = inner.init(params, num_steps=num_steps)
+        own = tree_map(torch.clone, params)  # compiled steps write over what it was
+        return AveragedState(first_step(params), own, inner_state)
+
+    def update(
+        grads: Params, state: AveragedState, params: Params, *, loss: Tensor | None = None
+    ) -> tuple[Params, AveragedState]:
+        updates, inner_state = inner.update(grads, state.inner, params, loss=loss)
+        new = inner.evaluated(inner_state, tree_map(torch.add, params, updates))
+        kept = torch.where(state.step == 0, 0.0, decay)
+        return updates, AveragedState(state.step + 1, average(state.average, new, kept), inner_state)
+
+    return Optimizer(init, update, lambda state, _: state.average)

@@ -28,12 +28,14 @@ from optsuite.optimizers._domains import (
     DOMAINS,
     FRACTION,
     NON_NEGATIVE,
-    PLAIN,
     POSITIVE,
     SHARE,
     Domain,
+    Hparam,
     HparamValue,
+    check_all,
     check_value,
+    hparam_of,
 )
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
@@ -50,6 +52,7 @@ from optsuite.optimizers._scheduled_adam import adam_exp_decay_lr, adam_sqrt_dec
 from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import GraftType, shampoo, shampoo_flops
 from optsuite.optimizers._sm3 import sm3
+from optsuite.optimizers._wrappers import split_wrapped, wrapped_row
 from optsuite.optimizers._yogi import yogi
 from optsuite.tree import tree_map
 
@@ -58,19 +61,6 @@ if TYPE_CHECKING:
 
     from optsuite.optimizers._base import Optimizer, Scalar
     from optsuite.optimizers._blocks import Shape
-
-
-class Hparam(NamedTuple):
-    """A hyperparameter of an optimizer of pure functions."""
-
-    default: object
-    """Value where none is given; `inspect.Parameter.empty` if one must be given."""
-    domain: Domain
-
-    @property
-    def is_required(self) -> bool:
-        """Whether it must be given."""
-        return self.default is inspect.Parameter.empty
 
 
 class LrGrid(NamedTuple):
@@ -124,6 +114,8 @@ class OptimizerRow(NamedTuple):
     They may if an update hands none of them on to another place, not as a clone either, since the compiler
     drops the clone and reads what has been written over.
     """
+    is_schedulable: bool = False
+    """Whether the factory takes a schedule as its `lr`, which the annotation of that argument says."""
     pin: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _as_given
     """Function of a config's hyperparameters that adds to the name of a file the hash of its content."""
     prepare: Callable[[Mapping[str, Any], torch.device | None], Mapping[str, Any]] = _as_given
@@ -148,16 +140,16 @@ def _row(
         own: Domains that replace those of `DOMAINS` for this optimizer.
     """
     parameters = inspect.signature(factory).parameters.values()
-    hparams = {p.name: Hparam(p.default, _domain(p, DOMAINS | own)) for p in parameters}
+    hparams = {p.name: hparam_of(p, own) for p in parameters}
     return OptimizerRow(
-        "pure", factory, partial(_check, hparams, together), hparams, lr_grids, is_overwritable=True
+        "pure",
+        factory,
+        partial(check_all, hparams, together),
+        hparams,
+        lr_grids,
+        is_overwritable=True,
+        is_schedulable=any(p.name == "lr" and "LrSchedule" in str(p.annotation) for p in parameters),
     )
-
-
-def _domain(parameter: inspect.Parameter, known: Mapping[str, Domain]) -> Domain:
-    # A default that is a switch, a word or a size says that its values decide which operations run.
-    may_be_tensor = parameter.default is parameter.empty or isinstance(parameter.default, float)
-    return known.get(parameter.name, PLAIN._replace(may_be_tensor=may_be_tensor))
 
 
 def _accumulated(row: OptimizerRow, *lr_grids: LrGrid) -> OptimizerRow:
@@ -168,7 +160,7 @@ def _accumulated(row: OptimizerRow, *lr_grids: LrGrid) -> OptimizerRow:
 
     hparams = {**row.hparams, "num_average": Hparam(1, DOMAINS["num_average"])}
     return row._replace(
-        factory=factory, check=partial(_check, hparams, dict), hparams=hparams, lr_grids=lr_grids
+        factory=factory, check=partial(check_all, hparams, dict), hparams=hparams, lr_grids=lr_grids
     )
 
 
@@ -189,29 +181,12 @@ def _clipped_averaged(row: OptimizerRow) -> OptimizerRow:
         return averaged(chain(_without_nan(), _clip(clip), row.factory(**hparams)), average)
 
     def check(name: str, hparams: Mapping[str, HparamValue]) -> None:
-        _check(own, dict, name, {key: hparams[key] for key in own if key in hparams})
+        check_all(own, dict, name, {key: hparams[key] for key in own if key in hparams})
         inner = {key: value for key, value in hparams.items() if key not in own}
         row.check(name.removesuffix(CLIPPED_AVERAGED), inner)
 
     hparams = {**row.hparams, **own}
     return row._replace(factory=factory, check=check, hparams=hparams, lr_grids=(), is_overwritable=False)
-
-
-def _check(
-    known: Mapping[str, Hparam],
-    together: Callable[..., object],
-    name: str,
-    hparams: Mapping[str, HparamValue],
-) -> None:
-    """Check hyperparameters of pure functions, by their names and domains."""
-    for key, value in hparams.items():
-        if key not in known:
-            raise HParamError(f"`{name}` has no hyperparameter `{key}`: it has {', '.join(known)}")
-        check_value(name, key, value, known[key].domain)
-    for key, hparam in known.items():
-        if hparam.is_required and key not in hparams:
-            raise HParamError(f"`{name}` needs `{key}`: {hparam.domain.words}")
-    together(**hparams)
 
 
 def _check_class(path: str, hparams: Mapping[str, HparamValue]) -> None:
@@ -244,7 +219,7 @@ def _learned_rows() -> Iterator[tuple[str, OptimizerRow]]:
         row = OptimizerRow(
             "pure",
             lambda theta: theta.optimizer(),
-            partial(_check, hparams, dict),
+            partial(check_all, hparams, dict),
             hparams,
             flops=_learned_flops,
             is_overwritable=True,
@@ -364,15 +339,21 @@ def get_row(name: str) -> OptimizerRow:
         name: One of `list_optimizers()`; one of them and `CLIPPED_AVERAGED`, which has the hyperparameters
             `clip`, of the elements of gradients, and `average`, the decay of the parameters' average; or
             the import path of a `torch.optim.Optimizer` class, e.g.
-            `torch.optim:NAdam` or `path/to/my.py:Mine`.
+            `torch.optim:NAdam` or `path/to/my.py:Mine`. Names of `WRAPPERS` may follow, in the order of
+            that table, e.g. `Adam+cosine+clip`; the hyperparameters of wrappers stand beside the others.
 
     Raises:
-        UnknownNameError: There is no such optimizer.
+        UnknownNameError: There is no such optimizer or wrapper.
+        HParamError: Wrappers do not fit the optimizer, or each other.
+        UnsupportedError: Wrappers of a class.
 
     Example:
         >>> get_row("Adam").program, get_row("torch.optim:NAdam").program
         ('pure', 'torch')
     """
+    inner, *wrappers = split_wrapped(name)
+    if wrappers:
+        return wrapped_row(name, inner, get_row(inner), wrappers)
     if is_import_path(name):
         return _class_row(name)
     if (inner := name.removesuffix(CLIPPED_AVERAGED)) in OPTIMIZERS and inner != name:
@@ -416,7 +397,7 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
     """Make an optimizer by name.
 
     Args:
-        name: One of `list_optimizers()`.
+        name: As for `get_row`, but no class.
         hparams: Python values, or 0-d tensors in place of numbers, which may be out of range
             unnoticed: looking at them would wait for the device. For a schedule in place of `lr`
             call the factory itself: `adam(lr=schedule)`. The `theta` of a learned optimizer is a path or
