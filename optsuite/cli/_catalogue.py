@@ -1,6 +1,7 @@
 """Commands that list what there is: tasks, hparam sets, datasets."""
 
 import argparse
+import sys
 
 from optsuite import data
 from optsuite.cli._text import print_table
@@ -11,7 +12,13 @@ from optsuite.hparam_sets import (
     register_checkpoint,
     split_name,
 )
+from optsuite.optimizers import WRAPPERS
 from optsuite.tasks import get_task, list_tasks
+
+_GRAMMAR = (
+    "and any <RULE>LR[xWD][_WRAPPER[NUMBER]...]_<STEPS>_R<REPETITIONS>, such as "
+    "AdamWLRxWD_cosine_clip0p5_2000_R2, with wrappers in this order: {}"
+)
 
 
 def show_tasks(args: argparse.Namespace) -> int:
@@ -33,6 +40,7 @@ def show_sets(args: argparse.Namespace) -> int:
         register_checkpoint(checkpoint)
     rows = [("name", "configs", "repetitions", "steps", "first and last config")]
     print_table([*rows, *map(_row_of_set, list_hparam_sets(args.pattern))])
+    print(_GRAMMAR.format(", ".join(WRAPPERS)), file=sys.stderr)
     return 0
 
 
