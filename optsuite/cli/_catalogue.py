@@ -4,12 +4,12 @@ import argparse
 import sys
 
 from optsuite import data
+from optsuite.cli._own_sets import add_own_sets
 from optsuite.cli._text import print_table
 from optsuite.hparam_sets import (
     get_hparam_set,
     list_hparam_sets,
     needs_checkpoint,
-    register_checkpoint,
     split_name,
 )
 from optsuite.optimizers import WRAPPERS
@@ -36,8 +36,7 @@ def show_tasks(args: argparse.Namespace) -> int:
 
 def show_sets(args: argparse.Namespace) -> int:
     """Print the published hparam sets that match a glob."""
-    for checkpoint in args.lopt:
-        register_checkpoint(checkpoint)
+    add_own_sets(args)
     rows = [("name", "configs", "repetitions", "steps", "first and last config")]
     print_table([*rows, *map(_row_of_set, list_hparam_sets(args.pattern))])
     print(_GRAMMAR.format(", ".join(WRAPPERS)), file=sys.stderr)

@@ -12,6 +12,7 @@ from optsuite.hparam_sets._families import (
     lr_grid,
     needs_checkpoint,
     register_family,
+    register_grid,
     register_lr_family,
     split_name,
 )

@@ -26,6 +26,7 @@ from optsuite.errors import (
     quoted,
 )
 from optsuite.hparam_sets._grammar import near_names, parts_of, rule_of, wrapped_configs
+from optsuite.hparam_sets._spaces import SPACES, configs_of, parse_space
 from optsuite.hparam_sets._trials import Config, HparamValue, Schedule, Trial
 from optsuite.optimizers import OPTIMIZERS, WRAPPERS, list_packaged_checkpoints, parse_call, read_opt_list
 
@@ -266,7 +267,8 @@ def get_family(name: str) -> Family:
     Args:
         name: One of `list_families()`, or a name of the grammar such as `AdamWLRxWD_cosine_clip0p5`:
             `<rule>LR`, then `xWD` for a grid of weight decays too, then wrappers of `optimizers.WRAPPERS`,
-            each with a number for its first hyperparameter if it is not to have its default.
+            each with a number for its first hyperparameter if it is not to have its default; or
+            `AdamWRandom50`, 50 settings of a named space, with wrappers too.
 
     >>> get_family("AdamWLR_cosine").labels[8]
     'AdamW_cosine_lr0.001'
@@ -290,10 +292,18 @@ def _find(name: str) -> Family | None:
     parts = parts_of(name)
     if parts is None or not all(wrapper in WRAPPERS for wrapper, _ in parts.wrappers):
         return None
-    rule = rule_of(parts.base)
-    plain = Family(parts.base, rule, lr_grid(rule, rule)) if rule else None
-    base = _FAMILIES.get(parts.base, plain)
+    base = _FAMILIES.get(parts.base) or _random(parts.base)
+    if base is None and (rule := rule_of(parts.base)):
+        base = Family(parts.base, rule, lr_grid(rule, rule))
     return base and _derived(name, base.name, base.opt, base.configs)
+
+
+def _random(name: str) -> Family | None:
+    """Return the family `<optimizer>Random<N>` of a named space."""
+    opt, random, number = name.rpartition("Random")
+    if not random or opt not in SPACES or opt not in OPTIMIZERS:
+        return None
+    return Family(name, opt, lambda: configs_of(parse_space(f"{SPACES[opt]}/{number}"), opt))
 
 
 @functools.lru_cache(maxsize=1000)
@@ -393,3 +403,40 @@ def register_lr_family(text: str) -> None:
             f"`{text}` would make the family `{family.name}`, but `{taken.name}` is another optimizer's: "
             f"give it a name of its own, e.g. `My{opt}={call}`"
         )
+
+
+def register_grid(text: str) -> None:
+    """Add the family of a grid, or of a random space, of hyperparameters.
+
+    `Wide=AdamW+cosine(lr=log(1e-4,1)/15, weight_decay=0|0.1)` makes the family `Wide` of 30 configs with
+    labels such as `Wide_lr0.1_wd0`, and `Rand=AdamW(lr=loguniform(3e-5,1e-3))/100@7` makes `Rand` of 100,
+    drawn with the seed 7, with labels `Rand_r0` to `Rand_r99`. Families of more than 15 configs are trained
+    where they are named alone.
+
+    Args:
+        text: `NAME=OPTIMIZER(HPARAM=VALUES, ...)[/N[@SEED]]`, where OPTIMIZER is as in a `Config`, and VALUES
+            are `A|B|...`, `log(A,B)/N`, `linear(A,B)/N`, `loguniform(A,B)` or `uniform(A,B)`.
+
+    Raises:
+        HParamError: The text has not that form, a range has bounds that it cannot have, two configs are
+            equal, or the optimizer has no such hyperparameters.
+        UnknownNameError: There is no such optimizer.
+        OptsuiteError: Another family, or an optimizer, has the name or its labels.
+    """
+    name = re.match(r"\s*(\w+)=", text)
+    if name is None:
+        raise HParamError(f"the grid `{text}` has no name: write `NAME={text}`")
+    opt = name[1]
+    space = parse_space(text[name.end() :])
+    family = Family(opt, opt, lambda: configs_of(space, opt), ((10_000, 5),))
+    configs = family.configs
+    rule, _, rest = opt.partition("_")
+    for other in (opt, f"{opt}LR", f"{rule}LR_{rest}"):  # names whose labels could be the same
+        taken = _of_like_name(other) or _find(other)
+        if taken is not None and taken.configs != configs:
+            raise OptsuiteError(
+                f"the grid `{text}` would have the labels of `{taken.name}`: give it another name, e.g. "
+                f"`My{text.strip()}`"
+            )
+    if opt not in _FAMILIES:
+        register_family(family)

@@ -1,11 +1,12 @@
 """The grammar of families that nobody has registered: rules in wrappers, and with weight decays.
 
-    <rule>LR[xWD][_<wrapper>[<number>]...]
+    <rule>LR[xWD][_<wrapper>[<number>]...] or <rule>Random<N>[_<wrapper>[<number>]...]
 
 `AdamWLRxWD_cosine_clip0p5` is AdamW at every learning rate and every one of `WEIGHT_DECAYS`, in the wrappers
 `cosine` and `clip` with a `max_norm` of 0.5: a number is the first hyperparameter of its wrapper, with `p`
 for the point. `<rule>LR` is a family, or an optimizer of the table that has a learning rate. `xWD` varies the
-rule's own `weight_decay`, or that of the wrapper `wd` around a rule without. Any name of a registered family
+rule's own `weight_decay`, or that of the wrapper `wd` around a rule without. `<rule>Random<N>` are N settings
+of a space in `_spaces.py`. Any name of a registered family
 goes before what this grammar would read in it.
 """
 
@@ -44,10 +45,14 @@ def parts_of(name: str) -> Parts | None:
         >>> parts_of("AdamWLRxWD_cosine_clip0p5")
         Parts(base='AdamWLR', has_decays=True, wrappers=(('cosine', ''), ('clip', '0p5')))
     """
-    match = re.fullmatch(r"([A-Za-z]\w*?LR)(xWD)?((?:_[a-z]+(?:[0-9]+(?:p[0-9]+)?)?)*)", name, re.ASCII)
+    match = re.fullmatch(
+        r"([A-Za-z]\w*?(?:LR|Random[1-9][0-9]*))((?<=LR)xWD)?((?:_[a-z]+(?:[0-9]+(?:p[0-9]+)?)?)*)",
+        name,
+        re.ASCII,
+    )
     if match is None:
         return None
-    wrappers = re.findall(r"_([a-z]+)([0-9p]*)", match[3])
+    wrappers = re.findall(r"_([a-z]+)([0-9]+(?:p[0-9]+)?|)", match[3])
     return Parts(match[1], match[2] is not None, tuple(wrappers))
 
 
