@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from optsuite.errors import HParamError, hint, in_words
+from optsuite.optimizers._wrapped_class import wrapped_class
+from optsuite.optimizers._wrappers import split_wrapped
 
 # Number of updates for which a class is tried out, if it asks for it.
 _SOME_UPDATES = 100
@@ -39,6 +41,7 @@ def import_optimizer(path: str) -> type[torch.optim.Optimizer]:
 
     Args:
         path: `MODULE:CLASS`, where the module is a dotted name, or a .py file relative to the current folder.
+            Names of `WRAPPERS` may follow, e.g. `torch.optim:NAdam+cosine+clip`.
 
     Raises:
         HParamError: The path cannot be imported, or leads to no subclass of `torch.optim.Optimizer`.
@@ -47,6 +50,7 @@ def import_optimizer(path: str) -> type[torch.optim.Optimizer]:
         >>> import_optimizer("torch.optim:NAdam") is torch.optim.NAdam
         True
     """
+    path, *wrappers = split_wrapped(path)
     source, _, name = path.rpartition(":")
     try:
         module = _import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
@@ -54,7 +58,7 @@ def import_optimizer(path: str) -> type[torch.optim.Optimizer]:
         raise HParamError(f"`{path}`: cannot import `{source}` ({in_words(error)})") from error
     found = getattr(module, name, None)
     if _is_optimizer(found):
-        return found
+        return wrapped_class(found, tuple(wrappers)) if wrappers else found
     valid = [key for key, value in vars(module).items() if _is_optimizer(value)]
     what = "is no subclass of torch.optim.Optimizer" if hasattr(module, name) else "does not exist"
     where = hint(name, valid) if valid else f"there is none in `{source}`"

@@ -52,7 +52,7 @@ from optsuite.optimizers._scheduled_adam import adam_exp_decay_lr, adam_sqrt_dec
 from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import GraftType, shampoo, shampoo_flops
 from optsuite.optimizers._sm3 import sm3
-from optsuite.optimizers._wrappers import split_wrapped, wrapped_row
+from optsuite.optimizers._wrappers import WRAPPERS, check_together, split_wrapped, wrapped_row
 from optsuite.optimizers._yogi import yogi
 from optsuite.tree import tree_map
 
@@ -191,9 +191,11 @@ def _clipped_averaged(row: OptimizerRow) -> OptimizerRow:
 
 def _check_class(path: str, hparams: Mapping[str, HparamValue]) -> None:
     """Check the arguments of a class, by their values and by making one and letting it step."""
+    domains = {"lr": NON_NEGATIVE}
+    for wrapper in split_wrapped(path)[1:]:
+        domains |= {key: hparam.domain for key, hparam in WRAPPERS[wrapper].hparams.items()}
     for key, value in hparams.items():
-        domain = NON_NEGATIVE._replace(may_be_tensor=False) if key == "lr" else ARGUMENT
-        check_value(path, key, value, domain)
+        check_value(path, key, value, domains.get(key, ARGUMENT)._replace(may_be_tensor=False))
     check_arguments(path, hparams)
 
 
@@ -345,16 +347,16 @@ def get_row(name: str) -> OptimizerRow:
     Raises:
         UnknownNameError: There is no such optimizer or wrapper.
         HParamError: Wrappers do not fit the optimizer, or each other.
-        UnsupportedError: Wrappers of a class.
 
     Example:
         >>> get_row("Adam").program, get_row("torch.optim:NAdam").program
         ('pure', 'torch')
     """
     inner, *wrappers = split_wrapped(name)
-    if wrappers:
+    if wrappers and not is_import_path(name):
         return wrapped_row(name, inner, get_row(inner), wrappers)
     if is_import_path(name):
+        check_together(name, inner, wrappers)
         return _class_row(name)
     if (inner := name.removesuffix(CLIPPED_AVERAGED)) in OPTIMIZERS and inner != name:
         return _clipped_averaged(OPTIMIZERS[inner])

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from optsuite.errors import HParamError, UnknownNameError, UnsupportedError
+from optsuite.errors import HParamError, UnknownNameError
 from optsuite.optimizers._accumulate import accumulate
 from optsuite.optimizers._averaged import ema
 from optsuite.optimizers._base import chain
@@ -112,16 +112,15 @@ def wrapped_row(name: str, inner: str, row: OptimizerRow, wrappers: Sequence[str
     Args:
         name: The whole name, for messages.
         inner: The name without wrappers.
-        row: The row of that name.
+        row: The row of that name, one of pure functions.
         wrappers: Names of wrappers, at least one.
 
     Raises:
         UnknownNameError: There is no such wrapper.
         HParamError: They do not fit the optimizer, or each other.
-        UnsupportedError: The optimizer is a class.
     """
-    _check_together(name, inner, wrappers)
-    _check_fit(name, inner, row, wrappers)
+    check_together(name, inner, wrappers)
+    _check_fit(inner, row, wrappers)
     around = [WRAPPERS[wrapper] for wrapper in wrappers]
     hparams = dict(row.hparams)
     for wrapper in around:
@@ -152,8 +151,18 @@ def _of(wrapper: Wrapper, given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: given[key] for key in wrapper.hparams if key in given}
 
 
-def _check_together(name: str, inner: str, wrappers: Sequence[str]) -> None:
-    """Refuse unknown wrappers, one twice, two schedules, and another order than the table's."""
+def check_together(name: str, inner: str, wrappers: Sequence[str]) -> None:
+    """Refuse unknown wrappers, one twice, two schedules, and another order than the table's.
+
+    Args:
+        name: The whole name, for messages.
+        inner: The name without wrappers.
+        wrappers: Names of wrappers.
+
+    Raises:
+        UnknownNameError: There is no such wrapper.
+        HParamError: They do not fit each other.
+    """
     for wrapper in wrappers:
         if wrapper not in WRAPPERS:
             raise UnknownNameError(f"wrapper of `{name}`:", wrapper, WRAPPERS)
@@ -171,13 +180,8 @@ def _check_together(name: str, inner: str, wrappers: Sequence[str]) -> None:
         )
 
 
-def _check_fit(name: str, inner: str, row: OptimizerRow, wrappers: Sequence[str]) -> None:
+def _check_fit(inner: str, row: OptimizerRow, wrappers: Sequence[str]) -> None:
     """Refuse wrappers that an optimizer cannot have."""
-    if row.program != "pure":
-        raise UnsupportedError(
-            f"`{name}`: optimizer classes cannot be wrapped; wrap one of the table, or write a class "
-            f"that does it, as `{inner}` is"
-        )
     if "num_average" in row.hparams:
         raise HParamError(
             f"`{inner}` accumulates gradients itself and cannot be wrapped: wrap the optimizer inside, with "

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from optsuite.errors import HParamError, UnknownNameError, UnsupportedError
+from optsuite.errors import HParamError, UnknownNameError
 from optsuite.optimizers import (
     OPTIMIZERS,
     WRAPPERS,
@@ -240,7 +240,8 @@ def test_hyperparameters_of_wrappers_stand_beside_the_others():
         ("Fromage+cosine", HParamError, r"`Fromage` takes no learning-rate schedule, which `\+cosine` needs"),
         ("AdamExpDecayLR+wd", HParamError, r"takes no learning-rate schedule, which `\+wd` needs"),
         ("AdamGradAccum+clip", HParamError, "`AdamGradAccum` accumulates gradients itself"),
-        ("torch.optim:NAdam+clip", UnsupportedError, "optimizer classes cannot be wrapped"),
+        ("torch.optim:NAdam+clip+cosine", HParamError, r"write `torch.optim:NAdam\+cosine\+clip`"),
+        ("torch.optim:NAdam+cosin", UnknownNameError, "`cosin`: did you mean cosine"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_does(name, kind, words):

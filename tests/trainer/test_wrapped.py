@@ -58,3 +58,49 @@ def test_wrapped_optimizers_compile_to_what_they_do_uncompiled(monkeypatch):
         assert str(compiled[trial]["trained_as"]).endswith("compiled")
         assert str(eager[trial]["trained_as"]).endswith("eager")
         assert_close(compiled[trial], eager[trial])
+
+
+@pytest.mark.parametrize(
+    ("native", "path", "hparams"),
+    [
+        ("AdamW+cosine+clip", "torch.optim:AdamW", {"weight_decay": 0.1, "max_norm": 0.3}),
+        (
+            "AdamW+wsd+ema",
+            "torch.optim:AdamW",
+            {"weight_decay": 0.1, "ema_decay": 0.7, "decay_shape": "sqrt"},
+        ),
+        (
+            "SGDM+exponential+clip+ema+accum",
+            "torch.optim:SGD",
+            {"momentum": 0.9, "max_norm": 0.5, "ema_decay": 0.7, "num_average": 3, "warmup_fraction": 0.2},
+        ),
+        ("SGD+linear+wd", "own_classes:Plain", {"weight_decay": 0.2}),
+    ],
+)
+def test_a_wrapped_class_trains_as_the_wrapped_rule(native, path, hparams, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_classes.py").write_text(PLAIN)
+    wrappers = native.partition("+")[2]
+    names = {"native": native, "class": f"{path}+{wrappers}"}
+    configs = [Config(label, name, {"lr": 0.05, **hparams}) for label, name in names.items()]
+    trials = trials_of(configs, seeds=(0, 1), schedule=Schedule(20, eval_every=5))
+    curves = train(trials)
+    for seed in (0, 1):
+        ours, theirs = (curves[trial] for trial in trials if trial.seed == seed)
+        assert_close(theirs, ours, rtol=1e-3)
+
+
+PLAIN = """
+import torch
+
+
+class Plain(torch.optim.Optimizer):
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for param in group["params"]:
+                param.sub_(group["lr"] * param.grad)
+"""
