@@ -185,6 +185,8 @@ CASES = {
     "noise": (("Noisy", 0.1, 0.3),),
     "counters": (("Fragile", 0.1, 0.25),),
     "half": (("Half", 0.1, 0.3),),
+    "wrapped": (configs_of("SGDM+wsd+wd+clip+ema+accum", {}, 1e-2, 0.1),),
+    "wrapped-class": (configs_of("torch.optim:NAdam+wsd+clip+ema+accum", {}, 1e-3, 1e-2),),
 }
 
 
