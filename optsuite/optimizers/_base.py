@@ -102,7 +102,7 @@ class Optimizer(NamedTuple):
 
 
 def evaluated_by(inner: Optimizer) -> Callable[[Any, Params], Params]:
-    """Return the function `evaluated` of an optimizer that wraps `inner` and has its state in a field `inner`."""
+    """Return the function `evaluated` of a wrapper of `inner` that has its state in a field `inner`."""
     if inner.evaluated is as_trained:
         return as_trained
     return lambda state, params: inner.evaluated(state.inner, params)
