@@ -234,6 +234,14 @@ def over_root(grad: Tensor, square: Tensor, eps: Scalar, *, eps_in_root: bool) -
     return grad * torch.rsqrt(square + eps) if eps_in_root else grad / (torch.sqrt(square) + eps)
 
 
+def signs(tree: Params) -> Params:
+    """Return 1, -1 or 0 for each element, and NaN for NaN, which `torch.sign` makes 0.
+
+    So a trial whose gradients are NaN diverges, and does not stand still.
+    """
+    return tree_map(lambda leaf: torch.where(leaf.isnan(), leaf, torch.sign(leaf)), tree)
+
+
 def average(old: Params, new: Params, decay: Scalar) -> Params:
     """Return decay * old + (1 - decay) * new."""
     gain = 1 - decay

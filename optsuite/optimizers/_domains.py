@@ -62,6 +62,7 @@ def _choice(*words: str) -> Domain:
 NON_NEGATIVE = _number("a finite number >= 0", lambda value: value >= 0)
 POSITIVE = _number("a finite number > 0", lambda value: value > 0)
 FRACTION = _number("a number in [0, 1)", lambda value: 0 <= value < 1)
+POSITIVE_FRACTION = _number("a number in (0, 1)", lambda value: 0 < value < 1)
 SHARE = _number("a number in [0, 1]", lambda value: 0 <= value <= 1)
 SIZE = _integer("an integer >= 1", lambda value: value >= 1)
 _BOOL = Domain("True or False", lambda value: isinstance(value, bool), may_be_tensor=False)
@@ -69,6 +70,10 @@ _BOOL = Domain("True or False", lambda value: isinstance(value, bool), may_be_te
 
 def _is_rate(value: object) -> bool:
     return isinstance(value, Tensor) or NON_NEGATIVE.holds(value)
+
+
+def _is_growth(value: object) -> bool:
+    return value == float("inf") or (_is_number(value) and value >= 1)
 
 
 def _is_rising(values: Sequence[Any]) -> bool:
@@ -96,14 +101,17 @@ CHECKPOINT = Domain(
 # For the arguments of classes.
 ARGUMENT = Domain(f"{PLAIN.words}, or a tuple of these", _is_argument, may_be_tensor=False)
 
-# A name means the same in every optimizer; SM3 alone allows one end more of `beta2`.
+# A name means the same in every optimizer, but where its row in the table says otherwise.
 DOMAINS = {
-    **dict.fromkeys(("alpha", "beta1", "beta2", "decay", "momentum"), FRACTION),
+    **dict.fromkeys(("alpha", "beta1", "beta2", "beta3", "decay", "momentum"), FRACTION),
     **dict.fromkeys(("constant_fraction", "warmup_fraction"), FRACTION),
+    **dict.fromkeys(("d0", "d_coef"), POSITIVE),
+    **dict.fromkeys(("gamma", "slow_warmup"), NON_NEGATIVE),
     **dict.fromkeys(("clipping_threshold", "decay_rate", "eps", "min_norm", "warmup_steps"), POSITIVE),
     **dict.fromkeys(("eps_root", "initial_accumulator_value", "lr", "trust_coefficient"), NON_NEGATIVE),
     **dict.fromkeys(("l2_weight_decay", "weight_decay"), NON_NEGATIVE),
     **dict.fromkeys(("block_size", "min_dim_size_to_factor"), SIZE),
+    "growth_rate": Domain("a number >= 1, or inf", _is_growth, may_be_tensor=True),
     "graft_type": _choice(*get_args(GraftType)),
     "idx": _integer(f"an integer from 0 to {NUM_ENTRIES - 1}", lambda value: 0 <= value < NUM_ENTRIES),
     "lrs": _tuple("a tuple of finite numbers >= 0", lambda values: all(map(_is_rate, values))),
