@@ -67,17 +67,18 @@ def prodigy(
         weight = d / d0 * lr * d
         numerator = root * state.numerator + weight * _descent(grads, params, state.start)
         sums = _sum(state.gradient_sum, grads, root, weight)
-        norm = _total(tree_map(torch.abs, sums))  # 0 until there is a gradient
+        norm = _total(tree_map(torch.abs, sums))
         quotient = d_coef * numerator / torch.where(norm == 0, 1.0, norm)
         largest = torch.maximum(state.largest, quotient)
         reached = torch.where(d == d0, torch.maximum(d, quotient), d)
         d_new = torch.minimum(largest, reached * growth_rate)
+        rate = torch.where(norm == 0, 0.0, lr * d)  # no decay either until there is a gradient
         mu = _sum(state.mu, grads, beta1, d * (1 - beta1))
         nu = _sum(state.nu, tree_map(torch.square, grads), beta2, d * d * (1 - beta2))
 
         def step(m: Tensor, v: Tensor, p: Tensor) -> Tensor:
             direction = m / (torch.sqrt(v) + cast(d_new * eps, v))
-            return add_scaled(direction, p, weight_decay) * cast(-lr * d, p)
+            return add_scaled(direction, p, weight_decay) * cast(-rate, p)
 
         new = ProdigyState(d_new, largest, numerator, state.start, sums, mu, nu)
         return tree_map(step, mu, nu, params), new
