@@ -15,12 +15,14 @@ schedulefree = pytest.importorskip("schedulefree")
 
 SHAPES = {"vector": (7,), "matrix": (5, 4), "kernel": (3, 2, 3, 3), "one": (1,)}
 STEPS = 60
+CORRECTED = 1e-5  # that of 1 - 0.999^t, which stays float32 here
 
 
 class Pair(NamedTuple):
     ours: Optimizer
     theirs: Callable[[Any], torch.optim.Optimizer]
     rtol: float = 3e-5  # of the largest move, in float32
+    rtol64: float = 1e-7  # in float64, with scalars of float32
 
 
 def ours(name, **hparams):
@@ -41,14 +43,17 @@ PAIRS = {
     "AdEMAMix": Pair(
         ours("AdEMAMix", lr=0.01, slow_warmup=0.0, weight_decay=0.1),
         lambda p: package.AdEMAMix(p, lr=0.01, weight_decay=0.1, weight_decouple=True),
+        rtol64=CORRECTED,
     ),
     "AdEMAMix_warmup": Pair(  # STEPS // 2 updates of it
         ours("AdEMAMix", lr=0.01, slow_warmup=0.5, alpha=8.0),
         lambda p: package.AdEMAMix(p, lr=0.01, alpha=8.0, t_alpha_beta3=STEPS // 2),
+        rtol64=CORRECTED,
     ),
     "MARSAdamW": Pair(
         ours("MARSAdamW", lr=0.01, weight_decay=0.1),
         lambda p: package.MARS(p, lr=0.01, weight_decay=0.1, optimize_1d=True),
+        rtol64=CORRECTED,
     ),
     "ADOPT": Pair(
         ours("ADOPT", lr=0.01, weight_decay=0.1),
@@ -60,19 +65,23 @@ PAIRS = {
     "Prodigy": Pair(
         ours("Prodigy", weight_decay=0.1, d0=1e-3),
         lambda p: package.Prodigy(p, weight_decay=0.1, d0=1e-3),
-        2e-4,
+        rtol=5e-4,  # what rounding does to d comes back in the parameters, and so in d
+        rtol64=5e-6,
     ),
     "Prodigy_slow": Pair(
         ours("Prodigy", lr=0.5, d0=1e-4, d_coef=2.0, growth_rate=1.05),
         lambda p: package.Prodigy(p, lr=0.5, d0=1e-4, d_coef=2.0, growth_rate=1.05),
+        rtol64=5e-6,
     ),
     "ScheduleFreeAdamW": Pair(
         ours("ScheduleFreeAdamW", lr=0.01, weight_decay=0.1),
         lambda p: schedulefree.AdamWScheduleFree(p, lr=0.01, weight_decay=0.1),
+        rtol64=CORRECTED,
     ),
     "ScheduleFreeAdamW_warmup": Pair(
         ours("ScheduleFreeAdamW", lr=0.01, beta1=0.95, warmup_steps=20),
         lambda p: schedulefree.AdamWScheduleFree(p, lr=0.01, betas=(0.95, 0.999), warmup_steps=20),
+        rtol64=CORRECTED,
     ),
     "ScheduleFreeSGD": Pair(
         ours("ScheduleFreeSGD", lr=0.1, weight_decay=0.1),
@@ -86,6 +95,7 @@ PAIRS = {
     "cautious_AdEMAMix": Pair(  # without the slow average, which is never masked there
         cautious(adam(0.01, eps_root=0.0)),
         lambda p: package.AdEMAMix(p, lr=0.01, alpha=0.0, cautious=True),
+        rtol64=CORRECTED,
     ),
 }
 every_pair = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
@@ -144,13 +154,12 @@ def test_trajectory_is_that_of_the_other_package(pair):
 
 @every_pair
 def test_rule_is_the_same_in_float64(pair):
-    """Scalars such as 1 - 0.999^t stay float32 here, 1e-5 away at first."""
-    assert_same(pair, torch.float64, pair.rtol, atol=1e-9)
+    assert_same(pair, torch.float64, pair.rtol64, atol=1e-9)
 
 
 @every_pair
 @pytest.mark.parametrize("scale", [1e-20, 1e15])
 def test_sizes_of_gradients_at_the_ends_are_borne_alike(pair, scale):
-    """Now and then there is none at all."""
+    """Gradients of zero are among them, the first ones too."""
     scales = [0.0 if step % 7 < 2 else scale for step in range(STEPS)]
     assert_same(pair, torch.float32, 10 * pair.rtol, grad_of=noise, scale_of=scales.__getitem__)
