@@ -102,6 +102,7 @@ def test_misspelt_names_get_the_nearest(name, near):
         ("FromageLR_cosine", "`Fromage` takes no learning-rate schedule"),
         ("AdamLR_clip01", "`_clip01` is written `_clip1`"),
         ("AdamLR_clip1p50", "`_clip1p50` is written `_clip1p5`"),
+        ("AdamLR_cautious2", "`_cautious` takes no number"),
         ("AdamLR_clip0", "`max_norm` of `Adam.clip` must be a finite number > 0"),
         ("AdamLR_accum2p5", "`num_average` of `Adam.accum` must be a whole number"),
     ],

@@ -94,7 +94,9 @@ def _wrapped(parts: Parts, config: Config) -> tuple[str, Mapping[str, HparamValu
     get_row(optimizer)  # raises if they do not fit
     for wrapper, number in parts.wrappers:
         if number:
-            key = next(iter(WRAPPERS[wrapper].hparams))
+            key = next(iter(WRAPPERS[wrapper].hparams), None)
+            if key is None:
+                raise HParamError(f"`_{wrapper}` takes no number (got `{number}`)")
             value = float(number.replace("p", "."))
             if _text(value) != number:
                 raise HParamError(f"`_{wrapper}{number}` is written `_{wrapper}{_text(value)}`")

@@ -15,6 +15,8 @@ from optsuite.optimizers._adafactor import (
 )
 from optsuite.optimizers._adagrad import adagrad, scale_by_adagrad
 from optsuite.optimizers._adam import adam, adamw, scale_by_adam
+from optsuite.optimizers._ademamix import ademamix, scale_by_ademamix
+from optsuite.optimizers._adopt import adopt, scale_by_adopt
 from optsuite.optimizers._averaged import AveragedState, averaged, ema
 from optsuite.optimizers._base import (
     HorizonLrSchedule,
@@ -25,6 +27,7 @@ from optsuite.optimizers._base import (
     as_trained,
     chain,
 )
+from optsuite.optimizers._cautious import cautious
 from optsuite.optimizers._checkpoints import (
     Checkpoint,
     check_architecture,
@@ -57,6 +60,8 @@ from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._learnable import learnable_adam, learnable_sgd, learnable_sgdm
 from optsuite.optimizers._learned import LEARNED_OPTIMIZERS, default_architecture, get_learned_optimizer
+from optsuite.optimizers._lion import lion, scale_by_lion
+from optsuite.optimizers._mars import correct_by_mars, mars_adamw
 from optsuite.optimizers._mlp_lopt import mlp_lopt
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr, scale_by_nadamw
 from optsuite.optimizers._opt_list import opt_list, read_opt_list
@@ -68,8 +73,10 @@ from optsuite.optimizers._pieces import (
     scale_by_trust_ratio,
     trace,
 )
+from optsuite.optimizers._prodigy import prodigy
 from optsuite.optimizers._radam import radam, scale_by_radam
 from optsuite.optimizers._rmsprop import rmsprop, scale_by_rms
+from optsuite.optimizers._schedule_free import schedule_free_adamw, schedule_free_sgd
 from optsuite.optimizers._scheduled_adam import adam_exp_decay_lr, adam_sqrt_decay_lr, piecewise_linear_adam
 from optsuite.optimizers._schedules import (
     cosine_decay,
@@ -79,6 +86,7 @@ from optsuite.optimizers._schedules import (
 )
 from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import scale_by_shampoo, shampoo
+from optsuite.optimizers._signum import scale_by_signum, signum
 from optsuite.optimizers._sm3 import scale_by_sm3, sm3
 from optsuite.optimizers._table import (
     CLIPPED_AVERAGED,
@@ -117,8 +125,11 @@ __all__ = [
     "adam_sqrt_decay_lr",
     "adamw",
     "add_decayed_weights",
+    "ademamix",
+    "adopt",
     "as_trained",
     "averaged",
+    "cautious",
     "chain",
     "check_architecture",
     "check_hparams",
@@ -127,6 +138,7 @@ __all__ = [
     "clip_by_global_norm",
     "constructor_arguments",
     "content_of",
+    "correct_by_mars",
     "cosine_decay",
     "decayed",
     "default_architecture",
@@ -144,9 +156,11 @@ __all__ = [
     "learnable_sgd",
     "learnable_sgdm",
     "linear_rampup_sqrt_decay",
+    "lion",
     "list_optimizers",
     "list_packaged_checkpoints",
     "location_of",
+    "mars_adamw",
     "mlp_lopt",
     "nadamw",
     "nadamw_cosine_lr",
@@ -155,6 +169,7 @@ __all__ = [
     "piecewise_linear",
     "piecewise_linear_adam",
     "pinned",
+    "prodigy",
     "radam",
     "read_checkpoint",
     "read_opt_list",
@@ -162,21 +177,28 @@ __all__ = [
     "rmsprop",
     "scale_by_adagrad",
     "scale_by_adam",
+    "scale_by_ademamix",
+    "scale_by_adopt",
     "scale_by_belief",
     "scale_by_factored_rms",
+    "scale_by_lion",
     "scale_by_lr",
     "scale_by_nadamw",
     "scale_by_param_block_rms",
     "scale_by_radam",
     "scale_by_rms",
     "scale_by_shampoo",
+    "scale_by_signum",
     "scale_by_sm3",
     "scale_by_trust_ratio",
     "scale_by_yogi",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
     "set_training",
     "sgd",
     "sgdm",
     "shampoo",
+    "signum",
     "sm3",
     "split_wrapped",
     "takes_loss",

@@ -102,7 +102,7 @@ class Optimizer(NamedTuple):
 
 
 def evaluated_by(inner: Optimizer) -> Callable[[Any, Params], Params]:
-    """Return the function `evaluated` of an optimizer that wraps `inner` and has its state in a field `inner`."""
+    """Return the function `evaluated` of a wrapper of `inner` that has its state in a field `inner`."""
     if inner.evaluated is as_trained:
         return as_trained
     return lambda state, params: inner.evaluated(state.inner, params)
@@ -232,6 +232,14 @@ def over_root(grad: Tensor, square: Tensor, eps: Scalar, *, eps_in_root: bool) -
     """Divide by the root of `square`, to which `eps` is added before or after the root is taken."""
     eps = cast(eps, square)
     return grad * torch.rsqrt(square + eps) if eps_in_root else grad / (torch.sqrt(square) + eps)
+
+
+def signs(tree: Params) -> Params:
+    """Return 1, -1 or 0 for each element, and NaN for NaN, which `torch.sign` makes 0.
+
+    So a trial whose gradients are NaN diverges, and does not stand still.
+    """
+    return tree_map(lambda leaf: torch.where(leaf.isnan(), leaf, torch.sign(leaf)), tree)
 
 
 def average(old: Params, new: Params, decay: Scalar) -> Params:

@@ -75,6 +75,10 @@ def _is_rate(value: object) -> bool:
     return isinstance(value, Tensor) or NON_NEGATIVE.holds(value)
 
 
+def _is_growth(value: object) -> bool:
+    return value == float("inf") or (_is_number(value) and value >= 1)
+
+
 def _is_rising(values: Sequence[Any]) -> bool:
     return all(map(NON_NEGATIVE.holds, values)) and all(a < b for a, b in itertools.pairwise(values))
 
@@ -100,19 +104,20 @@ CHECKPOINT = Domain(
 # For the arguments of classes.
 ARGUMENT = Domain(f"{PLAIN.words}, or a tuple of these", _is_argument, may_be_tensor=False)
 
-# A name means the same in every optimizer; SM3 alone allows one end more of `beta2`.
+# A name means the same in every optimizer, but where its row in the table says otherwise.
 DOMAINS = {
-    **dict.fromkeys(("alpha", "beta1", "beta2", "decay", "ema_decay", "momentum"), FRACTION),
+    **dict.fromkeys(("alpha", "beta1", "beta2", "beta3", "decay", "ema_decay", "momentum"), FRACTION),
     **dict.fromkeys(("constant_fraction", "warmup_fraction"), FRACTION),
-    **dict.fromkeys(
-        ("clipping_threshold", "decay_rate", "eps", "max_norm", "min_norm", "warmup_steps"), POSITIVE
-    ),
+    **dict.fromkeys(("d0", "d_coef"), POSITIVE),
+    **dict.fromkeys(("gamma", "slow_warmup"), NON_NEGATIVE),
+    **dict.fromkeys(("clipping_threshold", "decay_rate", "eps", "min_norm", "warmup_steps"), POSITIVE),
     **dict.fromkeys(("eps_root", "initial_accumulator_value", "lr", "trust_coefficient"), NON_NEGATIVE),
     **dict.fromkeys(("l2_weight_decay", "weight_decay"), NON_NEGATIVE),
     **dict.fromkeys(("block_size", "min_dim_size_to_factor"), SIZE),
     "decay_fraction": POSITIVE_SHARE,
     "decay_shape": _choice(*get_args(DecayShape)),
     "final_fraction": SHARE,
+    "growth_rate": Domain("a number >= 1, or inf", _is_growth, may_be_tensor=True),
     "graft_type": _choice(*get_args(GraftType)),
     "idx": _integer(f"an integer from 0 to {NUM_ENTRIES - 1}", lambda value: 0 <= value < NUM_ENTRIES),
     "lrs": _tuple("a tuple of finite numbers >= 0", lambda values: all(map(_is_rate, values))),

@@ -19,6 +19,8 @@ from optsuite.optimizers._adabelief import adabelief
 from optsuite.optimizers._adafactor import adafactor
 from optsuite.optimizers._adagrad import adagrad
 from optsuite.optimizers._adam import adam, adamw
+from optsuite.optimizers._ademamix import ademamix
+from optsuite.optimizers._adopt import adopt
 from optsuite.optimizers._averaged import averaged
 from optsuite.optimizers._base import chain, stateless
 from optsuite.optimizers._checkpoints import Checkpoint, is_pinned, pinned, read_checkpoint
@@ -29,6 +31,7 @@ from optsuite.optimizers._domains import (
     FRACTION,
     NON_NEGATIVE,
     POSITIVE,
+    POSITIVE_FRACTION,
     SHARE,
     Domain,
     Hparam,
@@ -43,14 +46,19 @@ from optsuite.optimizers._import_path import check_arguments, is_import_path
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._learned import LEARNED_OPTIMIZERS
+from optsuite.optimizers._lion import lion
+from optsuite.optimizers._mars import mars_adamw
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr
 from optsuite.optimizers._opt_list import opt_list
 from optsuite.optimizers._pieces import clip as _clip
+from optsuite.optimizers._prodigy import prodigy
 from optsuite.optimizers._radam import radam
 from optsuite.optimizers._rmsprop import rmsprop
+from optsuite.optimizers._schedule_free import schedule_free_adamw, schedule_free_sgd
 from optsuite.optimizers._scheduled_adam import adam_exp_decay_lr, adam_sqrt_decay_lr, piecewise_linear_adam
 from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import GraftType, shampoo, shampoo_flops
+from optsuite.optimizers._signum import signum
 from optsuite.optimizers._sm3 import sm3
 from optsuite.optimizers._wrappers import WRAPPERS, check_together, split_wrapped, wrapped_row
 from optsuite.optimizers._yogi import yogi
@@ -273,6 +281,7 @@ def _num_weights(theta: str) -> int:
     return sum(tensor.numel() for tensor in read_checkpoint(theta).theta.values())
 
 
+_OWN = LrGrid(())
 _10K = LrGrid(((10_000, 5),))
 _LONG = LrGrid(((100_000, 5), (300_000, 5)))
 
@@ -283,7 +292,9 @@ def _shampoo_grid(graft_type: str) -> LrGrid:
 
 
 OPTIMIZERS: dict[str, OptimizerRow] = {
+    "ADOPT": _row(adopt, _OWN),
     "AdaBelief": _row(adabelief, _10K),
+    "AdEMAMix": _row(ademamix, _OWN, alpha=NON_NEGATIVE),
     "AdaGrad": _row(adagrad, _10K),
     "Adafactor": _row(adafactor, _10K),
     "Adam": _row(adam, LrGrid(((1000, 5), (2000, 5), (10_000, 1), (10_000, 5), (100_000, 5), (300_000, 5)))),
@@ -296,10 +307,13 @@ OPTIMIZERS: dict[str, OptimizerRow] = {
     "Fromage": _row(fromage, _10K),
     "Lamb": _row(lamb, _10K),
     "Lars": _row(lars, _10K),
+    "Lion": _row(lion, _OWN),
+    "MARSAdamW": _row(mars_adamw, _OWN),
     "NAdamW": _row(nadamw),
     "NAdamWCosineLR": _row(nadamw_cosine_lr),
     "OptList": _row(opt_list),
     "PiecewiseLinearAdam": _row(piecewise_linear_adam, together=piecewise_linear_adam),
+    "Prodigy": _row(prodigy, _OWN),
     "RAdam": _row(radam, LrGrid(((10_000, 5), (100_000, 5), (300_000, 5)))),
     # The reference writes both RMSProp families into the folders `RMSProp_lr...`.
     "RMSProp": _row(rmsprop, _10K, _10K._replace(opt="RMSPropMom", hparams={"momentum": 0.9})),
@@ -313,7 +327,10 @@ OPTIMIZERS: dict[str, OptimizerRow] = {
         _10K._replace(opt="SM3beta2_999", hparams={"beta2": 0.999}, name="SM3beta2_999_LR"),
         beta2=SHARE,
     ),
+    "ScheduleFreeAdamW": _row(schedule_free_adamw, _OWN, beta1=POSITIVE_FRACTION, warmup_steps=NON_NEGATIVE),
+    "ScheduleFreeSGD": _row(schedule_free_sgd, _OWN, momentum=POSITIVE_FRACTION, warmup_steps=NON_NEGATIVE),
     "Shampoo": _row(shampoo, *map(_shampoo_grid, get_args(GraftType)))._replace(flops=shampoo_flops),
+    "Signum": _row(signum, _OWN),
     "Yogi": _row(yogi, _10K),
     **dict(_learned_rows()),
 }

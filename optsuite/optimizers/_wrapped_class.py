@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from optsuite.errors import HParamError
+from optsuite.optimizers._cautious import downhill
 from optsuite.optimizers._wrappers import WRAPPERS, check_together
 
 
@@ -105,9 +106,13 @@ class _Wrapped:
             self._around_clip()
         self._around_set_rates()
         decays = "wd" in self._around_wrappers
-        before = [param.clone() for param in self._around_params()] if decays else []
+        is_cautious = "cautious" in self._around_wrappers
+        before = [param.clone() for param in self._around_params()] if decays or is_cautious else []
+        grads = [p.grad.clone() if p.grad is not None else None for p in self._around_params() if is_cautious]
         with torch.enable_grad():
             result = super().step(*args, **kwargs)  # type: ignore[misc]
+        if is_cautious:
+            self._around_hold(before, grads)
         if decays:
             self._around_decay(before)
         self._around_num_made += 1
@@ -156,6 +161,12 @@ class _Wrapped:
                 factor = float(WRAPPERS[wrapper].wrap(1.0, **own).rate(progress))
                 for group, rate in zip(self.param_groups, self._around_rates, strict=True):
                     group["lr"] = rate * factor
+
+    def _around_hold(self, before: list[Tensor], grads: list[Tensor | None]) -> None:
+        """Take back what does not go downhill."""
+        for param, old, grad in zip(self._around_params(), before, grads, strict=True):
+            if grad is not None:
+                param.copy_(old + downhill(param - old, grad))
 
     def _around_decay(self, before: list[Tensor]) -> None:
         rates = [group["lr"] for group in self.param_groups for _ in group["params"]]

@@ -14,6 +14,7 @@ from optsuite.errors import HParamError, UnknownNameError
 from optsuite.optimizers._accumulate import accumulate
 from optsuite.optimizers._averaged import ema
 from optsuite.optimizers._base import chain
+from optsuite.optimizers._cautious import cautious
 from optsuite.optimizers._decayed import decayed
 from optsuite.optimizers._domains import (
     POSITIVE_FRACTION,
@@ -46,7 +47,7 @@ class Wrapper(NamedTuple):
     """Function of the learning rate to a schedule, or of an optimizer and the learning rate to another."""
     is_schedule: bool
     hparams: Mapping[str, Hparam]
-    """Hyperparameters of its own; the first is the one that a family's name may give, as in `_clip10`."""
+    """Hyperparameters of its own; the first, if any, may be in a family's name, as in `_clip10`."""
 
     @property
     def needs_lr(self) -> bool:
@@ -58,6 +59,10 @@ def _wrapper(wrap: Callable[..., Any], *, is_schedule: bool = False, **own: Doma
     parameters = inspect.signature(wrap).parameters.values()
     hparams = {p.name: hparam_of(p, own) for p in parameters if p.kind is p.KEYWORD_ONLY}
     return Wrapper(wrap, is_schedule, hparams)
+
+
+def _cautious(inner: Optimizer, _: object) -> Optimizer:
+    return cautious(inner)
 
 
 def _decay(inner: Optimizer, lr: Scalar | LrSchedule, *, weight_decay: Scalar = 0.1) -> Optimizer:
@@ -83,6 +88,7 @@ WRAPPERS: dict[str, Wrapper] = {
     "wsd": _wrapper(warmup_stable_decay, is_schedule=True),
     "sqrt": _wrapper(warmup_sqrt, is_schedule=True, warmup_fraction=POSITIVE_FRACTION),
     "exponential": _wrapper(warmup_exponential, is_schedule=True, final_fraction=POSITIVE_SHARE),
+    "cautious": _wrapper(_cautious),
     "wd": _wrapper(_decay),
     "clip": _wrapper(_clip),
     "ema": _wrapper(_average),
@@ -140,6 +146,8 @@ def wrapped_row(name: str, inner: str, row: OptimizerRow, wrappers: Sequence[str
     def check(name: str, given: Mapping[str, HparamValue]) -> None:
         check_all(hparams, dict, name, given)
         row.check(inner, {key: given[key] for key in row.hparams if key in given})
+        if "cautious" in wrappers and "theta" not in row.hparams:
+            factory(**given)  # raises if it does not fit
 
     def flops(*args: Any, **given: Any) -> int:  # noqa: ANN401 - as the row's
         return row.flops(*args, **{key: given[key] for key in row.hparams if key in given})

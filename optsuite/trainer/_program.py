@@ -296,12 +296,10 @@ class PureProgram(Program):
         return step_in_place
 
     def params_to_evaluate(self, trained: Trained, hparams: Params) -> Params:
-        """Give those that the optimizer has evaluated, most often those that are trained, and the constants."""
+        """Give what the optimizer says, most often those that are trained, and the constants."""
         params, opt_state, _, constants = trained
-        if (
-            self._optimizer({name: value_H[0] for name, value_H in hparams.items()}).evaluated
-            is not as_trained
-        ):
+        first = self._optimizer({name: value_H[0] for name, value_H in hparams.items()})
+        if first.evaluated is not as_trained:
             params = self._lifted(self._evaluated, (0, 0, "H"))(opt_state, params, hparams)
         return {**params, **constants}
 

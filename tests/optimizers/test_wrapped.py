@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import pytest
@@ -268,6 +267,11 @@ def test_rules_that_move_by_their_rate_see_it_change():
 
 
 def test_every_wrapper_can_be_left_with_its_defaults():
-    for name, wrapper in WRAPPERS.items():
+    for name in WRAPPERS:
         get_optimizer(f"SGD+{name}", lr=0.1)
-        assert copy.copy(wrapper).hparams
+
+
+def test_cautious_is_refused_where_it_does_not_fit():
+    check_hparams("Adam+cautious", {"lr": 0.1})
+    with pytest.raises(HParamError, match="`cautious` needs an optimizer that is evaluated at"):
+        check_hparams("ScheduleFreeSGD+cautious", {"lr": 0.1})

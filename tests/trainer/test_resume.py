@@ -172,6 +172,8 @@ CASES = {
     "Adam-alone": ([adam(1e-2)], TINY, (3,)),
     "Adafactor": (configs_of("Adafactor", {}, 1e-3, 1e-2),),
     "AdamGradAccum": (configs_of("AdamGradAccum", {"num_average": 4}, 1e-3, 1e-2),),
+    "Prodigy": (configs_of("Prodigy", {"d0": 1e-4}, 1.0),),
+    "ScheduleFreeAdamW": (configs_of("ScheduleFreeAdamW", {}, 1e-3, 1e-2),),
     "Shampoo": (configs_of("Shampoo", {"block_size": 32}, 1e-3, 1e-2), TINY, (0,)),
     "evolution": ([adam(1e-3), adam(1e-2)], ES),
     "carry": ([sgd(0.1), sgd(0.3)], AVERAGED),

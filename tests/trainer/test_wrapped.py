@@ -74,6 +74,7 @@ def test_wrapped_optimizers_compile_to_what_they_do_uncompiled(monkeypatch):
             "torch.optim:SGD",
             {"momentum": 0.9, "max_norm": 0.5, "ema_decay": 0.7, "num_average": 3, "warmup_fraction": 0.2},
         ),
+        ("SGDM+cosine+cautious", "torch.optim:SGD", {"momentum": 0.9}),
         ("SGD+linear+wd", "own_classes:Plain", {"weight_decay": 0.2}),
     ],
 )
