@@ -49,11 +49,13 @@ from optsuite.optimizers._lars import lars
 from optsuite.optimizers._learnable import learnable_adam, learnable_sgd, learnable_sgdm
 from optsuite.optimizers._learned import LEARNED_OPTIMIZERS, default_architecture, get_learned_optimizer
 from optsuite.optimizers._mlp_lopt import mlp_lopt
+from optsuite.optimizers._muon import muon, scale_by_muon
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr, scale_by_nadamw
 from optsuite.optimizers._opt_list import opt_list, read_opt_list
 from optsuite.optimizers._pieces import add_decayed_weights, clip, scale_by_lr, scale_by_trust_ratio, trace
 from optsuite.optimizers._radam import radam, scale_by_radam
 from optsuite.optimizers._rmsprop import rmsprop, scale_by_rms
+from optsuite.optimizers._roles import Role, check_roles, role_by_shape
 from optsuite.optimizers._scheduled_adam import adam_exp_decay_lr, adam_sqrt_decay_lr, piecewise_linear_adam
 from optsuite.optimizers._schedules import (
     cosine_decay,
@@ -64,6 +66,7 @@ from optsuite.optimizers._schedules import (
 from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import scale_by_shampoo, shampoo
 from optsuite.optimizers._sm3 import scale_by_sm3, sm3
+from optsuite.optimizers._soap import scale_by_soap, soap
 from optsuite.optimizers._table import (
     CLIPPED_AVERAGED,
     OPTIMIZERS,
@@ -88,6 +91,7 @@ __all__ = [
     "OptState",
     "Optimizer",
     "OptimizerRow",
+    "Role",
     "accumulate",
     "adabelief",
     "adafac_mlp_lopt",
@@ -103,6 +107,7 @@ __all__ = [
     "chain",
     "check_architecture",
     "check_hparams",
+    "check_roles",
     "clip",
     "clip_by_block_rms",
     "constructor_arguments",
@@ -126,6 +131,7 @@ __all__ = [
     "list_packaged_checkpoints",
     "location_of",
     "mlp_lopt",
+    "muon",
     "nadamw",
     "nadamw_cosine_lr",
     "opt_list",
@@ -138,17 +144,20 @@ __all__ = [
     "read_opt_list",
     "register_optimizer",
     "rmsprop",
+    "role_by_shape",
     "scale_by_adagrad",
     "scale_by_adam",
     "scale_by_belief",
     "scale_by_factored_rms",
     "scale_by_lr",
+    "scale_by_muon",
     "scale_by_nadamw",
     "scale_by_param_block_rms",
     "scale_by_radam",
     "scale_by_rms",
     "scale_by_shampoo",
     "scale_by_sm3",
+    "scale_by_soap",
     "scale_by_trust_ratio",
     "scale_by_yogi",
     "set_training",
@@ -156,6 +165,7 @@ __all__ = [
     "sgdm",
     "shampoo",
     "sm3",
+    "soap",
     "takes_loss",
     "trace",
     "write_checkpoint",

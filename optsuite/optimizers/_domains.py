@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeGuard, get_args
 from torch import Tensor
 
 from optsuite.errors import HParamError
+from optsuite.optimizers._muon import Scaling
 from optsuite.optimizers._opt_list import NUM_ENTRIES
 from optsuite.optimizers._shampoo import GraftType
 
@@ -104,12 +105,15 @@ DOMAINS = {
     **dict.fromkeys(("eps_root", "initial_accumulator_value", "lr", "trust_coefficient"), NON_NEGATIVE),
     **dict.fromkeys(("l2_weight_decay", "weight_decay"), NON_NEGATIVE),
     **dict.fromkeys(("block_size", "min_dim_size_to_factor"), SIZE),
+    **dict.fromkeys(("max_precondition_dim", "precondition_frequency"), SIZE),
+    "adam_lr_ratio": NON_NEGATIVE,
     "graft_type": _choice(*get_args(GraftType)),
     "idx": _integer(f"an integer from 0 to {NUM_ENTRIES - 1}", lambda value: 0 <= value < NUM_ENTRIES),
     "lrs": _tuple("a tuple of finite numbers >= 0", lambda values: all(map(_is_rate, values))),
     "min_lr_mult": SHARE,
     "nesterov": _BOOL,
     "num_average": _number("a whole number >= 1", lambda value: value >= 1 and value == int(value)),
+    "scaling": _choice(*get_args(Scaling)),
     "times": _tuple("a tuple of rising numbers >= 0", _is_rising),
 }
 

@@ -131,6 +131,9 @@ CASES = [
         golden_rtol=5e-3,
         descent_lr=0.002,
     ),
+    Case("Muon", None, descent_lr=5.0, descent_steps=600),
+    Case("Muon", None, {"scaling": "match_rms_adamw", "adam_lr_ratio": 1.0, "nesterov": False}),
+    Case("SOAP", None, {"precondition_frequency": 2}, drift=2e-3),
     Case("OptList", None, {"idx": 99}, at_lr=lambda _: {}, drift=1e-3),
     *learned_cases(),
 ]
