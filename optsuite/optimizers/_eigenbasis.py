@@ -37,7 +37,7 @@ def follow_eigenbasis(
 def _follow(statistics: Tensor, basis: Tensor, is_first: Tensor, is_due: Tensor) -> tuple[Tensor, Tensor]:
     """Do so for axes of trials in front."""
     order = torch.arange(basis.shape[-1], device=basis.device).expand(basis.shape[:-1])
-    new = basis.clone()
+    new = basis.clone(memory_format=torch.contiguous_format)
     if is_due.any():
         product = statistics @ basis
         sizes = (basis * product).sum(-2)
@@ -50,12 +50,12 @@ def _follow(statistics: Tensor, basis: Tensor, is_first: Tensor, is_due: Tensor)
         # One matrix that is not finite would be an error of the whole batch.
         _, vectors = torch.linalg.eigh(torch.where(is_finite, statistics, 0.0))
         new = torch.where(is_first[..., None, None], vectors.flip(-1), new)
-    return new, order.clone(memory_format=torch.contiguous_format)
+    return new.contiguous(), order.contiguous()
 
 
 def _fake(statistics: Tensor, basis: Tensor, is_first: Tensor, is_due: Tensor) -> tuple[Tensor, Tensor]:
     del statistics, is_first, is_due
-    return torch.empty_like(basis), basis.new_empty(basis.shape[:-1], dtype=torch.int64)
+    return basis.new_empty(basis.shape), basis.new_empty(basis.shape[:-1], dtype=torch.int64)
 
 
 def _over_trials(
