@@ -63,6 +63,7 @@ from optsuite.optimizers._learned import LEARNED_OPTIMIZERS, default_architectur
 from optsuite.optimizers._lion import lion, scale_by_lion
 from optsuite.optimizers._mars import correct_by_mars, mars_adamw
 from optsuite.optimizers._mlp_lopt import mlp_lopt
+from optsuite.optimizers._muon import muon, scale_by_muon
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr, scale_by_nadamw
 from optsuite.optimizers._opt_list import opt_list, read_opt_list
 from optsuite.optimizers._pieces import (
@@ -76,6 +77,7 @@ from optsuite.optimizers._pieces import (
 from optsuite.optimizers._prodigy import prodigy
 from optsuite.optimizers._radam import radam, scale_by_radam
 from optsuite.optimizers._rmsprop import rmsprop, scale_by_rms
+from optsuite.optimizers._roles import Role, check_roles, role_by_shape
 from optsuite.optimizers._schedule_free import schedule_free_adamw, schedule_free_sgd
 from optsuite.optimizers._scheduled_adam import adam_exp_decay_lr, adam_sqrt_decay_lr, piecewise_linear_adam
 from optsuite.optimizers._schedules import (
@@ -88,6 +90,7 @@ from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import scale_by_shampoo, shampoo
 from optsuite.optimizers._signum import scale_by_signum, signum
 from optsuite.optimizers._sm3 import scale_by_sm3, sm3
+from optsuite.optimizers._soap import scale_by_soap, soap
 from optsuite.optimizers._table import (
     CLIPPED_AVERAGED,
     OPTIMIZERS,
@@ -114,6 +117,7 @@ __all__ = [
     "OptState",
     "Optimizer",
     "OptimizerRow",
+    "Role",
     "Wrapper",
     "accumulate",
     "adabelief",
@@ -133,6 +137,7 @@ __all__ = [
     "chain",
     "check_architecture",
     "check_hparams",
+    "check_roles",
     "clip",
     "clip_by_block_rms",
     "clip_by_global_norm",
@@ -162,6 +167,7 @@ __all__ = [
     "location_of",
     "mars_adamw",
     "mlp_lopt",
+    "muon",
     "nadamw",
     "nadamw_cosine_lr",
     "opt_list",
@@ -175,6 +181,7 @@ __all__ = [
     "read_opt_list",
     "register_optimizer",
     "rmsprop",
+    "role_by_shape",
     "scale_by_adagrad",
     "scale_by_adam",
     "scale_by_ademamix",
@@ -183,6 +190,7 @@ __all__ = [
     "scale_by_factored_rms",
     "scale_by_lion",
     "scale_by_lr",
+    "scale_by_muon",
     "scale_by_nadamw",
     "scale_by_param_block_rms",
     "scale_by_radam",
@@ -190,6 +198,7 @@ __all__ = [
     "scale_by_shampoo",
     "scale_by_signum",
     "scale_by_sm3",
+    "scale_by_soap",
     "scale_by_trust_ratio",
     "scale_by_yogi",
     "schedule_free_adamw",
@@ -200,6 +209,7 @@ __all__ = [
     "shampoo",
     "signum",
     "sm3",
+    "soap",
     "split_wrapped",
     "takes_loss",
     "trace",

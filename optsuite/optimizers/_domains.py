@@ -12,6 +12,7 @@ from torch import Tensor
 
 from optsuite.errors import HParamError
 from optsuite.optimizers._horizon import DecayShape
+from optsuite.optimizers._muon import Scaling
 from optsuite.optimizers._opt_list import NUM_ENTRIES
 from optsuite.optimizers._shampoo import GraftType
 
@@ -118,6 +119,8 @@ DOMAINS = {
     "decay_shape": _choice(*get_args(DecayShape)),
     "final_fraction": SHARE,
     "growth_rate": Domain("a number >= 1, or inf", _is_growth, may_be_tensor=True),
+    **dict.fromkeys(("max_precondition_dim", "precondition_frequency"), SIZE),
+    "adam_lr_ratio": NON_NEGATIVE,
     "graft_type": _choice(*get_args(GraftType)),
     "idx": _integer(f"an integer from 0 to {NUM_ENTRIES - 1}", lambda value: 0 <= value < NUM_ENTRIES),
     "lrs": _tuple("a tuple of finite numbers >= 0", lambda values: all(map(_is_rate, values))),
@@ -125,6 +128,7 @@ DOMAINS = {
     "min_lr_mult": SHARE,
     "nesterov": _BOOL,
     "num_average": _number("a whole number >= 1", lambda value: value >= 1 and value == int(value)),
+    "scaling": _choice(*get_args(Scaling)),
     "times": _tuple("a tuple of rising numbers >= 0", _is_rising),
 }
 

@@ -48,6 +48,7 @@ from optsuite.optimizers._lars import lars
 from optsuite.optimizers._learned import LEARNED_OPTIMIZERS
 from optsuite.optimizers._lion import lion
 from optsuite.optimizers._mars import mars_adamw
+from optsuite.optimizers._muon import muon, muon_flops
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr
 from optsuite.optimizers._opt_list import opt_list
 from optsuite.optimizers._pieces import clip as _clip
@@ -60,6 +61,7 @@ from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import GraftType, shampoo, shampoo_flops
 from optsuite.optimizers._signum import signum
 from optsuite.optimizers._sm3 import sm3
+from optsuite.optimizers._soap import soap, soap_flops
 from optsuite.optimizers._wrappers import WRAPPERS, check_together, split_wrapped, wrapped_row
 from optsuite.optimizers._yogi import yogi
 from optsuite.tree import tree_map
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
 
     from optsuite.optimizers._base import Optimizer, Scalar
     from optsuite.optimizers._blocks import Shape
+    from optsuite.optimizers._roles import Roles
 
 
 class LrGrid(NamedTuple):
@@ -131,6 +134,19 @@ class OptimizerRow(NamedTuple):
 
     It is called once for a program, and may read files.
     """
+    takes_roles: bool = False
+    """Whether the factory and `flops` have an argument `roles`, the roles of the parameters by name.
+
+    It is no hyperparameter: a task gives its own.
+    """
+
+    def with_roles(self, roles: Callable[[], Roles | None]) -> dict[str, Any]:
+        """Return the argument `roles` for the factory or `flops`, by name; nothing where they do not take it.
+
+        Args:
+            roles: Function that finds the roles, called only if they are needed.
+        """
+        return {"roles": roles()} if self.takes_roles else {}
 
 
 def _row(
@@ -147,8 +163,9 @@ def _row(
         together: Raises for hyperparameters that are good one by one but not together; `dict` takes any.
         own: Domains that replace those of `DOMAINS` for this optimizer.
     """
-    parameters = inspect.signature(factory).parameters.values()
-    hparams = {p.name: hparam_of(p, own) for p in parameters}
+    parameters = dict(inspect.signature(factory).parameters)
+    takes_roles = parameters.pop("roles", None) is not None
+    hparams = {name: hparam_of(p, own) for name, p in parameters.items()}
     return OptimizerRow(
         "pure",
         factory,
@@ -156,7 +173,8 @@ def _row(
         hparams,
         lr_grids,
         is_overwritable=True,
-        is_schedulable=any(p.name == "lr" and "LrSchedule" in str(p.annotation) for p in parameters),
+        is_schedulable="lr" in parameters and "LrSchedule" in str(parameters["lr"].annotation),
+        takes_roles=takes_roles,
     )
 
 
@@ -309,6 +327,7 @@ OPTIMIZERS: dict[str, OptimizerRow] = {
     "Lars": _row(lars, _10K),
     "Lion": _row(lion, _OWN),
     "MARSAdamW": _row(mars_adamw, _OWN),
+    "Muon": _row(muon, LrGrid(()))._replace(flops=muon_flops),
     "NAdamW": _row(nadamw),
     "NAdamWCosineLR": _row(nadamw_cosine_lr),
     "OptList": _row(opt_list),
@@ -329,6 +348,7 @@ OPTIMIZERS: dict[str, OptimizerRow] = {
     ),
     "ScheduleFreeAdamW": _row(schedule_free_adamw, _OWN, beta1=POSITIVE_FRACTION, warmup_steps=NON_NEGATIVE),
     "ScheduleFreeSGD": _row(schedule_free_sgd, _OWN, momentum=POSITIVE_FRACTION, warmup_steps=NON_NEGATIVE),
+    "SOAP": _row(soap, LrGrid(()))._replace(flops=soap_flops),
     "Shampoo": _row(shampoo, *map(_shampoo_grid, get_args(GraftType)))._replace(flops=shampoo_flops),
     "Signum": _row(signum, _OWN),
     "Yogi": _row(yogi, _10K),
@@ -390,7 +410,8 @@ def register_optimizer(name: str, factory: Callable[..., Optimizer]) -> None:
         factory: Gives an `Optimizer` for its hyperparameters, which are its arguments, by name. Numbers
             that differ between trials come as 0-d tensors. A hyperparameter that is called as one of
             this package, such as `beta1`, may take the same values; any other is a finite number, a
-            bool or a word.
+            bool or a word. An argument `roles` is none: it gets the roles of a task's parameters by name,
+            and needs a default.
 
     Raises:
         OptsuiteError: The name is no word, another optimizer has it, or the factory takes arguments
@@ -412,11 +433,13 @@ def register_optimizer(name: str, factory: Callable[..., Optimizer]) -> None:
         raise OptsuiteError(f"an optimizer `{name}` exists already: choose another name")
 
 
-def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
+def get_optimizer(name: str, /, *, roles: Roles | None = None, **hparams: HparamValue) -> Optimizer:
     """Make an optimizer by name.
 
     Args:
         name: As for `get_row`, but no class.
+        roles: Roles of the parameters by name, such as `Task.roles`, for rules that treat them differently;
+            None for what their shapes tell.
         hparams: Python values, or 0-d tensors in place of numbers, which may be out of range
             unnoticed: looking at them would wait for the device. For a schedule in place of `lr`
             call the factory itself: `adam(lr=schedule)`. The `theta` of a learned optimizer is a path or
@@ -434,7 +457,7 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
     """
     row = get_row(name)
     row.check(name, hparams)
-    return row.factory(**row.prepare(hparams, None))
+    return row.factory(**row.prepare(hparams, None), **row.with_roles(lambda: roles))
 
 
 def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:

@@ -128,12 +128,11 @@ def wrapped_row(name: str, inner: str, row: OptimizerRow, wrappers: Sequence[str
     check_together(name, inner, wrappers)
     _check_fit(inner, row, wrappers)
     around = [WRAPPERS[wrapper] for wrapper in wrappers]
-    hparams = dict(row.hparams)
-    for wrapper in around:
-        hparams |= wrapper.hparams
+    around_own = {key: hparam for wrapper in around for key, hparam in wrapper.hparams.items()}
+    hparams = {**row.hparams, **around_own}
 
     def factory(**given: Any) -> Optimizer:  # noqa: ANN401 - what a row's `prepare` makes
-        own = {key: given[key] for key in row.hparams if key in given}
+        own = {key: value for key, value in given.items() if key not in around_own}
         for wrapper in around:
             if wrapper.is_schedule:
                 own["lr"] = wrapper.wrap(own["lr"], **_of(wrapper, given))
@@ -150,7 +149,7 @@ def wrapped_row(name: str, inner: str, row: OptimizerRow, wrappers: Sequence[str
             factory(**given)  # raises if it does not fit
 
     def flops(*args: Any, **given: Any) -> int:  # noqa: ANN401 - as the row's
-        return row.flops(*args, **{key: given[key] for key in row.hparams if key in given})
+        return row.flops(*args, **{key: value for key, value in given.items() if key not in around_own})
 
     return row._replace(factory=factory, check=check, hparams=hparams, lr_grids=(), flops=flops)
 

@@ -79,7 +79,8 @@ class Program(ABC):
     ) -> None:
         self.task, self.spec, self.device, self.how = task, spec, device, how
         self._network = network
-        self._shared = get_row(spec.optimizer).prepare(spec.shared, device)
+        row = get_row(spec.optimizer)
+        self._shared = {**row.prepare(spec.shared, device), **row.with_roles(lambda: task.roles)}
         is_single = shape == (1, 1)
         self._lifted = _lift_none if is_single else _lift_grid
         self.evaluate = self._ready(self._lifted(self._evaluate, (0, 0, "S", "S")))

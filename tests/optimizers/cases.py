@@ -141,6 +141,9 @@ CASES = [
     Case("Prodigy", None, {"d0": 0.01}, descent_lr=1.0, at_lr=lambda lr: {"lr": 10 * lr}),
     Case("ScheduleFreeAdamW", None, {"weight_decay": 0.01}, drift=1e-2, descent_steps=1000),
     Case("ScheduleFreeSGD", None, {"warmup_steps": 5.0}, descent_lr=3.0),
+    Case("Muon", None, descent_lr=5.0, descent_steps=600),
+    Case("Muon", None, {"scaling": "match_rms_adamw", "adam_lr_ratio": 1.0, "nesterov": False}),
+    Case("SOAP", None, {"precondition_frequency": 2}, drift=2e-3),
     Case("OptList", None, {"idx": 99}, at_lr=lambda _: {}, drift=1e-3),
     *learned_cases(),
 ]

@@ -46,6 +46,16 @@ def test_the_average_is_what_is_evaluated():
     assert (curves["slow"][key][2:] > curves["plain"][key][2:]).all()
 
 
+def test_a_wrapped_rule_still_gets_the_roles_of_the_task():
+    """By shape alone the last matrix would be one to orthogonalize."""
+    configs = [
+        Config("plain", "Muon", {"lr": 0.1}),
+        Config("wrapped", "Muon+clip", {"lr": 0.1, "max_norm": 1e9}),
+    ]
+    plain, wrapped = train(trials_of(configs, schedule=SCHEDULE)).values()
+    assert_close(wrapped, plain)
+
+
 @pytest.mark.slow
 def test_wrapped_optimizers_compile_to_what_they_do_uncompiled(monkeypatch):
     monkeypatch.setattr(_compile, "_MIN_CALLS", 0)
