@@ -16,6 +16,7 @@ from optsuite.optimizers._adafactor import (
 from optsuite.optimizers._adagrad import adagrad, scale_by_adagrad
 from optsuite.optimizers._adam import adam, adamw, scale_by_adam
 from optsuite.optimizers._averaged import AveragedState, averaged
+from optsuite.optimizers._backward import deliver, has_hooks
 from optsuite.optimizers._base import (
     HorizonLrSchedule,
     LearnedOptimizer,
@@ -107,12 +108,14 @@ __all__ = [
     "content_of",
     "cosine_decay",
     "default_architecture",
+    "deliver",
     "exponential_decay",
     "fromage",
     "get_learned_optimizer",
     "get_optimizer",
     "get_row",
     "graft",
+    "has_hooks",
     "import_optimizer",
     "lamb",
     "lars",

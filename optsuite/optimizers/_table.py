@@ -37,7 +37,7 @@ from optsuite.optimizers._domains import (
 )
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
-from optsuite.optimizers._import_path import check_arguments, is_import_path
+from optsuite.optimizers._import_path import is_import_path
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._learned import LEARNED_OPTIMIZERS
@@ -50,6 +50,7 @@ from optsuite.optimizers._scheduled_adam import adam_exp_decay_lr, adam_sqrt_dec
 from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import GraftType, shampoo, shampoo_flops
 from optsuite.optimizers._sm3 import sm3
+from optsuite.optimizers._try_out import check_arguments
 from optsuite.optimizers._yogi import yogi
 from optsuite.tree import tree_map
 
