@@ -35,11 +35,13 @@ from optsuite.optimizers._checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from optsuite.optimizers._domains import plain as plain_hparams
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
 from optsuite.optimizers._import_path import (
     constructor_arguments,
     import_optimizer,
+    is_import_path,
     parse_call,
     set_training,
     takes_loss,
@@ -117,6 +119,7 @@ __all__ = [
     "graft",
     "has_hooks",
     "import_optimizer",
+    "is_import_path",
     "lamb",
     "lars",
     "learnable_adam",
@@ -134,6 +137,7 @@ __all__ = [
     "piecewise_linear",
     "piecewise_linear_adam",
     "pinned",
+    "plain_hparams",
     "radam",
     "read_checkpoint",
     "read_opt_list",

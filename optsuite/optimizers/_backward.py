@@ -9,7 +9,10 @@ from torch import Tensor
 
 
 def has_hooks(optimizer: torch.optim.Optimizer, params: Sequence[Tensor]) -> bool:
-    """Whether an optimizer acts where a loop clears or computes gradients, not in `step` alone.
+    """Whether it matters to an optimizer how a loop clears and computes gradients, and not `step` alone.
+
+    It does to hooks of parameters, to a `zero_grad` of its own, and where others than the parameters are
+    in its groups, so that `zero_grad` clears those.
 
     Args:
         optimizer: The optimizer.
@@ -26,6 +29,9 @@ def has_hooks(optimizer: torch.optim.Optimizer, params: Sequence[Tensor]) -> boo
     """
     clears = getattr(optimizer.zero_grad, "__func__", None)
     if clears is not torch.optim.Optimizer.zero_grad:
+        return True
+    grouped = {id(param) for group in optimizer.param_groups for param in group["params"]}
+    if grouped != set(map(id, params)):
         return True
     return any(param._backward_hooks or param._post_accumulate_grad_hooks for param in params)
 

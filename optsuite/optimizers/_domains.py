@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeGuard, get_args
 
+import numpy as np
 from torch import Tensor
 
 from optsuite.errors import HParamError
@@ -112,6 +113,28 @@ DOMAINS = {
     "num_average": _number("a whole number >= 1", lambda value: value >= 1 and value == int(value)),
     "times": _tuple("a tuple of rising numbers >= 0", _is_rising),
 }
+
+
+def plain(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn NumPy's numbers among hyperparameters into Python's of the same value, in tuples and lists too.
+
+    So `np.float32(0.1)` becomes 0.10000000149011612, the number that it holds, and not 0.1.
+
+    Args:
+        hparams: Hyperparameters by name.
+
+    Example:
+        >>> import numpy as np
+        >>> plain({"lr": np.float32(0.5), "nesterov": np.True_, "betas": (np.float64(0.9), 0.99)})
+        {'lr': 0.5, 'nesterov': True, 'betas': (0.9, 0.99)}
+    """
+    return {name: _without_numpy(value) for name, value in hparams.items()}
+
+
+def _without_numpy(value: object) -> object:
+    if type(value) in (tuple, list):
+        return type(value)(map(_without_numpy, value))  # type: ignore[call-arg]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def check_value(name: str, key: str, value: HparamValue, domain: Domain) -> None:

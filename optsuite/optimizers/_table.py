@@ -34,6 +34,7 @@ from optsuite.optimizers._domains import (
     Domain,
     HparamValue,
     check_value,
+    plain,
 )
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
@@ -418,8 +419,8 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
 
     Args:
         name: One of `list_optimizers()`.
-        hparams: Python values, or 0-d tensors in place of numbers, which may be out of range
-            unnoticed: looking at them would wait for the device. For a schedule in place of `lr`
+        hparams: Python values, NumPy's numbers, or 0-d tensors in place of numbers, which may be out of
+            range unnoticed: looking at them would wait for the device. For a schedule in place of `lr`
             call the factory itself: `adam(lr=schedule)`. The `theta` of a learned optimizer is a path or
             URL as for `read_checkpoint`; the file is read here, which compiled code cannot do, and theta
             comes to torch's default device.
@@ -433,7 +434,7 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
     Example:
         >>> opt = get_optimizer("Adam", lr=1e-3)
     """
-    row = get_row(name)
+    row, hparams = get_row(name), plain(hparams)
     row.check(name, hparams)
     return row.factory(**row.prepare(hparams, None))
 
@@ -454,4 +455,4 @@ def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:
         >>> check_hparams("Adam", {"lr": 1e-3})
         >>> check_hparams("torch.optim:NAdam", {"lr": 1e-3, "betas": (0.9, 0.99)})
     """
-    get_row(name).check(name, hparams)
+    get_row(name).check(name, plain(hparams))

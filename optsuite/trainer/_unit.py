@@ -63,7 +63,7 @@ class Unit:
 
     @property
     def has_hooks(self) -> bool:
-        """Whether the class acts where a plain loop clears or computes gradients, not in `step` alone."""
+        """Whether it matters to the class how a plain loop clears and computes gradients."""
         return has_hooks(self._optimizer, self.params)
 
     def step(self) -> None:
