@@ -132,8 +132,10 @@ def plain(hparams: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_numpy(value: object) -> object:
-    if type(value) in (tuple, list):
-        return type(value)(map(_without_numpy, value))  # type: ignore[call-arg]
+    if type(value) is tuple:
+        return tuple(map(_without_numpy, value))
+    if type(value) is list:
+        return list(map(_without_numpy, value))
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -55,7 +55,7 @@ def import_optimizer(path: str) -> type[torch.optim.Optimizer]:
     what = "is no subclass of torch.optim.Optimizer" if hasattr(module, name) else "does not exist"
     where = hint(name, valid) if valid else f"there is none in `{source}`"
     if inspect.isroutine(found) or isinstance(found, functools.partial):
-        where += "; a function that makes one goes into the constructor of a class that is one"
+        where += f"; `{name}` is a function: name a class, which may call it in its own constructor"
     raise HParamError(f"`{path}` {what}: {where}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import itertools
 import random
 import sys
@@ -77,6 +78,7 @@ def _children(value: Any, module: str) -> dict[str, Any] | None:  # noqa: ANN401
     if isinstance(value, set | frozenset):
         return dict.fromkeys(sorted(map(str, value)))
     if isinstance(value, FunctionType) and value.__module__ == module:
+        value = inspect.unwrap(value)  # torch wraps `step`
         return {"defaults": value.__defaults__, "keywords": value.__kwdefaults__, **_public(vars(value))}
     owner = value if isinstance(value, type) else type(value)
     if owner is SimpleNamespace or owner.__module__ == module:
