@@ -76,6 +76,7 @@ from optsuite.optimizers._table import (
     list_optimizers,
     register_optimizer,
 )
+from optsuite.optimizers._try_out import takes_matrices_only
 from optsuite.optimizers._yogi import scale_by_yogi, yogi
 
 __all__ = [
@@ -162,6 +163,7 @@ __all__ = [
     "shampoo",
     "sm3",
     "takes_loss",
+    "takes_matrices_only",
     "trace",
     "write_checkpoint",
     "yogi",

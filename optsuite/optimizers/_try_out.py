@@ -70,6 +70,31 @@ def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
             _TRIED.add((cls, frozenset(hparams)))
 
 
+def takes_matrices_only(path: str, hparams: Mapping[str, Any]) -> bool:
+    """Whether a class can be made for a matrix, and for no vector.
+
+    Args:
+        path: As for `import_optimizer`.
+        hparams: Arguments of the constructor, besides the parameters.
+
+    Example:
+        >>> takes_matrices_only("torch.optim:Muon", {}), takes_matrices_only("torch.optim:SGD", {})
+        (True, False)
+    """
+    cls = import_optimizer(path)
+    given = constructor_arguments(cls, hparams, _SOME_UPDATES)
+    with warnings.catch_warnings(), generators_kept():
+        warnings.simplefilter("ignore")
+        return _can_be_made(cls, given, (2, 2)) and not _can_be_made(cls, given, (2,))
+
+
+def _can_be_made(cls: type[optim.Optimizer], given: Mapping[str, Any], shape: tuple[int, ...]) -> bool:
+    with suppress(Exception):
+        _Loop(cls, given, (shape,))
+        return True
+    return False
+
+
 class _Loop:
     """A plain loop over small parameters that approach others, with all generators seeded."""
 

@@ -23,7 +23,12 @@ from torch import Tensor, nn, optim
 from optsuite._types import Array, Batch, Params
 from optsuite.errors import HParamError, OptsuiteError, in_words
 from optsuite.noise import generators_kept
-from optsuite.optimizers import OptState, constructor_arguments, import_optimizer
+from optsuite.optimizers import (
+    OptState,
+    constructor_arguments,
+    import_optimizer,
+    takes_matrices_only,
+)
 from optsuite.trainer._dump import Arrays, dump_leaves, dump_tree, load_leaves, load_tree
 from optsuite.trainer._grid import Grid
 from optsuite.trainer._memory import is_out_of_memory
@@ -52,8 +57,13 @@ class TorchProgram(Program):
                 # Steps 0 to num_steps are trained.
                 return _Stepper(path, grid, params, self.spec.schedule.num_steps + 1)
         except Exception as error:
+            advice = (
+                ": it takes matrices only, so name `Muon`, the one of this package, or a class that steps the "
+                "other parameters by another rule"
+            )
             raise HParamError(
                 f"`{path}` cannot be made for the parameters of `{self.task.name}` ({in_words(error)})"
+                + advice * takes_matrices_only(path, grid.configs[0].hparams)
             ) from error
 
     @cached_property
