@@ -48,6 +48,13 @@ def deliver(
         optimizer: The optimizer.
         params: All its parameters, with the gradients that its last step left.
         grads: What a backward pass would compute for them; None for nothing.
+
+    Example:
+        >>> param = torch.nn.Parameter(torch.ones(2))
+        >>> handle = param.register_hook(lambda grad: grad.clamp(-1, 1))
+        >>> deliver(torch.optim.SGD([param]), [param], [torch.tensor([0.5, 3.0])])
+        >>> param.grad
+        tensor([0.5000, 1.0000])
     """
     optimizer.zero_grad()
     given = [(p, grad) for p, grad in zip(params, grads, strict=True) if p.requires_grad and grad is not None]

@@ -58,8 +58,8 @@ class TorchProgram(Program):
                 return _Stepper(path, grid, params, self.spec.schedule.num_steps + 1)
         except Exception as error:
             advice = (
-                ": it takes matrices only, so name `Muon`, the one of this package, or a class that steps the "
-                "other parameters by another rule"
+                ": it takes matrices only, so name `Muon`, the one of this package, or a class that steps "
+                "the other parameters by another rule"
             )
             raise HParamError(
                 f"`{path}` cannot be made for the parameters of `{self.task.name}` ({in_words(error)})"
