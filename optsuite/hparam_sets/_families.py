@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
+from pathlib import Path
 
 from optsuite import storage
 from optsuite.errors import (
@@ -28,7 +29,14 @@ from optsuite.errors import (
 from optsuite.hparam_sets._grammar import near_names, parts_of, rule_of, wrapped_configs
 from optsuite.hparam_sets._spaces import SPACES, configs_of, parse_space
 from optsuite.hparam_sets._trials import Config, HparamValue, Schedule, Trial
-from optsuite.optimizers import OPTIMIZERS, WRAPPERS, list_packaged_checkpoints, parse_call, read_opt_list
+from optsuite.optimizers import (
+    OPTIMIZERS,
+    WRAPPERS,
+    is_import_path,
+    list_packaged_checkpoints,
+    parse_call,
+    read_opt_list,
+)
 
 LEARNING_RATES = (1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 
@@ -380,13 +388,16 @@ def register_lr_family(text: str) -> None:
     makes `HeavyLR`.
 
     Args:
-        text: `[NAME=]MODULE:CLASS[(ARGUMENT=VALUE, ...)]`.
+        text: `[NAME=]MODULE:CLASS[(ARGUMENT=VALUE, ...)]`. A word and `=` at its beginning are no name if
+            there is a file of that path.
 
     Raises:
         HParamError: The text has not that form, or names a class or arguments that cannot be used.
         OptsuiteError: Another family has its name, maybe in other upper and lower case.
     """
     name = re.match(r"(\w+)=", text)
+    if name and is_import_path(text) and Path(parse_call(text)[0].rpartition(":")[0]).is_file():
+        name = None
     call = text[name.end() :] if name else text
     path, hparams = parse_call(call)
     if "lr" in hparams:

@@ -18,6 +18,7 @@ from optsuite.optimizers._adam import adam, adamw, scale_by_adam
 from optsuite.optimizers._ademamix import ademamix, scale_by_ademamix
 from optsuite.optimizers._adopt import adopt, scale_by_adopt
 from optsuite.optimizers._averaged import AveragedState, averaged, ema
+from optsuite.optimizers._backward import deliver, has_hooks
 from optsuite.optimizers._base import (
     HorizonLrSchedule,
     LearnedOptimizer,
@@ -39,6 +40,7 @@ from optsuite.optimizers._checkpoints import (
     write_checkpoint,
 )
 from optsuite.optimizers._decayed import decayed
+from optsuite.optimizers._domains import plain as plain_hparams
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
 from optsuite.optimizers._horizon import (
@@ -52,6 +54,7 @@ from optsuite.optimizers._horizon import (
 from optsuite.optimizers._import_path import (
     constructor_arguments,
     import_optimizer,
+    is_import_path,
     parse_call,
     set_training,
     takes_loss,
@@ -101,6 +104,7 @@ from optsuite.optimizers._table import (
     list_optimizers,
     register_optimizer,
 )
+from optsuite.optimizers._try_out import takes_matrices_only
 from optsuite.optimizers._wrappers import WRAPPERS, Wrapper, split_wrapped
 from optsuite.optimizers._yogi import scale_by_yogi, yogi
 
@@ -147,6 +151,7 @@ __all__ = [
     "cosine_decay",
     "decayed",
     "default_architecture",
+    "deliver",
     "ema",
     "exponential_decay",
     "fromage",
@@ -154,7 +159,9 @@ __all__ = [
     "get_optimizer",
     "get_row",
     "graft",
+    "has_hooks",
     "import_optimizer",
+    "is_import_path",
     "lamb",
     "lars",
     "learnable_adam",
@@ -175,6 +182,7 @@ __all__ = [
     "piecewise_linear",
     "piecewise_linear_adam",
     "pinned",
+    "plain_hparams",
     "prodigy",
     "radam",
     "read_checkpoint",
@@ -212,6 +220,7 @@ __all__ = [
     "soap",
     "split_wrapped",
     "takes_loss",
+    "takes_matrices_only",
     "trace",
     "warmup_constant",
     "warmup_cosine",

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeGuard, get_args
 
+import numpy as np
 from torch import Tensor
 
 from optsuite.errors import HParamError
@@ -133,6 +134,30 @@ DOMAINS = {
 }
 
 
+def plain(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn NumPy's numbers among hyperparameters into Python's of the same value, in tuples and lists too.
+
+    So `np.float32(0.1)` becomes 0.10000000149011612, the number that it holds, and not 0.1.
+
+    Args:
+        hparams: Hyperparameters by name.
+
+    Example:
+        >>> import numpy as np
+        >>> plain({"lr": np.float32(0.5), "nesterov": np.True_, "betas": (np.float64(0.9), 0.99)})
+        {'lr': 0.5, 'nesterov': True, 'betas': (0.9, 0.99)}
+    """
+    return {name: _without_numpy(value) for name, value in hparams.items()}
+
+
+def _without_numpy(value: object) -> object:
+    if type(value) is tuple:
+        return tuple(map(_without_numpy, value))
+    if type(value) is list:
+        return list(map(_without_numpy, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def check_value(name: str, key: str, value: HparamValue, domain: Domain) -> None:
     """Refuse a value outside its domain.
 
@@ -179,8 +204,8 @@ def hparam_of(parameter: inspect.Parameter, own: Mapping[str, Domain]) -> Hparam
     """
     # A default that is a switch, a word or a size says that its values decide which operations run.
     may_be_tensor = parameter.default is parameter.empty or isinstance(parameter.default, float)
-    plain = PLAIN._replace(may_be_tensor=may_be_tensor)
-    return Hparam(parameter.default, {**DOMAINS, **own}.get(parameter.name, plain))
+    unknown = PLAIN._replace(may_be_tensor=may_be_tensor)
+    return Hparam(parameter.default, {**DOMAINS, **own}.get(parameter.name, unknown))
 
 
 def check_all(

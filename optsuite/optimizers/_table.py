@@ -39,10 +39,11 @@ from optsuite.optimizers._domains import (
     check_all,
     check_value,
     hparam_of,
+    plain,
 )
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
-from optsuite.optimizers._import_path import check_arguments, is_import_path
+from optsuite.optimizers._import_path import is_import_path
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._learned import LEARNED_OPTIMIZERS
@@ -62,6 +63,7 @@ from optsuite.optimizers._shampoo import GraftType, shampoo, shampoo_flops
 from optsuite.optimizers._signum import signum
 from optsuite.optimizers._sm3 import sm3
 from optsuite.optimizers._soap import soap, soap_flops
+from optsuite.optimizers._try_out import check_arguments
 from optsuite.optimizers._wrappers import WRAPPERS, check_together, split_wrapped, wrapped_row
 from optsuite.optimizers._yogi import yogi
 from optsuite.tree import tree_map
@@ -440,8 +442,8 @@ def get_optimizer(name: str, /, *, roles: Roles | None = None, **hparams: Hparam
         name: As for `get_row`, but no class.
         roles: Roles of the parameters by name, such as `Task.roles`, for rules that treat them differently;
             None for what their shapes tell.
-        hparams: Python values, or 0-d tensors in place of numbers, which may be out of range
-            unnoticed: looking at them would wait for the device. For a schedule in place of `lr`
+        hparams: Python values, NumPy's numbers, or 0-d tensors in place of numbers, which may be out of
+            range unnoticed: looking at them would wait for the device. For a schedule in place of `lr`
             call the factory itself: `adam(lr=schedule)`. The `theta` of a learned optimizer is a path or
             URL as for `read_checkpoint`; the file is read here, which compiled code cannot do, and theta
             comes to torch's default device.
@@ -455,7 +457,7 @@ def get_optimizer(name: str, /, *, roles: Roles | None = None, **hparams: Hparam
     Example:
         >>> opt = get_optimizer("Adam", lr=1e-3)
     """
-    row = get_row(name)
+    row, hparams = get_row(name), plain(hparams)
     row.check(name, hparams)
     return row.factory(**row.prepare(hparams, None), **row.with_roles(lambda: roles))
 
@@ -476,4 +478,4 @@ def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:
         >>> check_hparams("Adam", {"lr": 1e-3})
         >>> check_hparams("torch.optim:NAdam", {"lr": 1e-3, "betas": (0.9, 0.99)})
     """
-    get_row(name).check(name, hparams)
+    get_row(name).check(name, plain(hparams))

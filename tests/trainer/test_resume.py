@@ -304,7 +304,7 @@ def test_the_state_of_another_network_is_refused(tmp_path):
     arrays = dumped(("Learned", 0.1))
     # Of another size: Python knows a file that it has compiled by its time in seconds and its size.
     (tmp_path / "own.py").write_text(OWN + LEARNED.replace("(0, 0.3", "(0, 0.45"))
-    for module in [name for name in sys.modules if name.startswith("own_")]:
+    for module in [name for name in sys.modules if name.endswith(".own")]:
         del sys.modules[module]
     with pytest.raises(StorageError, match=r"not the same after it was loaded: `trained\['made'\]"):
         run_of(("Learned", 0.1)).load(arrays)
