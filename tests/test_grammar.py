@@ -15,6 +15,7 @@ from optsuite.hparam_sets import (
     get_family,
     get_hparam_set,
     list_families,
+    register_lr_family,
 )
 from optsuite.optimizers import WRAPPERS
 from optsuite.sweep import make_matrix
@@ -53,6 +54,17 @@ def test_hyperparameters_of_the_family_stay():
 
 def test_a_rule_without_a_published_family_has_one():
     assert get_family("NAdamWLR").configs[-1] == Config("NAdamW_lr1", "NAdamW", {"lr": 1.0})
+
+
+def test_classes_have_wrappers_and_decays_too(monkeypatch):
+    families = {name: get_family(name) for name in list_families()}
+    monkeypatch.setattr("optsuite.hparam_sets._families._FAMILIES", families)
+    register_lr_family("torch.optim:NAdam")
+    register_lr_family("Resilient=torch.optim:Rprop")
+    hparams = {"lr": 1.0, "max_norm": 0.5, "weight_decay": 1.0}
+    config = get_family("NAdamLRxWD_cosine_clip0p5").configs[-1]
+    assert config == Config("NAdam_cosine_clip0p5_lr1_wd1", "torch.optim:NAdam+cosine+clip", hparams)
+    assert get_family("ResilientLRxWD").configs[0].optimizer == "torch.optim:Rprop+wd"
 
 
 def test_registered_names_go_first():

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from optsuite.errors import HParamError
 from optsuite.hparam_sets._trials import Config, HparamValue
-from optsuite.optimizers import OPTIMIZERS, WRAPPERS, get_row
+from optsuite.optimizers import OPTIMIZERS, WRAPPERS, get_row, takes_argument
 
 WEIGHT_DECAYS = (0.0, 0.01, 0.1, 1.0)
 """Weight decays of the families `...LRxWD`, outermost."""
@@ -88,7 +88,7 @@ def wrapped_configs(parts: Parts, opt: str, configs: Iterable[Config]) -> Iterat
 def _wrapped(parts: Parts, config: Config) -> tuple[str, Mapping[str, HparamValue]]:
     names = [wrapper for wrapper, _ in parts.wrappers]
     hparams = dict(config.hparams)
-    if parts.has_decays and "weight_decay" not in get_row(config.optimizer).hparams:
+    if parts.has_decays and not _has_decay(config.optimizer):
         names = _with_decay(names)
     optimizer = "+".join([config.optimizer, *names])
     get_row(optimizer)  # raises if they do not fit
@@ -102,6 +102,13 @@ def _wrapped(parts: Parts, config: Config) -> tuple[str, Mapping[str, HparamValu
                 raise HParamError(f"`_{wrapper}{number}` is written `_{wrapper}{_text(value)}`")
             hparams[key] = int(value) if key == "num_average" and value.is_integer() else value
     return optimizer, hparams
+
+
+def _has_decay(optimizer: str) -> bool:
+    row = get_row(optimizer)
+    if row.program == "torch":
+        return takes_argument(optimizer, "weight_decay")
+    return "weight_decay" in row.hparams
 
 
 def _text(value: float) -> str:

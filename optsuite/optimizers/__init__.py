@@ -57,6 +57,7 @@ from optsuite.optimizers._import_path import (
     is_import_path,
     parse_call,
     set_training,
+    takes_argument,
     takes_loss,
 )
 from optsuite.optimizers._lamb import lamb
@@ -219,6 +220,7 @@ __all__ = [
     "sm3",
     "soap",
     "split_wrapped",
+    "takes_argument",
     "takes_loss",
     "takes_matrices_only",
     "trace",

@@ -110,6 +110,23 @@ def constructor_arguments(
     return {**horizon, **hparams}
 
 
+def takes_argument(path: str, name: str) -> bool:
+    """Whether the constructor of a class takes an argument.
+
+    Args:
+        path: As for `import_optimizer`.
+        name: The argument's.
+
+    Raises:
+        HParamError: The path cannot be imported.
+
+    Example:
+        >>> takes_argument("torch.optim:NAdam", "weight_decay")
+        True
+    """
+    return name in _argument_names(import_optimizer(path))
+
+
 def _argument_names(cls: type[torch.optim.Optimizer]) -> list[str]:
     """List what a constructor takes after the parameters, with what it hands on to its bases."""
     names: dict[str, None] = {}

@@ -127,6 +127,7 @@ PUBLIC = [
     "sm3",
     "soap",
     "split_wrapped",
+    "takes_argument",
     "takes_loss",
     "takes_matrices_only",
     "trace",
