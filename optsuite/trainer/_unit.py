@@ -64,7 +64,7 @@ class Unit:
     @property
     def has_hooks(self) -> bool:
         """Whether it matters to the class how a plain loop clears and computes gradients."""
-        return has_hooks(self._optimizer, self.params)
+        return not self._is_of_torch and has_hooks(self._optimizer, self.params)
 
     def step(self) -> None:
         """Take one step, by the gradients and the loss at the parameters."""
@@ -113,8 +113,7 @@ class Unit:
         if self._is_of_torch:
             return
         for number, (param, home) in enumerate(zip(self.params, self._homes, strict=True)):
-            made, now = ((t.shape, t.dtype, t.device.type) for t in (home, param))
-            if made != now:
+            if param.shape != home.shape or param.dtype != home.dtype or param.device != home.device:
                 raise UnsupportedError(
                     f"`{type(self._optimizer).__name__}` turns parameter {number} from {_kind(home)} into "
                     f"{_kind(param)}: a class must keep the shapes, types and devices of its parameters, "
