@@ -118,7 +118,8 @@ def soap(
     iteration further, by a QR decomposition, the largest first. What is no matrix takes Adam's steps.
 
     Where gradients have fewer directions than a side of the matrix, the others are eigenvectors of 0, which
-    are any: rounding decides, so that two machines may part by more than rounding.
+    are any, and rounding decides. So a trial may part by more than rounding where it trains in another group,
+    compiled or not, or on another machine; the way in which it trained gives the same bits again.
 
     Args:
         lr: Learning rate, >= 0, or a schedule.
