@@ -68,45 +68,32 @@ def scale_by_soap(
     """
     known = roles or {}
 
-    def as_matrices(tensors: Params) -> Params:
-        shapes = {name: matrix_shape(t.shape, known.get(name)) or t.shape for name, t in tensors.items()}
-        return {name: _widened(t).reshape(shapes[name]) for name, t in tensors.items()}
-
     def init(params: Params) -> SoapState:
-        matrices = as_matrices(params)
-        shapes = ((name, matrix_shape(p.shape, known.get(name))) for name, p in params.items())
-        sides = {
-            (name, axis): matrices[name].new_zeros(length, length)
-            for name, shape in shapes
-            for axis, length in enumerate(shape or ())
-            if length <= max_precondition_dim
-        }
+        matrices = _as_matrices(params, known)
+        sides = _empty_sides(params, known, max_precondition_dim)
         bases = {side: torch.eye(len(m), dtype=m.dtype, device=m.device) for side, m in sides.items()}
         mu, nu = (tree_map(torch.zeros_like, matrices) for _ in range(2))
         return SoapState(first_step(params), mu, nu, sides, bases)
 
     def update(grads: Params, state: SoapState, _: Params) -> tuple[Params, SoapState]:
-        step, bases = state.step, state.bases
-        is_first = step == 0
-        matrices = as_matrices(grads)
+        is_first = state.step == 0
+        is_due = ~is_first & (state.step % precondition_frequency == 0)
+        matrices = _as_matrices(grads, known)
         # The first gradient makes the bases and nothing else.
         seen = tree_map(lambda g: torch.where(is_first, 0.0, g), matrices)
         mu = average(state.mu, seen, beta1)
-        nu = average_square(state.nu, _turned(seen, bases), beta2)
-        count = step.clamp(min=1)
+        nu = average_square(state.nu, _turned(seen, state.bases), beta2)
+        count = state.step.clamp(min=1)
         factor = torch.sqrt(1 - decay_power(beta2, count)) / (1 - decay_power(beta1, count))
-        ratio = tree_map(lambda m, v: m / (torch.sqrt(v) + cast(eps, v)), _turned(mu, bases), nu)
-        updates = tree_map(lambda u: u * cast(factor, u), _turned(ratio, bases, is_back=True))
+        ratio = tree_map(lambda m, v: m / (torch.sqrt(v) + cast(eps, v)), _turned(mu, state.bases), nu)
+        steps = tree_map(lambda u: u * cast(factor, u), _turned(ratio, state.bases, is_back=True))
 
-        statistics = _averaged(state.statistics, matrices, 1 - beta2)
-        is_due = ~is_first & (step % precondition_frequency == 0)
-        next_bases = {}
-        for (name, axis), old in bases.items():
-            statistic = statistics[name, axis]
-            next_bases[name, axis], order = follow_eigenbasis(statistic, old, is_first, is_due)
+        statistics, bases = _averaged(state.statistics, matrices, 1 - beta2), {}
+        for (name, axis), old in state.bases.items():
+            bases[name, axis], order = follow_eigenbasis(statistics[name, axis], old, is_first, is_due)
             nu[name] = nu[name].take_along_dim(order.unsqueeze(1 - axis), axis)
-        updates = tree_map(lambda u, g: u.reshape(g.shape).to(g.dtype), updates, grads)
-        return updates, SoapState(step + 1, mu, nu, statistics, next_bases)
+        updates = tree_map(lambda u, g: u.reshape(g.shape).to(g.dtype), steps, grads)
+        return updates, SoapState(state.step + 1, mu, nu, statistics, bases)
 
     return piece(init, update)
 
@@ -131,7 +118,8 @@ def soap(
     iteration further, by a QR decomposition, the largest first. What is no matrix takes Adam's steps.
 
     Where gradients have fewer directions than a side of the matrix, the others are eigenvectors of 0, which
-    are any: rounding decides, so that two machines may part by more than rounding.
+    are any, and rounding decides. So a trial may part by more than rounding where it trains in another group,
+    compiled or not, or on another machine; the way in which it trained gives the same bits again.
 
     Args:
         lr: Learning rate, >= 0, or a schedule.
@@ -195,9 +183,25 @@ def soap_flops(
     return total
 
 
-def _widened(tensor: Tensor) -> Tensor:
-    # Eigenvectors need the digits of float32, whatever the parameters are kept in.
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+def _as_matrices(tensors: Params, roles: Roles) -> Params:
+    def one(name: str, tensor: Tensor) -> Tensor:
+        # Eigenvectors need the digits of float32, whatever the parameters are kept in.
+        wide = tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+        return wide.reshape(matrix_shape(tensor.shape, roles.get(name)) or tensor.shape)
+
+    return {name: one(name, tensor) for name, tensor in tensors.items()}
+
+
+def _empty_sides(params: Params, roles: Roles, longest: int) -> Sides:
+    """Return zeros for every side of a matrix that is to have eigenvectors."""
+    return {
+        (name, axis): torch.zeros(
+            length, length, dtype=torch.promote_types(param.dtype, torch.float32), device=param.device
+        )
+        for name, param in params.items()
+        for axis, length in enumerate(matrix_shape(param.shape, roles.get(name)) or ())
+        if length <= longest
+    }
 
 
 def _turned(tensors: Params, bases: Sides, *, is_back: bool = False) -> Params:

@@ -101,7 +101,9 @@ def make_matrix(
         tasks: Glob or name; None for all. A task given by name joins whatever it costs.
         sets: Glob over the preset's sets, or the name of any set; None for all. Sets of more than 15 configs,
             and variants of learned optimizers, join only if no other one matches. A family of the grammar of
-            wrappers is named in full, and its length may be a glob: `AdamWLR_cosine_*`.
+            wrappers is named in full, and its length may be a glob: `AdamWLR_cosine_*`. Any other glob that
+            matches none of the preset's is one over the families without published sets, at 10,000 steps and
+            5 repetitions.
         num_steps: Replaces the steps of every set.
         repetitions: Replaces the repetitions of every set.
         precision: As for `Trial`.
@@ -114,7 +116,10 @@ def make_matrix(
     if preset == "auto":
         preset = "full" if device.type == "cuda" else "quick"
     task_names = _matching(tasks, list_tasks(), lambda name: get_task(name).name)
-    set_names = _matching(sets, [*_preset_sets(preset), *_grammar_sets(sets, preset)], _named_set)
+    known_sets = [*_preset_sets(preset), *_grammar_sets(sets, preset)]
+    if sets is not None and not fnmatch.filter(known_sets, sets):
+        known_sets = _unpublished_sets()
+    set_names = _matching(sets, known_sets, _named_set)
     hparam_sets = _resized(map(get_hparam_set, set_names), num_steps, repetitions)
     hparam_sets = list(filter(_joins, hparam_sets)) or hparam_sets
     cells = [Cell(task, hparam_set, precision) for task in task_names for hparam_set in hparam_sets]
@@ -161,6 +166,12 @@ def _grammar_sets(pattern: str | None, preset: str) -> list[str]:
         return [get_family(family[1]).set_name(*length)]
     except (UnknownNameError, UnsupportedError):  # a glob over listed names
         return []
+
+
+def _unpublished_sets() -> list[str]:
+    """Return the names of sets of the families that have no published ones, as long as most of those are."""
+    families = (family for family in map(get_family, list_families()) if not family.published)
+    return [family.set_name(*_FULL_LENGTH) for family in families]
 
 
 def _resized(

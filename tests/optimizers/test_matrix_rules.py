@@ -116,7 +116,7 @@ def test_projections_to_heads_are_one_matrix(make):
 @pytest.mark.parametrize("frequency", [4, 10])
 @pytest.mark.parametrize("longest", [16, 1024])
 def test_soap_matches_pytorch_optimizer(dtype, frequency, longest):
-    """Before the second bases are made, gradients have been seen in all directions; else rounding would count.
+    """Before bases are renewed, gradients have been seen in all directions; else rounding would count.
 
     Tensors that it takes for matrices and this package for none are left out.
     """
