@@ -1,17 +1,24 @@
 """Commands that list what there is: tasks, hparam sets, datasets."""
 
 import argparse
+import sys
 
 from optsuite import data
+from optsuite.cli._own_sets import add_own_sets
 from optsuite.cli._text import print_table
 from optsuite.hparam_sets import (
     get_hparam_set,
     list_hparam_sets,
     needs_checkpoint,
-    register_checkpoint,
     split_name,
 )
+from optsuite.optimizers import WRAPPERS
 from optsuite.tasks import get_task, list_tasks
+
+_GRAMMAR = (
+    "and any <RULE>LR[xWD][_WRAPPER[NUMBER]...]_<STEPS>_R<REPETITIONS>, such as "
+    "AdamWLRxWD_cosine_clip0p5_2000_R2, with wrappers in this order: {}"
+)
 
 
 def show_tasks(args: argparse.Namespace) -> int:
@@ -29,10 +36,10 @@ def show_tasks(args: argparse.Namespace) -> int:
 
 def show_sets(args: argparse.Namespace) -> int:
     """Print the published hparam sets that match a glob."""
-    for checkpoint in args.lopt:
-        register_checkpoint(checkpoint)
+    add_own_sets(args)
     rows = [("name", "configs", "repetitions", "steps", "first and last config")]
     print_table([*rows, *map(_row_of_set, list_hparam_sets(args.pattern))])
+    print(_GRAMMAR.format(", ".join(WRAPPERS)), file=sys.stderr)
     return 0
 
 

@@ -47,7 +47,7 @@ def _add_catalogue(commands: _Commands) -> None:
     sets = _command(commands, "sets", "list the published hparam sets", "_catalogue", "show_sets")
     for parser in (tasks, sets):
         parser.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
-    _add_lopt(sets)
+    _add_own_sets(sets)
     tasks.add_argument(
         "--operations",
         action="store_true",
@@ -83,14 +83,17 @@ def _add_training(parser: argparse.ArgumentParser, *options: str) -> None:
     """Declare which cells are trained, and how."""
     parser.add_argument("task", metavar="TASK", help="name or glob")
     parser.add_argument("set", metavar="SET", help="glob over the published sets, or the name of any set")
-    _add_lopt(parser)
+    _add_own_sets(parser)
     _add_shared(parser, *options)
 
 
-def _add_lopt(parser: argparse.ArgumentParser) -> None:
-    """Declare the checkpoints of learned optimizers."""
+def _add_own_sets(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that add sets: of learned optimizers, and of grids."""
     parser.add_argument(
         "--lopt", action="append", default=[], metavar=_arguments.LOPT_METAVAR, help=_arguments.LOPT_HELP
+    )
+    parser.add_argument(
+        "--grid", action="append", default=[], metavar=_arguments.GRID_METAVAR, help=_arguments.GRID_HELP
     )
 
 
@@ -149,7 +152,7 @@ def _add_results(commands: _Commands) -> None:
     )
     archive.add_argument("task", metavar="TASK", help="name, or glob over the tasks that have curves")
     archive.add_argument("sets", nargs="+", metavar="SET", help="names, or globs over what is recorded")
-    _add_lopt(archive)
+    _add_own_sets(archive)
     _add_roots(archive)
 
     table = _command(

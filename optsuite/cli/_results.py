@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optsuite import archives, curves, normalizers, runner, statistics, storage, sweep
+from optsuite.cli._own_sets import add_own_sets
 from optsuite.cli._text import explained, print_table
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import (
@@ -24,7 +25,6 @@ from optsuite.hparam_sets import (
     list_families,
     list_hparam_sets,
     needs_checkpoint,
-    register_checkpoint,
 )
 from optsuite.words import listed
 
@@ -54,8 +54,7 @@ def _store(args: argparse.Namespace) -> storage.Store:
 
 def archive(args: argparse.Namespace) -> int:
     """Archive the cells whose curves are all recorded."""
-    for checkpoint in args.lopt:
-        register_checkpoint(checkpoint)
+    add_own_sets(args)
     store = _store(args)
     tasks = fnmatch.filter(storage.list_tasks(store.curves), args.task)
     if not tasks:

@@ -10,9 +10,10 @@ import time
 from collections.abc import Sequence
 
 from optsuite import runner, sweep
+from optsuite.cli._own_sets import add_own_sets
 from optsuite.cli._text import explained
 from optsuite.errors import OptsuiteError, parameter
-from optsuite.hparam_sets import Trial, register_checkpoint
+from optsuite.hparam_sets import Trial
 from optsuite.sweep import Cell
 from optsuite.trainer import Outcome
 from optsuite.words import counted
@@ -70,8 +71,7 @@ def _make_runner(args: argparse.Namespace, display: _Display) -> runner.Runner:
 
 def _planned(training: runner.Runner, args: argparse.Namespace) -> sweep.Plan:
     """Return the plan of the cells that are asked for, and print it with what is left out of it."""
-    for checkpoint in args.lopt:
-        register_checkpoint(checkpoint)
+    add_own_sets(args)
     matrix = sweep.make_matrix(
         preset=_PRESET, tasks=args.task, sets=args.set, precision=args.precision, device=training.device
     )

@@ -12,8 +12,10 @@ from optsuite.hparam_sets._families import (
     lr_grid,
     needs_checkpoint,
     register_family,
+    register_grid,
     register_lr_family,
     split_name,
 )
+from optsuite.hparam_sets._grammar import WEIGHT_DECAYS
 from optsuite.hparam_sets._learned import register_checkpoint
 from optsuite.hparam_sets._trials import Config, HparamValue, Schedule, Trial, trial_id

@@ -2,22 +2,41 @@
 
 A name is `<family>_<steps>_R<repetitions>`: `AdamLR_10000_R5` is the family `AdamLR` (Adam at 15 learning
 rates), trained for 10,000 steps with 5 seeds. Any steps and repetitions make a set; the names that
-learned_optimization published are `list_hparam_sets()`.
+learned_optimization published are `list_hparam_sets()`. Families that nobody has registered, such as
+`AdamWLR_cosine`, have a grammar of their own, in `_grammar.py`.
 
 Source: learned_optimization, `baselines/hparam_sets.py`.
 """
 
 import fnmatch
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
+from pathlib import Path
 
 from optsuite import storage
-from optsuite.errors import HParamError, OptsuiteError, UnknownNameError, UnsupportedError, parameter
+from optsuite.errors import (
+    HParamError,
+    OptsuiteError,
+    UnknownNameError,
+    UnsupportedError,
+    parameter,
+    quoted,
+)
+from optsuite.hparam_sets._grammar import near_names, parts_of, rule_of, wrapped_configs
+from optsuite.hparam_sets._spaces import SPACES, configs_of, parse_space
 from optsuite.hparam_sets._trials import Config, HparamValue, Schedule, Trial
-from optsuite.optimizers import OPTIMIZERS, list_packaged_checkpoints, parse_call, read_opt_list
+from optsuite.optimizers import (
+    OPTIMIZERS,
+    WRAPPERS,
+    is_import_path,
+    list_packaged_checkpoints,
+    parse_call,
+    read_opt_list,
+)
 
 LEARNING_RATES = (1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 
@@ -227,17 +246,17 @@ def get_hparam_set(name: str) -> HParamSet:
     Raises:
         UnknownNameError: The name is not of the form `<family>_<steps>_R<repetitions>`, or there is no such
             family; the message has the nearest names.
+        HParamError: The family's name has wrappers that do not fit.
         UnsupportedError: The set needs a checkpoint of a learned optimizer, and none is registered.
     """
     parts = split_name(name)
     if parts is None:
         raise UnknownNameError("hparam set", name, list_hparam_sets())
     family_name, num_steps, repetitions = parts
-    if family_name not in _FAMILIES:
-        _check_no_checkpoint_needed(family_name)
-        known = (family.set_name(num_steps, repetitions) for family in _FAMILIES.values())
-        raise UnknownNameError("hparam set", name, known)
-    family = _FAMILIES[family_name]
+    family = _find(family_name)
+    if family is None:
+        known = _names_near(family_name)
+        raise UnknownNameError("hparam set", name, (_set_name(one, num_steps, repetitions) for one in known))
     return HParamSet(name, family.name, family.opt, repetitions, Schedule(num_steps))
 
 
@@ -253,14 +272,68 @@ def split_name(name: str) -> tuple[str, int, int] | None:
 def get_family(name: str) -> Family:
     """Return the family of that name.
 
+    Args:
+        name: One of `list_families()`, or a name of the grammar such as `AdamWLRxWD_cosine_clip0p5`:
+            `<rule>LR`, then `xWD` for a grid of weight decays too, then wrappers of `optimizers.WRAPPERS`,
+            each with a number for its first hyperparameter if it is not to have its default; or
+            `AdamWRandom50`, 50 settings of a named space, with wrappers too.
+
+    >>> get_family("AdamWLR_cosine").labels[8]
+    'AdamW_cosine_lr0.001'
+
     Raises:
         UnknownNameError: There is none.
+        HParamError: Its name has wrappers that do not fit.
         UnsupportedError: It needs a checkpoint of a learned optimizer, and none is registered.
     """
-    if name not in _FAMILIES:
-        _check_no_checkpoint_needed(name)
-        raise UnknownNameError("hparam set family", name, _FAMILIES)
-    return _FAMILIES[name]
+    family = _find(name)
+    if family is None:
+        raise UnknownNameError("hparam set family", name, _names_near(name))
+    return family
+
+
+def _find(name: str) -> Family | None:
+    """Return a family that is registered, or else one of the grammar."""
+    if name in _FAMILIES:
+        return _FAMILIES[name]
+    _check_no_checkpoint_needed(name)
+    parts = parts_of(name)
+    if parts is None or not all(wrapper in WRAPPERS for wrapper, _ in parts.wrappers):
+        return None
+    base = _FAMILIES.get(parts.base) or _random(parts.base)
+    if base is None and (rule := rule_of(parts.base)):
+        base = Family(parts.base, rule, lr_grid(rule, rule))
+    return base and _derived(name, base.name, base.opt, base.configs)
+
+
+def _random(name: str) -> Family | None:
+    """Return the family `<optimizer>Random<N>` of a named space."""
+    opt, random, number = name.rpartition("Random")
+    if not random or opt not in SPACES or opt not in OPTIMIZERS:
+        return None
+    return Family(name, opt, lambda: configs_of(parse_space(f"{SPACES[opt]}/{number}"), opt))
+
+
+@functools.lru_cache(maxsize=1000)
+def _derived(name: str, base: str, opt: str, configs: tuple[Config, ...]) -> Family:
+    """Return the family of a name of the grammar.
+
+    Raises:
+        OptsuiteError: Its configs cannot be made; the error is of the kind of the cause.
+    """
+    parts = parts_of(name)
+    assert parts is not None
+    family = Family(name, f"{opt}{parts.suffix}", lambda: tuple(wrapped_configs(parts, opt, configs)))
+    try:
+        _ = family.configs
+    except (HParamError, UnsupportedError) as error:
+        raise type(error)(f"no hparam set `{name}_...` can be made of `{base}`: {quoted(error)}") from error
+    return family
+
+
+def _names_near(name: str) -> list[str]:
+    """Return the names of the families that there are, and of the grammar's that a name may have meant."""
+    return [*_FAMILIES, *near_names(name, _FAMILIES)]
 
 
 def _check_no_checkpoint_needed(family: str) -> None:
@@ -315,13 +388,16 @@ def register_lr_family(text: str) -> None:
     makes `HeavyLR`.
 
     Args:
-        text: `[NAME=]MODULE:CLASS[(ARGUMENT=VALUE, ...)]`.
+        text: `[NAME=]MODULE:CLASS[(ARGUMENT=VALUE, ...)]`. A word and `=` at its beginning are no name if
+            there is a file of that path.
 
     Raises:
         HParamError: The text has not that form, or names a class or arguments that cannot be used.
         OptsuiteError: Another family has its name, maybe in other upper and lower case.
     """
     name = re.match(r"(\w+)=", text)
+    if name and is_import_path(text) and Path(parse_call(text)[0].rpartition(":")[0]).is_file():
+        name = None
     call = text[name.end() :] if name else text
     path, hparams = parse_call(call)
     if "lr" in hparams:
@@ -338,3 +414,40 @@ def register_lr_family(text: str) -> None:
             f"`{text}` would make the family `{family.name}`, but `{taken.name}` is another optimizer's: "
             f"give it a name of its own, e.g. `My{opt}={call}`"
         )
+
+
+def register_grid(text: str) -> None:
+    """Add the family of a grid, or of a random space, of hyperparameters.
+
+    `Wide=AdamW+cosine(lr=log(1e-4,1)/15, weight_decay=0|0.1)` makes the family `Wide` of 30 configs with
+    labels such as `Wide_lr0.1_wd0`, and `Rand=AdamW(lr=loguniform(3e-5,1e-3))/100@7` makes `Rand` of 100,
+    drawn with the seed 7, with labels `Rand_r0` to `Rand_r99`. Families of more than 15 configs are trained
+    where they are named alone.
+
+    Args:
+        text: `NAME=OPTIMIZER(HPARAM=VALUES, ...)[/N[@SEED]]`, where OPTIMIZER is as in a `Config`, and VALUES
+            are `A|B|...`, `log(A,B)/N`, `linear(A,B)/N`, `loguniform(A,B)` or `uniform(A,B)`.
+
+    Raises:
+        HParamError: The text has not that form, a range has bounds that it cannot have, two configs are
+            equal, or the optimizer has no such hyperparameters.
+        UnknownNameError: There is no such optimizer.
+        OptsuiteError: Another family, or an optimizer, has the name or its labels.
+    """
+    name = re.match(r"\s*(\w+)=", text)
+    if name is None:
+        raise HParamError(f"the grid `{text}` has no name: write `NAME={text}`")
+    opt = name[1]
+    space = parse_space(text[name.end() :])
+    family = Family(opt, opt, lambda: configs_of(space, opt), ((10_000, 5),))
+    configs = family.configs
+    rule, _, rest = opt.partition("_")
+    for other in (opt, f"{opt}LR", f"{rule}LR_{rest}"):  # names whose labels could be the same
+        taken = _of_like_name(other) or _find(other)
+        if taken is not None and taken.configs != configs:
+            raise OptsuiteError(
+                f"the grid `{text}` would have the labels of `{taken.name}`: give it another name, e.g. "
+                f"`My{text.strip()}`"
+            )
+    if opt not in _FAMILIES:
+        register_family(family)

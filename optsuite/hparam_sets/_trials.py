@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import numpy as np
+
 from optsuite import storage
 from optsuite.choices import PRECISIONS
 from optsuite.errors import HParamError, UnknownNameError
-from optsuite.optimizers import check_hparams, content_of, get_row
+from optsuite.optimizers import check_hparams, content_of, get_row, plain_hparams
 
 HparamValue: TypeAlias = float | int | bool | str | tuple[float | int | bool | str, ...]
 
@@ -42,6 +44,9 @@ class Schedule:
         }
         for name, bound in least.items():
             value = getattr(self, name)
+            if isinstance(value, np.integer):
+                value = int(value)
+                object.__setattr__(self, name, value)
             if not isinstance(value, int) or isinstance(value, bool) or value < bound:
                 raise HParamError(f"`{name}` must be an integer >= {bound} (got {value!r})")
 
@@ -75,18 +80,22 @@ class Config:
     hparams: Mapping[str, HparamValue] = field(hash=False)
     """Hyperparameters by name.
 
+    NumPy's numbers become Python's of the same value: `np.float32(0.1)` is 0.10000000149011612, and makes
+    another trial than 0.1.
+
     The path of a checkpoint gets the hash of its content as its end, `#sha256=...`, when the config is made.
     The hash is part of a trial's identity and the path is not; training refuses a file of other content.
     """
 
     def __post_init__(self) -> None:
-        check_hparams(self.optimizer, self.hparams)
-        for name, value in self.hparams.items():
+        hparams = plain_hparams(self.hparams)
+        check_hparams(self.optimizer, hparams)
+        for name, value in hparams.items():
             if not isinstance(value, float | int | str | tuple):
                 raise HParamError(
                     f"`{name}` of a config must be a number, a bool, a word or a tuple (got {value!r})"
                 )
-        object.__setattr__(self, "hparams", get_row(self.optimizer).pin(self.hparams))
+        object.__setattr__(self, "hparams", get_row(self.optimizer).pin(hparams))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +53,8 @@ class ConvNet(nn.Module):
 
     Source: learned_optimization, `tasks/fixed/conv.py` (the norm comes after the activation).
     """
+
+    roles: ClassVar[Mapping[str, str]] = {"convs.0.weight": "input", "head.weight": "output"}
 
     def __init__(
         self,

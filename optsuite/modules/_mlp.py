@@ -42,6 +42,7 @@ class MLP(nn.Module):
         self.norms = nn.ModuleList(map(norm, sizes[1:-1]))
         self.activation = activation
         self.dropout = None if dropout_rate is None else Dropout(dropout_rate)
+        self.roles = {"linears.0.weight": "input", f"linears.{len(sizes) - 2}.weight": "output"}
 
     def forward(self, images: Tensor, key: Tensor | None = None) -> Tensor:
         """Return the outputs of the last layer, (B, sizes[-1]).

@@ -5,6 +5,9 @@ Source: google-research, `vision_transformer/vit_jax/models_vit.py` and `models_
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,6 +24,13 @@ class VisionTransformer(nn.Module):
 
     Source: Dosovitskiy et al., "An image is worth 16x16 words", 2021.
     """
+
+    roles: ClassVar[Mapping[str, str]] = {
+        "patches.weight": "input",
+        "*.attention.[qkv]*.weight": "heads",
+        "*.attention.[qkv]*.bias": "other",
+        "head.weight": "output",
+    }
 
     def __init__(
         self,
@@ -71,6 +81,8 @@ class MLPMixer(nn.Module):
 
     Source: Tolstikhin et al., "MLP-Mixer", 2021.
     """
+
+    roles: ClassVar[Mapping[str, str]] = {"patches.weight": "input", "head.weight": "output"}
 
     def __init__(
         self,

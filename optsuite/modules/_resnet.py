@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,8 @@ class ResNet(nn.Module):
     Source: He et al., "Identity mappings in deep residual networks", 2016; dm-haiku, `hk.nets.ResNet`, whose
     version 2 projects the shortcut of every group's first block.
     """
+
+    roles: ClassVar[Mapping[str, str]] = {"initial_conv.weight": "input", "head.weight": "output"}
 
     def __init__(
         self,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,8 @@ class RNNLM(nn.Module):
 
     Source: learned_optimization, `tasks/fixed/rnn_lm.py`.
     """
+
+    roles: ClassVar[Mapping[str, str]] = {"head.weight": "output"}
 
     def __init__(self, vocab_size: int, embedding_size: int, core: LSTM | GRU | VanillaRNN) -> None:
         """Build and initialise.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,8 @@ class TransformerLM(nn.Module):
 
     Source: learned_optimization, `tasks/transformer.py`.
     """
+
+    roles: ClassVar[Mapping[str, str]] = {"head.weight": "output"}
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite._types import Params
-from optsuite.optimizers._base import Optimizer, OptState, Scalar, cast, first_step
+from optsuite.optimizers._base import Optimizer, OptState, Scalar, cast, evaluated_by, first_step
 from optsuite.tree import tree_map
 
 
@@ -73,4 +73,4 @@ def accumulate(inner: Optimizer, num_average: Scalar) -> Optimizer:
         new = AccumulateState(cleared(num_summed), tree_map(cleared, grad_sum), cleared(loss_sum), kept)
         return tree_map(lambda u: torch.where(is_due, u, 0.0), updates), new
 
-    return Optimizer(init, update)
+    return Optimizer(init, update, evaluated_by(inner))

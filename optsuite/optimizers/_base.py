@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from optsuite._types import Params
+from optsuite.errors import OptsuiteError
 from optsuite.tree import tree_map
 
 Scalar: TypeAlias = float | Tensor
@@ -63,8 +64,26 @@ class Update(Protocol):
         """
 
 
+def as_trained(state: OptState, params: Params) -> Params:
+    """Return the parameters as they are: most optimizers are evaluated where their gradients are taken.
+
+    Args:
+        state: The optimizer's state.
+        params: The parameters that are trained.
+
+    Example:
+        >>> as_trained((), {"weight": torch.ones(1)})
+        {'weight': tensor([1.])}
+    """
+    del state
+    return params
+
+
 class Optimizer(NamedTuple):
     """A pair of pure functions for one trial; `torch.vmap` lifts them over many.
+
+    Some rules take their gradients at other parameters than those that are their result; such a rule has a
+    third function, which gives the result.
 
     Example:
         >>> from optsuite.optimizers import adam
@@ -78,6 +97,15 @@ class Optimizer(NamedTuple):
 
     init: Init
     update: Update
+    evaluated: Callable[[OptState, Params], Params] = as_trained
+    """Gives the parameters to evaluate, from the state and the parameters that are trained."""
+
+
+def evaluated_by(inner: Optimizer) -> Callable[[Any, Params], Params]:
+    """Return the function `evaluated` of a wrapper of `inner` that has its state in a field `inner`."""
+    if inner.evaluated is as_trained:
+        return as_trained
+    return lambda state, params: inner.evaluated(state.inner, params)
 
 
 class LearnedOptimizer(NamedTuple):
@@ -130,7 +158,11 @@ def chain(*pieces: Optimizer) -> Optimizer:
         pieces: Optimizers, in the order in which they are applied.
 
     Returns:
-        An optimizer whose state is the tuple of the pieces' states.
+        An optimizer whose state is the tuple of the pieces' states. It is evaluated as the piece is that has
+        a function `evaluated` of its own.
+
+    Raises:
+        OptsuiteError: Several pieces have one.
 
     Example:
         >>> from optsuite.optimizers import scale_by_adam, scale_by_lr
@@ -149,7 +181,19 @@ def chain(*pieces: Optimizer) -> Optimizer:
             next_state.append(new)
         return grads, tuple(next_state)
 
-    return Optimizer(init, update)
+    own = [number for number, one in enumerate(pieces) if one.evaluated is not as_trained]
+    if not own:
+        return Optimizer(init, update)
+    if len(own) > 1:
+        raise OptsuiteError(
+            "one piece of a chain may say which parameters are evaluated, "
+            f"got {len(own)} that do: leave out all but one of them"
+        )
+
+    def evaluated(state: tuple[OptState, ...], params: Params) -> Params:
+        return pieces[own[0]].evaluated(state[own[0]], params)
+
+    return Optimizer(init, update, evaluated)
 
 
 def first_step(params: Params) -> Tensor:
@@ -188,6 +232,14 @@ def over_root(grad: Tensor, square: Tensor, eps: Scalar, *, eps_in_root: bool) -
     """Divide by the root of `square`, to which `eps` is added before or after the root is taken."""
     eps = cast(eps, square)
     return grad * torch.rsqrt(square + eps) if eps_in_root else grad / (torch.sqrt(square) + eps)
+
+
+def signs(tree: Params) -> Params:
+    """Return 1, -1 or 0 for each element, and NaN for NaN, which `torch.sign` makes 0.
+
+    So a trial whose gradients are NaN diverges, and does not stand still.
+    """
+    return tree_map(lambda leaf: torch.where(leaf.isnan(), leaf, torch.sign(leaf)), tree)
 
 
 def average(old: Params, new: Params, decay: Scalar) -> Params:

@@ -26,7 +26,8 @@ def graft(magnitude: Optimizer, direction: Optimizer) -> Optimizer:
     """Step in the direction of one optimizer, as far as another would: |m| d / |d|.
 
     The norms are over all tensors together. Both optimizers see every gradient, at the parameters that the
-    grafted steps lead to.
+    grafted steps lead to. These are evaluated too, whatever the two would have evaluated after steps of
+    their own.
 
     Args:
         magnitude: Optimizer that steps by m.

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import ast
-import hashlib
+import functools
 import importlib
-import importlib.util
 import inspect
-import sys
-import warnings
-from collections.abc import Mapping
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeGuard
 
 import torch
-from torch import Tensor
 
 from optsuite.errors import HParamError, hint, in_words
-
-# Number of updates for which a class is tried out, if it asks for it.
-_SOME_UPDATES = 100
+from optsuite.optimizers._import_file import import_file
+from optsuite.optimizers._wrapped_class import wrapped_class
+from optsuite.optimizers._wrappers import split_wrapped
 
 
 def is_import_path(name: str) -> bool:
@@ -39,6 +36,8 @@ def import_optimizer(path: str) -> type[torch.optim.Optimizer]:
 
     Args:
         path: `MODULE:CLASS`, where the module is a dotted name, or a .py file relative to the current folder.
+            What lies beside the file can be imported by it, and relatively too. Names of `WRAPPERS` may
+            follow, e.g. `torch.optim:NAdam+cosine+clip`.
 
     Raises:
         HParamError: The path cannot be imported, or leads to no subclass of `torch.optim.Optimizer`.
@@ -47,17 +46,20 @@ def import_optimizer(path: str) -> type[torch.optim.Optimizer]:
         >>> import_optimizer("torch.optim:NAdam") is torch.optim.NAdam
         True
     """
+    path, *wrappers = split_wrapped(path)
     source, _, name = path.rpartition(":")
     try:
-        module = _import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
+        module = import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
     except (Exception, SystemExit) as error:  # a script may read its own command line
         raise HParamError(f"`{path}`: cannot import `{source}` ({in_words(error)})") from error
     found = getattr(module, name, None)
     if _is_optimizer(found):
-        return found
+        return wrapped_class(found, tuple(wrappers)) if wrappers else found
     valid = [key for key, value in vars(module).items() if _is_optimizer(value)]
     what = "is no subclass of torch.optim.Optimizer" if hasattr(module, name) else "does not exist"
     where = hint(name, valid) if valid else f"there is none in `{source}`"
+    if inspect.isroutine(found) or isinstance(found, functools.partial):
+        where += f"; `{name}` is a function: name a class, which may call it in its own constructor"
     raise HParamError(f"`{path}` {what}: {where}")
 
 
@@ -66,43 +68,22 @@ def _is_optimizer(value: object) -> TypeGuard[type[torch.optim.Optimizer]]:
     return isinstance(value, type) and issubclass(value, base) and value is not base
 
 
-def _import_file(path: Path) -> ModuleType:
-    """Import a file once per process, under a name that no other file has."""
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:10]
-    name = f"{path.stem}_{digest}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(sys.modules[name])
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
-
-
-def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
-    """Check that a class can be made with some arguments, and steps without a closure.
-
-    It may ask for the loss, a detached 0-d tensor, and the number of updates, as `takes_loss` and
-    `constructor_arguments` say.
+def check_argument_names(path: str, hparams: Mapping[str, Any]) -> None:
+    """Check that the constructor of a class knows some arguments.
 
     Args:
         path: As for `import_optimizer`.
-        hparams: Arguments of the constructor, besides the parameters.
+        hparams: Arguments besides the parameters.
 
     Raises:
-        HParamError: The class cannot be imported, made or stepped.
+        HParamError: The class cannot be imported, or has no such argument.
     """
     cls = import_optimizer(path)
     known = _argument_names(cls)
     for key in hparams:
-        if key not in known:
+        if key not in known and not _may_know(cls, key, known):
             takes = ", ".join(known) or "nothing but the parameters"
             raise HParamError(f"`{path}` has no argument `{key}`: it takes {takes}")
-    _try_out(path, cls, hparams)
 
 
 def constructor_arguments(
@@ -129,22 +110,64 @@ def constructor_arguments(
     return {**horizon, **hparams}
 
 
+def takes_argument(path: str, name: str) -> bool:
+    """Whether the constructor of a class takes an argument.
+
+    Args:
+        path: As for `import_optimizer`.
+        name: The argument's.
+
+    Raises:
+        HParamError: The path cannot be imported.
+
+    Example:
+        >>> takes_argument("torch.optim:NAdam", "weight_decay")
+        True
+    """
+    return name in _argument_names(import_optimizer(path))
+
+
 def _argument_names(cls: type[torch.optim.Optimizer]) -> list[str]:
     """List what a constructor takes after the parameters, with what it hands on to its bases."""
     names: dict[str, None] = {}
-    for base in cls.__mro__:
-        if base is torch.optim.Optimizer:
-            break
-        if "__init__" in vars(base):
-            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())
-            kinds = {parameter.kind for parameter in parameters}
-            others = parameters[2:]  # after the object itself and what it optimizes
-            named = (p.name for p in others if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
-            names.update(dict.fromkeys(named))
-            if inspect.Parameter.VAR_KEYWORD not in kinds:
-                break
+    for parameters in _constructors(cls):
+        others = parameters[2:]  # after the object itself and what it optimizes
+        named = (p.name for p in others if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        names.update(dict.fromkeys(named))
     names.pop("defaults", None)  # what a class passes to torch's own constructor
     return list(names)
+
+
+def _constructors(cls: type[torch.optim.Optimizer]) -> Iterator[list[inspect.Parameter]]:
+    """Yield the parameters of a class's constructor, and of those that it hands unknown keywords on to."""
+    for base in _own_bases(cls):
+        if "__init__" in vars(base):
+            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())
+            yield parameters
+            if not _takes_keywords(parameters):
+                break
+
+
+def _takes_keywords(parameters: Iterable[inspect.Parameter]) -> bool:
+    return any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def _own_bases(cls: type[torch.optim.Optimizer]) -> list[type]:
+    """List a class and its bases up to torch's `Optimizer`."""
+    return list(itertools.takewhile(lambda base: base is not torch.optim.Optimizer, cls.__mro__))
+
+
+def _may_know(cls: type[torch.optim.Optimizer], key: str, known: Sequence[str]) -> bool:
+    """Tell whether a constructor of any keywords may do something with one that it does not name.
+
+    If it names none, nothing can be said. Otherwise its class has the keyword somewhere in its code: many
+    swallow what they do not know, and so a typing error.
+    """
+    if key in ("self", "params", "defaults") or not all(map(_takes_keywords, _constructors(cls))):
+        return False
+    functions = (value for base in _own_bases(cls) for value in vars(base).values())
+    codes = [f.__code__ for f in map(inspect.unwrap, filter(inspect.isfunction, functions))]
+    return not known or any(key in (*code.co_consts, *code.co_names) for code in codes)
 
 
 def takes_loss(cls: type[torch.optim.Optimizer]) -> bool:
@@ -168,58 +191,6 @@ def takes_loss(cls: type[torch.optim.Optimizer]) -> bool:
     return False
 
 
-@torch.no_grad()
-def _try_out(path: str, cls: type[torch.optim.Optimizer], hparams: Mapping[str, Any]) -> None:
-    """Make one for a matrix of 2 x 2, and let it take a step."""
-    given = constructor_arguments(cls, hparams, _SOME_UPDATES)
-    words = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "its defaults"
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")  # they belong to the training
-        try:
-            optimizer = cls([_matrix()], **given)
-        except Exception as error:
-            raise HParamError(f"`{path}` cannot be made with {words} ({in_words(error)})") from error
-        try:
-            _step(optimizer, torch.tensor(2.0))
-        except Exception as error:
-            if takes_loss(cls) and _can_step_by_another_loss(cls, given):
-                raise HParamError(
-                    f"`{path}` cannot step by the loss that it is given ({in_words(error)}): `loss` is a "
-                    "detached 0-d tensor, so take gradients from parameters, and a number by `loss.item()`"
-                ) from error
-            # What else it may not like of so small a matrix is no reason to refuse it.
-            needs_closure = "closure" in str(error) or "'NoneType' object is not callable" in str(error)
-            if needs_closure or isinstance(error, TypeError):
-                without = " without a closure that computes the loss" if needs_closure else ""
-                raise HParamError(
-                    f"`{path}` cannot step{without} ({in_words(error)}): such optimizers cannot be used here"
-                ) from error
-
-
-def _matrix() -> torch.nn.Parameter:
-    param = torch.nn.Parameter(torch.tensor([[1.0, -2.0], [0.5, 3.0]]))
-    param.grad = torch.tensor([[0.1, 0.3], [-0.2, 0.4]])
-    return param
-
-
-def _step(optimizer: torch.optim.Optimizer, loss: Tensor | float) -> None:
-    set_training(optimizer, is_training=True)
-    step: Any = optimizer.step
-    step(**({"loss": loss} if takes_loss(type(optimizer)) else {}))
-
-
-def _can_step_by_another_loss(cls: type[torch.optim.Optimizer], given: Mapping[str, Any]) -> bool:
-    """Tell whether an object takes a step by a float, or by a loss that knows its parameters."""
-    for is_float in (True, False):
-        param = _matrix()
-        with torch.enable_grad():
-            loss = 2.0 if is_float else param.square().sum()
-        with suppress(Exception):
-            _step(cls([param], **given), loss)
-            return True
-    return False
-
-
 def set_training(optimizer: torch.optim.Optimizer, *, is_training: bool) -> None:
     """Switch an optimizer between training and evaluation, if it has parameters of its own for either.
 
@@ -237,7 +208,8 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
 
     Args:
         text: The call, `MODULE:CLASS` or `MODULE:CLASS(ARGUMENT=VALUE, ...)`, with numbers, bools, words in
-            quotes, and tuples of these as values.
+            quotes, and tuples of these as values. The module may be a file whose path has colons, brackets
+            and spaces.
 
     Raises:
         HParamError: The text has not that form.
@@ -246,15 +218,12 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
         >>> parse_call("torch.optim:SGD(momentum=0.9)")
         ('torch.optim:SGD', {'momentum': 0.9})
     """
-    path, bracket, arguments = text.partition("(")
-    try:
-        match ast.parse(f"call{bracket or '()'}{arguments}", mode="eval").body:
-            case ast.Call(func=ast.Name(), args=[], keywords=keywords) if is_import_path(path):
-                values = {str(k.arg): ast.literal_eval(k.value) for k in keywords}
-                if len(values) == len(keywords):
-                    return path, values
-        raise ValueError("no path, or no call with arguments that each have a name of their own")
-    except (SyntaxError, ValueError) as error:
-        raise HParamError(
-            f"an optimizer is MODULE:CLASS or MODULE:CLASS(ARGUMENT=VALUE, ...) (got `{text}`)"
-        ) from error
+    for colon in re.finditer(":", text):  # a path may have any of the characters of a call
+        path, call = text[: colon.start()], text[colon.end() :]
+        with suppress(SyntaxError, ValueError):
+            match ast.parse(call if call.endswith(")") else f"{call}()", mode="eval").body:
+                case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords):
+                    values = {str(k.arg): ast.literal_eval(k.value) for k in keywords}
+                    if len(values) == len(keywords) and "None" not in values:
+                        return f"{path}:{name}", values
+    raise HParamError(f"an optimizer is MODULE:CLASS or MODULE:CLASS(ARGUMENT=VALUE, ...) (got `{text}`)")

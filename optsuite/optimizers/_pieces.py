@@ -43,6 +43,30 @@ def clip(limit: Scalar) -> Optimizer:
     return stateless(lambda grads, _: tree_map(clipped, grads))
 
 
+def clip_by_global_norm(max_norm: Scalar) -> Optimizer:
+    """Shrink all gradients together, so that the norm of all their elements is at most about `max_norm`.
+
+    Args:
+        max_norm: > 0. Gradients are multiplied by max_norm / (norm + 1e-6) where that is below 1.
+
+    Source: `torch.nn.utils.clip_grad_norm_`. Infinite gradients become NaN, as there.
+
+    Example:
+        >>> opt = clip_by_global_norm(2.0)
+        >>> grads = {"weight": torch.tensor([3.0, 0.0]), "bias": torch.tensor([4.0])}
+        >>> opt.update(grads, opt.init(grads), grads)[0]["weight"]
+        tensor([1.2000, 0.0000])
+    """
+
+    def update(grads: Params, _: Params) -> Params:
+        if not grads:
+            return grads
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads.values()]))
+        return _scale(grads, torch.clamp(cast(max_norm, norm) / (norm + 1e-6), max=1))
+
+    return stateless(update)
+
+
 def add_decayed_weights(weight_decay: Scalar) -> Optimizer:
     """Add `weight_decay` times the parameter, for every tensor alike.
 

@@ -19,6 +19,8 @@ from optsuite.optimizers._adabelief import adabelief
 from optsuite.optimizers._adafactor import adafactor
 from optsuite.optimizers._adagrad import adagrad
 from optsuite.optimizers._adam import adam, adamw
+from optsuite.optimizers._ademamix import ademamix
+from optsuite.optimizers._adopt import adopt
 from optsuite.optimizers._averaged import averaged
 from optsuite.optimizers._base import chain, stateless
 from optsuite.optimizers._checkpoints import Checkpoint, is_pinned, pinned, read_checkpoint
@@ -28,28 +30,41 @@ from optsuite.optimizers._domains import (
     DOMAINS,
     FRACTION,
     NON_NEGATIVE,
-    PLAIN,
     POSITIVE,
+    POSITIVE_FRACTION,
     SHARE,
     Domain,
+    Hparam,
     HparamValue,
+    check_all,
     check_value,
+    hparam_of,
+    plain,
 )
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
-from optsuite.optimizers._import_path import check_arguments, is_import_path
+from optsuite.optimizers._import_path import is_import_path
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._learned import LEARNED_OPTIMIZERS
+from optsuite.optimizers._lion import lion
+from optsuite.optimizers._mars import mars_adamw
+from optsuite.optimizers._muon import muon, muon_flops
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr
 from optsuite.optimizers._opt_list import opt_list
 from optsuite.optimizers._pieces import clip as _clip
+from optsuite.optimizers._prodigy import prodigy
 from optsuite.optimizers._radam import radam
 from optsuite.optimizers._rmsprop import rmsprop
+from optsuite.optimizers._schedule_free import schedule_free_adamw, schedule_free_sgd
 from optsuite.optimizers._scheduled_adam import adam_exp_decay_lr, adam_sqrt_decay_lr, piecewise_linear_adam
 from optsuite.optimizers._sgd import sgd, sgdm
 from optsuite.optimizers._shampoo import GraftType, shampoo, shampoo_flops
+from optsuite.optimizers._signum import signum
 from optsuite.optimizers._sm3 import sm3
+from optsuite.optimizers._soap import soap, soap_flops
+from optsuite.optimizers._try_out import check_arguments
+from optsuite.optimizers._wrappers import WRAPPERS, check_together, split_wrapped, wrapped_row
 from optsuite.optimizers._yogi import yogi
 from optsuite.tree import tree_map
 
@@ -58,19 +73,7 @@ if TYPE_CHECKING:
 
     from optsuite.optimizers._base import Optimizer, Scalar
     from optsuite.optimizers._blocks import Shape
-
-
-class Hparam(NamedTuple):
-    """A hyperparameter of an optimizer of pure functions."""
-
-    default: object
-    """Value where none is given; `inspect.Parameter.empty` if one must be given."""
-    domain: Domain
-
-    @property
-    def is_required(self) -> bool:
-        """Whether it must be given."""
-        return self.default is inspect.Parameter.empty
+    from optsuite.optimizers._roles import Roles
 
 
 class LrGrid(NamedTuple):
@@ -124,6 +127,8 @@ class OptimizerRow(NamedTuple):
     They may if an update hands none of them on to another place, not as a clone either, since the compiler
     drops the clone and reads what has been written over.
     """
+    is_schedulable: bool = False
+    """Whether the factory takes a schedule as its `lr`, which the annotation of that argument says."""
     pin: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _as_given
     """Function of a config's hyperparameters that adds to the name of a file the hash of its content."""
     prepare: Callable[[Mapping[str, Any], torch.device | None], Mapping[str, Any]] = _as_given
@@ -131,6 +136,19 @@ class OptimizerRow(NamedTuple):
 
     It is called once for a program, and may read files.
     """
+    takes_roles: bool = False
+    """Whether the factory and `flops` have an argument `roles`, the roles of the parameters by name.
+
+    It is no hyperparameter: a task gives its own.
+    """
+
+    def with_roles(self, roles: Callable[[], Roles | None]) -> dict[str, Any]:
+        """Return the argument `roles` for the factory or `flops`, by name; nothing where they do not take it.
+
+        Args:
+            roles: Function that finds the roles, called only if they are needed.
+        """
+        return {"roles": roles()} if self.takes_roles else {}
 
 
 def _row(
@@ -147,17 +165,19 @@ def _row(
         together: Raises for hyperparameters that are good one by one but not together; `dict` takes any.
         own: Domains that replace those of `DOMAINS` for this optimizer.
     """
-    parameters = inspect.signature(factory).parameters.values()
-    hparams = {p.name: Hparam(p.default, _domain(p, DOMAINS | own)) for p in parameters}
+    parameters = dict(inspect.signature(factory).parameters)
+    takes_roles = parameters.pop("roles", None) is not None
+    hparams = {name: hparam_of(p, own) for name, p in parameters.items()}
     return OptimizerRow(
-        "pure", factory, partial(_check, hparams, together), hparams, lr_grids, is_overwritable=True
+        "pure",
+        factory,
+        partial(check_all, hparams, together),
+        hparams,
+        lr_grids,
+        is_overwritable=True,
+        is_schedulable="lr" in parameters and "LrSchedule" in str(parameters["lr"].annotation),
+        takes_roles=takes_roles,
     )
-
-
-def _domain(parameter: inspect.Parameter, known: Mapping[str, Domain]) -> Domain:
-    # A default that is a switch, a word or a size says that its values decide which operations run.
-    may_be_tensor = parameter.default is parameter.empty or isinstance(parameter.default, float)
-    return known.get(parameter.name, PLAIN._replace(may_be_tensor=may_be_tensor))
 
 
 def _accumulated(row: OptimizerRow, *lr_grids: LrGrid) -> OptimizerRow:
@@ -168,7 +188,7 @@ def _accumulated(row: OptimizerRow, *lr_grids: LrGrid) -> OptimizerRow:
 
     hparams = {**row.hparams, "num_average": Hparam(1, DOMAINS["num_average"])}
     return row._replace(
-        factory=factory, check=partial(_check, hparams, dict), hparams=hparams, lr_grids=lr_grids
+        factory=factory, check=partial(check_all, hparams, dict), hparams=hparams, lr_grids=lr_grids
     )
 
 
@@ -189,7 +209,7 @@ def _clipped_averaged(row: OptimizerRow) -> OptimizerRow:
         return averaged(chain(_without_nan(), _clip(clip), row.factory(**hparams)), average)
 
     def check(name: str, hparams: Mapping[str, HparamValue]) -> None:
-        _check(own, dict, name, {key: hparams[key] for key in own if key in hparams})
+        check_all(own, dict, name, {key: hparams[key] for key in own if key in hparams})
         inner = {key: value for key, value in hparams.items() if key not in own}
         row.check(name.removesuffix(CLIPPED_AVERAGED), inner)
 
@@ -197,28 +217,13 @@ def _clipped_averaged(row: OptimizerRow) -> OptimizerRow:
     return row._replace(factory=factory, check=check, hparams=hparams, lr_grids=(), is_overwritable=False)
 
 
-def _check(
-    known: Mapping[str, Hparam],
-    together: Callable[..., object],
-    name: str,
-    hparams: Mapping[str, HparamValue],
-) -> None:
-    """Check hyperparameters of pure functions, by their names and domains."""
-    for key, value in hparams.items():
-        if key not in known:
-            raise HParamError(f"`{name}` has no hyperparameter `{key}`: it has {', '.join(known)}")
-        check_value(name, key, value, known[key].domain)
-    for key, hparam in known.items():
-        if hparam.is_required and key not in hparams:
-            raise HParamError(f"`{name}` needs `{key}`: {hparam.domain.words}")
-    together(**hparams)
-
-
 def _check_class(path: str, hparams: Mapping[str, HparamValue]) -> None:
     """Check the arguments of a class, by their values and by making one and letting it step."""
+    domains = {"lr": NON_NEGATIVE}
+    for wrapper in split_wrapped(path)[1:]:
+        domains |= {key: hparam.domain for key, hparam in WRAPPERS[wrapper].hparams.items()}
     for key, value in hparams.items():
-        domain = NON_NEGATIVE._replace(may_be_tensor=False) if key == "lr" else ARGUMENT
-        check_value(path, key, value, domain)
+        check_value(path, key, value, domains.get(key, ARGUMENT)._replace(may_be_tensor=False))
     check_arguments(path, hparams)
 
 
@@ -244,7 +249,7 @@ def _learned_rows() -> Iterator[tuple[str, OptimizerRow]]:
         row = OptimizerRow(
             "pure",
             lambda theta: theta.optimizer(),
-            partial(_check, hparams, dict),
+            partial(check_all, hparams, dict),
             hparams,
             flops=_learned_flops,
             is_overwritable=True,
@@ -296,6 +301,7 @@ def _num_weights(theta: str) -> int:
     return sum(tensor.numel() for tensor in read_checkpoint(theta).theta.values())
 
 
+_OWN = LrGrid(())
 _10K = LrGrid(((10_000, 5),))
 _LONG = LrGrid(((100_000, 5), (300_000, 5)))
 
@@ -306,7 +312,9 @@ def _shampoo_grid(graft_type: str) -> LrGrid:
 
 
 OPTIMIZERS: dict[str, OptimizerRow] = {
+    "ADOPT": _row(adopt, _OWN),
     "AdaBelief": _row(adabelief, _10K),
+    "AdEMAMix": _row(ademamix, _OWN, alpha=NON_NEGATIVE),
     "AdaGrad": _row(adagrad, _10K),
     "Adafactor": _row(adafactor, _10K),
     "Adam": _row(adam, LrGrid(((1000, 5), (2000, 5), (10_000, 1), (10_000, 5), (100_000, 5), (300_000, 5)))),
@@ -319,10 +327,14 @@ OPTIMIZERS: dict[str, OptimizerRow] = {
     "Fromage": _row(fromage, _10K),
     "Lamb": _row(lamb, _10K),
     "Lars": _row(lars, _10K),
+    "Lion": _row(lion, _OWN),
+    "MARSAdamW": _row(mars_adamw, _OWN),
+    "Muon": _row(muon, LrGrid(()))._replace(flops=muon_flops),
     "NAdamW": _row(nadamw),
     "NAdamWCosineLR": _row(nadamw_cosine_lr),
     "OptList": _row(opt_list),
     "PiecewiseLinearAdam": _row(piecewise_linear_adam, together=piecewise_linear_adam),
+    "Prodigy": _row(prodigy, _OWN),
     "RAdam": _row(radam, LrGrid(((10_000, 5), (100_000, 5), (300_000, 5)))),
     # The reference writes both RMSProp families into the folders `RMSProp_lr...`.
     "RMSProp": _row(rmsprop, _10K, _10K._replace(opt="RMSPropMom", hparams={"momentum": 0.9})),
@@ -336,7 +348,11 @@ OPTIMIZERS: dict[str, OptimizerRow] = {
         _10K._replace(opt="SM3beta2_999", hparams={"beta2": 0.999}, name="SM3beta2_999_LR"),
         beta2=SHARE,
     ),
+    "ScheduleFreeAdamW": _row(schedule_free_adamw, _OWN, beta1=POSITIVE_FRACTION, warmup_steps=NON_NEGATIVE),
+    "ScheduleFreeSGD": _row(schedule_free_sgd, _OWN, momentum=POSITIVE_FRACTION, warmup_steps=NON_NEGATIVE),
+    "SOAP": _row(soap, LrGrid(()))._replace(flops=soap_flops),
     "Shampoo": _row(shampoo, *map(_shampoo_grid, get_args(GraftType)))._replace(flops=shampoo_flops),
+    "Signum": _row(signum, _OWN),
     "Yogi": _row(yogi, _10K),
     **dict(_learned_rows()),
 }
@@ -364,16 +380,22 @@ def get_row(name: str) -> OptimizerRow:
         name: One of `list_optimizers()`; one of them and `CLIPPED_AVERAGED`, which has the hyperparameters
             `clip`, of the elements of gradients, and `average`, the decay of the parameters' average; or
             the import path of a `torch.optim.Optimizer` class, e.g.
-            `torch.optim:NAdam` or `path/to/my.py:Mine`.
+            `torch.optim:NAdam` or `path/to/my.py:Mine`. Names of `WRAPPERS` may follow, in the order of
+            that table, e.g. `Adam+cosine+clip`; the hyperparameters of wrappers stand beside the others.
 
     Raises:
-        UnknownNameError: There is no such optimizer.
+        UnknownNameError: There is no such optimizer or wrapper.
+        HParamError: Wrappers do not fit the optimizer, or each other.
 
     Example:
         >>> get_row("Adam").program, get_row("torch.optim:NAdam").program
         ('pure', 'torch')
     """
+    inner, *wrappers = split_wrapped(name)
+    if wrappers and not is_import_path(name):
+        return wrapped_row(name, inner, get_row(inner), wrappers)
     if is_import_path(name):
+        check_together(name, inner, wrappers)
         return _class_row(name)
     if (inner := name.removesuffix(CLIPPED_AVERAGED)) in OPTIMIZERS and inner != name:
         return _clipped_averaged(OPTIMIZERS[inner])
@@ -390,7 +412,8 @@ def register_optimizer(name: str, factory: Callable[..., Optimizer]) -> None:
         factory: Gives an `Optimizer` for its hyperparameters, which are its arguments, by name. Numbers
             that differ between trials come as 0-d tensors. A hyperparameter that is called as one of
             this package, such as `beta1`, may take the same values; any other is a finite number, a
-            bool or a word.
+            bool or a word. An argument `roles` is none: it gets the roles of a task's parameters by name,
+            and needs a default.
 
     Raises:
         OptsuiteError: The name is no word, another optimizer has it, or the factory takes arguments
@@ -412,13 +435,15 @@ def register_optimizer(name: str, factory: Callable[..., Optimizer]) -> None:
         raise OptsuiteError(f"an optimizer `{name}` exists already: choose another name")
 
 
-def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
+def get_optimizer(name: str, /, *, roles: Roles | None = None, **hparams: HparamValue) -> Optimizer:
     """Make an optimizer by name.
 
     Args:
-        name: One of `list_optimizers()`.
-        hparams: Python values, or 0-d tensors in place of numbers, which may be out of range
-            unnoticed: looking at them would wait for the device. For a schedule in place of `lr`
+        name: As for `get_row`, but no class.
+        roles: Roles of the parameters by name, such as `Task.roles`, for rules that treat them differently;
+            None for what their shapes tell.
+        hparams: Python values, NumPy's numbers, or 0-d tensors in place of numbers, which may be out of
+            range unnoticed: looking at them would wait for the device. For a schedule in place of `lr`
             call the factory itself: `adam(lr=schedule)`. The `theta` of a learned optimizer is a path or
             URL as for `read_checkpoint`; the file is read here, which compiled code cannot do, and theta
             comes to torch's default device.
@@ -432,9 +457,9 @@ def get_optimizer(name: str, /, **hparams: HparamValue) -> Optimizer:
     Example:
         >>> opt = get_optimizer("Adam", lr=1e-3)
     """
-    row = get_row(name)
+    row, hparams = get_row(name), plain(hparams)
     row.check(name, hparams)
-    return row.factory(**row.prepare(hparams, None))
+    return row.factory(**row.prepare(hparams, None), **row.with_roles(lambda: roles))
 
 
 def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:
@@ -453,4 +478,4 @@ def check_hparams(name: str, hparams: Mapping[str, HparamValue]) -> None:
         >>> check_hparams("Adam", {"lr": 1e-3})
         >>> check_hparams("torch.optim:NAdam", {"lr": 1e-3, "betas": (0.9, 0.99)})
     """
-    get_row(name).check(name, hparams)
+    get_row(name).check(name, plain(hparams))

@@ -28,6 +28,7 @@ __all__ = ["CellConfig", "CurveStore"]
 _SESSION = pytest.StashKey["Session"]()
 _RECORDER = pytest.StashKey[Recorder]()
 _ERROR = pytest.StashKey[str]()
+_WAS_RUN = pytest.StashKey[bool]()
 
 
 def __getattr__(name: str) -> object:
@@ -195,6 +196,15 @@ def curve_store(request: pytest.FixtureRequest) -> CurveStore:
     return _session_of(request.config).curve_store
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Train again what failed, if the item is run once more, as plugins do that rerun failures."""
+    found = _cell_config_of(item)
+    if found is not None and item.stash.get(_WAS_RUN, False):
+        _session_of(item.config).curve_store.forget_failures(found)
+    item.stash[_WAS_RUN] = True
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach a benchmark's results to its report, for JUnit, xdist and the summary."""
@@ -202,8 +212,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     found = _cell_config_of(item)
     if found is not None and (report.when == "call" or (report.when == "setup" and report.failed)):
         properties = properties_of(_session_of(item.config).curve_store.result(found))
-        report.user_properties.extend(properties)
-        item.user_properties.extend(properties)  # JUnit reads those of the teardown's report
+        names = {name for name, _ in properties}  # of an earlier run of the item too
+        others = [given for given in item.user_properties if given[0] not in names]
+        item.user_properties[:] = [*others, *properties]  # JUnit reads those of the teardown's report
+        report.user_properties = list(item.user_properties)
     return report
 
 

@@ -76,11 +76,28 @@ class CurveStore:
         """Return what became of a config so far."""
         return result_of(cell_config.cell, cell_config.config, self._outcomes.get(cell_config.cell, {}))
 
+    def forget_failures(self, cell_config: CellConfig) -> None:
+        """Let what failed of a config be trained again when it is next asked for."""
+        outcomes = self._outcomes.get(cell_config.cell, {})
+        failed = [
+            trial
+            for trial in cell_config.trials
+            if trial in outcomes and isinstance(outcomes[trial].result, Exception)
+        ]
+        for trial in failed:
+            del outcomes[trial]
+        if failed:
+            self._runner.forget(cell_config.cell, cell_config.config)
+
     def take(self, event: Event) -> None:
         """Remember outcomes, and show the progress of the cell that is waited for."""
         match event:
             case Outcomes(cell, outcomes):
-                self._outcomes.setdefault(cell, {}).update({outcome.trial: outcome for outcome in outcomes})
+                known = self._outcomes.setdefault(cell, {})
+                for outcome in outcomes:
+                    known.setdefault(
+                        outcome.trial, outcome
+                    )  # what was trained before a rerun is not recorded
             case HasProgressed(cell, num_done, num_steps):
                 if self._progress is not None and cell.name == self._progress.name:
                     self._progress.tell(num_done, num_steps)

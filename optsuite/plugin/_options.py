@@ -25,6 +25,7 @@ class Options(NamedTuple):
     reps: int | None
     optimizers: tuple[str, ...]
     checkpoints: tuple[str, ...]
+    grids: tuple[str, ...]
     plan: bool
     run: RunOptions
     """The options that do not choose cells."""
@@ -64,6 +65,8 @@ def add(parser: pytest.Parser) -> None:
     parser.addini("optsuite_optimizer", "defaults of --opt-optimizer, separated by spaces", type="args")
     group.addoption("--opt-lopt", action="append", metavar=_arguments.LOPT_METAVAR, help=_arguments.LOPT_HELP)
     parser.addini("optsuite_lopt", "defaults of --opt-lopt, separated by spaces", type="args")
+    group.addoption("--opt-grid", action="append", metavar=_arguments.GRID_METAVAR, help=_arguments.GRID_HELP)
+    parser.addini("optsuite_grid", "defaults of --opt-grid, in quotes, separated by spaces", type="args")
     group.addoption("--opt-plan", action="store_true", help="print the plan, cell by cell, and train nothing")
 
 
@@ -89,10 +92,12 @@ def read(config: pytest.Config) -> Options:
     matrix = {name: values.pop(name) for name in _MATRIX}
     optimizers = config.getoption("opt_optimizer") or config.getini("optsuite_optimizer")
     checkpoints = config.getoption("opt_lopt") or config.getini("optsuite_lopt")
+    grids = config.getoption("opt_grid") or config.getini("optsuite_grid")
     return Options(
         **matrix,
         optimizers=tuple(optimizers),
         checkpoints=tuple(checkpoints),
+        grids=tuple(grids),
         plan=config.getoption("opt_plan"),
         run=RunOptions(**values),
     )

@@ -13,7 +13,7 @@ from _pytest.mark import ParameterSet
 
 from optsuite import backends, sweep
 from optsuite.errors import OptsuiteError
-from optsuite.hparam_sets import Config, register_checkpoint, register_lr_family
+from optsuite.hparam_sets import Config, register_checkpoint, register_grid, register_lr_family
 from optsuite.plugin import _options, _terminal
 from optsuite.plugin._curve_store import CellConfig, CurveStore
 from optsuite.plugin._ids import config_of
@@ -32,6 +32,8 @@ class Session:
             register_lr_family(optimizer)
         for checkpoint in self.options.checkpoints:
             register_checkpoint(checkpoint)
+        for grid in self.options.grids:
+            register_grid(grid)
         options = self.options.run
         options = replace(options, device=options.device or _worker_device(config))
         self.runner = Runner(options, self._take, explained)

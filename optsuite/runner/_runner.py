@@ -126,6 +126,10 @@ class Runner:
         self._submit(self._cells | chosen if self._backend.is_concurrent else chosen)
         self._wait_while(lambda: cell.name in self._in_hand)
 
+    def forget(self, cell: Cell, config: Config) -> None:
+        """Look at the store again, and train what is not there, when a config is next asked for."""
+        self._taken.discard((cell, config))
+
     def close(self) -> None:
         """Give up what still trains, end what was started, and remove the marks of this run."""
         try:

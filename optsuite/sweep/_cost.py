@@ -110,7 +110,8 @@ def _program_cost(task: Task, spec: trainer.ProgramSpec, widths: Sequence[int], 
     step_ops = task.num_ops + num_leaves * _UPDATE_OPS
     pass_ops = num_passes_as_steps * task.num_ops + num_passes * _METRIC_OPS
     num_ops = len(widths) * (num_steps * step_ops + pass_ops)
-    update_flops = get_row(spec.optimizer).flops(task.param_shapes, **spec.shared)
+    row = get_row(spec.optimizer)
+    update_flops = row.flops(task.param_shapes, **spec.shared, **row.with_roles(lambda: task.roles))
     update_passes = _COMPILED_UPDATE_PASSES if is_compiled else _UPDATE_PASSES
     update_bytes = count * num_steps * update_passes * 4 * task.num_params
     seconds = (

@@ -2,12 +2,14 @@
 
 import fnmatch
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from optsuite import data
+from optsuite.errors import UnknownNameError, UnsupportedError
 from optsuite.hparam_sets import (
     Config,
     HParamSet,
@@ -23,6 +25,7 @@ from optsuite.tasks import Task, get_task, list_tasks
 
 _QUICK_STEPS, _QUICK_REPETITIONS = 200, 2
 _QUICK_SECONDS = 20.0
+_FULL_LENGTH = 10_000, 5  # of a set that nobody has published
 
 # Sets of more configs do not join a matrix beside smaller ones.
 _MOST_CONFIGS = 15
@@ -97,7 +100,10 @@ def make_matrix(
             tasks that fit a time budget; `auto`: full on CUDA, quick elsewhere.
         tasks: Glob or name; None for all. A task given by name joins whatever it costs.
         sets: Glob over the preset's sets, or the name of any set; None for all. Sets of more than 15 configs,
-            and variants of learned optimizers, join only if no other one matches.
+            and variants of learned optimizers, join only if no other one matches. A family of the grammar of
+            wrappers is named in full, and its length may be a glob: `AdamWLR_cosine_*`. Any other glob that
+            matches none of the preset's is one over the families without published sets, at 10,000 steps and
+            5 repetitions.
         num_steps: Replaces the steps of every set.
         repetitions: Replaces the repetitions of every set.
         precision: As for `Trial`.
@@ -110,7 +116,10 @@ def make_matrix(
     if preset == "auto":
         preset = "full" if device.type == "cuda" else "quick"
     task_names = _matching(tasks, list_tasks(), lambda name: get_task(name).name)
-    set_names = _matching(sets, _preset_sets(preset), _named_set)
+    known_sets = [*_preset_sets(preset), *_grammar_sets(sets, preset)]
+    if sets is not None and not fnmatch.filter(known_sets, sets):
+        known_sets = _unpublished_sets()
+    set_names = _matching(sets, known_sets, _named_set)
     hparam_sets = _resized(map(get_hparam_set, set_names), num_steps, repetitions)
     hparam_sets = list(filter(_joins, hparam_sets)) or hparam_sets
     cells = [Cell(task, hparam_set, precision) for task in task_names for hparam_set in hparam_sets]
@@ -145,6 +154,24 @@ def _preset_sets(preset: str) -> list[str]:
         return [name for name in list_hparam_sets() if not needs_checkpoint(name)]
     families = map(get_family, list_families())
     return [family.set_name(_QUICK_STEPS, _QUICK_REPETITIONS) for family in families]
+
+
+def _grammar_sets(pattern: str | None, preset: str) -> list[str]:
+    """Return the set of the preset's length of a family that is not listed, but named before a wildcard."""
+    family = re.match(r"(\w+)_\w*[*?\[]", pattern or "")
+    if family is None or family[1] in list_families():
+        return []
+    try:
+        length = (_QUICK_STEPS, _QUICK_REPETITIONS) if preset == "quick" else _FULL_LENGTH
+        return [get_family(family[1]).set_name(*length)]
+    except (UnknownNameError, UnsupportedError):  # a glob over listed names
+        return []
+
+
+def _unpublished_sets() -> list[str]:
+    """Return the names of sets of the families that have no published ones, as long as most of those are."""
+    families = (family for family in map(get_family, list_families()) if not family.published)
+    return [family.set_name(*_FULL_LENGTH) for family in families]
 
 
 def _resized(

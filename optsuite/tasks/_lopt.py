@@ -35,6 +35,9 @@ class Theta(nn.Module):
         training.prepare()
         for name, tensor in training.learned.init().items():
             self.register_parameter(name, nn.Parameter(tensor))
+        # Their weights are (inputs, outputs), layer by layer.
+        weights = [name for name, tensor in self.named_parameters() if tensor.ndim == 2]
+        self.roles = {weights[0]: "input", weights[-1]: "output"} if weights else {}
 
     def forward(self) -> Params:
         """Return the parameters, which may be given from outside."""

@@ -19,11 +19,11 @@ from optsuite import data
 from optsuite._types import Array, Batch, Params
 from optsuite.errors import OptsuiteError
 from optsuite.gradients import GradientEstimator, backpropagation
-from optsuite.modules import Embedding
 from optsuite.noise import generators_kept, seed_generators
+from optsuite.optimizers import Role
 from optsuite.tasks._cost import UNKNOWN_COST, Cost, counted, counted_estimate, of_many_steps
+from optsuite.tasks._roles import LOOKUPS, roles_of
 
-_LOOKUPS = (Embedding, nn.Embedding, nn.EmbeddingBag)  # an example meets few of their weights
 # Counting with real numbers takes the time and the memory of a step.
 _MOST_PARAMS_COUNTED_ON_CPU = 50_000_000
 
@@ -122,9 +122,22 @@ class Task:
         return tuple(tuple(p.shape) for p in self.meta_module().parameters() if p.requires_grad)
 
     @cached_property
+    def roles(self) -> Mapping[str, Role]:
+        """Role of each parameter that is trained, by name, for rules that treat them differently.
+
+        A network says them by an attribute `roles` of its own: a mapping from names of parameters, or glob
+        patterns of them, to `input`, `hidden`, `heads`, `output` or `other`, of which the first that matches
+        counts. For the rest, embeddings are `input`, matrices are `hidden`, all else is `other`.
+
+        Raises:
+            OptsuiteError: The network's `roles` are no such mapping, or name a parameter that it has not.
+        """
+        return roles_of(self.name, self.meta_module())
+
+    @cached_property
     def min_flops_per_step(self) -> int:
         """Bound below `flops_per_step` that needs no counting: each example meets each weight twice."""
-        layers = [layer for layer in self.meta_module().modules() if not isinstance(layer, _LOOKUPS)]
+        layers = [layer for layer in self.meta_module().modules() if not isinstance(layer, LOOKUPS)]
         weights = [p for layer in layers for p in layer.parameters(recurse=False) if p.requires_grad]
         return 4 * math.prod(self.batch_shape) * sum(weight.numel() for weight in weights if weight.ndim > 1)
 

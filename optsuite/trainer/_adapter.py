@@ -21,8 +21,13 @@ from torch import Tensor, nn
 
 from optsuite._types import Array, Batch, Params
 from optsuite.errors import HParamError, OptsuiteError, in_words
-from optsuite.noise import torch_generators_kept
-from optsuite.optimizers import OptState, constructor_arguments, import_optimizer
+from optsuite.noise import generators_kept
+from optsuite.optimizers import (
+    OptState,
+    constructor_arguments,
+    import_optimizer,
+    takes_matrices_only,
+)
 from optsuite.trainer._dump import Arrays, dump_leaves, dump_tree, load_leaves, load_tree
 from optsuite.trainer._grid import Grid, Lifting
 from optsuite.trainer._lift_mode import CannotLiftError
@@ -41,14 +46,19 @@ class TorchProgram(Program):
         """Make the optimizers, which change the parameters in place."""
         path = self.spec.optimizer
         try:
-            with torch_generators_kept(self.device):
+            with generators_kept(self.device):
                 # Steps 0 to num_steps are trained.
                 return _Stepper(path, grid, params, self.spec.schedule.num_steps + 1, self.lifting)
         except CannotLiftError:
             raise
         except Exception as error:
+            advice = (
+                ": it takes matrices only, so name `Muon`, the one of this package, or a class that steps "
+                "the other parameters by another rule"
+            )
             raise HParamError(
                 f"`{path}` cannot be made for the parameters of `{self.task.name}` ({in_words(error)})"
+                + advice * takes_matrices_only(path, grid.configs[0].hparams)
             ) from error
 
     @property
@@ -79,13 +89,13 @@ class TorchProgram(Program):
             # The carry may be a view of gradients or parameters, into which optimizers write.
             carry = with_own_storage(carry)
             # Code that is not ours keeps its checks; what it draws is its trials' own already.
-            with self.stance(), torch_generators_kept(self.device):
+            with self.stance(), generators_kept(self.device):
                 stepper.step(grads, loss_SH)
             return trained._replace(carry=carry), loss_SH
 
         return step
 
-    def params_to_evaluate(self, trained: Trained) -> Params:
+    def params_to_evaluate(self, trained: Trained, _: Params) -> Params:
         """Give those of the optimizers' mode for evaluation, e.g. averages, else those that are trained."""
         return {**_stepper(trained).params_to_evaluate(), **trained.constants}
 

@@ -71,7 +71,7 @@ def dump_tree(tree: Any, name: str, known: Sequence[Tensor] = (), owner: str = "
     Args:
         tree: The tree.
         name: Begins the names of all arrays.
-        known: Tensors that the reader has: their memory is not dumped.
+        known: Tensors that the reader has: they themselves stand where they are met, whatever they hold.
         owner: The class that errors are to name.
 
     Raises:
@@ -124,13 +124,13 @@ def _loaded(
     constants: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[str, dict[str, Any]]:
     """Give what `_dumped` was given: the spec, and leaves by path."""
-    storages: dict[int | str, torch.UntypedStorage] = {n: t.untyped_storage() for n, t in enumerate(known)}
+    storages: dict[str, torch.UntypedStorage] = {}
 
     def tensor(
-        key: int | str, dtype: str, shape: list[int], stride: list[int], offset: int, is_on_cpu: bool
+        key: str, dtype: str, shape: list[int], stride: list[int], offset: int, is_on_cpu: bool
     ) -> Tensor:
         where = torch.device("cpu") if is_on_cpu else device
-        if isinstance(key, str) and key not in storages:
+        if key not in storages:
             storages[key] = torch.tensor(arrays[key]).to(where).untyped_storage()
         empty = torch.empty(0, dtype=getattr(torch, dtype.removeprefix("torch.")), device=where)
         return empty.set_(storages[key], offset, shape, stride)
@@ -177,8 +177,7 @@ class _Writer:
         self.arrays: Arrays = {}
         self._owner = owner
         self._known = {id(tensor): number for number, tensor in enumerate(known)}
-        # Where the memory of a tensor is: number of a known tensor that shares it, or name of an array.
-        self._storages: dict[int, int | str] = {_storage_key(t): number for number, t in enumerate(known)}
+        self._storages: dict[int, str] = {}  # names of arrays, by the memory that they are copies of
 
     def node(self, path: str, leaf: Any) -> Any:  # noqa: ANN401 - anything
         """Return what stands for a leaf."""

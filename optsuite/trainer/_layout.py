@@ -147,7 +147,8 @@ class _Measured:
                 trained, _ = program.step(trained, hparams, batch, key)
 
         def evaluate(count: int) -> None:
-            evaluated, carry = program.params_to_evaluate(trained), program.carry_to_evaluate(trained)
+            evaluated = program.params_to_evaluate(trained, hparams)
+            carry = program.carry_to_evaluate(trained)
             for batch, keys in batches.chunks(0, count * at_once, at_once):
                 program.evaluate(evaluated, carry, batch, keys)
 

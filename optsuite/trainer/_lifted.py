@@ -129,7 +129,7 @@ class LiftedUnit:
         numbers = {param: f"parameter {k}" for k, param in enumerate(params)}
         facts["state"] = {numbers.get(key, key): value for key, value in facts["state"].items()}
         grads = [parted(param.grad, "grad") for param in self._params] if self.has_modes else []
-        return {"optimizer": facts, "networks": {}, "grads": grads, "num_draws": self._num_draws}
+        return {"optimizer": facts, "networks": {}, "grads": grads, "data": [], "num_draws": self._num_draws}
 
     def params_of(self, n: int) -> list[nn.Parameter]:
         """Return the parameters of one trial, in the memory of all."""
@@ -212,8 +212,8 @@ def _sample(places: Sequence[tuple[int, int]]) -> list[int]:
 def _check_plain(unit: Unit) -> None:
     if unit.networks.modules:
         raise CannotLiftError("it keeps a network")
-    if getattr(unit, "has_hooks", False):
-        raise CannotLiftError("it has hooks on its parameters")
+    if unit.has_hooks:
+        raise CannotLiftError("it has hooks on parameters or clears gradients itself")
     if any(
         isinstance(value, Mapping) and value
         for name, value in vars(unit.optimizer).items()

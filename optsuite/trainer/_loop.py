@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from optsuite import data
-from optsuite._types import Batch
+from optsuite._types import Batch, Params
 from optsuite.curves import EVAL_SPLITS
 from optsuite.errors import StorageError
 from optsuite.trainer._batches import Batches
@@ -121,7 +121,7 @@ class GridRun:
             some = itertools.islice(train, state.step - block.start, stop - block.start)
             for step, (batch, key) in enumerate(some, state.step):
                 if step in eval_steps:
-                    metrics.append(_evaluate(program, chunks, trained, step))
+                    metrics.append(_evaluate(program, chunks, trained, hparams, step))
                 trained, loss_SH = program.step(trained, hparams, batch, key)
                 losses.append(loss_SH)
         if len(losses) > 1 and (metrics or not self._evals):  # strides may change after the first step
@@ -241,11 +241,15 @@ def _evaluated(
 
 
 def _evaluate(
-    program: Program, chunks: Mapping[str, Iterator[tuple[Batch, Tensor]]], trained: Trained, step: int
+    program: Program,
+    chunks: Mapping[str, Iterator[tuple[Batch, Tensor]]],
+    trained: Trained,
+    hparams: Params,
+    step: int,
 ) -> Tensor:
     """Give the mean over the batches of this evaluation, (splits, metrics, S, H)."""
     count = program.spec.schedule.batches_at(step) // program.batches_at_once
-    params = program.params_to_evaluate(trained)
+    params = program.params_to_evaluate(trained, hparams)
     carry = program.carry_to_evaluate(trained)
     means = []
     for split in chunks.values():

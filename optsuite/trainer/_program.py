@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map as pytree_map
 from optsuite._types import Array, Batch, Params
 from optsuite.gradients import Carry, Loss
 from optsuite.noise import generator_states, key_from, seed_generators
-from optsuite.optimizers import Optimizer, OptState, get_row
+from optsuite.optimizers import Optimizer, OptState, as_trained, get_row
 from optsuite.tasks import Bound, Task
 from optsuite.trainer._compile import compiled, is_long
 from optsuite.trainer._dump import Arrays, dump_leaves, load_leaves
@@ -79,7 +79,8 @@ class Program(ABC):
     ) -> None:
         self.task, self.spec, self.shape, self.device, self.how = task, spec, shape, device, how
         self._network = network
-        self._shared = get_row(spec.optimizer).prepare(spec.shared, device)
+        row = get_row(spec.optimizer)
+        self._shared = {**row.prepare(spec.shared, device), **row.with_roles(lambda: task.roles)}
         is_single = shape == (1, 1)
         self._lifted = _lift_none if is_single else _lift_grid
         self.evaluate = self._ready(self._lifted(self._evaluate, (0, 0, "S", "S")))
@@ -115,8 +116,13 @@ class Program(ABC):
         return ""
 
     @abstractmethod
-    def params_to_evaluate(self, trained: Trained) -> Params:
-        """Give the parameters that `evaluate` takes at this point of the training."""
+    def params_to_evaluate(self, trained: Trained, hparams: Params) -> Params:
+        """Give the parameters that `evaluate` takes at this point of the training.
+
+        Args:
+            trained: What a step takes.
+            hparams: Likewise, (H,) each.
+        """
 
     def carry_to_evaluate(self, trained: Trained) -> Carry:
         """Give the carry that `evaluate` takes: an empty one where losses do not depend on it."""
@@ -295,9 +301,13 @@ class PureProgram(Program):
 
         return step_in_place
 
-    def params_to_evaluate(self, trained: Trained) -> Params:
-        """Give those that are trained, and the constants."""
-        return {**trained.params, **trained.constants}
+    def params_to_evaluate(self, trained: Trained, hparams: Params) -> Params:
+        """Give what the optimizer says, most often those that are trained, and the constants."""
+        params, opt_state, _, constants = trained
+        first = self._optimizer({name: value_H[0] for name, value_H in hparams.items()})
+        if first.evaluated is not as_trained:
+            params = self._lifted(self._evaluated, (0, 0, "H"))(opt_state, params, hparams)
+        return {**params, **constants}
 
     def failures(self, trained: Trained) -> dict[tuple[int, int], Exception]:
         """Give nothing: what fails is the outcome of the whole grid."""
@@ -322,6 +332,9 @@ class PureProgram(Program):
 
     def _init(self, params: Params, hparams: Params) -> OptState:
         return self._optimizer(hparams).init(params, num_steps=self.spec.schedule.num_steps)
+
+    def _evaluated(self, opt_state: OptState, params: Params, hparams: Params) -> Params:
+        return self._optimizer(hparams).evaluated(opt_state, params)
 
     def _step(self, trained: Trained, hparams: Params, batch: Batch, key: Tensor) -> tuple[Trained, Tensor]:
         params, opt_state, carry, constants = trained

@@ -208,3 +208,19 @@ def test_the_workers_of_xdist_know_them_too(bench):
     result.assert_outcomes(passed=2)
     assert "4 trials to train" in text(result)
     assert bench.labels() == {"NAdam_lr0.1", "NAdam2_lr0.1"}
+
+
+@pytest.mark.parametrize("args", [(), ("-n1",), ("--opt-backend=process", "--opt-workers=1")], ids=str)
+def test_a_file_in_a_folder_of_any_name_imports_what_lies_beside_it(bench, args):
+    """In every process that trains."""
+    if "-n1" in args:
+        pytest.importorskip("xdist")
+    folder = bench.path / "my opts (new)" / "sub=1"
+    folder.mkdir(parents=True)
+    (folder / "helpers.py").write_text("from torch.optim import SGD as Base\n")
+    (folder / "own.py").write_text("from helpers import Base\nclass Mine(Base): ...\n")
+    option = "--opt-optimizer=my opts (new)/sub=1/own.py:Mine(momentum=0.9)"
+    options = bench.args(option, "-k", "lr0.001", *args, sets="Mine_momentum0_9LR_10_R1")
+    result = bench.pytester.runpytest_subprocess("-p", "no:hypothesispytest", *options)
+    result.assert_outcomes(passed=1)
+    assert bench.labels() == {"Mine_momentum0_9_lr0.001"}

@@ -73,7 +73,9 @@ class Decided(Planning):
         super().__init__(params, num_steps, **others)
 
 class Keyword(SGD):
-    def step(self, closure=None, *, loss): loss.item()
+    def step(self, closure=None, *, loss):
+        loss.item()
+        super().step()
 
 class Handing(Learned):
     def __init__(self, params, *, scale=1.0, **others):
@@ -84,7 +86,9 @@ class Handing(Learned):
 
 class Decorated(SGD):
     @torch.no_grad()
-    def step(self, closure=None, loss=None): loss.item()
+    def step(self, closure=None, loss=None):
+        loss.item()
+        return super().step()
 
 class Needy(SGD):
     def step(self, loss, model): ...

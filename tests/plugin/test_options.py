@@ -24,7 +24,8 @@ class Config:
 def test_the_defaults_leave_most_to_others():
     options = _options.read(Config())
     unsaid = dict.fromkeys(("tasks", "sets", "steps", "reps"))
-    said = {"preset": "auto", "optimizers": (), "checkpoints": (), "plan": False, "run": RunOptions()}
+    said = {"preset": "auto", "optimizers": (), "checkpoints": (), "grids": ()}
+    said |= {"plan": False, "run": RunOptions()}
     assert options._asdict() == unsaid | said
 
 

@@ -127,3 +127,13 @@ def test_quick_leaves_out_what_takes_too_long_unless_it_is_named():
     assert make_matrix(preset="quick", tasks="*16384*", device=CPU).leaves_out(large)
     assert not make_matrix(preset="quick", tasks=LARGE, device=CPU).leaves_out(large)
     assert not make_matrix(preset="full", device=CPU).leaves_out(large)
+
+
+@pytest.mark.parametrize(("preset", "name"), [("full", "MuonLR_10000_R5"), ("quick", "MuonLR_200_R2")])
+def test_a_glob_finds_families_without_published_sets(preset, name):
+    """With `full` they join where nothing else matches, with `quick` they are beside the others."""
+    assert sets_of(make_matrix(preset=preset, tasks=TASK, sets="Muon*", device=CPU)) == {name}
+    assert sets_of(make_matrix(preset=preset, tasks=TASK, sets="MuonLR_7_R1", device=CPU)) == {"MuonLR_7_R1"}
+    shorter = make_matrix(preset=preset, tasks=TASK, sets="Muon*", num_steps=9, repetitions=1, device=CPU)
+    assert sets_of(shorter) == {"MuonLR_9_R1"}
+    assert not any("Muon" in cell for cell in sets_of(make_matrix(preset="full", tasks=TASK, device=CPU)))

@@ -121,6 +121,8 @@ def test_a_class_that_refuses_the_parameters_is_an_error_of_its_trials_in_words(
     words = rf"`torch.optim:Muon` cannot be made for the parameters of `{TINY.name}` \(ValueError: Muon only"
     with pytest.raises(HParamError, match=words):
         train(trials)
+    with pytest.raises(HParamError, match=r"it takes matrices only, so name `Muon`, the one of this package"):
+        train(trials)
 
 
 def assert_alone_as_in_a_crowd(trials):

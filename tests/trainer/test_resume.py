@@ -172,6 +172,8 @@ CASES = {
     "Adam-alone": ([adam(1e-2)], TINY, (3,)),
     "Adafactor": (configs_of("Adafactor", {}, 1e-3, 1e-2),),
     "AdamGradAccum": (configs_of("AdamGradAccum", {"num_average": 4}, 1e-3, 1e-2),),
+    "Prodigy": (configs_of("Prodigy", {"d0": 1e-4}, 1.0),),
+    "ScheduleFreeAdamW": (configs_of("ScheduleFreeAdamW", {}, 1e-3, 1e-2),),
     "Shampoo": (configs_of("Shampoo", {"block_size": 32}, 1e-3, 1e-2), TINY, (0,)),
     "evolution": ([adam(1e-3), adam(1e-2)], ES),
     "carry": ([sgd(0.1), sgd(0.3)], AVERAGED),
@@ -185,6 +187,8 @@ CASES = {
     "noise": (("Noisy", 0.1, 0.3),),
     "counters": (("Fragile", 0.1, 0.25),),
     "half": (("Half", 0.1, 0.3),),
+    "wrapped": (configs_of("SGDM+wsd+wd+clip+ema+accum", {}, 1e-2, 0.1),),
+    "wrapped-class": (configs_of("torch.optim:NAdam+wsd+clip+ema+accum", {}, 1e-3, 1e-2),),
 }
 
 
@@ -300,7 +304,7 @@ def test_the_state_of_another_network_is_refused(tmp_path):
     arrays = dumped(("Learned", 0.1))
     # Of another size: Python knows a file that it has compiled by its time in seconds and its size.
     (tmp_path / "own.py").write_text(OWN + LEARNED.replace("(0, 0.3", "(0, 0.45"))
-    for module in [name for name in sys.modules if name.startswith("own_")]:
+    for module in [name for name in sys.modules if name.endswith(".own")]:
         del sys.modules[module]
     with pytest.raises(StorageError, match=r"not the same after it was loaded: `trained\['made'\]"):
         run_of(("Learned", 0.1)).load(arrays)
