@@ -1,0 +1,76 @@
+"""Whatever a class does, each of several trials has the curve of a plain loop of that class."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from optsuite.data import IndexStream, load
+from optsuite.hparam_sets import Schedule
+from optsuite.noise import key_from, torch_generators_kept
+from optsuite.optimizers import import_optimizer, set_training
+
+from .adversaries import ADVERSARIES
+from .own import configs_of
+from .runs import KINDS, train, trials_of
+
+TASK = KINDS["mlp"]
+RATES, SEEDS = (0.03, 0.2), (0, 4)
+SCHEDULE = Schedule(75, eval_every=75, eval_batches=1, last_eval_batches=1)
+CLASSES = [name for name in re.findall(r"^class (\w+)", ADVERSARIES, re.MULTILINE) if name != "Base"]
+
+
+@pytest.fixture(autouse=True)
+def adversaries(tmp_path, monkeypatch):
+    """Work in a folder with the file of classes."""
+    (tmp_path / "adversaries.py").write_text(ADVERSARIES)
+    monkeypatch.chdir(tmp_path)
+
+
+def batches_of(split, name, seed):
+    """All batches of a stream, one after the other."""
+    examples = load(TASK.dataset, split, source="synthetic", device="cpu")
+    stream = IndexStream(len(examples), TASK.batch_size, seed=seed, name=name)
+    return (examples.gather(stream.block(n, n + 1)[0]) for n in itertools.count())
+
+
+def plain_loop(cls, lr, seed):
+    """Losses of training, (num_steps + 1,), and of both evaluations, (2,)."""
+    module = TASK.module(seed)
+    train_losses, eval_losses = [], []
+    evaluations = batches_of("test", "eval/test", seed)
+    with torch_generators_kept(torch.device("cpu")):
+        torch.manual_seed(key_from(seed, "optimizer", 0))
+        optimizer = cls(module.parameters(), lr=lr)
+        set_training(optimizer, is_training=True)
+        batches = itertools.islice(batches_of("train", "train", seed), SCHEDULE.num_steps + 1)
+        for n, batch in enumerate(batches):
+            if n % SCHEDULE.eval_every == 0:
+                set_training(optimizer, is_training=False)
+                with torch.no_grad():
+                    eval_losses.append(TASK.loss(module, next(evaluations)).item())
+                set_training(optimizer, is_training=True)
+            optimizer.zero_grad()
+            loss = TASK.loss(module, batch)
+            loss.backward()
+            torch.manual_seed(key_from(seed, "optimizer", n + 1))
+            optimizer.step()
+            train_losses.append(loss.item())
+    return train_losses, eval_losses
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_trial_has_the_curve_of_a_plain_loop(name):
+    path = f"adversaries.py:{name}"
+    trials = trials_of(configs_of(path, {}, *RATES), SEEDS, SCHEDULE, TASK)
+    curves = train(trials, TASK)
+    for trial in trials:
+        losses, evaluated = plain_loop(import_optimizer(path), trial.config.hparams["lr"], trial.seed)
+        where = f"{name}, {trial.config.label}, seed {trial.seed}"
+        assert np.ptp(losses) > 1e-3, f"{where}: nothing was trained"
+        np.testing.assert_allclose(curves[trial]["train/loss"], losses, rtol=1e-3, err_msg=where)
+        np.testing.assert_allclose(curves[trial]["eval/test/loss"], evaluated, rtol=1e-3, err_msg=where)
