@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import copy
 import itertools
-import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias, final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from optsuite.noise import generators_kept
+from optsuite.noise import generator_states, generators_kept
 from optsuite.optimizers import set_training
 from optsuite.trainer._lift_mode import CannotLiftError, LiftMode, batched, is_batched, level_of, stack_of
 from optsuite.trainer._network import is_alike
@@ -87,18 +85,27 @@ class LiftedUnit:
         count = self._num_draws - 1
         if self._is_new or _begins_window(count):
             self._watch(_WINDOW if count else _FIRST_WINDOW)
-        for witness in self._witnesses:
-            witness.step(grads, loss)
+        if not self._witnesses:
+            self._step(grads, loss)
+            return
+        with generators_kept(self._own[0].device):
+            for witness in self._witnesses:
+                witness.step(grads, loss)
+        states = generator_states()
         self._step(grads, loss)
-        if self._witnesses and count + 1 >= self._watched_until:
-            self._check()
+        if generator_states() != states:
+            raise CannotLiftError("it draws random numbers, which trials would share")
+        self._check()
+        if count + 1 >= self._watched_until:
             self._witnesses = []
 
     def _watch(self, num_steps: int) -> None:
         """Give some trials objects of their own for the next steps."""
         self._is_new = False
         self._watched_until = self._num_draws - 1 + num_steps
-        self._witnesses = self._witnesses or [_Witness(self, n) for n in _sample(self.places)]
+        if not self._witnesses:
+            with generators_kept(self._own[0].device):
+                self._witnesses = [_Witness(self, n) for n in _sample(self.places)]
 
     def _check(self) -> None:
         _check_apart([vars(self._optimizer), self._params])
@@ -113,7 +120,6 @@ class LiftedUnit:
 
     def _step(self, grads: Sequence[Tensor], loss: Tensor) -> None:
         self._num_draws += 1
-        states = _drawn()
         step: Any = self._optimizer.step
         with self._open() as (mode, level):
             for param, grad in zip(self._params, grads, strict=True):
@@ -123,8 +129,6 @@ class LiftedUnit:
             else:
                 step()
         self._bring_home(mode)
-        if _drawn() != states:
-            raise CannotLiftError("it draws random numbers, which trials would share")
 
     def _bring_home(self, mode: LiftMode) -> None:
         """Copy parameters that were given other memory to where others read them, from now on."""
@@ -137,8 +141,7 @@ class LiftedUnit:
         """Switch between the modes of training and of evaluation, if it has them."""
         if not is_training and self._num_draws > 1 and self._evaluations < _EVALUATIONS:
             self._evaluations += 1
-            with generators_kept(self._own[0].device):
-                self._watch(_WINDOW)
+            self._watch(_WINDOW)
         for witness in self._witnesses:
             witness.set_training(is_training=is_training)
         with self._open() as (mode, _):
@@ -203,22 +206,16 @@ class _Witness:
         self._unit.set_training(is_training=is_training)
 
     def check(self, own: Sequence[Tensor]) -> None:
-        """Check that the parameters agree with those of the lifted object."""
+        """Check that the parameters agree with those of the lifted object, or that both diverge."""
         for start, home, stack in zip(self._start, self._homes, own, strict=True):
             lifted = stack[self._n]
             norm = torch.linalg.vector_norm
             allowed = _OF_MOVED * norm(home - start) + _OF_SIZE * norm(home)
-            is_wild = not bool(home.isfinite().all())  # it diverges: no digits to compare
-            if not is_wild and not bool(norm(lifted - home) <= allowed):
+            are_finite = [bool(tensor.isfinite().all()) for tensor in (home, lifted)]
+            if any(are_finite) and not bool(norm(lifted - home) <= allowed):
                 raise CannotLiftError(
                     "its steps for all trials at once are not those of an object of a single trial"
                 )
-
-
-def _drawn() -> tuple[object, ...]:
-    """Return the states of the generators of Python and NumPy; torch's refuse to be drawn from meanwhile."""
-    _, numbers, *rest = np.random.get_state()
-    return random.getstate(), np.asarray(numbers).tobytes(), *rest
 
 
 def _begins_window(count: int) -> bool:

@@ -264,9 +264,9 @@ def _slower(programs: Programs) -> str:
     if how.alone_because:
         return f"{what} are trained one by one instead of side by side ({how.alone_because})"
     if how.not_lifted_because:
-        objects = {"seeds": "an optimizer object for each config", "none": "an optimizer object for each trial"}
-        why = how.not_lifted_because
-        return f"{what} are stepped by {objects[how.lifting]} instead of one for all, which is slower ({why})"
+        whom = "config" if how.lifting == "seeds" else "trial"
+        words = f"{what} are stepped by an optimizer object for each {whom} instead of one for all"
+        return f"{words}, which is slower ({how.not_lifted_because})"
     return ""
 
 
