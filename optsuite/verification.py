@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from optsuite._types import Params
-from optsuite.errors import HParamError, OptsuiteError, in_words
+from optsuite.errors import HParamError, OptsuiteError, in_words, quoted
 from optsuite.noise import generators_kept, seed_generators
 from optsuite.optimizers import (
     argument_defaults,
@@ -38,6 +38,9 @@ _SHAPES = {
     "kernel": (3, 2, 3, 3),
 }
 
+_Loss: TypeAlias = Callable[[Params, int], Tensor]
+"""A loss, of the parameters and the number of the step, from 0."""
+
 _PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -47,14 +50,18 @@ class _Case(NamedTuple):
     loss: Callable[[Tensor, Tensor, int], Tensor]
     """Function of a parameter, normal noise of its shape, and the number of the step, from 0; summed."""
     look_at: str
-    """What it tells apart, for those that differ in few cases."""
+    """What may differ where this case does."""
 
 
+# Those before tell most where several differ.
 _CASES = {
+    "zeros": _Case(lambda p, noise, _: p * (0 * noise), "weight decay, and division by 0"),
     "random": _Case(lambda p, noise, _: p * noise, "the rule itself"),
-    "zeros": _Case(lambda p, noise, _: p * (0 * noise), "weight decay, and a division by 0"),
-    "tiny": _Case(lambda p, noise, _: p * (1e-20 * noise), "eps, and whether it is added under the root"),
-    "huge": _Case(lambda p, noise, _: p * (1e20 * noise), "squares that overflow, and clipping"),
+    "tiny": _Case(
+        lambda p, noise, _: p * (1e-20 * noise),
+        "eps, also under the root, where Adam adds 1e-8 here, 0 in torch",
+    ),
+    "huge": _Case(lambda p, noise, _: p * (1e15 * noise), "what overflows, and clipping"),
     "sparse": _Case(
         lambda p, noise, _: p * torch.where(noise.abs() > 1.5, noise, 0), "elements whose gradient is 0"
     ),
@@ -107,31 +114,34 @@ class Verification(NamedTuple):
 
     def __str__(self) -> str:
         precisions = list(dict.fromkeys(one.precision for one in self.comparisons))
-        by_case: dict[str, list[Comparison]] = {}
+        words: dict[str, list[str]] = {}
         for one in self.comparisons:
-            by_case.setdefault(one.case, []).append(one)
-        rows = [("gradients", *precisions, "")]
-        for case, ones in by_case.items():
-            cells = [str(one.first) if one.first else f"same to {one.largest:.1g}" for one in ones]
-            is_same = all(one.first is None for one in ones)
-            rows.append((case, *cells, "" if is_same else f"look at {_CASES[case].look_at}"))
-        differing = sum(row[-1] != "" for row in rows)
-        verdict = "the same" if self.is_same else f"differ in {differing} of {len(by_case)} cases"
+            words.setdefault(one.case, []).append(
+                str(one.first) if one.first else f"same to {one.largest:.1g}"
+            )
+        parted = {one.case for one in self.comparisons if one.first}
+        differing = [case for case in words if case in parted]
+        verdict = (
+            f"they differ in {len(differing)} of {len(words)} cases; look first at "
+            f"{_CASES[differing[0]].look_at}"
+            if differing
+            else "they are the same"
+        )
         return "\n".join(
             [
                 f"{self.optimizer} against {self.against}, {counted(self.num_steps, 'step')}",
-                *aligned(rows),
+                *aligned([("gradients", *precisions), *((case, *cells) for case, cells in words.items())]),
+                f"differences are shares of how far parameters have moved; rounding is up to {self.rtol:g}",
                 *self.notes,
-                f"{verdict}: parameters that differ by a share of at most {self.rtol:g} of how far they have "
-                "moved are the same",
+                verdict,
             ]
         )
 
 
-def verify(optimizer: str, against: str, *, num_steps: int = 100, rtol: float = 1e-3) -> Verification:
+def verify(optimizer: str, against: str, *, num_steps: int = 100, rtol: float = 1e-4) -> Verification:
     """Tell whether two optimizers make the same trajectory, from the same gradients.
 
-    Both step parameters of several shapes, by gradients that are random, zero, tiny (1e-20), huge (1e20),
+    Both step parameters of several shapes, by gradients that are random, zero, tiny (1e-20), huge (1e15),
     sparse, or flip their sign at each step, and of a noisy quadratic, the only ones that depend on the
     parameters; in float32, in which tasks train, and in float64, which shows what rounding hides. Classes
     step in a plain loop, after each backward pass. At the end the parameters to evaluate are compared.
@@ -162,26 +172,20 @@ def verify(optimizer: str, against: str, *, num_steps: int = 100, rtol: float = 
     sides = _with_lr([_Side(*parse_optimizer(text)) for text in (optimizer, against)])
     for side in sides:
         check_hparams(side.name, side.hparams)
-    notes = []
-    shapes = dict(_SHAPES)
-    for side in sides:
-        if side.is_class and takes_matrices_only(side.name, side.hparams):
-            shapes = {name: shape for name, shape in shapes.items() if len(shape) == 2}
-            notes.append(f"on matrices only, which is what `{side.name}` takes")
+    shapes, notes = _shapes(sides)
     starts, noises = _drawn(shapes, num_steps)
-    comparisons = []
-    for case in _CASES:
-        for precision in _PRECISIONS:
-            try:
-                ends = [side.follow(case, precision, starts, noises) for side in sides]
-            except OptsuiteError as error:
-                if precision == "float32":
-                    raise
-                notes.append(str(error))  # nothing trains in it
-            else:
-                comparisons.append(_compared(case, precision, starts, *ends, rtol))
-    left, right = map(str, sides)
-    return Verification(left, right, num_steps, rtol, tuple(comparisons), tuple(dict.fromkeys(notes)))
+    comparisons: list[Comparison] = []
+    for precision in _PRECISIONS:
+        try:
+            ways = {case: [side.follow(case, precision, starts, noises) for side in sides] for case in _CASES}
+        except OptsuiteError as error:
+            if precision == "float32":
+                raise
+            notes.append(f"not compared in {precision}, in which nothing trains: {quoted(error)}")
+        else:
+            _check_moves(starts, ways["random"])
+            comparisons += (_compared(case, precision, starts, ways[case], rtol) for case in _CASES)
+    return Verification(str(sides[0]), str(sides[1]), num_steps, rtol, tuple(comparisons), tuple(notes))
 
 
 class _Side(NamedTuple):
@@ -207,19 +211,23 @@ class _Side(NamedTuple):
 
     def follow(self, case: str, precision: str, starts: Params, noises: Params) -> Params:
         """Return the parameters after each step, and those to evaluate: (steps + 1, ...), in float64."""
-        dtype = _PRECISIONS[precision]
-        starts, noises = (tree_map(lambda p: p.to(dtype), tree) for tree in (starts, noises))
+        starts, noises = (tree_map(lambda p: p.to(_PRECISIONS[precision]), tree) for tree in (starts, noises))
+        num_steps = len(next(iter(noises.values())))
+
+        def loss(params: Params, step: int) -> Tensor:
+            parts = (_CASES[case].loss(p, noises[name][step], step).sum() for name, p in params.items())
+            return torch.stack(list(parts)).sum()
+
         run = _run_class if self.is_class else _run_pure
         trajectory: list[Params] = []
         try:
             with generators_kept():
                 seed_generators(0)
-                trajectory.extend(run(self.name, self.hparams, case, starts, noises))
+                trajectory.extend(run(self.name, self.hparams, starts, loss, num_steps))
         except Exception as error:
-            num_steps = len(next(iter(noises.values())))
             when = f"at step {len(trajectory) + 1}" if len(trajectory) < num_steps else "when evaluated"
             raise OptsuiteError(
-                f"`{self}` fails {when} by {case} gradients in {precision} ({in_words(error)})"
+                f"`{self}` fails {when} of {case} gradients in {precision} ({in_words(error)})"
             ) from error
         return {name: torch.stack([params[name] for params in trajectory]).double() for name in starts}
 
@@ -234,6 +242,16 @@ def _with_lr(sides: list[_Side]) -> list[_Side]:
     ]
 
 
+def _shapes(sides: list[_Side]) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    """Return the shapes that both take, and notes on it."""
+    shapes, notes = _SHAPES, []
+    for side in sides:
+        if side.is_class and takes_matrices_only(side.name, side.hparams):
+            shapes = {name: shape for name, shape in shapes.items() if len(shape) == 2}
+            notes.append(f"on matrices alone, all that `{side.name}` takes")
+    return shapes, notes
+
+
 def _drawn(shapes: Mapping[str, tuple[int, ...]], num_steps: int) -> tuple[Params, Params]:
     """Draw the parameters to start from, and noise for each step, (steps, ...)."""
     generator = torch.Generator().manual_seed(0)
@@ -242,24 +260,20 @@ def _drawn(shapes: Mapping[str, tuple[int, ...]], num_steps: int) -> tuple[Param
         return torch.randn(shape, generator=generator)
 
     starts = {name: normal(*shape) * ("from 0" not in name) for name, shape in shapes.items()}
-    return starts, {name: normal(num_steps, *shape) for name, shape in shapes.items()}
-
-
-def _loss(case: str, params: Params, noises: Params, step: int) -> Tensor:
-    of_tensor = _CASES[case].loss
-    return torch.stack([of_tensor(p, noises[name][step], step).sum() for name, p in params.items()]).sum()
+    noises = {name: normal(num_steps, *shape) for name, shape in shapes.items()}
+    # None so small that eps would matter, but where that is asked for.
+    return starts, tree_map(lambda noise: noise + 0.1 * noise.sign(), noises)
 
 
 def _run_pure(
-    name: str, hparams: Mapping[str, Any], case: str, starts: Params, noises: Params
+    name: str, hparams: Mapping[str, Any], starts: Params, loss_at: _Loss, num_steps: int
 ) -> Iterator[Params]:
     """Step pure functions; yield the parameters after each step, then those to evaluate."""
-    num_steps = len(next(iter(noises.values())))
     opt = get_optimizer(name, **hparams)
     params, state = starts, opt.init(starts, num_steps=num_steps)
     for step in range(num_steps):
         leaves = tree_map(lambda p: p.clone().requires_grad_(), params)
-        loss = _loss(case, leaves, noises, step)
+        loss = loss_at(leaves, step)
         grads = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
         with torch.no_grad():
             updates, state = opt.update(grads, state, params, loss=loss.detach())
@@ -269,10 +283,9 @@ def _run_pure(
 
 
 def _run_class(
-    path: str, hparams: Mapping[str, Any], case: str, starts: Params, noises: Params
+    path: str, hparams: Mapping[str, Any], starts: Params, loss_at: _Loss, num_steps: int
 ) -> Iterator[Params]:
     """Step an object of a class in a plain loop; yield as `_run_pure`."""
-    num_steps = len(next(iter(noises.values())))
     cls = import_optimizer(path)
     params: Params = {name: nn.Parameter(start.clone()) for name, start in starts.items()}
     optimizer = cls(list(params.values()), **constructor_arguments(cls, hparams, num_steps))
@@ -280,7 +293,7 @@ def _run_class(
     take_step: Any = optimizer.step
     for step in range(num_steps):
         optimizer.zero_grad()
-        loss = _loss(case, params, noises, step)
+        loss = loss_at(params, step)
         loss.backward()  # type: ignore[no-untyped-call]
         take_step(**({"loss": loss.detach()} if takes_loss(cls) else {}))
         yield tree_map(lambda p: p.detach().clone(), params)
@@ -288,10 +301,14 @@ def _run_class(
     yield tree_map(lambda p: p.detach().clone(), params)
 
 
-def _compared(
-    case: str, precision: str, starts: Params, left: Params, right: Params, rtol: float
-) -> Comparison:
+def _check_moves(starts: Params, ends: Sequence[Params]) -> None:
+    if all(bool((way[name] == start).all()) for way in ends for name, start in starts.items()):
+        raise HParamError("neither optimizer moves any parameter: give a larger `lr`, or more steps")
+
+
+def _compared(case: str, precision: str, starts: Params, ways: Sequence[Params], rtol: float) -> Comparison:
     """Compare two trajectories, of (steps + 1, ...)."""
+    left, right = ways
     shares = {
         name: _shares(start, left[name], right[name], torch.finfo(_PRECISIONS[precision]).eps)
         for name, start in starts.items()
@@ -310,14 +327,14 @@ def _shares(start: Tensor, left: Tensor, right: Tensor, eps: float) -> Tensor:
 
     An element that diverges in one alone makes it infinite. The rounding of parameters counts for nothing.
     """
-    ways, sizes = [], []
+    moves, sizes = [], []
     for trajectory in (left, right):
         finite = trajectory.nan_to_num(0.0, 0.0, 0.0).flatten(1)
         before = torch.cat([start.double().flatten()[None], finite[:-1]])
-        ways.append((finite - before).abs().cumsum(0).amax(1))
+        moves.append((finite - before).abs().cumsum(0).amax(1))
         sizes.append(finite.abs().amax(1).cummax(0).values)
     is_apart = left.isfinite() != right.isfinite()
     error = (left - right).abs().nan_to_num(0.0, 0.0).where(~is_apart, torch.inf).flatten(1).amax(1)
     rounding = torch.arange(1, len(left) + 1) * eps * torch.maximum(*sizes)
-    share = (error - rounding).clamp(min=0) / torch.maximum(*ways)
+    share = (error - rounding).clamp(min=0) / torch.maximum(*moves)
     return torch.where(error <= rounding, 0.0, share)
