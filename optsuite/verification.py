@@ -50,7 +50,7 @@ class _Case(NamedTuple):
     loss: Callable[[Tensor, Tensor, int], Tensor]
     """Function of a parameter, normal noise of its shape, and the number of the step, from 0; summed."""
     look_at: str
-    """What may differ where this case does."""
+    """Property of a rule that differs first where this case does, in words."""
 
 
 # Those before tell most where several differ.
@@ -105,7 +105,7 @@ class Verification(NamedTuple):
     rtol: float
     comparisons: tuple[Comparison, ...]
     notes: tuple[str, ...]
-    """What was left out, in words."""
+    """Sentences on all that was left out, and on hyperparameters that differ."""
 
     @property
     def is_same(self) -> bool:
@@ -151,7 +151,7 @@ def verify(optimizer: str, against: str, *, num_steps: int = 100, rtol: float = 
             `"my.py:Mine(lr=0.01, betas=(0.9, 0.99))"`. Where one has no `lr`, it gets that of the other, else
             the default of one of them, else 0.001.
         against: The other optimizer.
-        num_steps: Number of steps, >= 1, which schedules and the like take for the whole run.
+        num_steps: Number of updates, >= 1, which are the whole run for schedules.
         rtol: Largest difference of an element, as a share of how far one of its tensor has moved until
             then, that counts as rounding, besides the rounding of the parameters themselves.
 
@@ -185,6 +185,8 @@ def verify(optimizer: str, against: str, *, num_steps: int = 100, rtol: float = 
         else:
             _check_moves(starts, ways["random"])
             comparisons += (_compared(case, precision, starts, ways[case], rtol) for case in _CASES)
+    if any(one.first for one in comparisons):
+        notes += _unlike(*sides)
     return Verification(str(sides[0]), str(sides[1]), num_steps, rtol, tuple(comparisons), tuple(notes))
 
 
@@ -203,7 +205,7 @@ class _Side(NamedTuple):
         return get_row(self.name).program == "torch"
 
     @property
-    def defaults(self) -> Mapping[str, object]:
+    def defaults(self) -> dict[str, Any]:
         """Hyperparameters with their defaults."""
         if self.is_class:
             return argument_defaults(self.name)
@@ -242,6 +244,16 @@ def _with_lr(sides: list[_Side]) -> list[_Side]:
     ]
 
 
+def _unlike(left: _Side, right: _Side) -> list[str]:
+    """Say which hyperparameters of the same name have different values."""
+    one, other = ({**side.defaults, **side.hparams} for side in (left, right))
+    return [
+        f"unlike: {key}={one[key]!r} and {key}={other[key]!r}"
+        for key in one
+        if key in other and one[key] != other[key]
+    ]
+
+
 def _shapes(sides: list[_Side]) -> tuple[dict[str, tuple[int, ...]], list[str]]:
     """Return the shapes that both take, and notes on it."""
     shapes, notes = _SHAPES, []
@@ -270,7 +282,8 @@ def _run_pure(
 ) -> Iterator[Params]:
     """Step pure functions; yield the parameters after each step, then those to evaluate."""
     opt = get_optimizer(name, **hparams)
-    params, state = starts, opt.init(starts, num_steps=num_steps)
+    # In training, too, the first update is at step 0, and one more follows the steps of a run.
+    params, state = starts, opt.init(starts, num_steps=num_steps - 1)
     for step in range(num_steps):
         leaves = tree_map(lambda p: p.clone().requires_grad_(), params)
         loss = loss_at(leaves, step)
