@@ -21,6 +21,19 @@ def test_status_and_table_tell_whether_two_optimizers_are_the_same(capsys):
     assert out.splitlines()[-1].startswith("they differ in 1 of 7 cases; look first at eps")
 
 
+FAILING = """
+import torch
+
+
+class Failing(torch.optim.SGD):
+    def step(self):
+        if hasattr(self, "was_called"):
+            raise ValueError("no more")
+        self.was_called = True
+        super().step()
+"""
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -44,9 +57,6 @@ def test_incomplete_commands_have_it_too(words):
 
 def test_a_class_that_fails_is_no_difference(tmp_path, capsys):
     path = tmp_path / "own.py"
-    path.write_text(
-        "import torch\n\n\nclass Failing(torch.optim.SGD):\n    def step(self):\n        if hasattr(self, 'once'):\n"
-        "            raise ValueError('no more')\n        self.once = True\n        super().step()\n"
-    )
+    path.write_text(FAILING)
     assert main(["verify", f"{path}:Failing", "--against", "SGD"]) == 2
     assert "fails at step 2 of zeros gradients in float32 (ValueError: no more)" in capsys.readouterr().err
