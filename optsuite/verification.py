@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -187,6 +188,7 @@ def verify(optimizer: str, against: str, *, num_steps: int = 100, rtol: float = 
             comparisons += (_compared(case, precision, starts, ways[case], rtol) for case in _CASES)
     if any(one.first for one in comparisons):
         notes += _unlike(*sides)
+    notes = list(dict.fromkeys(notes))  # both sides may have the same
     return Verification(str(sides[0]), str(sides[1]), num_steps, rtol, tuple(comparisons), tuple(notes))
 
 
@@ -226,6 +228,8 @@ class _Side(NamedTuple):
             with generators_kept():
                 seed_generators(0)
                 trajectory.extend(run(self.name, self.hparams, starts, loss, num_steps))
+        except OptsuiteError:
+            raise  # it says what is wrong
         except Exception as error:
             when = f"at step {len(trajectory) + 1}" if len(trajectory) < num_steps else "when evaluated"
             raise OptsuiteError(
@@ -247,11 +251,9 @@ def _with_lr(sides: list[_Side]) -> list[_Side]:
 def _unlike(left: _Side, right: _Side) -> list[str]:
     """Say which hyperparameters of the same name have different values."""
     one, other = ({**side.defaults, **side.hparams} for side in (left, right))
-    return [
-        f"unlike: {key}={one[key]!r} and {key}={other[key]!r}"
-        for key in one
-        if key in other and one[key] != other[key]
-    ]
+    shared = [key for key in one if key in other and inspect.Parameter.empty not in (one[key], other[key])]
+    unlike = [f"{key} ({one[key]!r} and {other[key]!r})" for key in shared if one[key] != other[key]]
+    return [f"hyperparameters that differ: {', '.join(unlike)}"] if unlike else []
 
 
 def _shapes(sides: list[_Side]) -> tuple[dict[str, tuple[int, ...]], list[str]]:

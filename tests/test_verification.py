@@ -155,7 +155,7 @@ def test_a_decay_below_rounding_shows_in_float64():
     parted = {one.precision for one in result.comparisons if one.first}
     assert parted == {"float64"}
     assert "look first at weight decay" in str(result)
-    assert result.notes == ("unlike: weight_decay=1e-06 and weight_decay=0.0",)
+    assert result.notes == ("hyperparameters that differ: weight_decay (1e-06 and 0.0)",)
 
 
 def test_the_first_step_that_differs_is_named_with_its_share():
@@ -225,6 +225,13 @@ def test_a_class_without_float64_is_compared_in_float32():
         "not compared in float64, in which nothing trains: `own.py:Single(lr=0.001)` fails"
     )
     assert note in str(result)
+
+
+def test_hyperparameters_of_one_name_are_compared_where_trajectories_differ():
+    result = verify("torch.optim:NAdam+clip(max_norm=0.1)", "torch.optim:Adam+clip", num_steps=2)
+    assert result.notes == ("hyperparameters that differ: max_norm (0.1 and 1.0)",)
+    assert result.notes[0] in str(result)
+    assert verify("Adam(beta1=0.5)", "Adam(beta1=0.9)", num_steps=1).notes == ()  # after one step the same
 
 
 def test_a_class_of_matrices_is_compared_on_matrices():
