@@ -71,7 +71,7 @@ class TorchProgram(Program):
 
     @property
     def manner(self) -> str:
-        """What one object steps, in words."""
+        """Objects of the optimizer that there are, in words."""
         return {
             "configs": "one optimizer object",
             "seeds": "an optimizer object a config",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._functorch import vmap as functorch_vmap
 from torch.overrides import TorchFunctionMode
 
@@ -85,6 +85,7 @@ class LiftMode(TorchFunctionMode):
     def __init__(self, size: int, level: int) -> None:
         super().__init__()
         self._size, self._level = size, level
+        self.has_rebound = False  # whether a tensor was given the memory of another one
 
     def __torch_function__(
         self,
@@ -99,10 +100,12 @@ class LiftMode(TorchFunctionMode):
         name: str = func.__name__
         if func == _data.__get__:
             return args[0].detach()
-        if func == _data.__set__:
-            return self._call(Tensor.copy_, args, kwargs)
+        if func == _data.__set__ and any(map(is_batched, args)):
+            return self._rebind(*args)
         if name == "item" and is_batched(args[0]):
             return args[0].double() if args[0].is_floating_point() else args[0]
+        if isinstance(kwargs.get("out"), Tensor):
+            return self._write(func, args, kwargs)
         if name.startswith("_foreach_"):
             return self._each(name.removeprefix("_foreach_"), args, kwargs)
         if name in _NEW_MEMORY:
@@ -119,6 +122,36 @@ class LiftMode(TorchFunctionMode):
             self._make_room(args, kwargs)
         return func(*args, **kwargs)
 
+    def _write(self, func: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Tensor:
+        """Compute what is to be written into a tensor, and write it."""
+        out: Tensor = kwargs.pop("out")
+        result = self._call(func, args, kwargs)
+        if result.shape != out.shape:
+            raise CannotLiftError("it writes into a tensor of another shape")
+        self._call(Tensor.copy_, [out, result], {})
+        return out
+
+    def _rebind(self, target: Tensor, value: Tensor) -> None:
+        """Give a tensor the memory of another one; views keep what it had."""
+        self.has_rebound = True
+        if not is_batched(value):
+            value = batched(value.detach().expand(self._size, *value.shape).clone(), self._level)
+        if (value.shape, value.dtype, value.device) != (target.shape, target.dtype, target.device):
+            raise CannotLiftError("it gives a tensor another shape or type")
+        other = value.detach()
+        if isinstance(target, nn.Parameter):
+            other = nn.Parameter(other, requires_grad=target.requires_grad)
+        other.grad = target.grad
+        vars(other).update(vars(target))
+        self._swap(target, other)
+
+    def _swap(self, target: Tensor, other: Tensor) -> None:
+        """Make a tensor another one, for all who hold it."""
+        try:
+            torch.utils.swap_tensors(target, other)  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise CannotLiftError("it replaces a tensor of which it keeps views") from error
+
     def _make_room(self, args: Sequence[Any], kwargs: _Kwargs) -> None:
         """Give every trial a copy of a tensor that is about to be changed by tensors of theirs."""
         target = args[0]
@@ -128,10 +161,7 @@ class LiftMode(TorchFunctionMode):
             and any(map(is_batched, (*args, *kwargs.values())))
         ):
             stack = target.detach().expand(self._size, *target.shape).clone()
-            try:
-                torch.utils.swap_tensors(target, batched(stack, self._level))  # type: ignore[no-untyped-call]
-            except RuntimeError as error:
-                raise CannotLiftError("it changes a tensor of all trials of which it keeps views") from error
+            self._swap(target, batched(stack, self._level))
 
     def _each(self, name: str, args: Sequence[Any], kwargs: _Kwargs) -> list[Any]:
         """Call the function of single tensors that a function of lists stands for."""
