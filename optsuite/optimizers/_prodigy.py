@@ -100,8 +100,8 @@ def _begin(params: Params, d0: Scalar, schedule: OptState) -> ProdigyState:
     zero = first_step(params)
     # Steps may write over parameters: what is remembered of them needs a place of its own.
     start = tree_map(torch.clone, params)
-    zeros = (tree_map(torch.zeros_like, params) for _ in range(3))
-    return ProdigyState(zero + d0, zero + d0, zero, start, *zeros, schedule)
+    sums, mu, nu = (tree_map(torch.zeros_like, params) for _ in range(3))
+    return ProdigyState(zero + d0, zero + d0, zero, start, sums, mu, nu, schedule)
 
 
 def _sum(old: Params, new: Params, decay: Scalar, weight: Scalar) -> Params:

@@ -13,6 +13,7 @@ from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError, OutOfMemoryError, UnsupportedError, in_words
 from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.tasks import Task, get_task, is_own
+from optsuite.trainer._adapter import check_fit
 from optsuite.trainer._grid import Grid, How, Lifting, group_by_spec, split_into_grids
 from optsuite.trainer._layout import choose_layout
 from optsuite.trainer._layouts_file import Layout
@@ -110,6 +111,7 @@ def choose_layouts(
 
     Raises:
         DataError: The data are missing or damaged.
+        HParamError: An optimizer class does not fit the task's parameters.
         UnsupportedError: The device does not have the precision that is asked for.
     """
     where, source = _checked(task, trials, mode, device)
@@ -169,6 +171,7 @@ def run(
 
     Raises:
         DataError: The data are missing or damaged.
+        HParamError: An optimizer class does not fit the task's parameters.
         UnsupportedError: The device does not have the precision that is asked for.
     """
     where, source = _checked(task, trials, mode, device)
@@ -189,6 +192,8 @@ def _checked(
     """Find the device and the data source, and check that the trials can be trained there."""
     if strangers := {trial.task_name for trial in trials} - {task.name}:
         raise OptsuiteError(f"trials of `{task.name}` needed, got trials of {sorted(strangers)}")
+    for config in {trial.config.optimizer: trial.config for trial in trials}.values():
+        check_fit(task, config)
     where = resolve_device(device)
     for precision in {trial.precision for trial in trials}:
         check_precision(precision, where)

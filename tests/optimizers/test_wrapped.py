@@ -138,8 +138,11 @@ def test_prodigy_follows_a_schedule_in_its_estimate_too():
     package = pytest.importorskip("pytorch_optimizer")
     ours = trained_by_us("Prodigy+cosine", d0=1e-3)
     theirs = trained_by_torch(lambda params: package.Prodigy(params, d0=1e-3), factor("cosine"))
+    constant = trained_by_us("Prodigy", d0=1e-3)
     for (left, _), (right, _) in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-4)  # rounding of d comes back in d
+    moved = [path[-1][0]["0.weight"] for path in (ours, constant)]
+    assert (moved[0] - moved[1]).abs().max() > 0.01
 
 
 def test_cosine_without_warmup_is_torchs():
