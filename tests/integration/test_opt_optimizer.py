@@ -227,7 +227,7 @@ def test_a_file_in_a_folder_of_any_name_imports_what_lies_beside_it(bench, args)
 
 
 def test_a_class_that_fits_no_task_is_refused_before_anything_trains(bench):
-    result = bench.run("--opt-optimizer=Theirs=torch.optim:Muon", sets="SGDLR_10_R2,TheirsLR_10_R2")
+    result = bench.run("--opt-optimizer=Theirs=torch.optim:Muon", sets="TheirsLR_10_R2")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "`torch.optim:Muon` takes matrices only, and `" in text(result)
     assert not bench.curve_files
