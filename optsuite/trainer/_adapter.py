@@ -200,7 +200,7 @@ class _Stepper:
         for first in range(0, len(units), size):
             own = [rows[first : first + size] for rows in self._own.values()]
             make = partial(lambda start, n, homes: self._make(start + n, homes), first)
-            lifted.append(LiftedUnit(units[first : first + size], own, make))
+            lifted.append(LiftedUnit(units[first : first + size], own, make, self._num_updates))
         return lifted
 
     def keep(self, is_kept: Array) -> Params:

@@ -13,14 +13,13 @@ from torch.overrides import TorchFunctionMode
 
 _Kwargs = Mapping[str, Any]
 
-# Numbers of single trials are 0-d float64 tensors under `vmap`. These want the type of the other tensors.
+# These want numbers of single trials to be of the type of the other tensors.
 _OF_ONE_TYPE = {"lerp", "lerp_", "where", "maximum", "minimum", "copysign", "copysign_", "fill_"}
 _OF_ONE_TYPE |= {f"{name}{end}" for name in ("clamp", "clip", "clamp_min", "clamp_max") for end in ("", "_")}
 _SUMS = {"add", "add_", "sub", "sub_", "subtract", "subtract_"}
 _QUOTIENTS = {"addcmul", "addcmul_", "addcdiv", "addcdiv_"}
 _PRODUCTS = {f"{name}{end}" for name in ("addmm", "addmv", "addr", "addbmm", "baddbmm") for end in ("", "_")}
-_OPERATORS = {f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")}
-_IN_PLACE = {"__setitem__", *_OPERATORS}
+_MARK = "_stands_for_numbers"
 # These would run trial by trial in place, ten times slower than out of place.
 _SLOW_IN_PLACE = {"addcmul_", "addcdiv_", "addmm_", "lerp_", "clamp_", "hypot_", "square_"}
 # New memory; and what changes the gradients that the next steps are given.
@@ -64,6 +63,17 @@ def is_batched(value: object) -> bool:
     return isinstance(value, Tensor) and _functorch.is_batchedtensor(value)
 
 
+def as_number(tensor: Tensor) -> Tensor:
+    """Say of a 0-d tensor that it stands for numbers of Python, which no operation changes in place."""
+    vars(tensor)[_MARK] = True
+    return tensor
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value stands for numbers of Python."""
+    return isinstance(value, Tensor) and _MARK in vars(value)
+
+
 def stack_of(tensor: Tensor) -> Tensor:
     """Return the stack of all trials, (N, ...), in whose memory a batched tensor lies."""
     axis = _functorch.maybe_get_bdim(tensor)
@@ -91,6 +101,7 @@ class LiftMode(TorchFunctionMode):
         super().__init__()
         self._size, self._level = size, level
         self.has_rebound = False  # whether a tensor was given the memory of another one
+        self.error: Exception | None = None  # the first that was raised, whoever caught it
 
     def __torch_function__(
         self,
@@ -99,7 +110,11 @@ class LiftMode(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: _Kwargs | None = None,
     ) -> Any:  # noqa: ANN401 - whatever the function gives
-        return self._call(func, list(args), dict(kwargs or {}))
+        try:
+            return self._call(func, list(args), dict(kwargs or {}))
+        except Exception as error:
+            self.error = self.error or error
+            raise
 
     def _call(self, func: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
         name: str = func.__name__
@@ -108,14 +123,17 @@ class LiftMode(TorchFunctionMode):
         if func == _data.__set__ and any(map(is_batched, args)):
             return self._rebind(*args)
         if name == "item" and is_batched(args[0]):
-            number = args[0].reshape(())
-            return number.double() if number.is_floating_point() else number
+            dtype = torch.float64 if args[0].is_floating_point() else args[0].dtype
+            return as_number(args[0].reshape(()).to(dtype, copy=True))
         if name == "__bool__" and is_batched(args[0]):
             return _decision(args[0])
         if isinstance(kwargs.get("out"), Tensor):
             return self._write(func, args, kwargs)
         if name.startswith("_foreach_"):
             return self._each(name.removeprefix("_foreach_"), args, kwargs)
+        is_in_place = name.endswith("_") and not name.endswith("__")
+        if is_in_place and is_number(args[0]):  # `lr *= 0.5` makes another number
+            return self._call(getattr(Tensor, name[:-1]), args, kwargs)
         if name in _REFUSED:
             raise CannotLiftError(f"it calls `{name}`")
         if (name == "requires_grad_" or func == _requires_grad.__set__) and isinstance(args[0], nn.Parameter):
@@ -128,11 +146,14 @@ class LiftMode(TorchFunctionMode):
             _multiply(args, kwargs, "alpha", 3)
         elif name in _OF_ONE_TYPE:
             _give_type(args, kwargs)
-        if (name.endswith("_") and not name.endswith("__")) or name in _IN_PLACE:
+        if is_in_place or name == "__setitem__":
             self._make_room(args, kwargs)
         if name in _SLOW_IN_PLACE and is_batched(args[0]):
             return args[0].copy_(getattr(torch, name[:-1])(*args, **kwargs))
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if isinstance(result, Tensor) and result.ndim == 0 and _are_numbers((*args, *kwargs.values())):
+            as_number(result)
+        return result
 
     def _write(self, func: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Tensor:
         """Compute what is to be written into a tensor, and write it."""
@@ -190,6 +211,11 @@ class LiftMode(TorchFunctionMode):
         return results
 
 
+def _are_numbers(args: Sequence[Any]) -> bool:
+    tensors = [arg for arg in args if isinstance(arg, Tensor)]
+    return bool(tensors) and all(map(is_number, tensors))
+
+
 def _decision(condition: Tensor) -> bool:
     """Return the decision that all trials take."""
     decisions = stack_of(condition).bool()
@@ -238,10 +264,10 @@ def _multiply(args: list[Any], kwargs: dict[str, Any], key: str, count: int) -> 
     """
     if is_batched(kwargs.get(key)):
         factor = kwargs.pop(key)
-    elif len(args) == count + 1 and is_batched(args[1]):  # an older form: `p.add_(-lr, grad)`
+    elif (
+        len(args) == count + 1 and is_batched(args[1]) and args[1].ndim == 0
+    ):  # an older form: `p.add_(-lr, grad)`
         factor = args.pop(1)
-    elif len(args) == count + 1 and is_batched(args[count]):
-        factor = args.pop(count)
     else:
         return
     if is_batched(kwargs.get("beta")):

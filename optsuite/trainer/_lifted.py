@@ -2,8 +2,8 @@
 
 The code of the class runs once a step, under `vmap`: parameters, gradients, state and the hyperparameters
 that differ are batched tensors, which live as long as the object. What is equal in all trials, such as
-counters, stays as it is. So that nothing is silently wrong, some trials are stepped by objects of their own
-as well, at the start and now and then later, and must agree.
+counters, stays as it is. So that nothing is silently wrong, witnesses step beside it: objects of single
+trials, two at the start and one later, which are others every 64 steps and must agree.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import copy
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from types import FunctionType
 from typing import Any, TypeAlias, final
 
 import torch
@@ -20,19 +21,26 @@ from torch import Tensor, nn
 
 from optsuite.noise import generator_states, generators_kept
 from optsuite.optimizers import set_training
-from optsuite.trainer._lift_mode import CannotLiftError, LiftMode, batched, is_batched, level_of, stack_of
+from optsuite.trainer._lift_mode import (
+    CannotLiftError,
+    LiftMode,
+    as_number,
+    batched,
+    is_batched,
+    is_number,
+    level_of,
+    stack_of,
+)
 from optsuite.trainer._network import is_alike
 from optsuite.trainer._unit import OF_TORCH, Unit
 
 Make: TypeAlias = Callable[[int, list[Tensor]], Unit]
 """A function that makes the object of one trial, by its number, for parameters in some memory."""
 
-# Numbers that differ between trials become 0-d tensors of these types.
-_NUMBERS = (torch.int64, torch.float64)
-# Steps that some trials take beside objects of their own: so many from the first one, and later fewer.
-_FIRST_WINDOW, _WINDOW = 8, 3
-# They do so again at the powers of this number, and around the first evaluations of classes with modes.
-_GROWTH, _EVALUATIONS = 8, 2
+# Witnesses are called anew after so many steps, and compared closely in the first of these.
+_WINDOW, _CLOSE = 64, 8
+# The next witness stands so many trials behind.
+_STRIDE = 7
 # Both agree if they differ by less than this share of how far they moved, and this share of their size.
 _OF_MOVED, _OF_SIZE = 1e-3, 1e-6
 
@@ -45,18 +53,19 @@ class LiftedUnit:
         units: Objects of the single trials, not to be used afterwards.
         own: Parameters of all, (N, ...) each, in whose memory those of `units` lie.
         make: Makes objects of single trials.
+        num_updates: Number of updates of the run.
 
     Raises:
         CannotLiftError: The objects cannot be made one; while stepping also: its steps do not agree with
             those of objects of single trials.
     """
 
-    def __init__(self, units: Sequence[Unit], own: Sequence[Tensor], make: Make) -> None:
+    def __init__(self, units: Sequence[Unit], own: Sequence[Tensor], make: Make, num_updates: int) -> None:
         first = units[0]
         self.places = [place for unit in units for place in unit.places]
         self.takes_loss, self.has_modes = first.takes_loss, first.has_modes
         self._own, self._make, self._optimizer = own, make, first.optimizer
-        self._num_draws = first.num_draws
+        self._num_draws, self._num_updates = first.num_draws, num_updates
         for unit in units:
             _check_plain(unit)
             _check_apart([vars(unit.optimizer), unit.params])
@@ -72,8 +81,8 @@ class LiftedUnit:
                 if first.params[k].grad is not None:
                     param.grad = merged([unit.params[k].grad for unit in units], f"gradient {k}")
         self._witnesses: list[_Witness] = []
-        self._watched_until = 0  # number of a step
-        self._is_new, self._evaluations, self._has_moved = True, 0, False
+        self._close_until = 0  # number of the step from which on it is checked less often
+        self._is_new, self._has_moved = True, False
 
     def step(self, grads: Sequence[Tensor], loss: Tensor) -> None:
         """Take one step of every trial.
@@ -83,29 +92,24 @@ class LiftedUnit:
             loss: Losses, (N,).
         """
         count = self._num_draws - 1
-        if self._is_new or _begins_window(count):
-            self._watch(_WINDOW if count else _FIRST_WINDOW)
-        if not self._witnesses:
-            self._step(grads, loss)
-            return
-        with generators_kept(self._own[0].device):
+        if self._is_new or count % _WINDOW == 0:
+            self._call_witnesses(count)
+        is_close = count < self._close_until
+        with generators_kept(self._own[0].device) if is_close else nullcontext():
+            states = generator_states() if is_close else ()
             for witness in self._witnesses:
                 witness.step(grads, loss)
-        states = generator_states()
-        self._step(grads, loss)
-        if generator_states() != states:
-            raise CannotLiftError("it draws random numbers, which trials would share")
-        self._check()
-        if count + 1 >= self._watched_until:
-            self._witnesses = []
+            self._step(grads, loss)
+            if is_close and generator_states() != states:
+                raise CannotLiftError("it draws random numbers, which trials would share")
+        if is_close or (count + 1) % _WINDOW == 0 or count + 1 == self._num_updates:
+            self._check()
 
-    def _watch(self, num_steps: int) -> None:
-        """Give some trials objects of their own for the next steps."""
-        self._is_new = False
-        self._watched_until = self._num_draws - 1 + num_steps
-        if not self._witnesses:
-            with generators_kept(self._own[0].device):
-                self._witnesses = [_Witness(self, n) for n in _sample(self.places)]
+    def _call_witnesses(self, count: int) -> None:
+        """Give some trials objects of their own, which step beside this one from now on."""
+        self._is_new, self._close_until = False, count + _CLOSE
+        with generators_kept(self._own[0].device):
+            self._witnesses = [_Witness(self, n) for n in _sample(self.places, count)]
 
     def _check(self) -> None:
         _check_apart([vars(self._optimizer), self._params])
@@ -128,10 +132,12 @@ class LiftedUnit:
                 step(loss=batched(loss, level))
             else:
                 step()
-        self._bring_home(mode)
+        self._settle(mode)
 
-    def _bring_home(self, mode: LiftMode) -> None:
-        """Copy parameters that were given other memory to where others read them, from now on."""
+    def _settle(self, mode: LiftMode) -> None:
+        """Raise what the class caught, and copy parameters that have moved to where others read them."""
+        if mode.error is not None:
+            raise mode.error
         self._has_moved = self._has_moved or mode.has_rebound
         if self._has_moved:
             for param, stack in zip(self._params, self._own, strict=True):
@@ -139,14 +145,11 @@ class LiftedUnit:
 
     def set_training(self, *, is_training: bool) -> None:
         """Switch between the modes of training and of evaluation, if it has them."""
-        if not is_training and self._num_draws > 1 and self._evaluations < _EVALUATIONS:
-            self._evaluations += 1
-            self._watch(_WINDOW)
         for witness in self._witnesses:
             witness.set_training(is_training=is_training)
         with self._open() as (mode, _):
             set_training(self._optimizer, is_training=is_training)
-        self._bring_home(mode)
+        self._settle(mode)
         self._check()
 
     def facts(self, n: int, params: Sequence[nn.Parameter], *, are_copies: bool = False) -> dict[str, Any]:
@@ -162,8 +165,14 @@ class LiftedUnit:
         facts = {name: parted(value, name) for name, value in attributes.items()}
         numbers = {param: f"parameter {k}" for k, param in enumerate(params)}
         facts["state"] = {numbers.get(key, key): value for key, value in facts["state"].items()}
-        grads = [parted(param.grad, "grad") for param in self._params] if self.has_modes else []
-        return {"optimizer": facts, "networks": {}, "grads": grads, "data": [], "num_draws": self._num_draws}
+        return {
+            "optimizer": facts,
+            "networks": {},
+            "grads": [parted(param.grad, "grad") for param in self._params] if self.has_modes else [],
+            "data": [],
+            "attributes": [parted(vars(param), "param") for param in self._params],
+            "num_draws": self._num_draws,
+        }
 
     def params_of(self, n: int) -> list[nn.Parameter]:
         """Return the parameters of one trial, in the memory of all."""
@@ -175,7 +184,7 @@ class LiftedUnit:
 
     def remade(self, units: Sequence[Unit]) -> LiftedUnit:
         """Return one that is made of others of the same trials, in the same memory."""
-        return LiftedUnit(units, self._own, self._make)
+        return LiftedUnit(units, self._own, self._make, self._num_updates)
 
     def alone(self, n: int, homes: list[Tensor]) -> Unit:
         """Make an object of one trial that goes on from here by itself.
@@ -200,7 +209,8 @@ class _Witness:
         self._unit = lifted.alone(n, self._homes)
 
     def step(self, grads: Sequence[Tensor], loss: Tensor) -> None:
-        self._unit.step([grad[self._n].clone() for grad in grads], loss[self._n].clone())
+        own = [grad[self._n].clone() for grad in grads]
+        self._unit.step(own, loss[self._n].clone(), may_draw=False)
 
     def set_training(self, *, is_training: bool) -> None:
         self._unit.set_training(is_training=is_training)
@@ -218,17 +228,10 @@ class _Witness:
                 )
 
 
-def _begins_window(count: int) -> bool:
-    """Tell whether some trials get objects of their own before this step: 64, 512, ..."""
-    if count < _GROWTH**2:
-        return False
-    while count % _GROWTH == 0:
-        count //= _GROWTH
-    return count == 1
-
-
-def _sample(places: Sequence[tuple[int, int]]) -> list[int]:
-    """Choose two trials, of different seeds and configs where there are several."""
+def _sample(places: Sequence[tuple[int, int]], count: int) -> list[int]:
+    """Choose two trials at the start, of different seeds and configs where there are several; later one."""
+    if count:
+        return [(count // _WINDOW * _STRIDE) % len(places)]
     seeds, configs = sorted({s for s, _ in places}), sorted({h for _, h in places})
     pairs = ((seeds[0], configs[len(configs) // 2]), (seeds[-1], configs[2 * len(configs) // 3]))
     return sorted({places.index(pair) for pair in pairs})
@@ -315,6 +318,8 @@ class _Merge:
                 return self._dict(values, path)
             case list() | tuple() | deque():
                 return self._sequence(values, path)
+        if isinstance(first, FunctionType) and first.__closure__:
+            raise CannotLiftError(f"it keeps a function in `{path}` that may remember")
         if all(value is first or is_alike(value, first, {}) for value in values):
             return first
         raise _differ(path)
@@ -323,8 +328,9 @@ class _Merge:
         if all(value == values[0] and type(value) is type(values[0]) for value in values):
             return values[0]
         is_whole = all(isinstance(value, int) for value in values)
-        dtype = _NUMBERS[0] if is_whole else _NUMBERS[1]
-        return batched(torch.tensor(values, dtype=dtype, device=self._params[0].device), self._level)
+        dtype = torch.int64 if is_whole else torch.float64
+        stack = torch.tensor(values, dtype=dtype, device=self._params[0].device)
+        return as_number(batched(stack, self._level))
 
     def _tensor(self, values: Sequence[Tensor], path: str) -> Tensor:
         first = values[0]
@@ -399,11 +405,14 @@ class _Part:
                 return part
             case list() | tuple() | deque():
                 return _like(value, [self(one, f"{path}[{i}]") for i, one in enumerate(value)])
-        return value
+        try:
+            return copy.deepcopy(value) if self._are_copies else value
+        except Exception as error:
+            raise CannotLiftError(f"it keeps a `{type(value).__name__}` in `{path}`") from error
 
     def _tensor(self, value: Tensor) -> Any:  # noqa: ANN401 - a number or a tensor
         part = stack_of(value)[self._n] if is_batched(value) else value
-        if is_batched(value) and part.ndim == 0 and part.dtype in _NUMBERS:
+        if is_number(value):
             return part.item()
         return part.clone() if self._are_copies else part
 

@@ -66,14 +66,18 @@ class Unit:
         """Whether it matters to the class how a plain loop clears and computes gradients."""
         return not self._is_of_torch and has_hooks(self.optimizer, self.params)
 
-    def step(self, grads: Sequence[Tensor], loss: Tensor) -> None:
+    def step(self, grads: Sequence[Tensor], loss: Tensor, *, may_draw: bool = True) -> None:
         """Take one step.
 
         Args:
             grads: Gradients, into which the class may write.
             loss: The loss at the parameters, 0-d.
+            may_draw: False leaves the generators as they are, of a class that is not to draw.
         """
-        self._restart_generators()
+        if may_draw:
+            self._restart_generators()
+        else:
+            self.num_draws += 1
         self._loss = loss
         given = [
             grad if param.requires_grad else None  # the class froze it
@@ -151,6 +155,7 @@ class Unit:
             "networks": self.networks.facts(),
             "grads": grads,
             "data": [] if self._is_of_torch else [param.detach() for param in self.params],
+            "attributes": [dict(vars(param)) for param in self.params],
             "num_draws": self.num_draws,
         }
 
@@ -160,6 +165,7 @@ class Unit:
         networks: dict[str, Any],
         grads: list[Tensor | None],
         data: list[Tensor],
+        attributes: list[dict[str, Any]],
         num_draws: int,
     ) -> None:
         """Go on from the facts of a unit of the same trials."""
@@ -170,6 +176,8 @@ class Unit:
         self.optimizer.state.clear()
         self.optimizer.state.update({params.get(key, key): value for key, value in state.items()})
         self.num_draws = num_draws
+        for param, own in zip(self.params, attributes, strict=True):
+            vars(param).update(own)
         for param, values in zip(self.params, data, strict=bool(data)):
             param.data = values
         for param, grad in zip(self.params, grads, strict=bool(grads)):
