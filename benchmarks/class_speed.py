@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import time
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from optsuite import Config, Schedule, Trial, get_task, train_many
+from optsuite.curves import EVAL_SPLITS
 from optsuite.data import IndexStream, load, resolve_source
 from optsuite.hparam_sets import LEARNING_RATES
 from optsuite.optimizers import import_optimizer
@@ -128,23 +130,18 @@ class Ways:
         cls = import_optimizer(self.row.path)
         net = plain_network(self.task.module(place))
         optimizer = cls(net.parameters(), lr=self.row.lrs[place])
-        splits = {"train": "eval/train", "outer_valid": "eval/outer_valid", "test": "eval/test"}
-        train, *evals = (
-            batches_of(self.task, split, name, place)
-            for split, name in [("train", "train"), *splits.items()]
-        )
-        set_mode = lambda name: getattr(optimizer, name, lambda: None)()  # noqa: E731 - a few have modes
-        set_mode("train")
+        train = batches_of(self.task, "train", "train", place)
+        evals = [batches_of(self.task, split, f"eval/{split}", place) for split in EVAL_SPLITS]
+        set_mode(optimizer, "train")
         losses, metrics, began = [], [], time.perf_counter()
         eval_steps = set(self.schedule.eval_steps())
         for step in range(self.schedule.num_steps + 1):
             if step in eval_steps:
-                set_mode("eval")
-                with torch.no_grad():
-                    for batches in evals:
-                        for _ in range(self.schedule.batches_at(step)):
-                            metrics.append(plain_metrics(self.task, net, next(batches)))
-                set_mode("train")
+                set_mode(optimizer, "eval")
+                for batches in evals:
+                    some = itertools.islice(batches, self.schedule.batches_at(step))
+                    metrics += [plain_metrics(self.task, net, batch) for batch in some]
+                set_mode(optimizer, "train")
             batch = next(train)
             optimizer.zero_grad()
             loss = F.cross_entropy(net(batch["image"]), batch["label"])
@@ -182,6 +179,12 @@ def batches_of(task, split, name, seed):
         start += many
 
 
+def set_mode(optimizer, name):
+    """Switch an optimizer that has modes."""
+    getattr(optimizer, name, lambda: None)()
+
+
+@torch.no_grad()
 def plain_metrics(task, net, batch):
     """Loss, normalised loss and accuracy of one batch."""
     outputs = net(batch["image"])

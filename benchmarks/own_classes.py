@@ -13,7 +13,7 @@ class SignMomentum(Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self):
         """Step by the gradients at the parameters."""
         for group in self.param_groups:
             for param in group["params"]:
@@ -38,7 +38,7 @@ class MuonAndAdamW(Optimizer):
             torch.optim.AdamW(others, lr=lr * adam_lr_ratio, weight_decay=0.0),
         ]
 
-    def step(self, closure=None):
+    def step(self):
         """Step both."""
         for part in self.parts:
             part.step()
