@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from optsuite.tables import archive_table, curves_table, summary_table
     from optsuite.tasks import Task, get_task, list_tasks, register_task
     from optsuite.trainer import train, train_many
+    from optsuite.verification import verify
 
 __all__ = [
     "Config",
@@ -75,6 +76,7 @@ __all__ = [
     "summary_table",
     "train",
     "train_many",
+    "verify",
     "vis",
     "write_archive",
 ]
@@ -90,6 +92,7 @@ _NAMES = {
     "tables": "archive_table curves_table summary_table",
     "tasks": "Task get_task list_tasks register_task",
     "trainer": "train train_many",
+    "verification": "verify",
 }
 """The public names of each module; the public modules are in no other."""
 

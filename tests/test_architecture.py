@@ -14,6 +14,7 @@ ORDER = (
     ("data",),
     ("modules",),
     ("optimizers",),
+    ("verification",),
     ("gradients",),
     ("tasks",),
     ("hparam_sets",),

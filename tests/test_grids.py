@@ -71,6 +71,7 @@ def test_ranges_rise_from_bound_to_bound_in_even_steps(low, high, num):
 def test_settings_are_drawn_within_bounds_and_a_smaller_space_begins_a_larger_one(low, high, num, more, seed):
     if low >= high:
         low, high = high / 2, low * 2
+    high = max(high, low * 1.001)  # as many numbers of six digits as are drawn
     call = f"AdamW(lr=loguniform({low!r},{high!r}), weight_decay=0.1|0.2)"
     few, many = (configs_of(parse_space(f"{call}/{n}@{seed}"), "A") for n in (num, num + more))
     assert many[:num] == few
@@ -104,6 +105,13 @@ def test_any_other_text_is_refused_in_words(text):
     else:
         words = "the grid `is one"
     assert words.startswith("the grid `")
+
+
+def test_a_setting_that_was_drawn_before_is_drawn_again():
+    configs = configs_of(parse_space("SGD(lr=uniform(0.100001,0.100004))/4@1"), "A")
+    assert {config.hparams["lr"] for config in configs} == {0.100001, 0.100002, 0.100003, 0.100004}
+    with pytest.raises(HParamError, match="it makes the configs `A_r0` and `A_r[1-4]` alike"):
+        configs_of(parse_space("SGD(lr=uniform(0.100001,0.100004))/5@1"), "A")
 
 
 def test_draws_are_the_same_on_every_machine():

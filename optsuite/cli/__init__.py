@@ -16,7 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after `optsuite`; None for those of this process.
 
     Returns:
-        The exit status: 0, or 1 after an error, which is explained on stderr, or 130 after Ctrl-C.
+        The exit status: the command's, 0 if it has no other; after an error, which is explained on stderr,
+        1, or 2 where 1 is a result; 130 after Ctrl-C.
     """
     typed = sys.argv[1:] if argv is None else list(argv)
     args = make_parser().parse_args(typed, argparse.Namespace(typed=typed))
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except OptsuiteError as error:
         print(f"error: {in_face(error, 'cli')}", file=sys.stderr)
-        return 1
+        return int(args.status_of_errors)
     except KeyboardInterrupt:
         print("interrupted: what was recorded stays, and a second run goes on from there", file=sys.stderr)
         return 130

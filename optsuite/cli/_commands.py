@@ -19,6 +19,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="optsuite", description="Benchmarks for optimizers.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_catalogue(commands)
+    _add_verify(commands)
     _add_sweep(commands)
     _add_meta_train(commands)
     _add_results(commands)
@@ -37,7 +38,7 @@ def function_of(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]
 def _command(commands: _Commands, name: str, words: str, *function: str) -> argparse.ArgumentParser:
     """Declare a command that is run by a function, given as its module and its name."""
     parser = commands.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.")
-    parser.set_defaults(run=function)
+    parser.set_defaults(run=function, status_of_errors=1)
     return parser
 
 
@@ -63,6 +64,35 @@ def _add_catalogue(commands: _Commands) -> None:
         of_data, "path", "print the folder of all datasets, or of one", "_catalogue", "show_data_path"
     )
     path.add_argument("name", nargs="?", metavar="NAME")
+
+
+def _add_verify(commands: _Commands) -> None:
+    """Declare the command that compares two optimizers."""
+    parser = _command(
+        commands,
+        "verify",
+        "tell whether two optimizers make the same trajectory; the exit status is 0 if they do, 1 if they "
+        "differ, 2 after an error",
+        "_verify",
+        "verify",
+    )
+    parser.add_argument(
+        "optimizer",
+        metavar="OPTIMIZER",
+        help="name or MODULE:CLASS, with hyperparameters: 'Adam+clip', 'my.py:Mine(lr=0.01)'; where one of "
+        "the two has no lr, it gets that of the other, else the default of one of them, else 0.001",
+    )
+    parser.add_argument("--against", metavar="OPTIMIZER", required=True, help="the other optimizer")
+    parser.add_argument("--steps", metavar="N", type=_arguments.count, default=100, help="(default: 100)")
+    parser.add_argument(
+        "--rtol",
+        metavar="SHARE",
+        type=float,
+        default=1e-4,
+        help="difference that counts as rounding, as a share of how far parameters have moved "
+        "(default: 0.0001)",
+    )
+    parser.set_defaults(status_of_errors=2)
 
 
 def _add_sweep(commands: _Commands) -> None:

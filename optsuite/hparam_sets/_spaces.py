@@ -3,8 +3,8 @@
 Values are one or several choices, `0|0.1|0.5`; `log(A,B)/N` or `linear(A,B)/N`, N values from A to B; or
 `loguniform(A,B)` or `uniform(A,B)`, of which the settings of a random space are drawn. A call with such a
 range ends in `/N` or `/N@SEED`, the number of settings; choices are then drawn as well. Setting n is a
-function of the seed and n, so that the first settings of a larger space are those of a smaller one. Numbers
-are rounded to six digits, which are what labels show.
+function of the seed, n and those before it, so that the first settings of a larger space are those of a
+smaller one. Numbers are rounded to six digits, which are what labels show.
 """
 
 import ast
@@ -28,6 +28,9 @@ _FORM = (
     "OPTIMIZER(HPARAM=VALUES, ...), with VALUES such as 0|0.1 or log(1e-4,1)/15, or with VALUES such as "
     "loguniform(1e-4,1) and /N behind it"
 )
+
+# Draws of a setting before it is taken that there are no more.
+_DRAWS = 100
 
 _SHORT = {"weight_decay": "wd"}
 
@@ -116,12 +119,21 @@ def _in_label(name: str, value: HparamValue) -> str:
 
 
 def _drawn(space: Space, opt: str) -> Iterator[tuple[str, dict[str, HparamValue]]]:
+    """Draw settings; one that was drawn before is drawn again, as long as others are found."""
+    seen: list[dict[str, HparamValue]] = []
     for number in range(space.num_drawn or 0):
-        hparams: dict[str, HparamValue] = {}
-        for name, values in space.values.items():
-            share = key_from("space", space.seed, name, number) / 2**32
-            hparams[name] = values(share) if callable(values) else values[int(share * len(values))]
+        draws = (_draw(space, number, *again) for again in ((), *((n,) for n in range(1, _DRAWS))))
+        hparams = next((one for one in draws if one not in seen), _draw(space, number))
+        seen.append(hparams)
         yield f"{opt}_r{number}", hparams
+
+
+def _draw(space: Space, *number: int) -> dict[str, HparamValue]:
+    hparams: dict[str, HparamValue] = {}
+    for name, values in space.values.items():
+        share = key_from("space", space.seed, name, *number) / 2**32
+        hparams[name] = values(share) if callable(values) else values[int(share * len(values))]
+    return hparams
 
 
 def _values(text: str, name: str, written: str) -> "Sequence[HparamValue] | Callable[[float], float]":

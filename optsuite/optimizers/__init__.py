@@ -52,10 +52,12 @@ from optsuite.optimizers._horizon import (
     warmup_stable_decay,
 )
 from optsuite.optimizers._import_path import (
+    argument_defaults,
     constructor_arguments,
     import_optimizer,
     is_import_path,
     parse_call,
+    parse_optimizer,
     set_training,
     takes_argument,
     takes_loss,
@@ -136,6 +138,7 @@ __all__ = [
     "add_decayed_weights",
     "ademamix",
     "adopt",
+    "argument_defaults",
     "as_trained",
     "averaged",
     "cautious",
@@ -180,6 +183,7 @@ __all__ = [
     "nadamw_cosine_lr",
     "opt_list",
     "parse_call",
+    "parse_optimizer",
     "piecewise_linear",
     "piecewise_linear_adam",
     "pinned",

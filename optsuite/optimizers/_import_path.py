@@ -79,7 +79,7 @@ def check_argument_names(path: str, hparams: Mapping[str, Any]) -> None:
         HParamError: The class cannot be imported, or has no such argument.
     """
     cls = import_optimizer(path)
-    known = _argument_names(cls)
+    known = list(_argument_defaults(cls))
     for key in hparams:
         if key not in known and not _may_know(cls, key, known):
             takes = ", ".join(known) or "nothing but the parameters"
@@ -106,7 +106,7 @@ def constructor_arguments(
         >>> constructor_arguments(Decaying, {"lr": 0.1}, 1001)
         {'num_steps': 1001, 'lr': 0.1}
     """
-    horizon = {"num_steps": num_updates} if "num_steps" in _argument_names(cls) else {}
+    horizon = {"num_steps": num_updates} if "num_steps" in _argument_defaults(cls) else {}
     return {**horizon, **hparams}
 
 
@@ -124,18 +124,37 @@ def takes_argument(path: str, name: str) -> bool:
         >>> takes_argument("torch.optim:NAdam", "weight_decay")
         True
     """
-    return name in _argument_names(import_optimizer(path))
+    return name in argument_defaults(path)
 
 
-def _argument_names(cls: type[torch.optim.Optimizer]) -> list[str]:
-    """List what a constructor takes after the parameters, with what it hands on to its bases."""
-    names: dict[str, None] = {}
+def argument_defaults(path: str) -> dict[str, Any]:
+    """Return the arguments that the constructor of a class takes, each with its default.
+
+    Args:
+        path: As for `import_optimizer`.
+
+    Returns:
+        The default of each argument but the parameters, those that are handed on to bases included;
+        `inspect.Parameter.empty` for one that must be given.
+
+    Raises:
+        HParamError: The path cannot be imported.
+
+    Example:
+        >>> argument_defaults("torch.optim:NAdam")["lr"]
+        0.002
+    """
+    return _argument_defaults(import_optimizer(path))
+
+
+def _argument_defaults(cls: type[torch.optim.Optimizer]) -> dict[str, Any]:
+    defaults: dict[str, Any] = {}
     for parameters in _constructors(cls):
-        others = parameters[2:]  # after the object itself and what it optimizes
-        named = (p.name for p in others if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
-        names.update(dict.fromkeys(named))
-    names.pop("defaults", None)  # what a class passes to torch's own constructor
-    return list(names)
+        for p in parameters[2:]:  # after the object itself and what it optimizes
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+                defaults.setdefault(p.name, p.default)
+    defaults.pop("defaults", None)  # what a class passes to torch's own constructor
+    return defaults
 
 
 def _constructors(cls: type[torch.optim.Optimizer]) -> Iterator[list[inspect.Parameter]]:
@@ -218,12 +237,44 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
         >>> parse_call("torch.optim:SGD(momentum=0.9)")
         ('torch.optim:SGD', {'momentum': 0.9})
     """
-    for colon in re.finditer(":", text):  # a path may have any of the characters of a call
-        path, call = text[: colon.start()], text[colon.end() :]
-        with suppress(SyntaxError, ValueError):
-            match ast.parse(call if call.endswith(")") else f"{call}()", mode="eval").body:
-                case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords):
-                    values = {str(k.arg): ast.literal_eval(k.value) for k in keywords}
-                    if len(values) == len(keywords) and "None" not in values:
-                        return f"{path}:{name}", values
+    with suppress(HParamError):
+        path, values = parse_optimizer(text)
+        if is_import_path(path) and len(split_wrapped(path)) == 1:
+            return path, values
     raise HParamError(f"an optimizer is MODULE:CLASS or MODULE:CLASS(ARGUMENT=VALUE, ...) (got `{text}`)")
+
+
+def parse_optimizer(text: str) -> tuple[str, dict[str, Any]]:
+    """Split the name of any optimizer from the hyperparameters after it.
+
+    Args:
+        text: `NAME` or `NAME(HPARAM=VALUE, ...)`, with a name as for `get_row` and values as for
+            `parse_call`.
+
+    Raises:
+        HParamError: The text has not that form.
+
+    Example:
+        >>> parse_optimizer("Adam+clip(lr=0.1)"), parse_optimizer("torch.optim:NAdam+clip")
+        (('Adam+clip', {'lr': 0.1}), ('torch.optim:NAdam+clip', {}))
+    """
+    # A path may have any of the characters of a call.
+    for start in (0, *(colon.end() for colon in re.finditer(":", text))):
+        called = re.fullmatch(r"(\w+(?:\+\w+)*)(\(.*\))?", text[start:], re.DOTALL)
+        if called and (values := _keywords(called[2] or "()")) is not None:
+            return text[:start] + called[1], values
+    raise HParamError(
+        "an optimizer is NAME or NAME(HPARAM=VALUE, ...), where NAME is one of the table such as Adam+clip, "
+        f"or MODULE:CLASS (got `{text}`)"
+    )
+
+
+def _keywords(text: str) -> dict[str, Any] | None:
+    """Read the arguments of a call, `(ARGUMENT=VALUE, ...)`; None if it has another form."""
+    with suppress(SyntaxError, ValueError):
+        match ast.parse(f"optimizer{text}", mode="eval").body:
+            case ast.Call(func=ast.Name(), args=[], keywords=keywords):
+                values = {str(k.arg): ast.literal_eval(k.value) for k in keywords}
+                if len(values) == len(keywords) and "None" not in values:
+                    return values
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -119,9 +119,9 @@ class _Loop:
         self._takes_loss = takes_loss(cls)
 
     @torch.enable_grad()
-    def loss(self) -> Tensor:
-        """Compute the loss, with its graph."""
-        errors = (p - target for p, target in zip(self.params, self._targets, strict=True))
+    def loss(self, params: Sequence[Tensor] | None = None) -> Tensor:
+        """Compute the loss, with its graph, at the parameters or at others."""
+        errors = (p - target for p, target in zip(params or self.params, self._targets, strict=True))
         return torch.stack([(error.square() + error.pow(4)).sum() / 20 for error in errors]).sum()
 
     def step(self, *, by_hand: bool = False, loss: object = None, **kwargs: Any) -> None:  # noqa: ANN401
@@ -132,17 +132,20 @@ class _Loop:
         step(**({"loss": value if loss is None else loss} if self._takes_loss else {}), **kwargs)
 
     def _backward(self, *, by_hand: bool = False, create_graph: bool = False) -> Tensor:
-        loss = self.loss()
         if by_hand:
-            live = [param for param in self.params if param.requires_grad]
-            computed = dict(zip(live, torch.autograd.grad(loss, live), strict=True)) if live else {}
-            grads = [computed.get(param) for param in self.params]
+            copies = [param.detach().requires_grad_() for param in self.params]  # which have no hooks
+            loss = self.loss(copies)
+            grads = [
+                grad if param.requires_grad else None
+                for param, grad in zip(self.params, torch.autograd.grad(loss, copies), strict=True)
+            ]
             if has_hooks(self._optimizer, self.params):
                 deliver(self._optimizer, self.params, grads)
             else:
                 for param, grad in zip(self.params, grads, strict=True):
                     param.grad = grad
         else:
+            loss = self.loss()
             self._optimizer.zero_grad()
             loss.backward(create_graph=create_graph)  # type: ignore[no-untyped-call]
         return loss.detach()

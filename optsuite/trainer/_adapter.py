@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import cached_property, partial
 from typing import Any, final
 
@@ -71,7 +72,7 @@ class TorchProgram(Program):
 
     @property
     def manner(self) -> str:
-        """What one object steps, in words."""
+        """Objects of the optimizer that there are, in words."""
         return {
             "configs": "one optimizer object",
             "seeds": "an optimizer object a config",
@@ -88,8 +89,8 @@ class TorchProgram(Program):
             grads, loss_SH, carry = estimate(params, carry, constants, batch, key)
             # The carry may be a view of gradients or parameters, into which optimizers write.
             carry = with_own_storage(carry)
-            # Code that is not ours keeps its checks; what it draws is its trials' own already.
-            with self.stance(), generators_kept(self.device):
+            # Code that is not ours keeps its checks.
+            with self.stance():
                 stepper.step(grads, loss_SH)
             return trained._replace(carry=carry), loss_SH
 
@@ -102,7 +103,9 @@ class TorchProgram(Program):
     def keep(self, trained: Trained, is_kept: Array) -> Trained:
         """Go on with the parameters, optimizers and carries of some of the configs."""
         carry, constants = configs_of((trained.carry, trained.constants), is_kept, axis=1)
-        return Trained(_stepper(trained).keep(is_kept), trained.opt_state, carry, constants)
+        with generators_kept(self.device):
+            params = _stepper(trained).keep(is_kept)
+        return Trained(params, trained.opt_state, carry, constants)
 
     def failures(self, trained: Trained) -> dict[tuple[int, int], Exception]:
         """Give what the optimizers raised, by trial."""
@@ -114,7 +117,8 @@ class TorchProgram(Program):
 
     def load(self, fresh: Trained, arrays: Arrays) -> Trained:
         """Rebuild the carry, and fill the fresh optimizers with what was dumped."""
-        _stepper(fresh).load(arrays, self.device)
+        with generators_kept(self.device):
+            _stepper(fresh).load(arrays, self.device)
         return fresh._replace(carry=load_leaves(fresh.carry, arrays, "carry", self.device))
 
 
@@ -236,9 +240,11 @@ class _Stepper:
         losses = with_own_storage(self._in_a_row({"loss": loss_SH})["loss"])
         size = len(losses) // len(self._units)
         parts = [torch.split(row, size) for row in (losses, *rows)]
-        for unit, loss, *own in zip(self._units, *parts, strict=True):
-            if unit in self._running:
-                self._step_unit(unit, own, loss)
+        # One object for several trials draws nothing, or it is found out.
+        with generators_kept(losses.device) if self._lifting == "none" else nullcontext():
+            for unit, loss, *own in zip(self._units, *parts, strict=True):
+                if unit in self._running:
+                    self._step_unit(unit, own, loss)
         self._publish()
 
     def _step_unit(self, unit: Unit | LiftedUnit, grads: list[Tensor], loss: Tensor) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._functorch import vmap as functorch_vmap
 from torch.overrides import TorchFunctionMode
 
@@ -21,6 +21,8 @@ _QUOTIENTS = {"addcmul", "addcmul_", "addcdiv", "addcdiv_"}
 _PRODUCTS = {f"{name}{end}" for name in ("addmm", "addmv", "addr", "addbmm", "baddbmm") for end in ("", "_")}
 _OPERATORS = {f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")}
 _IN_PLACE = {"__setitem__", *_OPERATORS}
+# These would run trial by trial in place, ten times slower than out of place.
+_SLOW_IN_PLACE = {"addcmul_", "addcdiv_", "addmm_", "lerp_", "clamp_", "hypot_", "square_"}
 _NEW_MEMORY = {"set_", "resize_", "resize_as_"}
 
 _data: Any = Tensor.data  # which types take for a tensor
@@ -71,8 +73,9 @@ def stack_of(tensor: Tensor) -> Tensor:
 class LiftMode(TorchFunctionMode):
     """Rewrites calls that `vmap` cannot batch, with the same results but for rounding.
 
-    A number of single trials that is a factor becomes a product, functions of lists are taken apart, and a
-    tensor that is equal in all trials is given a copy for each before it is changed by theirs.
+    A number of single trials that is a factor becomes a product, functions of lists are taken apart, a tensor
+    that is equal in all trials is given a copy for each before it is changed by theirs, and a decision that
+    all trials take alike is taken.
 
     Args:
         size: Number of trials.
@@ -85,6 +88,7 @@ class LiftMode(TorchFunctionMode):
     def __init__(self, size: int, level: int) -> None:
         super().__init__()
         self._size, self._level = size, level
+        self.has_rebound = False  # whether a tensor was given the memory of another one
 
     def __torch_function__(
         self,
@@ -99,10 +103,15 @@ class LiftMode(TorchFunctionMode):
         name: str = func.__name__
         if func == _data.__get__:
             return args[0].detach()
-        if func == _data.__set__:
-            return self._call(Tensor.copy_, args, kwargs)
+        if func == _data.__set__ and any(map(is_batched, args)):
+            return self._rebind(*args)
         if name == "item" and is_batched(args[0]):
-            return args[0].double() if args[0].is_floating_point() else args[0]
+            number = args[0].reshape(())
+            return number.double() if number.is_floating_point() else number
+        if name == "__bool__" and is_batched(args[0]):
+            return _decision(args[0])
+        if isinstance(kwargs.get("out"), Tensor):
+            return self._write(func, args, kwargs)
         if name.startswith("_foreach_"):
             return self._each(name.removeprefix("_foreach_"), args, kwargs)
         if name in _NEW_MEMORY:
@@ -117,7 +126,39 @@ class LiftMode(TorchFunctionMode):
             _give_type(args, kwargs)
         if (name.endswith("_") and not name.endswith("__")) or name in _IN_PLACE:
             self._make_room(args, kwargs)
+        if name in _SLOW_IN_PLACE and is_batched(args[0]):
+            return args[0].copy_(getattr(torch, name[:-1])(*args, **kwargs))
         return func(*args, **kwargs)
+
+    def _write(self, func: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Tensor:
+        """Compute what is to be written into a tensor, and write it."""
+        out: Tensor = kwargs.pop("out")
+        result = self._call(func, args, kwargs)
+        if result.shape != out.shape:
+            raise CannotLiftError("it writes into a tensor of another shape")
+        self._call(Tensor.copy_, [out, result], {})
+        return out
+
+    def _rebind(self, target: Tensor, value: Tensor) -> None:
+        """Give a tensor the memory of another one; views keep what it had."""
+        self.has_rebound = True
+        if not is_batched(value):
+            value = batched(value.detach().expand(self._size, *value.shape).clone(), self._level)
+        if (value.shape, value.dtype, value.device) != (target.shape, target.dtype, target.device):
+            raise CannotLiftError("it gives a tensor another shape or type")
+        other = value.detach()
+        if isinstance(target, nn.Parameter):
+            other = nn.Parameter(other, requires_grad=target.requires_grad)
+        other.grad = target.grad
+        vars(other).update(vars(target))
+        self._swap(target, other)
+
+    def _swap(self, target: Tensor, other: Tensor) -> None:
+        """Make a tensor another one, for all who hold it."""
+        try:
+            torch.utils.swap_tensors(target, other)  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise CannotLiftError("it replaces a tensor of which it keeps views") from error
 
     def _make_room(self, args: Sequence[Any], kwargs: _Kwargs) -> None:
         """Give every trial a copy of a tensor that is about to be changed by tensors of theirs."""
@@ -128,10 +169,7 @@ class LiftMode(TorchFunctionMode):
             and any(map(is_batched, (*args, *kwargs.values())))
         ):
             stack = target.detach().expand(self._size, *target.shape).clone()
-            try:
-                torch.utils.swap_tensors(target, batched(stack, self._level))  # type: ignore[no-untyped-call]
-            except RuntimeError as error:
-                raise CannotLiftError("it changes a tensor of all trials of which it keeps views") from error
+            self._swap(target, batched(stack, self._level))
 
     def _each(self, name: str, args: Sequence[Any], kwargs: _Kwargs) -> list[Any]:
         """Call the function of single tensors that a function of lists stands for."""
@@ -144,6 +182,15 @@ class LiftMode(TorchFunctionMode):
             positional = [one.pop(key) for key in order if key in one and key not in ("alpha", "value")]
             results.append(self._call(func, positional, one))
         return results
+
+
+def _decision(condition: Tensor) -> bool:
+    """Return the decision that all trials take."""
+    decisions = stack_of(condition).bool()
+    decision = bool(decisions.all())
+    if decision != bool(decisions.any()):
+        raise CannotLiftError("it decides by numbers of single trials")
+    return decision
 
 
 def _single(name: str) -> tuple[Callable[..., Any], Sequence[str]]:

@@ -9,16 +9,16 @@ as well, at the start and now and then later, and must agree.
 from __future__ import annotations
 
 import copy
-import random
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias, final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from optsuite.noise import generator_states, generators_kept
 from optsuite.optimizers import set_training
 from optsuite.trainer._lift_mode import CannotLiftError, LiftMode, batched, is_batched, level_of, stack_of
 from optsuite.trainer._network import is_alike
@@ -31,8 +31,8 @@ Make: TypeAlias = Callable[[int, list[Tensor]], Unit]
 _NUMBERS = (torch.int64, torch.float64)
 # Steps that some trials take beside objects of their own: so many from the first one, and later fewer.
 _FIRST_WINDOW, _WINDOW = 8, 3
-# A window begins at these powers of the number of steps.
-_GROWTH = 8
+# They do so again at the powers of this number, and around the first evaluations of classes with modes.
+_GROWTH, _EVALUATIONS = 8, 2
 # Both agree if they differ by less than this share of how far they moved, and this share of their size.
 _OF_MOVED, _OF_SIZE = 1e-3, 1e-6
 
@@ -59,7 +59,8 @@ class LiftedUnit:
         self._num_draws = first.num_draws
         for unit in units:
             _check_plain(unit)
-        with self._open() as level:
+            _check_apart([vars(unit.optimizer), unit.params])
+        with self._open() as (_, level):
             self._params = [nn.Parameter(batched(stack, level)) for stack in own]
             merged = _Merge(units, self._params, level)
             attributes = [_attributes(unit) for unit in units]
@@ -71,12 +72,8 @@ class LiftedUnit:
                 if first.params[k].grad is not None:
                     param.grad = merged([unit.params[k].grad for unit in units], f"gradient {k}")
         self._witnesses: list[_Witness] = []
-
-    @contextmanager
-    def _open(self) -> Iterator[int]:
-        size = len(self.places)
-        with level_of(size) as level, LiftMode(size, level):
-            yield level
+        self._watched_until = 0  # number of a step
+        self._is_new, self._evaluations, self._has_moved = True, 0, False
 
     def step(self, grads: Sequence[Tensor], loss: Tensor) -> None:
         """Take one step of every trial.
@@ -86,34 +83,71 @@ class LiftedUnit:
             loss: Losses, (N,).
         """
         count = self._num_draws - 1
-        if _begins_window(count):
-            self._witnesses = [_Witness(self, n) for n in _sample(self.places)]
-        for witness in self._witnesses:
-            witness.step(grads, loss)
-        self._step(grads, loss)
-        if _ends_window(count):
+        if self._is_new or _begins_window(count):
+            self._watch(_WINDOW if count else _FIRST_WINDOW)
+        if not self._witnesses:
+            self._step(grads, loss)
+            return
+        with generators_kept(self._own[0].device):
             for witness in self._witnesses:
-                witness.check(self._own)
+                witness.step(grads, loss)
+        states = generator_states()
+        self._step(grads, loss)
+        if generator_states() != states:
+            raise CannotLiftError("it draws random numbers, which trials would share")
+        self._check()
+        if count + 1 >= self._watched_until:
             self._witnesses = []
+
+    def _watch(self, num_steps: int) -> None:
+        """Give some trials objects of their own for the next steps."""
+        self._is_new = False
+        self._watched_until = self._num_draws - 1 + num_steps
+        if not self._witnesses:
+            with generators_kept(self._own[0].device):
+                self._witnesses = [_Witness(self, n) for n in _sample(self.places)]
+
+    def _check(self) -> None:
+        _check_apart([vars(self._optimizer), self._params])
+        for witness in self._witnesses:
+            witness.check(self._own)
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[LiftMode, int]]:
+        size = len(self.places)
+        with level_of(size) as level, LiftMode(size, level) as mode:
+            yield mode, level
 
     def _step(self, grads: Sequence[Tensor], loss: Tensor) -> None:
         self._num_draws += 1
-        states = _drawn()
         step: Any = self._optimizer.step
-        with self._open() as level:
+        with self._open() as (mode, level):
             for param, grad in zip(self._params, grads, strict=True):
                 param.grad = batched(grad, level)
             if self.takes_loss:
                 step(loss=batched(loss, level))
             else:
                 step()
-        if _drawn() != states:
-            raise CannotLiftError("it draws random numbers, which trials would share")
+        self._bring_home(mode)
+
+    def _bring_home(self, mode: LiftMode) -> None:
+        """Copy parameters that were given other memory to where others read them, from now on."""
+        self._has_moved = self._has_moved or mode.has_rebound
+        if self._has_moved:
+            for param, stack in zip(self._params, self._own, strict=True):
+                stack.copy_(stack_of(param))
 
     def set_training(self, *, is_training: bool) -> None:
         """Switch between the modes of training and of evaluation, if it has them."""
-        with self._open():
+        if not is_training and self._num_draws > 1 and self._evaluations < _EVALUATIONS:
+            self._evaluations += 1
+            self._watch(_WINDOW)
+        for witness in self._witnesses:
+            witness.set_training(is_training=is_training)
+        with self._open() as (mode, _):
             set_training(self._optimizer, is_training=is_training)
+        self._bring_home(mode)
+        self._check()
 
     def facts(self, n: int, params: Sequence[nn.Parameter], *, are_copies: bool = False) -> dict[str, Any]:
         """Give all that decides the next steps of one trial, as its own object would.
@@ -168,35 +202,26 @@ class _Witness:
     def step(self, grads: Sequence[Tensor], loss: Tensor) -> None:
         self._unit.step([grad[self._n].clone() for grad in grads], loss[self._n].clone())
 
+    def set_training(self, *, is_training: bool) -> None:
+        self._unit.set_training(is_training=is_training)
+
     def check(self, own: Sequence[Tensor]) -> None:
-        """Check that the parameters agree with those of the lifted object."""
+        """Check that the parameters agree with those of the lifted object, or that both diverge."""
         for start, home, stack in zip(self._start, self._homes, own, strict=True):
             lifted = stack[self._n]
             norm = torch.linalg.vector_norm
             allowed = _OF_MOVED * norm(home - start) + _OF_SIZE * norm(home)
-            is_wild = not bool(home.isfinite().all())  # it diverges: no digits to compare
-            if not is_wild and not bool(norm(lifted - home) <= allowed):
+            are_finite = [bool(tensor.isfinite().all()) for tensor in (home, lifted)]
+            if any(are_finite) and not bool(norm(lifted - home) <= allowed):
                 raise CannotLiftError(
                     "its steps for all trials at once are not those of an object of a single trial"
                 )
 
 
-def _drawn() -> tuple[object, ...]:
-    """Return the states of the generators of Python and NumPy; torch's refuse to be drawn from meanwhile."""
-    _, numbers, *rest = np.random.get_state()
-    return random.getstate(), np.asarray(numbers).tobytes(), *rest
-
-
 def _begins_window(count: int) -> bool:
-    """Tell whether some trials get objects of their own before this step: 0, 64, 512, ..."""
-    return count == 0 or (count >= _GROWTH**2 and _is_power(count))
-
-
-def _ends_window(count: int) -> bool:
-    return count == _FIRST_WINDOW - 1 or (count > _FIRST_WINDOW and _begins_window(count - _WINDOW + 1))
-
-
-def _is_power(count: int) -> bool:
+    """Tell whether some trials get objects of their own before this step: 64, 512, ..."""
+    if count < _GROWTH**2:
+        return False
     while count % _GROWTH == 0:
         count //= _GROWTH
     return count == 1
@@ -220,6 +245,32 @@ def _check_plain(unit: Unit) -> None:
         if name in OF_TORCH
     ):
         raise CannotLiftError("it has hooks on its steps")
+
+
+def _check_apart(tree: object) -> None:
+    """Refuse tensors that share memory, since what one trial has of them would no longer."""
+    owners: dict[int, int] = {}
+    for tensor in _tensors(tree, set()):
+        memory = stack_of(tensor) if is_batched(tensor) else tensor
+        if owners.setdefault(memory.untyped_storage()._cdata, id(tensor)) != id(tensor):
+            raise CannotLiftError("it keeps tensors that share memory")
+
+
+def _tensors(node: object, met: set[int]) -> Iterator[Tensor]:
+    """Give the strided tensors in containers, each once."""
+    if id(node) in met:
+        return
+    met.add(id(node))
+    if isinstance(node, Tensor):
+        if node.layout == torch.strided and node.numel():
+            yield node
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _tensors(key, met)
+            yield from _tensors(value, met)
+    elif isinstance(node, list | tuple | deque):
+        for value in node:
+            yield from _tensors(value, met)
 
 
 def _attributes(unit: Unit) -> dict[str, Any]:
@@ -276,10 +327,10 @@ class _Merge:
             raise _differ(path)
         if isinstance(first, nn.Parameter) or first.layout != torch.strided:
             raise CannotLiftError(f"it keeps a `{type(first).__name__}` of its own in `{path}`")
-        stack = torch.stack([value.detach() for value in values])
-        if first.ndim == 0 and bool((stack == stack[0]).all()):
+        if first.ndim == 0 and all(bool(value == first) for value in values):
             return first
-        return batched(stack, self._level)
+        stack = _stacked([value.detach() for value in values])
+        return first if stack is None else batched(stack, self._level)
 
     def _dict(self, values: Sequence[dict[Any, Any]], path: str) -> dict[Any, Any]:
         keys = [[self._numbers.get(id(key), key) for key in value] for value in values]
@@ -299,6 +350,22 @@ class _Merge:
             raise _differ(path)
         parts = [self(part, f"{path}[{i}]") for i, part in enumerate(zip(*values, strict=True))]
         return _like(values[0], parts)
+
+
+def _stacked(values: Sequence[Tensor]) -> Tensor | None:
+    """Return a stack, where the values lie if that is one; None if they are one and the same.
+
+    What was loaded from a dump goes on in the layout that it had, which may decide the order of sums.
+    """
+    first, offsets = values[0], [int(value.storage_offset()) for value in values]
+    gaps = {b - a for a, b in itertools.pairwise(offsets)} or {first.numel()}
+    places = {(value.untyped_storage()._cdata, value.stride()) for value in values}
+    if len(places) > 1 or len(gaps) > 1:
+        return torch.stack(list(values))
+    (gap,) = gaps
+    if gap == 0:
+        return None
+    return first.as_strided((len(values), *first.shape), (gap, *first.stride()), offsets[0])
 
 
 class _Part:

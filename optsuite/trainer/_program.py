@@ -112,7 +112,7 @@ class Program(ABC):
 
     @property
     def manner(self) -> str:
-        """How trials of a grid are stepped, in words; empty where all are one function."""
+        """Objects that step the trials of a grid, in words; empty where functions do."""
         return ""
 
     @abstractmethod

@@ -214,8 +214,8 @@ def _run_group(
                 yield grid, _too_large(programs) if is_out_of_memory(error) else error
             pending = [*parts, *pending]
         else:
-            if programs.how.alone_because and not is_told:  # had it failed alone too, that were the outcome
-                warnings.warn(_alone(programs), RuntimeWarning, stacklevel=2)
+            if not is_told and (words := _slower(programs)):  # had it failed so too, that were the outcome
+                warnings.warn(words, RuntimeWarning, stacklevel=2)
                 is_told = True
             yield grid, record
 
@@ -258,9 +258,16 @@ def _way_on(error: Exception, programs: Programs, grid: Grid) -> tuple[Programs,
     return programs, ()
 
 
-def _alone(programs: Programs) -> str:
-    what = f"`{programs.task.name}` with `{programs.spec.optimizer}`"
-    return f"trials of {what} are trained one by one instead of side by side ({programs.how.alone_because})"
+def _slower(programs: Programs) -> str:
+    """Tell how and why trials are trained in a slower way than they might; empty if they are not."""
+    how, what = programs.how, f"trials of `{programs.task.name}` with `{programs.spec.optimizer}`"
+    if how.alone_because:
+        return f"{what} are trained one by one instead of side by side ({how.alone_because})"
+    if how.not_lifted_because:
+        whom = "config" if how.lifting == "seeds" else "trial"
+        words = f"{what} are stepped by an optimizer object for each {whom} instead of one for all"
+        return f"{words}, which is slower ({how.not_lifted_because})"
+    return ""
 
 
 def _run_grid(programs: Programs, grid: Grid, source: data.Source, tell: Tell) -> Record:

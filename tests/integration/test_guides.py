@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
+
+import torch
+
+from optsuite import get_task
+from optsuite.storage import read_npz
+
+from .conftest import TASK
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "your-own.md").read_text()
 
@@ -21,6 +29,26 @@ def test_own_tasks_optimizers_and_tests_run_as_the_guide_says(bench):
     bench.pytester.makepyfile(test_baselines=blocks["Tests"][0])
     result = bench.run(tasks="Linear_FashionMnist8", sets="NesterovLR_3_R1")
     result.assert_outcomes(passed=15)
+
+
+def test_the_class_of_the_guide_trains_as_one_object(bench):
+    bench.pytester.makepyfile(my=examples()["Classes at full speed"][0])
+    bench.run("--opt-optimizer=my.py:Clipped", sets="ClippedLR_3_R1").assert_outcomes(passed=15)
+    curves = list(bench.path.rglob("*.curves"))
+    assert len(curves) == 15
+    assert all(str(read_npz(str(curve))["trained_as"]).endswith("one optimizer object") for curve in curves)
+
+
+def test_the_network_of_the_guide_says_its_roles():
+    names = {"torch": torch}
+    exec(examples()["Task"][1], names)
+    task = replace(get_task(TASK), build=names["TwoLayers"])
+    assert task.roles == {
+        "first.weight": "input",
+        "first.bias": "other",
+        "last.weight": "output",
+        "last.bias": "other",
+    }
 
 
 def test_the_parts_work_as_the_guide_says(environment, monkeypatch):

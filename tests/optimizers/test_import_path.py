@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 
@@ -10,6 +11,7 @@ import torch
 
 from optsuite.errors import HParamError, OptsuiteError
 from optsuite.optimizers import (
+    argument_defaults,
     check_hparams,
     constructor_arguments,
     get_optimizer,
@@ -17,6 +19,7 @@ from optsuite.optimizers import (
     import_optimizer,
     list_optimizers,
     parse_call,
+    parse_optimizer,
     takes_loss,
 )
 
@@ -399,3 +402,35 @@ def test_a_call_is_a_path_and_its_arguments(text, expected):
 def test_what_is_no_call_is_an_error_that_shows_one(text):
     with pytest.raises(HParamError, match=r"is MODULE:CLASS or MODULE:CLASS\(ARGUMENT=VALUE, ...\) \(got `"):
         parse_call(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Adam", ("Adam", {})),
+        ("Adam+cosine+clip(lr=0.1, max_norm=2)", ("Adam+cosine+clip", {"lr": 0.1, "max_norm": 2})),
+        ("torch.optim:NAdam+clip", ("torch.optim:NAdam+clip", {})),
+        ("a+b (c)/d:e.py:C+ema(d='word')", ("a+b (c)/d:e.py:C+ema", {"d": "word"})),
+        ("Adam(theta='a:B(c=1)')", ("Adam", {"theta": "a:B(c=1)"})),
+    ],
+)
+def test_a_name_of_any_optimizer_may_have_hyperparameters(text, expected):
+    assert parse_optimizer(text) == expected
+    if ":" not in expected[0] or "+" in expected[0].rpartition(":")[2]:
+        with pytest.raises(HParamError, match="is MODULE:CLASS"):
+            parse_call(text)
+
+
+@pytest.mark.parametrize("text", ["", "Adam(0.1)", "Adam(lr=a)", "Adam+", "Adam (lr=1)", "Adam(lr=1, lr=2)"])
+def test_what_is_no_name_with_hyperparameters_is_an_error_that_shows_one(text):
+    with pytest.raises(
+        HParamError, match=r"NAME\(HPARAM=VALUE, ...\), where NAME is .* MODULE:CLASS \(got `"
+    ):
+        parse_optimizer(text)
+
+
+def test_arguments_have_the_defaults_of_the_class_that_names_them_first():
+    defaults = argument_defaults("torch.optim:NAdam+clip")
+    assert (defaults["lr"], defaults["max_norm"]) == (0.002, 1.0)
+    assert defaults["num_steps"] is inspect.Parameter.empty
+    assert "params" not in defaults

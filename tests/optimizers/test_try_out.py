@@ -169,6 +169,13 @@ class ByKind(Optimizer):
         self.of_vectors.step()
 
 
+class Halving(SGD):
+    def __init__(self, params, lr):
+        super().__init__(params, lr)
+        for param in self.param_groups[0]["params"]:
+            param.register_hook(lambda grad: grad / 2)
+
+
 class Node(SGD):
     def __init__(self, params, lr):
         super().__init__(params, lr)
@@ -222,7 +229,9 @@ def test_a_class_that_would_record_a_wrong_curve_is_refused(name, words):
         check_hparams(f"mine.py:{name}", {"lr": 0.1})
 
 
-@pytest.mark.parametrize("name", ["Warming", "Matrices", "ByKind", "Multiplying", "Filling", "Seeded"])
+@pytest.mark.parametrize(
+    "name", ["Warming", "Matrices", "ByKind", "Multiplying", "Filling", "Seeded", "Halving"]
+)
 @pytest.mark.parametrize("lr", [1e-7, 0.1])
 def test_a_class_that_steps_late_little_or_by_its_own_numbers_is_not(name, lr):
     check_hparams(f"mine.py:{name}", {"lr": lr})

@@ -66,7 +66,11 @@ def test_a_trial_alone_and_in_a_crowd_has_the_same_curve(name):
     path, hparams, lr = CASES[name]
     crowd = trials_of(configs_of(path, hparams, lr, lr / 3, lr / 10), [0, 1, 2])
     curves = train(crowd)
-    assert {str(curve["trained_as"]) for curve in curves.values()} == {"3 seeds x 3 configs, eager"}
+    # Kernels of lists without a form for single tensors, and decisions by the numbers of a trial.
+    is_lifted = name not in ("Adam-fused", "Adafactor", "Rprop")
+    objects = "one optimizer object" if is_lifted else "an optimizer object a trial"
+    manners = {str(curve["trained_as"]) for curve in curves.values()}
+    assert manners == {f"3 seeds x 3 configs, eager, {objects}"}
     for trial in (crowd[0], crowd[-1]):
         assert_close(curves[trial], train([trial])[trial], rtol=1e-4)
 
@@ -85,7 +89,7 @@ def test_every_kind_of_task_trains(name, kind, monkeypatch):
 
 
 def test_trials_of_a_class_train_together_whatever_their_arguments():
-    """Each object is made of its own, so nothing need be lifted."""
+    """Each has an object of its own where these differ in more than numbers."""
     configs = [
         Config("plain", "torch.optim:SGD", {"lr": 0.1}),
         Config("nesterov", "torch.optim:SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
@@ -93,7 +97,8 @@ def test_trials_of_a_class_train_together_whatever_their_arguments():
     ]
     trials = trials_of(configs)
     curves = train(trials)
-    assert {str(curve["trained_as"]) for curve in curves.values()} == {"1 seeds x 3 configs, eager"}
+    manners = {str(curve["trained_as"]) for curve in curves.values()}
+    assert manners == {"1 seeds x 3 configs, eager, an optimizer object a trial"}
     assert_close(curves[trials[2]], curves[trials[0]])
     assert curves[trials[1]]["train/loss"][-1] < curves[trials[0]]["train/loss"][-1]
 
@@ -253,7 +258,8 @@ def test_memory_that_runs_out_in_a_step_halves_the_grid():
     trials = trials_of(own("Hungry", 0.1, 0.2), [0, 1])
     with pytest.warns(RuntimeWarning, match="4 trials of .* do not fit side by side; half of them"):
         curves = train(trials)
-    assert {str(curve["trained_as"]) for curve in curves.values()} == {"1 seeds x 2 configs, eager"}
+    manners = {str(curve["trained_as"]) for curve in curves.values()}
+    assert manners == {"1 seeds x 2 configs, eager, one optimizer object"}
 
 
 @pytest.mark.slow

@@ -212,7 +212,9 @@ def test_steps_are_those_of_a_plain_loop(name):
 def test_a_trial_alone_and_in_a_crowd_has_the_same_curve(name):
     trials = trials_of(learned(name, 0.1, 0.03), [0, 1], SHORT)
     curves = train(trials)
-    assert {str(curve["trained_as"]) for curve in curves.values()} == {"2 seeds x 2 configs, eager"}
+    assert {str(curve["trained_as"]) for curve in curves.values()} == {
+        "2 seeds x 2 configs, eager, an optimizer object a trial"
+    }
     for trial in trials:
         assert_close(curves[trial], train([trial])[trial])
 
@@ -244,7 +246,7 @@ def test_a_table_of_as_many_entries_as_steps_is_read_to_its_end(num_steps):
 @pytest.mark.parametrize("name", ["Whole", "Tied"])
 def test_a_horizon_is_filled_in_whatever_a_class_takes_by_default(steppers, name):
     train(trials_of(learned(name, 0.1), schedule=SHORT))
-    assert [unit._optimizer.num_steps for unit in steppers[0]._units] == [21]
+    assert [unit.optimizer.num_steps for unit in steppers[0]._units] == [21]
 
 
 def test_what_a_class_writes_into_the_loss_is_recorded_nowhere():
@@ -286,7 +288,7 @@ def shared(steppers):
     (stepper,) = steppers
     are: dict[str, set[bool]] = {}
     for unit in stepper._units:
-        for name, tensor in unit._networks._tensors():
+        for name, tensor in unit.networks._tensors():
             are.setdefault(name, set()).add(torch._C._is_cow_tensor(tensor))
     return [{name for name, found in are.items() if found == {answer}} for answer in (True, False)]
 
@@ -307,7 +309,7 @@ def test_tensors_that_are_seen_from_outside_are_left_alone(steppers):
     train(trials_of(learned("Tied", 0.1), [0, 1], SHORT))
     (stepper,) = steppers
     for unit in stepper._units:
-        assert unit._optimizer.weight.data_ptr() == unit._optimizer.network[0].weight.data_ptr()
+        assert unit.optimizer.weight.data_ptr() == unit.optimizer.network[0].weight.data_ptr()
 
 
 def test_weights_in_memory_that_is_not_torchs_own_are_left_alone(steppers):
@@ -333,7 +335,7 @@ def test_a_torch_that_cannot_share_memory_trains_all_the_same(steppers, function
 def test_networks_of_other_numbers_share_nothing(steppers):
     """Seeds differ in what they draw, configs of a seed do not."""
     train(trials_of(learned("Random", 0.1, 0.05), [0, 1], SHORT))
-    by_unit = [unit._optimizer.network[0].weight for unit in steppers[-1]._units]
+    by_unit = [unit.optimizer.network[0].weight for unit in steppers[-1]._units]
     assert torch.equal(by_unit[0], by_unit[2])
     assert not torch.equal(by_unit[0], by_unit[1])
 

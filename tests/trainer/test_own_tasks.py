@@ -199,7 +199,7 @@ def test_classes_train_them_too(kind):
     task = TOGETHER[kind]
     trials = trials_of([nadam(0.01), nadam(0.1)], SEEDS, SCHEDULE, task)
     together = train(trials, task)
-    assert side_by_side(together) == {"2 seeds x 2 configs"}
+    assert side_by_side(together) == {"2 seeds x 2 configs, eager, one optimizer object"}
     for trial in trials:
         assert_close(together[trial], train([trial], task)[trial])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from optsuite.hparam_sets import Config, Schedule
 from optsuite.tasks import get_task
 from optsuite.trainer import group_by_spec, split_into_grids
 from optsuite.trainer._compile import can_compile
-from optsuite.trainer._grid import How
+from optsuite.trainer._grid import How, Lifting
+from optsuite.trainer._lift_mode import CannotLiftError
 from optsuite.trainer._loop import GridRun
 from optsuite.trainer._programs import Programs
 from optsuite.trainer._reproducible import reproducible
@@ -23,6 +25,7 @@ from .own import OWN, configs_of, own
 from .runs import AVERAGED, KINDS, TINY, adam, sgd, trials_of
 
 CPU = torch.device("cpu")
+LIFTINGS = get_args(Lifting)
 STOPS = (1, 7, 50, 51, 60)
 SCHEDULE = Schedule(70, eval_every=20, eval_batches=1, last_eval_batches=2)
 ES = get_task(f"ESWrapped_1pair_{TINY.name}")
@@ -38,12 +41,12 @@ def same_arithmetic(own_file, tmp_path):
         yield
 
 
-def run_of(configs, task=TINY, seeds=(0, 1), schedule=SCHEDULE, *, is_compiled=False):
+def run_of(configs, task=TINY, seeds=(0, 1), schedule=SCHEDULE, *, is_compiled=False, lifting="configs"):
     """Make fresh objects, for configs or for an own class that is named with its rates."""
     configs = own(*configs) if isinstance(configs, tuple) else configs
     ((spec, trials),) = group_by_spec(trials_of(configs, seeds, schedule, task))
     (grid,) = split_into_grids(trials, len(trials))
-    return GridRun(Programs(task, spec, CPU, How(is_compiled)), grid, "synthetic")
+    return GridRun(Programs(task, spec, CPU, How(is_compiled, lifting=lifting)), grid, "synthetic")
 
 
 def stored(arrays):
@@ -61,9 +64,18 @@ def record_of(run, state):
     return run.finish(state)
 
 
-def assert_resumes(*args, stops=STOPS, **options):
-    run = run_of(*args, **options)
-    expected = record_of(run, run.begin())
+def trained(*args, lifting=LIFTINGS, **options):
+    """Train in the first of some ways in which this can be done; give the way too."""
+    way, *others = lifting
+    run = run_of(*args, lifting=way, **options)
+    try:
+        return way, record_of(run, run.begin())
+    except CannotLiftError:
+        return trained(*args, lifting=others, **options)
+
+
+def assert_resumes(*args, stops=STOPS, lifting=LIFTINGS, **options):
+    options["lifting"], expected = trained(*args, lifting=lifting, **options)
     run = run_of(*args, **options)
     state = run.begin()
     for stop in stops:
@@ -197,6 +209,13 @@ def test_a_run_goes_on_bit_for_bit(case):
     assert_resumes(*CASES[case])
 
 
+@pytest.mark.parametrize("lifting", ["seeds", "none"])
+@pytest.mark.parametrize("case", ["NAdam", "attributes", "modes"])
+def test_a_run_of_several_objects_goes_on_bit_for_bit(case, lifting):
+    record = assert_resumes(*CASES[case], lifting=[lifting])
+    assert record.trained_as.endswith("a trial" if lifting == "none" else "a config")
+
+
 @pytest.mark.parametrize("name", ["ScheduleFreeAdamW", "Lamb", "SOAP"])
 def test_runs_of_published_classes_go_on_bit_for_bit(name):
     """These have modes, scalars that share memory, and matrices of odd strides."""
@@ -294,20 +313,20 @@ def test_a_state_that_loads_as_another_is_refused():
 
 
 def test_a_network_that_no_step_changes_is_dumped_once():
-    arrays = dumped(("Learned", 0.1, 0.3))
+    arrays = dumped(("Learned", 0.1, 0.3), lifting="none")
     shapes = {name: array.shape for name, array in arrays.items() if "network" in name}
     assert shapes["trained['made']['network.0.weight']"] == (4, 2)
     assert {name.split("[")[1] for name in shapes} == {"'made']"}
 
 
 def test_the_state_of_another_network_is_refused(tmp_path):
-    arrays = dumped(("Learned", 0.1))
+    arrays = dumped(("Learned", 0.1), lifting="none")
     # Of another size: Python knows a file that it has compiled by its time in seconds and its size.
     (tmp_path / "own.py").write_text(OWN + LEARNED.replace("(0, 0.3", "(0, 0.45"))
     for module in [name for name in sys.modules if name.endswith(".own")]:
         del sys.modules[module]
     with pytest.raises(StorageError, match=r"not the same after it was loaded: `trained\['made'\]"):
-        run_of(("Learned", 0.1)).load(arrays)
+        run_of(("Learned", 0.1), lifting="none").load(arrays)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +354,7 @@ def test_what_cannot_be_saved_is_named(name, words, tmp_path):
         file.write(ODD)
     configs = [Config("x", f"own.py:{name}", {"lr": 0.1})]
     with pytest.raises(UnsupportedError, match=words):
-        dumped(configs)
+        dumped(configs, lifting="none")
 
 
 ODD = """
