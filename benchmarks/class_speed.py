@@ -7,8 +7,9 @@ Each cell is 15 learning rates x 5 seeds, with the evaluations of the default sc
 by one object a trial, in the best way that the suite takes by itself, and by the rule of the package that is
 the same, compiled. Before and after them the plain loop trains one of the trials each, as one writes it with
 `torch.nn` and the class; the better of the two counts. A way that takes longer than `--limit` is stopped, and
-its rate is that of the steps until then. Where the curves of the plain loop's two trials are finite, it tells
-by how much the suite's differ, relative to the loss, in the first 100 steps and in all: rounding errors grow.
+the steps that are left are taken to last as long as those since its first block. By how much the suite's
+curves of these two trials differ from the plain loop's is told relative to the loss, for the first 100 steps
+and for all: rounding errors grow.
 
 A row of the table is written to the file as soon as it is measured; rows that are there are not run again.
 """
@@ -105,25 +106,28 @@ class Ways:
 
     def suite(self, optimizer, **how):
         """Train the cell, each grid until the time is over: see `Measured`."""
-        records, stops, began = [], [], time.perf_counter()
+        stops, counts, missing = [], [], []  # the last two: trial-steps; seconds of those that are left out
+        began = time.perf_counter()
 
         def train_grid(program_of, grid, source, _):
             run = GridRun(program_of, grid, source)
-            state = run.begin()
-            while not run.is_over(state):
+            state = first = run.advance(run.begin())  # which starts up, and compiles
+            started = now = time.perf_counter()
+            while not run.is_over(state) and (state is first or now < began + self.limit):
                 state = run.advance(state)
-                if time.perf_counter() > began + self.limit:
-                    break
+                now = time.perf_counter()
+            share_left = (self.schedule.num_steps + 1 - state.step) / max(1, state.step - first.step)
+            share_left *= not run.is_over(state)
             stops.append(state.step)
-            records.append(run.finish(state))
-            return records[-1]
+            missing.append(share_left * (now - started))
+            counts.append(state.trial_steps + share_left * (state.trial_steps - first.trial_steps))
+            return run.finish(state)
 
         with patch.multiple(_run, train_grid=train_grid, How=partial(How, **how)):
             curves = train_many(self.task, self.trials(optimizer))
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began + sum(missing)
         losses = [np.asarray(curve["train/loss"])[: min(stops)] for curve in curves]
-        us = 1e6 * seconds / sum(record.trial_steps for record in records)
-        return Measured(us, losses, curves[0]["trained_as"])
+        return Measured(1e6 * seconds / sum(counts), losses, curves[0]["trained_as"])
 
     def plain(self, place):
         """Train one trial by hand: microseconds of a step, and the losses."""
