@@ -46,8 +46,8 @@ OLD = {
 NEW = {
     "Muon": (3e-3, 0.3),
     "SOAP": (3e-4, 3e-2),
-    "Lion": (1e-5, 1e-3),
-    "Signum": (1e-5, 1e-3),
+    "Lion": (3e-5, 3e-3),
+    "Signum": (3e-5, 3e-3),
     "AdEMAMix": (1e-4, 1e-2),
     "MARSAdamW": (3e-4, 3e-2),
     "ADOPT": (1e-4, 1e-2),
@@ -108,20 +108,28 @@ def draw(root: str, output: str) -> None:
         colors=[colors[rule] for rule in grey_first],
     )
     left.set_yscale("log")
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter("{x:g}")
+    left.grid(axis="y", which="both", color="#e4e4e8", linewidth=0.6)
     left.set_title("training loss, the best rate of each", fontsize=10)
     losses = [loss(cell) for cell in results.values()]
     right.barh(range(len(results)), losses, color=[colors[rule] for rule in results], height=0.75)
     for place, cell in enumerate(results.values()):
         finals = cell.final["eval/train/loss"][cell.best]
         right.plot(finals, [place] * len(finals), "k.", markersize=3)
-        rate = cell.best_label.rpartition("lr")[2]
-        right.text(max(finals) + 0.004, place, f"{loss(cell):.3f}   lr {rate}", va="center", fontsize=7)
+        rate = cell.configs[cell.best].hparams["lr"]
+        is_edge = cell.best in (0, len(cell.configs) - 1)
+        words = f"{loss(cell):.3f}   lr {rate:g}{' *' * is_edge}"
+        right.text(max(finals) + 0.004, place, words, va="center", fontsize=7)
     right.set_yticks(range(len(results)), list(results), fontsize=8)
     for tick, rule in zip(right.get_yticklabels(), results, strict=True):
         tick.set_color("#666666" if rule in OLD else colors[rule])
     right.set_ylim(len(results) - 0.4, -0.6)
     right.set_xlim(0, 1.25 * max(losses))
     right.set_title(f"training loss after {NUM_STEPS:,} steps, mean of {NUM_SEEDS} seeds (dots)", fontsize=10)
+    right.set_xlabel(
+        "grey: rules of learned_optimization; *: the lowest or highest of the rates tried", fontsize=8
+    )
     right.spines[["top", "right"]].set_visible(False)
     Path(output).write_bytes(render(figure, "svg" if output.endswith(".svg") else "png"))
 
