@@ -29,7 +29,7 @@ OLD = {
     "SGDM": (3e-3, 0.3),
     "AdamW": (1e-4, 1e-2),
     "NAdamW": (1e-4, 1e-2),
-    "RMSProp": (3e-5, 3e-3),
+    "RMSProp": (1e-4, 1e-2),
     "Lamb": (1e-3, 0.1),
     "Lars": (1e-2, 1.0),
     "Adafactor": (1e-3, 0.1),
@@ -51,7 +51,7 @@ NEW = {
     "AdEMAMix": (1e-4, 1e-2),
     "MARSAdamW": (3e-4, 3e-2),
     "ADOPT": (1e-4, 1e-2),
-    "Prodigy": (0.1, 10.0),
+    "Prodigy": (0.03, 3.0),
     "ScheduleFreeAdamW": (3e-4, 3e-2),
     "ScheduleFreeSGD": (0.1, 10.0),
     "AdamW+cosine": (3e-4, 3e-2),
@@ -59,7 +59,10 @@ NEW = {
     "Muon+cosine": (3e-3, 0.3),
 }
 
-ARGUMENTS = {"Shampoo": "graft_type=rmsprop, block_size=128, "}
+ARGUMENTS = {
+    "AdEMAMix": "beta3=0.999, ",  # the default remembers more steps than there are
+    "Shampoo": "graft_type=rmsprop, block_size=128, ",
+}
 
 
 def set_of(rule: str) -> str:
@@ -121,7 +124,8 @@ def draw(root: str, output: str) -> None:
         is_edge = cell.best in (0, len(cell.configs) - 1)
         words = f"{loss(cell):.3f}   lr {rate:g}{' *' * is_edge}"
         right.text(max(finals) + 0.004, place, words, va="center", fontsize=7)
-    right.set_yticks(range(len(results)), list(results), fontsize=8)
+    names = [rule + " (beta3 0.999)" * (rule == "AdEMAMix") for rule in results]
+    right.set_yticks(range(len(results)), names, fontsize=8)
     for tick, rule in zip(right.get_yticklabels(), results, strict=True):
         tick.set_color("#666666" if rule in OLD else colors[rule])
     right.set_ylim(len(results) - 0.4, -0.6)
