@@ -110,7 +110,7 @@ def test_any_other_text_is_refused_in_words(text):
 def test_a_setting_that_was_drawn_before_is_drawn_again():
     configs = configs_of(parse_space("SGD(lr=uniform(0.100001,0.100004))/4@1"), "A")
     assert {config.hparams["lr"] for config in configs} == {0.100001, 0.100002, 0.100003, 0.100004}
-    with pytest.raises(HParamError, match="it makes the configs `A_r0` and `A_r[1-4]` alike"):
+    with pytest.raises(HParamError, match=r"it makes the configs `A_r0` and `A_r[1-4]` alike"):
         configs_of(parse_space("SGD(lr=uniform(0.100001,0.100004))/5@1"), "A")
 
 

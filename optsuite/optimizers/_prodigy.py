@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from optsuite._types import Params
-from optsuite.optimizers._base import Optimizer, Scalar, add_scaled, cast, first_step, piece
+from optsuite.optimizers._base import LrSchedule, Optimizer, OptState, Scalar, add_scaled, cast, first_step
+from optsuite.optimizers._pieces import scale_by_lr
 from optsuite.tree import tree_map
 
 
@@ -22,10 +23,11 @@ class ProdigyState(NamedTuple):
     gradient_sum: Params  # s, shaped like params
     mu: Params  # moving average of d g, shaped like params
     nu: Params  # moving average of its square, shaped like params
+    schedule: OptState  # state of the learning rate
 
 
 def prodigy(
-    lr: Scalar = 1.0,
+    lr: Scalar | LrSchedule = 1.0,
     *,
     beta1: Scalar = 0.9,
     beta2: Scalar = 0.999,
@@ -43,7 +45,7 @@ def prodigy(
     is the largest d_coef r / |s|_1 so far, but at least d0, and at most growth_rate d once it has left d0.
 
     Args:
-        lr: Factor of d, >= 0.
+        lr: Factor of d, >= 0, or a schedule.
         beta1: In [0, 1).
         beta2: In [0, 1).
         d0: The first d, > 0; small, since d never falls.
@@ -61,10 +63,18 @@ def prodigy(
         >>> opt.update({"weight": torch.tensor([2.0, -2.0])}, opt.init(params), params)[0]["weight"]
         tensor([-0.3162,  0.3162])
     """
+    schedule = scale_by_lr(lr)
 
-    def update(grads: Params, state: ProdigyState, params: Params) -> tuple[Params, ProdigyState]:
-        d, root = state.distance, beta2**0.5
-        weight = d / d0 * lr * d
+    def init(params: Params, *, num_steps: Scalar | None = None) -> ProdigyState:
+        return _begin(params, d0, schedule.init(params, num_steps=num_steps))
+
+    def update(
+        grads: Params, state: ProdigyState, params: Params, *, loss: Tensor | None = None
+    ) -> tuple[Params, ProdigyState]:
+        del loss
+        rates, schedule_state = schedule.update({"lr": -first_step(params) - 1}, state.schedule, {})
+        d, root, lr_now = state.distance, beta2**0.5, rates["lr"]
+        weight = d / d0 * lr_now * d
         numerator = root * state.numerator + weight * _descent(grads, params, state.start)
         sums = _sum(state.gradient_sum, grads, root, weight)
         norm = _total(tree_map(torch.abs, sums))
@@ -72,7 +82,7 @@ def prodigy(
         largest = torch.maximum(state.largest, quotient)
         reached = torch.where(d == d0, torch.maximum(d, quotient), d)
         d_new = torch.minimum(largest, reached * growth_rate)
-        rate = torch.where(norm == 0, 0.0, lr * d)  # no decay either until there is a gradient
+        rate = torch.where(norm == 0, 0.0, lr_now * d)  # no decay either until there is a gradient
         mu = _sum(state.mu, grads, beta1, d * (1 - beta1))
         nu = _sum(state.nu, tree_map(torch.square, grads), beta2, d * d * (1 - beta2))
 
@@ -80,18 +90,18 @@ def prodigy(
             direction = m / (torch.sqrt(v) + cast(d_new * eps, v))
             return add_scaled(direction, p, weight_decay) * cast(-rate, p)
 
-        new = ProdigyState(d_new, largest, numerator, state.start, sums, mu, nu)
+        new = ProdigyState(d_new, largest, numerator, state.start, sums, mu, nu, schedule_state)
         return tree_map(step, mu, nu, params), new
 
-    return piece(lambda params: _begin(params, d0), update)
+    return Optimizer(init, update)
 
 
-def _begin(params: Params, d0: Scalar) -> ProdigyState:
+def _begin(params: Params, d0: Scalar, schedule: OptState) -> ProdigyState:
     zero = first_step(params)
     # Steps may write over parameters: what is remembered of them needs a place of its own.
     start = tree_map(torch.clone, params)
-    zeros = (tree_map(torch.zeros_like, params) for _ in range(3))
-    return ProdigyState(zero + d0, zero + d0, zero, start, *zeros)
+    sums, mu, nu = (tree_map(torch.zeros_like, params) for _ in range(3))
+    return ProdigyState(zero + d0, zero + d0, zero, start, sums, mu, nu, schedule)
 
 
 def _sum(old: Params, new: Params, decay: Scalar, weight: Scalar) -> Params:

@@ -133,6 +133,8 @@ def wrapped_row(name: str, inner: str, row: OptimizerRow, wrappers: Sequence[str
 
     def factory(**given: Any) -> Optimizer:  # noqa: ANN401 - what a row's `prepare` makes
         own = {key: value for key, value in given.items() if key not in around_own}
+        if any(wrapper.needs_lr for wrapper in around):
+            own.setdefault("lr", row.hparams["lr"].default)
         for wrapper in around:
             if wrapper.is_schedule:
                 own["lr"] = wrapper.wrap(own["lr"], **_of(wrapper, given))

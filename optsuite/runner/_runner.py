@@ -94,13 +94,17 @@ class Runner:
         self._modules = list(modules)
 
     def connect(self) -> None:
-        """See that results can be written, and start the back end.
+        """See that all can be trained and results be written, and start the back end.
 
         Raises:
+            HParamError: An optimizer class does not fit the parameters of a task.
             StorageError: Results could not be written.
             RemoteError: There is no such cluster, or it is not like this process.
             UnsupportedError: A package is missing.
         """
+        for cell, configs in self._cells.items():
+            for config in configs[:1]:
+                trainer.check_fit(cell.task, config)
         for store in self.options.stores(map(self.options.source, self._cells)):
             store.check_writable()
         if self._cells:

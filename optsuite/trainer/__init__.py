@@ -13,7 +13,9 @@ The files, each of which uses those above it:
 - `_network`: the network that runs all trials of a program.
 - `_dump`: trees of tensors as arrays, and back.
 - `_program`: init, step and evaluation of a grid; the program of pure functions.
-- `_adapter`: the program of classes of `torch.optim.Optimizer`.
+- `_networks`, `_unit`: an object of a class of `torch.optim.Optimizer`, and the networks that it keeps.
+- `_lift_mode`, `_lifted`: one such object that steps several trials.
+- `_adapter`: the program of such classes.
 - `_programs`: the programs of a group of trials, by the shape of their grids.
 - `_batches`: the batches and noise keys of a grid.
 - `_state`: the state of a run between two steps, and its record in the end.
@@ -25,6 +27,7 @@ The files, each of which uses those above it:
 
 from __future__ import annotations
 
+from optsuite.trainer._adapter import check_fit
 from optsuite.trainer._compile import is_long
 from optsuite.trainer._dump import Arrays
 from optsuite.trainer._grid import ProgramSpec, group_by_spec, split_into_grids

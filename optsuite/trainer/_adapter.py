@@ -22,13 +22,16 @@ from torch import Tensor, nn
 
 from optsuite._types import Array, Batch, Params
 from optsuite.errors import HParamError, OptsuiteError, in_words
+from optsuite.hparam_sets import Config
 from optsuite.noise import generators_kept
 from optsuite.optimizers import (
     OptState,
     constructor_arguments,
+    get_row,
     import_optimizer,
     takes_matrices_only,
 )
+from optsuite.tasks import Task
 from optsuite.trainer._dump import Arrays, dump_leaves, dump_tree, load_leaves, load_tree
 from optsuite.trainer._grid import Grid, Lifting
 from optsuite.trainer._lift_mode import CannotLiftError
@@ -37,6 +40,21 @@ from optsuite.trainer._memory import is_out_of_memory
 from optsuite.trainer._program import Program, Step, Trained, configs_of, with_own_storage
 from optsuite.trainer._unit import Unit
 from optsuite.tree import tree_map
+
+
+def check_fit(task: Task, config: Config) -> None:
+    """Refuse a class that takes matrices only where the task has other parameters.
+
+    Raises:
+        HParamError: Says so.
+    """
+    path, others = config.optimizer, [shape for shape in task.param_shapes if len(shape) != 2]
+    if others and get_row(path).program == "torch" and takes_matrices_only(path, config.hparams):
+        raise HParamError(
+            f"`{path}` takes matrices only, and `{task.name}` has parameters of other shapes, such as "
+            f"{others[0]}: name `Muon`, the one of this package, or a class that steps the "
+            "others by another rule"
+        )
 
 
 @final
@@ -53,13 +71,8 @@ class TorchProgram(Program):
         except CannotLiftError:
             raise
         except Exception as error:
-            advice = (
-                ": it takes matrices only, so name `Muon`, the one of this package, or a class that steps "
-                "the other parameters by another rule"
-            )
             raise HParamError(
                 f"`{path}` cannot be made for the parameters of `{self.task.name}` ({in_words(error)})"
-                + advice * takes_matrices_only(path, grid.configs[0].hparams)
             ) from error
 
     @property

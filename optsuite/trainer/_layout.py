@@ -10,7 +10,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import torch
 
@@ -20,8 +19,9 @@ from optsuite.hparam_sets import Trial
 from optsuite.tasks import Task
 from optsuite.trainer._batches import Batches
 from optsuite.trainer._compile import compiling_pays
-from optsuite.trainer._grid import Grid, How, ProgramSpec, split_into_grids
+from optsuite.trainer._grid import Grid, ProgramSpec, split_into_grids
 from optsuite.trainer._layouts_file import Layout, keep_layout, read_layouts
+from optsuite.trainer._lift_mode import CannotLiftError
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes, width_by_memory, width_limit
 from optsuite.trainer._program import Program
 from optsuite.trainer._programs import Programs
@@ -56,6 +56,9 @@ def choose_layout(programs: Programs, trials: Sequence[Trial], source: data.Sour
         programs: Uncompiled programs of what the trials share.
         trials: All trials of the group.
         source: Real data or the stand-in.
+
+    Raises:
+        CannotLiftError: An object of the optimizer class cannot step as many trials as `programs` have it.
     """
     task, spec, device = programs.task, programs.spec, programs.device
     default = _layout(task, spec, trials, device, width_limit(task, device))
@@ -65,9 +68,12 @@ def choose_layout(programs: Programs, trials: Sequence[Trial], source: data.Sour
     name = _name(task, spec, trials, device, default)
     if known := read_layouts().get(name):
         return known._replace(width=min(known.width, most))
-    best = None
-    with suppress(Exception):  # what is wrong with the task will be told by the trials themselves
+    try:
         best = _Measured(programs, trials, source).best(default, most)
+    except CannotLiftError:
+        raise
+    except Exception:  # noqa: BLE001 - what is wrong with the task will be told by the trials themselves
+        best = None
     if best is None:
         return default
     keep_layout(name, best)
@@ -88,7 +94,7 @@ class _Measured:
     def __init__(self, programs: Programs, trials: Sequence[Trial], source: data.Source) -> None:
         self._spec, self._device = programs.spec, programs.device
         self._trials, self._source = trials, source
-        self._programs = {False: programs, True: programs.run_as(How(is_compiled=True))}
+        self._programs = {False: programs, True: programs.run_as(programs.how._replace(is_compiled=True))}
 
     def best(self, default: Layout, most: int) -> Layout | None:
         """Find the fastest layout near the default, or None where too little is to be done for it to matter.

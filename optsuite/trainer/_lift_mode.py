@@ -23,9 +23,11 @@ _OPERATORS = {f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floor
 _IN_PLACE = {"__setitem__", *_OPERATORS}
 # These would run trial by trial in place, ten times slower than out of place.
 _SLOW_IN_PLACE = {"addcmul_", "addcdiv_", "addmm_", "lerp_", "clamp_", "hypot_", "square_"}
-_NEW_MEMORY = {"set_", "resize_", "resize_as_"}
+# New memory; and what changes the gradients that the next steps are given.
+_REFUSED = {"set_", "resize_", "resize_as_", "register_hook", "register_post_accumulate_grad_hook"}
 
 _data: Any = Tensor.data  # which types take for a tensor
+_requires_grad: Any = Tensor.requires_grad
 _functorch: Any = torch._C._functorch
 
 
@@ -114,8 +116,10 @@ class LiftMode(TorchFunctionMode):
             return self._write(func, args, kwargs)
         if name.startswith("_foreach_"):
             return self._each(name.removeprefix("_foreach_"), args, kwargs)
-        if name in _NEW_MEMORY:
+        if name in _REFUSED:
             raise CannotLiftError(f"it calls `{name}`")
+        if (name == "requires_grad_" or func == _requires_grad.__set__) and isinstance(args[0], nn.Parameter):
+            raise CannotLiftError("it freezes parameters")
         if name in _SUMS:
             _multiply(args, kwargs, "alpha", 2)
         elif name in _QUOTIENTS:

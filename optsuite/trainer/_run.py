@@ -13,6 +13,7 @@ from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError, OutOfMemoryError, UnsupportedError, in_words
 from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.tasks import Task, get_task, is_own
+from optsuite.trainer._adapter import check_fit
 from optsuite.trainer._grid import Grid, How, Lifting, group_by_spec, split_into_grids
 from optsuite.trainer._layout import choose_layout
 from optsuite.trainer._layouts_file import Layout
@@ -110,6 +111,7 @@ def choose_layouts(
 
     Raises:
         DataError: The data are missing or damaged.
+        HParamError: An optimizer class does not fit the task's parameters.
         UnsupportedError: The device does not have the precision that is asked for.
     """
     where, source = _checked(task, trials, mode, device)
@@ -117,10 +119,17 @@ def choose_layouts(
     for spec, members in group_by_spec(trials):
         try:
             with reproducible(where, spec.precision):
-                layouts.append(choose_layout(Programs(task, spec, where, How(False)), members, source))
+                layouts.append(_layout_of(Programs(task, spec, where, How(False)), members, source))
         except Exception:  # noqa: BLE001 - a task of the user's may raise anything, and will again as it runs
             layouts.append(Layout(len(members), is_compiled=False))
     return tuple(layouts)
+
+
+def _layout_of(programs: Programs, trials: Sequence[Trial], source: data.Source) -> Layout:
+    try:
+        return choose_layout(programs, trials, source)
+    except CannotLiftError as error:
+        return _layout_of(programs.run_as(_less_lifted(programs.how, error)), trials, source)
 
 
 def run_of_one(task: Task, trial: Trial, *, source: data.Source, device: torch.device) -> GridRun:
@@ -162,6 +171,7 @@ def run(
 
     Raises:
         DataError: The data are missing or damaged.
+        HParamError: An optimizer class does not fit the task's parameters.
         UnsupportedError: The device does not have the precision that is asked for.
     """
     where, source = _checked(task, trials, mode, device)
@@ -182,6 +192,8 @@ def _checked(
     """Find the device and the data source, and check that the trials can be trained there."""
     if strangers := {trial.task_name for trial in trials} - {task.name}:
         raise OptsuiteError(f"trials of `{task.name}` needed, got trials of {sorted(strangers)}")
+    for config in {trial.config.optimizer: trial.config for trial in trials}.values():
+        check_fit(task, config)
     where = resolve_device(device)
     for precision in {trial.precision for trial in trials}:
         check_precision(precision, where)
@@ -234,8 +246,7 @@ def _way_on(error: Exception, programs: Programs, grid: Grid) -> tuple[Programs,
     if isinstance(error, NetworksDifferError):
         return programs.run_as(how._replace(is_by_seed=True)), [grid]
     if isinstance(error, CannotLiftError):
-        safer: Lifting = "seeds" if how.lifting == "configs" else "none"
-        return programs.run_as(how._replace(lifting=safer, not_lifted_because=str(error))), [grid]
+        return programs.run_as(_less_lifted(how, error)), [grid]
     if isinstance(error, DrewError):
         return programs.run_as(_OWN_NUMBERS), [grid]
     if programs.evaluate_at_once and not is_ours:
@@ -256,6 +267,11 @@ def _way_on(error: Exception, programs: Programs, grid: Grid) -> tuple[Programs,
     if grid.num_trials > 1 and not is_ours:
         return programs.run_as(how._replace(alone_because=in_words(error))), [grid]
     return programs, ()
+
+
+def _less_lifted(how: How, error: CannotLiftError) -> How:
+    less: Lifting = "seeds" if how.lifting == "configs" else "none"
+    return how._replace(lifting=less, not_lifted_because=str(error))
 
 
 def _slower(programs: Programs) -> str:

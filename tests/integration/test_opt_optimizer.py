@@ -224,3 +224,10 @@ def test_a_file_in_a_folder_of_any_name_imports_what_lies_beside_it(bench, args)
     result = bench.pytester.runpytest_subprocess("-p", "no:hypothesispytest", *options)
     result.assert_outcomes(passed=1)
     assert bench.labels() == {"Mine_momentum0_9_lr0.001"}
+
+
+def test_a_class_that_fits_no_task_is_refused_before_anything_trains(bench):
+    result = bench.run("--opt-optimizer=Theirs=torch.optim:Muon", sets="TheirsLR_10_R2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "`torch.optim:Muon` takes matrices only, and `" in text(result)
+    assert not bench.curve_files

@@ -134,6 +134,17 @@ def test_schedules_are_those_of_torch_with_a_function(name, hparams, shape, give
     assert_same_path(ours, trained_by_torch(adamw(0.1), factor(shape, **given)))
 
 
+def test_prodigy_follows_a_schedule_in_its_estimate_too():
+    package = pytest.importorskip("pytorch_optimizer")
+    ours = trained_by_us("Prodigy+cosine", d0=1e-3)
+    theirs = trained_by_torch(lambda params: package.Prodigy(params, d0=1e-3), factor("cosine"))
+    constant = trained_by_us("Prodigy", d0=1e-3)
+    for (left, _), (right, _) in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-4)  # rounding of d comes back in d
+    moved = [path[-1][0]["0.weight"] for path in (ours, constant)]
+    assert (moved[0] - moved[1]).abs().max() > 0.01
+
+
 def test_cosine_without_warmup_is_torchs():
     ours = trained_by_us("SGDM+cosine", lr=0.05, warmup_fraction=0.0)
     theirs = trained_by_torch(sgdm, scheduler=lambda opt: CosineAnnealingLR(opt, STEPS - 1))

@@ -373,6 +373,41 @@ class Lookahead(Base):
         p.sub_(g, alpha=lr)
 
 
+class FreezesLate(Base):
+    """Leaves its first parameter where it is from step 20 on."""
+
+    def step(self, closure=None):
+        super().step()
+        if self.count == 20:
+            self.params()[0].requires_grad = False
+
+    def update(self, p, g, state, lr):
+        if g is not None:
+            p.add_(g, alpha=-lr)
+
+
+class HooksLate(Base):
+    """Flips gradients from step 20 on."""
+
+    def step(self, closure=None):
+        super().step()
+        if self.count == 20:
+            self.params()[0].register_hook(lambda grad: -0.5 * grad)
+
+    def update(self, p, g, state, lr):
+        p.add_(g, alpha=-lr)
+
+
+class WritesOut(Base):
+    """Keeps memory for what it computes."""
+
+    def update(self, p, g, state, lr):
+        room = state.setdefault("room", torch.empty_like(p))
+        torch.mul(g, lr, out=room)
+        torch.maximum(room, torch.full_like(room, -0.05), out=room)
+        p.sub_(room)
+
+
 class BackTracks(Base):
     """Stops as soon as the largest gradient is small: it branches for some trials and not for others."""
 

@@ -127,6 +127,16 @@ class Half(Rebinding):
         param.data.sub_(state["moment"].float(), alpha=lr)
 
 
+class Picky(Rebinding):
+    """Takes a few parameters only."""
+
+    def __init__(self, params, lr):
+        params = list(params)
+        if len(params) > 3:
+            raise ValueError("too many")
+        super().__init__(params, lr)
+
+
 class Hungry(Rebinding):
     """Finds no memory once."""
 

@@ -119,14 +119,21 @@ def test_a_class_that_looks_at_shapes_sees_those_of_one_trial():
     np.testing.assert_allclose(train(trials, WEIGHTS)[trials[1]]["train/loss"], expected, rtol=1e-4)
 
 
+def test_a_class_for_matrices_alone_is_refused_where_there_are_others():
+    words = (
+        rf"`torch.optim:Muon` takes matrices only, and `{TINY.name}` has parameters of other shapes, "
+        r"such as \(32,\): name `Muon`, the one of this package, or a class"
+    )
+    with pytest.raises(HParamError, match=words):
+        train(trials_of(configs_of("torch.optim:Muon", {}, 0.01, 0.1)))
+
+
 def test_a_class_that_refuses_the_parameters_is_an_error_of_its_trials_in_words():
-    trials = trials_of(configs_of("torch.optim:Muon", {}, 0.01, 0.1))
+    trials = trials_of(own("Picky", 0.1, 0.3))
     for outcome in run(trials):
         assert isinstance(outcome.result, HParamError)
-    words = rf"`torch.optim:Muon` cannot be made for the parameters of `{TINY.name}` \(ValueError: Muon only"
+    words = rf"`own.py:Picky` cannot be made for the parameters of `{TINY.name}` \(ValueError: too many"
     with pytest.raises(HParamError, match=words):
-        train(trials)
-    with pytest.raises(HParamError, match=r"it takes matrices only, so name `Muon`, the one of this package"):
         train(trials)
 
 
