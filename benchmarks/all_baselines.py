@@ -30,15 +30,15 @@ OLD = {
     "AdamW": (1e-4, 1e-2),
     "NAdamW": (1e-4, 1e-2),
     "RMSProp": (1e-4, 1e-2),
-    "Lamb": (1e-3, 0.1),
-    "Lars": (1e-2, 1.0),
+    "Lamb": (3e-4, 3e-2),
+    "Lars": (0.1, 10.0),
     "Adafactor": (1e-3, 0.1),
     "AdaBelief": (1e-4, 1e-2),
     "Yogi": (3e-4, 3e-2),
     "RAdam": (1e-4, 1e-2),
     "SM3": (1e-2, 1.0),
     "Fromage": (1e-3, 0.1),
-    "AdaGrad": (1e-3, 0.1),
+    "AdaGrad": (1e-2, 1.0),
     "Shampoo": (1e-4, 1e-2),
 }
 """The lowest and the highest of the rates of each rule, in `RATES`."""
