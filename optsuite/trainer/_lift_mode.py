@@ -172,6 +172,8 @@ class LiftMode(TorchFunctionMode):
             and not is_batched(target)
             and any(map(is_batched, (*args, *kwargs.values())))
         ):
+            if target._is_view():
+                raise CannotLiftError("it changes a view of a tensor that is equal in all trials")
             stack = target.detach().expand(self._size, *target.shape).clone()
             self._swap(target, batched(stack, self._level))
 

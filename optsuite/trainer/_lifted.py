@@ -249,11 +249,18 @@ def _check_plain(unit: Unit) -> None:
 
 def _check_apart(tree: object) -> None:
     """Refuse tensors that share memory, since what one trial has of them would no longer."""
-    owners: dict[int, int] = {}
-    for tensor in _tensors(tree, set()):
-        memory = stack_of(tensor) if is_batched(tensor) else tensor
-        if owners.setdefault(memory.untyped_storage()._cdata, id(tensor)) != id(tensor):
+    end = 0
+    for first, last in sorted(map(_span, _tensors(tree, set()))):
+        if first < end:
             raise CannotLiftError("it keeps tensors that share memory")
+        end = last
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """Return the addresses between which a tensor lies, that of the first trial where it is batched."""
+    one = stack_of(tensor)[0] if is_batched(tensor) else tensor
+    length = 1 + sum((size - 1) * stride for size, stride in zip(one.shape, one.stride(), strict=True))
+    return one.data_ptr(), one.data_ptr() + length * one.element_size()
 
 
 def _tensors(node: object, met: set[int]) -> Iterator[Tensor]:
@@ -327,10 +334,18 @@ class _Merge:
             raise _differ(path)
         if isinstance(first, nn.Parameter) or first.layout != torch.strided:
             raise CannotLiftError(f"it keeps a `{type(first).__name__}` of its own in `{path}`")
-        if first.ndim == 0 and all(bool(value == first) for value in values):
+        parts = [value.detach() for value in values]
+        gaps = _gaps(parts)
+        if gaps == {0}:
             return first
-        stack = _stacked([value.detach() for value in values])
-        return first if stack is None else batched(stack, self._level)
+        if len(gaps) == 1:  # what was loaded goes on in the layout that it had, which may decide sums
+            (gap,), start = gaps, first.storage_offset()
+            stack = first.as_strided((len(parts), *first.shape), (gap, *first.stride()), start)
+        elif first.ndim == 0 and all(bool(part == first) for part in parts):
+            return first
+        else:
+            stack = torch.stack(parts)
+        return batched(stack.detach(), self._level)
 
     def _dict(self, values: Sequence[dict[Any, Any]], path: str) -> dict[Any, Any]:
         keys = [[self._numbers.get(id(key), key) for key in value] for value in values]
@@ -352,20 +367,11 @@ class _Merge:
         return _like(values[0], parts)
 
 
-def _stacked(values: Sequence[Tensor]) -> Tensor | None:
-    """Return a stack, where the values lie if that is one; None if they are one and the same.
-
-    What was loaded from a dump goes on in the layout that it had, which may decide the order of sums.
-    """
-    first, offsets = values[0], [int(value.storage_offset()) for value in values]
-    gaps = {b - a for a, b in itertools.pairwise(offsets)} or {first.numel()}
-    places = {(value.untyped_storage()._cdata, value.stride()) for value in values}
-    if len(places) > 1 or len(gaps) > 1:
-        return torch.stack(list(values))
-    (gap,) = gaps
-    if gap == 0:
-        return None
-    return first.as_strided((len(values), *first.shape), (gap, *first.stride()), offsets[0])
+def _gaps(parts: Sequence[Tensor]) -> set[int]:
+    """Return the distances from part to part in the memory that they share; nothing if they share none."""
+    places = {(part.untyped_storage()._cdata, part.stride()) for part in parts}
+    offsets = [int(part.storage_offset()) for part in parts]
+    return {b - a for a, b in itertools.pairwise(offsets)} if len(places) == 1 else set()
 
 
 class _Part:

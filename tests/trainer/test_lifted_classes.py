@@ -27,7 +27,7 @@ CLASSES = [name for name in re.findall(r"^class (\w+)", ADVERSARIES, re.MULTILIN
 BY_CONFIG = {"TopK", "PythonArithmetic"}
 ALONE = {
     *("BranchesOnNorm", "BranchesOnAgreement", "BackTracks", "CustomObjects", "IndexesByMask"),
-    *("DrawsNoise", "DropsUpdates", "FreezesLate", "HooksLate"),
+    *("DrawsNoise", "DropsUpdates", "FreezesLate", "HooksLate", "ViewsPlainZeros"),
     *("KeepsAliases", "KeyedById", "HoldsPartials", "GlobalDict"),
 }
 
