@@ -27,6 +27,7 @@ from optsuite.optimizers._shared_state import shared_state
 _SOME_UPDATES, _MANY_UPDATES = 100, 1000
 
 _SMALL = ((2, 2),)
+_OF_BOTH_KINDS = ((2, 2), (2,))
 _OTHERS = ((3,), (16, 16), (4, 3, 3, 3))
 
 _TRIED: set[tuple[type, frozenset[str]]] = set()
@@ -54,7 +55,7 @@ def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
     with warnings.catch_warnings(), generators_kept(), torch.no_grad():
         warnings.simplefilter("ignore")  # they belong to the training
         try:
-            loop = _Loop(cls, given)
+            loop = _small_loop(cls, given)
         except Exception as error:
             words = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "its defaults"
             raise HParamError(f"`{path}` cannot be made with {words} ({in_words(error)})") from error
@@ -170,6 +171,16 @@ class _Loop:
         return any(not torch.equal(p, start) for p, start in zip(self.params, self._starts, strict=True))
 
 
+def _small_loop(cls: type[optim.Optimizer], given: Mapping[str, Any]) -> _Loop:
+    """Make a loop over a matrix, or over a vector as well where a class wants some of each kind."""
+    try:
+        return _Loop(cls, given)
+    except Exception:
+        with suppress(Exception):
+            return _Loop(cls, given, _OF_BOTH_KINDS)
+        raise
+
+
 def _refuse_if_it_always_fails(
     path: str, cls: type[optim.Optimizer], given: Mapping[str, Any], error: Exception
 ) -> None:
@@ -196,14 +207,14 @@ def _refuse_if_it_always_fails(
 def _can_step_by_another_loss(cls: type[optim.Optimizer], given: Mapping[str, Any]) -> bool:
     """Tell whether an object takes a step by a float, or by a loss that knows its parameters."""
     with suppress(Exception):
-        loop = _Loop(cls, given)
+        loop = _small_loop(cls, given)
         return _can_step(cls, given, loss=2.0) or loop.can_step(loss=loop.loss())
     return False
 
 
 def _can_step(cls: type[optim.Optimizer], given: Mapping[str, Any], **kwargs: Any) -> bool:  # noqa: ANN401
     with suppress(Exception):
-        return _Loop(cls, given).can_step(**kwargs)
+        return _small_loop(cls, given).can_step(**kwargs)
     return False
 
 
@@ -269,7 +280,7 @@ def _check_alone(path: str, cls: type[optim.Optimizer], given: Mapping[str, Any]
 
 
 def _run(cls: type[optim.Optimizer], given: Mapping[str, Any], *, by_hand: bool = False) -> list[Tensor]:
-    loop = _Loop(cls, given)
+    loop = _small_loop(cls, given)
     for _ in range(3):
         loop.step(by_hand=by_hand)
     loop.switch()

@@ -157,6 +157,18 @@ class Seeded(SGD):
         super().step()
 
 
+class ByKind(Optimizer):
+    def __init__(self, params, lr):
+        params = list(params)
+        super().__init__(params, {"lr": lr})
+        self.of_matrices = torch.optim.Muon([p for p in params if p.ndim == 2], lr=lr)
+        self.of_vectors = torch.optim.AdamW([p for p in params if p.ndim == 1], lr=lr)
+
+    def step(self, closure=None):
+        self.of_matrices.step()
+        self.of_vectors.step()
+
+
 class Halving(SGD):
     def __init__(self, params, lr):
         super().__init__(params, lr)
@@ -217,7 +229,9 @@ def test_a_class_that_would_record_a_wrong_curve_is_refused(name, words):
         check_hparams(f"mine.py:{name}", {"lr": 0.1})
 
 
-@pytest.mark.parametrize("name", ["Warming", "Matrices", "Multiplying", "Filling", "Seeded", "Halving"])
+@pytest.mark.parametrize(
+    "name", ["Warming", "Matrices", "ByKind", "Multiplying", "Filling", "Seeded", "Halving"]
+)
 @pytest.mark.parametrize("lr", [1e-7, 0.1])
 def test_a_class_that_steps_late_little_or_by_its_own_numbers_is_not(name, lr):
     check_hparams(f"mine.py:{name}", {"lr": lr})
