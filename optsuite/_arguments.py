@@ -110,7 +110,7 @@ LOPT_HELP = (
     "sets LOpt_..., LOptGradAccum10_..., GradAccum_LOpt_... and GraftedShampoo_LOpt_...; may be repeated"
 )
 
-GRID_METAVAR = "NAME=OPTIMIZER(HPARAM=VALUES, ...)"
+GRID_METAVAR = "NAME=OPTIMIZER(HPARAM=VALUES,...)"
 GRID_HELP = (
     "add the sets NAME_<steps>_R<repetitions> of a grid, e.g. 'Wide=AdamW+cosine(lr=log(1e-4,1)/15, "
     "weight_decay=0|0.1)', or of 50 settings that are drawn, 'Rand=AdamW(lr=loguniform(1e-4,1))/50'; may be "

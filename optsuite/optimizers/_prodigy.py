@@ -8,7 +8,16 @@ import torch
 from torch import Tensor
 
 from optsuite._types import Params
-from optsuite.optimizers._base import LrSchedule, Optimizer, OptState, Scalar, add_scaled, cast, first_step
+from optsuite.optimizers._base import (
+    LrSchedule,
+    Optimizer,
+    OptState,
+    Scalar,
+    add_scaled,
+    cast,
+    first_step,
+    over_root,
+)
 from optsuite.optimizers._pieces import scale_by_lr
 from optsuite.tree import tree_map
 
@@ -54,8 +63,8 @@ def prodigy(
         eps: > 0, added to the root.
         weight_decay: >= 0, for every tensor.
 
-    Source: Mishchenko and Defazio, https://arxiv.org/abs/2306.06101, algorithm 4; the order of operations
-    and the defaults are those of the authors' code, without its options for corrected averages and warm-ups.
+    Source: Mishchenko and Defazio, https://arxiv.org/abs/2306.06101, algorithm 4; order of operations and
+    defaults of the authors' code, without its options for corrected averages and warm-ups.
 
     Example:
         >>> params = {"weight": torch.ones(2)}
@@ -63,6 +72,7 @@ def prodigy(
         >>> opt.update({"weight": torch.tensor([2.0, -2.0])}, opt.init(params), params)[0]["weight"]
         tensor([-0.3162,  0.3162])
     """
+    rule = _Rule(beta1, beta2, d0, d_coef, growth_rate, eps, weight_decay)
     schedule = scale_by_lr(lr)
 
     def init(params: Params, *, num_steps: Scalar | None = None) -> ProdigyState:
@@ -73,27 +83,44 @@ def prodigy(
     ) -> tuple[Params, ProdigyState]:
         del loss
         rates, schedule_state = schedule.update({"lr": -first_step(params) - 1}, state.schedule, {})
-        d, root, lr_now = state.distance, beta2**0.5, rates["lr"]
-        weight = d / d0 * lr_now * d
+        return rule.update(grads, state._replace(schedule=schedule_state), params, rates["lr"])
+
+    return Optimizer(init, update)
+
+
+class _Rule(NamedTuple):
+    """Hyperparameters of Prodigy, and its update at a learning rate."""
+
+    beta1: Scalar
+    beta2: Scalar
+    d0: Scalar
+    d_coef: Scalar
+    growth_rate: Scalar
+    eps: Scalar
+    weight_decay: Scalar
+
+    def update(
+        self, grads: Params, state: ProdigyState, params: Params, lr: Tensor
+    ) -> tuple[Params, ProdigyState]:
+        d, root = state.distance, self.beta2**0.5
+        weight = d / self.d0 * lr * d
         numerator = root * state.numerator + weight * _descent(grads, params, state.start)
         sums = _sum(state.gradient_sum, grads, root, weight)
         norm = _total(tree_map(torch.abs, sums))
-        quotient = d_coef * numerator / torch.where(norm == 0, 1.0, norm)
+        quotient = self.d_coef * numerator / torch.where(norm == 0, 1.0, norm)
         largest = torch.maximum(state.largest, quotient)
-        reached = torch.where(d == d0, torch.maximum(d, quotient), d)
-        d_new = torch.minimum(largest, reached * growth_rate)
-        rate = torch.where(norm == 0, 0.0, lr_now * d)  # no decay either until there is a gradient
-        mu = _sum(state.mu, grads, beta1, d * (1 - beta1))
-        nu = _sum(state.nu, tree_map(torch.square, grads), beta2, d * d * (1 - beta2))
+        reached = torch.where(d == self.d0, torch.maximum(d, quotient), d)
+        d_new = torch.minimum(largest, reached * self.growth_rate)
+        rate = torch.where(norm == 0, 0.0, lr * d)  # no decay either until there is a gradient
+        mu = _sum(state.mu, grads, self.beta1, d * (1 - self.beta1))
+        nu = _sum(state.nu, tree_map(torch.square, grads), self.beta2, d * d * (1 - self.beta2))
 
         def step(m: Tensor, v: Tensor, p: Tensor) -> Tensor:
-            direction = m / (torch.sqrt(v) + cast(d_new * eps, v))
-            return add_scaled(direction, p, weight_decay) * cast(-rate, p)
+            direction = over_root(m, v, d_new * self.eps, eps_in_root=False)
+            return add_scaled(direction, p, self.weight_decay) * cast(-rate, p)
 
-        new = ProdigyState(d_new, largest, numerator, state.start, sums, mu, nu, schedule_state)
+        new = ProdigyState(d_new, largest, numerator, state.start, sums, mu, nu, state.schedule)
         return tree_map(step, mu, nu, params), new
-
-    return Optimizer(init, update)
 
 
 def _begin(params: Params, d0: Scalar, schedule: OptState) -> ProdigyState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from optsuite.cli import main
+from optsuite.hparam_sets import _families
 
 from .conftest import text
 from .test_opt_preset import sets_of
@@ -52,7 +53,8 @@ def test_a_grid_that_cannot_be_trained_ends_the_session_first(bench, option, wor
     assert words in text(result)
 
 
-def test_the_command_line_has_grids_too(tmp_path, capsys):
+def test_the_command_line_has_grids_too(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_families, "_FAMILIES", dict(_families._FAMILIES))
     where = ["--data=synthetic", "--device=cpu", "--storage", str(tmp_path / "curves")]
     command = ["run", "ImageMLP_FashionMnist8_Relu32", "Two_2_R1", "--grid=Two=SGD+cosine(lr=0.1|1)"]
     assert main([*command, *where, "--report=off"]) == 0

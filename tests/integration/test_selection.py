@@ -42,12 +42,17 @@ def test_the_marker_is_declared(bench):
 def test_a_keyword_selects_all_that_hold_it(bench):
     ids = bench.ids("--opt-preset=quick", "-k", "Adam", sets=None)
     families = ("AdamLR", "AdamWLR", "RAdamLR", "AdamExpDecayLR", "AdamSqrtDecayLR", "Grad10AdamLR")
+    families += ("MARSAdamWLR", "ScheduleFreeAdamWLR")
     assert sets_of(ids) == {f"{family}_200_R2" for family in families}
 
 
 def test_keywords_combine(bench):
     ids = bench.ids(
-        "--opt-preset=quick", "-k", "Mnist8 and SGDLR and not ESWrapped", tasks="*FashionMnist8*", sets=None
+        "--opt-preset=quick",
+        "-k",
+        "Mnist8 and SGDLR and not ESWrapped and not Free",
+        tasks="*FashionMnist8*",
+        sets=None,
     )
     assert {name.rpartition("-SGD_")[0] for name in ids} == {f"{TASK}-SGDLR_200_R2"}
 
