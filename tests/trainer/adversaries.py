@@ -425,5 +425,122 @@ class BackTracks(Base):
         while g.abs().max() > 0.05:
             g = 0.5 * g
         p.sub_(g, alpha=lr)
+
+
+class CoolsLocally(Base):
+    """Halves its rate late, as a number of its own in one place, and as that of a group in another."""
+
+    def step(self, closure=None):
+        super().step()
+        if self.count == 20:
+            self.param_groups[0]["lr"] *= 1.5
+            assert self.param_groups[0]["lr"] != self.defaults["lr"]
+
+    def update(self, p, g, state, lr):
+        if self.count > 12:
+            lr *= 0.5
+        p.add_(g, alpha=-lr)
+
+
+class LooksAtChange(Base):
+    """Compares a sum in double precision with its value of before, which it has as a number."""
+
+    def update(self, p, g, state, lr):
+        total = state.setdefault("sum", torch.zeros((), dtype=torch.float64))
+        before = total.item()
+        total.add_(g.abs().sum().double())
+        p.add_(g, alpha=-lr * (1 + (total.item() - before) / total.item()))
+
+
+class TriesLate(Base):
+    """Asks for a number late, and has another way if there is none."""
+
+    def update(self, p, g, state, lr):
+        if self.count == 20:
+            try:
+                state["scale"] = 1 / (1 + 10 * float(g.norm()))
+            except Exception:
+                state["scale"] = 1.0
+        p.add_(g, alpha=-lr * state.get("scale", 1.0))
+
+
+class AsksForTypeLate(Base):
+    def update(self, p, g, state, lr):
+        is_slower = self.count == 20 and isinstance(lr, float)
+        p.add_(g, alpha=-lr * (0.1 if is_slower else 1.0))
+
+
+class KeepsOnParameters(Base):
+    """Keeps its momentum as an attribute of the parameter."""
+
+    def update(self, p, g, state, lr):
+        if not hasattr(p, "momentum"):
+            p.momentum = torch.zeros_like(g)
+        p.momentum.mul_(0.9).add_(g)
+        p.add_(p.momentum, alpha=-0.1 * lr)
+
+
+class Clock:
+    """Counts, and holds nothing else."""
+
+    def __init__(self):
+        self.time = 0
+
+    def tick(self):
+        self.time += 1
+        return self.time
+
+
+class HasClock(Base):
+    """Makes an object late, by which it slows down."""
+
+    def step(self, closure=None):
+        if self.count == 20:
+            self.clock = Clock()
+        if hasattr(self, "clock"):
+            self.clock.tick()
+        super().step()
+
+    def update(self, p, g, state, lr):
+        p.add_(g, alpha=-lr / (1 + 0.1 * (self.clock.time if hasattr(self, "clock") else 0)))
+
+
+class CountsInClosure(Base):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, lr)
+        times = [0]
+
+        def rate(lr):
+            times[0] += 1
+            return lr / (1 + 0.01 * times[0])
+
+        self.rate = rate
+
+    def update(self, p, g, state, lr):
+        p.add_(g, alpha=-self.rate(lr))
+
+
+class OldQuotientLate(Base):
+    """Gives its factor before the quotient, as torch once wanted it, and late."""
+
+    def update(self, p, g, state, lr):
+        square = state.setdefault("square", torch.zeros_like(p.data))
+        square.mul_(0.9).addcmul_(0.1, g, g)
+        if self.count > 12:
+            p.data.addcdiv_(-0.01 * lr, g, square.sqrt().add_(0.01))
+        else:
+            p.data.add_(-lr, g)
+
+
+class EveryTwenty(Base):
+    """Pulls to where it was, now and then, by a buffer that it writes through a view."""
+
+    def update(self, p, g, state, lr):
+        if self.count % 20 == 1:
+            state["anchor"] = torch.zeros(p.shape)
+            state["anchor"].data.add_(p.data)
+        p.add_(g, alpha=-lr)
+        if self.count % 20 == 0:
+            p.lerp_(state["anchor"], 0.5)
 '''
 """A file of classes, for a folder to work in; all but `Base` are tested."""

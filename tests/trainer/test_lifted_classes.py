@@ -22,12 +22,13 @@ TASK = KINDS["mlp"]
 RATES, SEEDS = (0.03, 0.2), (0, 4)
 SCHEDULE = Schedule(75, eval_every=75, eval_batches=1, last_eval_batches=1)
 SHORT = Schedule(10, eval_batches=0)
-CLASSES = [name for name in re.findall(r"^class (\w+)", ADVERSARIES, re.MULTILINE) if name != "Base"]
+CLASSES = re.findall(r"^class (\w+)\(Base\)", ADVERSARIES, re.MULTILINE)
 # Those that one object cannot step for all trials.
-BY_CONFIG = {"TopK", "PythonArithmetic"}
+BY_CONFIG = {"TopK", "PythonArithmetic", "AsksForTypeLate"}
 ALONE = {
     *("BranchesOnNorm", "BranchesOnAgreement", "BackTracks", "CustomObjects", "IndexesByMask"),
     *("DrawsNoise", "DropsUpdates", "FreezesLate", "HooksLate", "ViewsPlainZeros"),
+    *("TriesLate", "CountsInClosure", "EveryTwenty"),
     *("KeepsAliases", "KeyedById", "HoldsPartials", "GlobalDict"),
 }
 
@@ -102,6 +103,18 @@ def test_a_class_that_cannot_be_lifted_is_told_once(name, words):
     with pytest.warns(RuntimeWarning, match=words) as told:
         train(trials, TASK)
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("name", ["KeepsOnParameters", "Nested", "Lookahead", "KeepsPast"])
+def test_what_a_class_remembers_is_kept_where_configs_are_left(name):
+    """The config that diverges is dropped after 50 steps."""
+    path = f"adversaries.py:{name}"
+    trials = trials_of(configs_of(path, {}, 0.03, 1e30), SEEDS, SCHEDULE, TASK)
+    curves = train(trials, TASK)
+    for trial in trials[: len(SEEDS)]:
+        assert str(curves[trial]["trained_as"]).endswith("one optimizer object")
+        losses, _ = plain_loop(import_optimizer(path), 0.03, trial.seed)
+        np.testing.assert_allclose(curves[trial]["train/loss"], losses, rtol=1e-3)
 
 
 def test_modes_are_compared_as_well(tmp_path):
