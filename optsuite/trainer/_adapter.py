@@ -11,8 +11,8 @@ Learned optimizers ask for more: a `step` that takes a `loss` gets the trial's, 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cached_property, partial
 from typing import Any, final
 
@@ -200,7 +200,8 @@ class _Stepper:
         for first in range(0, len(units), size):
             own = [rows[first : first + size] for rows in self._own.values()]
             make = partial(lambda start, n, homes: self._make(start + n, homes), first)
-            lifted.append(LiftedUnit(units[first : first + size], own, make, self._num_updates))
+            with _lifting():
+                lifted.append(LiftedUnit(units[first : first + size], own, make, self._num_updates))
         return lifted
 
     def keep(self, is_kept: Array) -> Params:
@@ -227,6 +228,7 @@ class _Stepper:
         """Go on with some of the trials that one object steps, in the memory of their parameters."""
         (whole,) = self._units
         assert isinstance(whole, LiftedUnit)
+        whole.check()
         self._own = self._in_a_row(self._params)
         self._kept = torch.arange(len(rows) // len(self._grid.seeds), device=self._kept.device)
         self._places = [self._places[row] for row in rows]
@@ -263,14 +265,13 @@ class _Stepper:
     def _step_unit(self, unit: Unit | LiftedUnit, grads: list[Tensor], loss: Tensor) -> None:
         try:
             if isinstance(unit, LiftedUnit):
-                unit.step(grads, loss)
+                with _lifting():
+                    unit.step(grads, loss)
             else:
                 unit.step([grad[0] for grad in grads], loss[0])
         except Exception as error:
-            if is_out_of_memory(error):
+            if is_out_of_memory(error) or isinstance(unit, LiftedUnit):
                 raise
-            if isinstance(unit, LiftedUnit):
-                raise _not_lifted(error) from error
             self._retire(unit, error)
 
     def _retire(self, unit: Unit, error: Exception) -> None:
@@ -303,6 +304,7 @@ class _Stepper:
         params: list[nn.Parameter] = []
         for unit in self._units:
             if isinstance(unit, LiftedUnit):
+                unit.check()
                 for n in range(len(unit.places)):
                     own = unit.params_of(n)
                     facts.append(unit.facts(n, own))
@@ -337,25 +339,34 @@ class _Stepper:
         """Return what the parameters are in the optimizers' mode for evaluation."""
         if not any(unit.has_modes for unit in self._running):
             return self._params
-        for unit in self._running:
-            unit.set_training(is_training=False)
-        evaluated = with_own_storage(self._current())
-        for unit in self._running:
-            unit.set_training(is_training=True)
+        with _lifting() if self._lifting != "none" else nullcontext():
+            for unit in self._running:
+                unit.set_training(is_training=False)
+            evaluated = with_own_storage(self._current())
+            for unit in self._running:
+                unit.set_training(is_training=True)
         self._publish()
         return evaluated
 
 
-def _not_lifted(error: Exception) -> CannotLiftError:
-    """Say why the code of a class does not run for several trials at once."""
-    if isinstance(error, CannotLiftError):
-        return error
+@contextmanager
+def _lifting() -> Iterator[None]:
+    """Say of errors that several trials were too many for one object, unless it was for memory."""
+    try:
+        yield
+    except CannotLiftError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise CannotLiftError(_why_not_lifted(error)) from error
+
+
+def _why_not_lifted(error: Exception) -> str:
     words = in_words(error)
     if "data-dependent control flow" in words or ".item()" in words:
-        return CannotLiftError("it decides by numbers of single trials")
-    if "random operation" in words:
-        return CannotLiftError("it draws random numbers")
-    return CannotLiftError(words)
+        return "it decides by numbers of single trials"
+    return "it draws random numbers" if "random operation" in words else words
 
 
 def _with_own_memory(stacks: Iterable[Tensor]) -> list[Tensor]:

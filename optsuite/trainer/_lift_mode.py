@@ -49,7 +49,7 @@ def level_of(size: int) -> Iterator[int]:
         yield level
     finally:
         _functorch._vmap_decrement_nesting()
-        _functorch._set_vmap_fallback_warning_enabled(True)  # as torch begins
+        _functorch._set_vmap_fallback_warning_enabled(True)  # as torch begins; nobody can ask
 
 
 def batched(stack: Tensor, level: int) -> Tensor:
@@ -123,9 +123,8 @@ class LiftMode(TorchFunctionMode):
         if func == _data.__set__ and any(map(is_batched, args)):
             return self._rebind(*args)
         if name == "item" and is_batched(args[0]):
-            dtype = torch.float64 if args[0].is_floating_point() else args[0].dtype
-            return as_number(args[0].reshape(()).to(dtype, copy=True))
-        if name == "__bool__" and is_batched(args[0]):
+            return as_number(args[0].reshape(()).to(torch.float64, copy=True))
+        if name == "__bool__" and is_batched(args[0]) and args[0].numel() == 1:
             return _decision(args[0])
         if isinstance(kwargs.get("out"), Tensor):
             return self._write(func, args, kwargs)
@@ -219,10 +218,10 @@ def _are_numbers(args: Sequence[Any]) -> bool:
 def _decision(condition: Tensor) -> bool:
     """Return the decision that all trials take."""
     decisions = stack_of(condition).bool()
-    decision = bool(decisions.all())
-    if decision != bool(decisions.any()):
+    do_all, do_any = torch.stack((decisions.all(), decisions.any())).tolist()
+    if do_all != do_any:
         raise CannotLiftError("it decides by numbers of single trials")
-    return decision
+    return bool(do_all)
 
 
 def _single(name: str) -> tuple[Callable[..., Any], Sequence[str]]:

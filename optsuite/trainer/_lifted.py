@@ -76,6 +76,9 @@ class LiftedUnit:
             vars(self._optimizer).update(
                 {name: merged([a.get(name) for a in attributes], name) for name in attributes[0]}
             )
+            for group in self._optimizer.param_groups:
+                if group.get("foreach", False) is not False:
+                    group["foreach"] = False  # functions of lists take no numbers of single trials
             for k, param in enumerate(self._params):
                 vars(param).update(merged([vars(unit.params[k]) for unit in units], f"parameter {k}"))
                 if first.params[k].grad is not None:
@@ -103,7 +106,7 @@ class LiftedUnit:
             if is_close and generator_states() != states:
                 raise CannotLiftError("it draws random numbers, which trials would share")
         if is_close or (count + 1) % _WINDOW == 0 or count + 1 == self._num_updates:
-            self._check()
+            self.check()
 
     def _call_witnesses(self, count: int) -> None:
         """Give some trials objects of their own, which step beside this one from now on."""
@@ -111,7 +114,12 @@ class LiftedUnit:
         with generators_kept(self._own[0].device):
             self._witnesses = [_Witness(self, n) for n in _sample(self.places, count)]
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Check that witnesses agree, and that nothing is lost when single trials are taken out of it.
+
+        Raises:
+            CannotLiftError: One of these is not so.
+        """
         _check_apart([vars(self._optimizer), self._params])
         for witness in self._witnesses:
             witness.check(self._own)
@@ -150,7 +158,7 @@ class LiftedUnit:
         with self._open() as (mode, _):
             set_training(self._optimizer, is_training=is_training)
         self._settle(mode)
-        self._check()
+        self.check()
 
     def facts(self, n: int, params: Sequence[nn.Parameter], *, are_copies: bool = False) -> dict[str, Any]:
         """Give all that decides the next steps of one trial, as its own object would.
@@ -233,7 +241,7 @@ def _sample(places: Sequence[tuple[int, int]], count: int) -> list[int]:
     if count:
         return [(count // _WINDOW * _STRIDE) % len(places)]
     seeds, configs = sorted({s for s, _ in places}), sorted({h for _, h in places})
-    pairs = ((seeds[0], configs[len(configs) // 2]), (seeds[-1], configs[2 * len(configs) // 3]))
+    pairs = ((seeds[0], configs[len(configs) // 3]), (seeds[-1], configs[2 * len(configs) // 3]))
     return sorted({places.index(pair) for pair in pairs})
 
 
@@ -327,9 +335,7 @@ class _Merge:
     def _number(self, values: Sequence[float]) -> float | Tensor:
         if all(value == values[0] and type(value) is type(values[0]) for value in values):
             return values[0]
-        is_whole = all(isinstance(value, int) for value in values)
-        dtype = torch.int64 if is_whole else torch.float64
-        stack = torch.tensor(values, dtype=dtype, device=self._params[0].device)
+        stack = torch.tensor(values, dtype=torch.float64, device=self._params[0].device)
         return as_number(batched(stack, self._level))
 
     def _tensor(self, values: Sequence[Tensor], path: str) -> Tensor:
