@@ -41,7 +41,13 @@ def _wrapped_class(
     check_together("+".join([cls.__name__, *wrappers]), cls.__name__, wrappers)
     bases: tuple[type, ...] = (_WithAverage, _Wrapped, cls) if "ema" in wrappers else (_Wrapped, cls)
     name = "+".join([cls.__name__, *wrappers])
-    made = {"_around_wrappers": wrappers, "__init__": _constructor(name, cls, wrappers)}
+    # The hooks of a step are the class's own: torch puts them around it when the class is first made.
+    inner = cls.step if getattr(cls.step, "hooked", False) else cls.profile_hook_step(cls.step)
+    made = {
+        "_around_wrappers": wrappers,
+        "_around_inner": staticmethod(inner),
+        "__init__": _constructor(name, cls, wrappers),
+    }
     return type(name, bases, made)
 
 
@@ -72,13 +78,14 @@ def _constructor(name: str, cls: type, wrappers: Sequence[str]) -> Callable[...,
 
 
 class _Wrapped:
-    """The steps of a wrapped class; those of the class itself are `super()`'s.
+    """The steps of a wrapped class; those of the class itself are `_around_inner`.
 
     All that it has is called `_around_...`, which no class calls its own.
     """
 
     param_groups: list[dict[str, Any]]
     _around_wrappers: tuple[str, ...]
+    _around_inner: Callable[..., Any]
 
     def _around_start(self, own: dict[str, Any], num_steps: int) -> None:
         """Take the wrappers' hyperparameters, and the learning rates that schedules begin from."""
@@ -110,7 +117,7 @@ class _Wrapped:
         before = [param.clone() for param in self._around_params()] if decays or is_cautious else []
         grads = [p.grad.clone() if p.grad is not None else None for p in self._around_params() if is_cautious]
         with torch.enable_grad():
-            result = super().step(*args, **kwargs)  # type: ignore[misc]
+            result = self._around_inner(self, *args, **kwargs)
         if is_cautious:
             self._around_hold(before, grads)
         if decays:
@@ -118,6 +125,8 @@ class _Wrapped:
         self._around_num_made += 1
         self._around_after_step()
         return result
+
+    step.hooked = True  # type: ignore[attr-defined]  # so that torch runs no hooks around it too
 
     def _around_after_step(self) -> None:
         pass
