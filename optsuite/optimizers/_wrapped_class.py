@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from optsuite.errors import HParamError
-from optsuite.optimizers._cautious import downhill
+from optsuite.optimizers._cautious import NEEDS_NO_OTHERS, downhill
 from optsuite.optimizers._wrappers import WRAPPERS, check_together
 
 
@@ -39,6 +39,8 @@ def _wrapped_class(
     cls: type[torch.optim.Optimizer], wrappers: tuple[str, ...]
 ) -> type[torch.optim.Optimizer]:
     check_together("+".join([cls.__name__, *wrappers]), cls.__name__, wrappers)
+    if "cautious" in wrappers and hasattr(cls, "eval"):
+        raise HParamError(NEEDS_NO_OTHERS)
     bases: tuple[type, ...] = (_WithAverage, _Wrapped, cls) if "ema" in wrappers else (_Wrapped, cls)
     name = "+".join([cls.__name__, *wrappers])
     # The hooks of a step are the class's own: torch puts them around it when the class is first made.

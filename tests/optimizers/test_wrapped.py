@@ -289,6 +289,17 @@ def test_cautious_is_refused_where_it_does_not_fit():
         check_hparams("ScheduleFreeSGD+cautious", {"lr": 0.1})
 
 
+def test_cautious_is_refused_for_a_class_that_is_evaluated_elsewhere():
+    class Averaging(torch.optim.SGD):
+        def eval(self): ...
+
+        def train(self): ...
+
+    wrapped_class(Averaging, ("clip", "ema"))
+    with pytest.raises(HParamError, match="`cautious` needs an optimizer that is evaluated at"):
+        wrapped_class(Averaging, ("cautious", "clip"))
+
+
 @pytest.mark.parametrize("is_made_alone_first", [False, True])
 @pytest.mark.parametrize("wrappers", ["clip", "cosine+cautious+clip+ema+accum"])
 def test_the_hooks_of_a_class_run_around_its_own_steps_and_once(wrappers, is_made_alone_first):
