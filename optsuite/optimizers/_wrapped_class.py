@@ -12,6 +12,7 @@ from torch import Tensor
 
 from optsuite.errors import HParamError
 from optsuite.optimizers._cautious import NEEDS_NO_OTHERS, downhill
+from optsuite.optimizers._constructors import constructors
 from optsuite.optimizers._wrappers import WRAPPERS, check_together
 
 
@@ -53,22 +54,21 @@ def _wrapped_class(
     return type(name, bases, made)
 
 
-def _constructor(name: str, cls: type, wrappers: Sequence[str]) -> Callable[..., None]:
+def _constructor(name: str, cls: type[torch.optim.Optimizer], wrappers: Sequence[str]) -> Callable[..., None]:
     """Make an `__init__` whose signature names the hyperparameters of wrappers."""
     defaults = {
         key: hparam.default for wrapper in wrappers for key, hparam in WRAPPERS[wrapper].hparams.items()
     }
-    for base in cls.__mro__:
-        taken = inspect.signature(vars(base)["__init__"]).parameters if "__init__" in vars(base) else {}
-        if both := defaults.keys() & set(taken):
-            raise HParamError(
-                f"`{cls.__name__}` has `{min(both)}` of its own: leave out the wrapper in `{name}` "
-                "that has it too"
-            )
+    taken = {parameter.name for parameters in constructors(cls) for parameter in parameters}
+    if both := defaults.keys() & taken:
+        raise HParamError(
+            f"`{cls.__name__}` has `{min(both)}` of its own: leave out the wrapper in `{name}` "
+            "that has it too"
+        )
 
     def init(self: Any, params: Any, *, num_steps: int, **hparams: Any) -> None:  # noqa: ANN401 - of any class
         own = {key: hparams.pop(key, default) for key, default in defaults.items()}
-        make: Any = cls.__init__  # type: ignore[misc]
+        make: Any = cls.__init__
         takes_num_steps = "num_steps" in inspect.signature(make).parameters
         make(self, params, **hparams, **({"num_steps": num_steps} if takes_num_steps else {}))
         self._around_start(own, num_steps)

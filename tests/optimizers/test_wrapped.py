@@ -300,8 +300,30 @@ def test_cautious_is_refused_for_a_class_that_is_evaluated_elsewhere():
         wrapped_class(Averaging, ("cautious", "clip"))
 
 
+class Closed(torch.optim.SGD):
+    """Takes no decay, so that its base has the default, none."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, lr)
+
+
+class Open(torch.optim.SGD):
+    def __init__(self, params, lr, **kwargs):
+        super().__init__(params, lr, **kwargs)
+
+
+def test_a_hyperparameter_of_a_base_that_a_class_does_not_take_may_be_a_wrappers():
+    param = nn.Parameter(torch.ones(1))
+    optimizer = wrapped_class(Closed, ("wd",))([param], lr=0.1, weight_decay=0.5, num_steps=8)
+    param.grad = torch.ones(1)
+    optimizer.step()
+    assert param.item() == pytest.approx(1 - 0.1 - 0.05)
+    with pytest.raises(HParamError, match="`Open` has `weight_decay` of its own: leave out the wrapper in"):
+        wrapped_class(Open, ("wd",))
+
+
 @pytest.mark.parametrize("is_made_alone_first", [False, True])
-@pytest.mark.parametrize("wrappers", ["clip", "cosine+cautious+clip+ema+accum"])
+@pytest.mark.parametrize("wrappers", ["clip", "cosine+cautious+wd+clip+ema+accum"])
 def test_the_hooks_of_a_class_run_around_its_own_steps_and_once(wrappers, is_made_alone_first):
     """Making a class without wrappers puts the hooks into its method, which the wrapped class has too."""
     calls = []
