@@ -230,7 +230,7 @@ class _Side(NamedTuple):
                 trajectory.extend(run(self.name, self.hparams, starts, loss, num_steps))
         except OptsuiteError:
             raise  # it says what is wrong
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             when = f"at step {len(trajectory) + 1}" if len(trajectory) < num_steps else "when evaluated"
             raise OptsuiteError(
                 f"`{self}` fails {when} of {case} gradients in {precision} ({in_words(error)})"

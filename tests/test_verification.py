@@ -32,6 +32,16 @@ class Failing(SGD):
         super().step()
 
 
+class Ending(SGD):
+    count = None
+
+    def step(self):
+        self.count = (self.count or 0) + 1
+        if self.count == 6:
+            raise SystemExit(3)
+        super().step()
+
+
 class Single(SGD):
     '''Steps float32 alone.'''
 
@@ -213,6 +223,8 @@ def test_a_class_that_fails_is_named_with_its_error():
     assert str(caught.value) == (
         "`own.py:Failing(lr=0.001)` fails at step 3 of zeros gradients in float32 (ValueError: no more)"
     )
+    with pytest.raises(OptsuiteError, match=r"fails at step 6 .* \(SystemExit: 3\)"):
+        verify("own.py:Ending", "SGD")
 
 
 @pytest.mark.usefixtures("own")

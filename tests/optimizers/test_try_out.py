@@ -14,6 +14,7 @@ from optsuite.optimizers import check_hparams
 FILE = """
 import itertools
 import random
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,6 +66,16 @@ class Multiplying(SGD):
         for group in self.param_groups:
             for param in group["params"]:
                 param.data.mul_(1 - group["lr"] * param.grad)
+
+
+class Ending(SGD):
+    def __init__(self, params, lr):
+        sys.exit(3)
+
+
+class EndingSteps(SGD):
+    def step(self, closure=None):
+        raise SystemExit("no such file")
 
 
 class Second(SGD):
@@ -235,6 +246,13 @@ def test_a_class_that_would_record_a_wrong_curve_is_refused(name, words):
 @pytest.mark.parametrize("lr", [1e-7, 0.1])
 def test_a_class_that_steps_late_little_or_by_its_own_numbers_is_not(name, lr):
     check_hparams(f"mine.py:{name}", {"lr": lr})
+
+
+@pytest.mark.parametrize(("name", "words"), [("Ending", "3"), ("EndingSteps", "no such file")])
+def test_a_class_that_ends_the_process_is_refused(name, words):
+    words = f"`mine.py:{name}` ends the process where it is made or steps (SystemExit: {words})"
+    with pytest.raises(HParamError, match=re.escape(words)):
+        check_hparams(f"mine.py:{name}", {"lr": 0.1})
 
 
 def test_a_rate_of_zero_moves_nothing():
