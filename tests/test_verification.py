@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -275,8 +277,10 @@ def test_bad_arguments_are_explained():
         verify("Adam(0.1)", "Adam")
     with pytest.raises(HParamError, match="`momentum`"):
         verify("Adam(momentum=0.9)", "Adam")
-    with pytest.raises(HParamError, match=r"num_steps >= 1 and rtol >= 0 \(got 0 and -1\)"):
-        verify("Adam", "Adam", num_steps=0, rtol=-1)
+    for num_steps, rtol in [(0, 1e-4), (10**9, 1e-4), (1, -1.0), (1, math.inf), (1, math.nan)]:
+        words = rf"num_steps from 1 to 100,000 and a finite rtol >= 0 \(got {num_steps} and {rtol}\)"
+        with pytest.raises(HParamError, match=words):
+            verify("Adam", "Adam", num_steps=num_steps, rtol=rtol)
     with pytest.raises(HParamError, match="neither optimizer moves any parameter: give a larger `lr`"):
         verify("Adam", "SGD(lr=0.0)", num_steps=2)
 
