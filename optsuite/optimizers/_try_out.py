@@ -204,6 +204,8 @@ def _refuse_if_it_always_fails(
         raise HParamError(
             f"`{path}` cannot step without a closure that computes the loss ({words}): {cannot}"
         ) from error
+    if "dense gradients" in str(error):
+        raise HParamError(f"`{path}` steps by sparse gradients alone, which no task has ({words}): {cannot}")
     if _can_step(cls, given, create_graph=True):
         raise HParamError(
             f"`{path}` cannot step without second derivatives, by gradients with a graph of their own "

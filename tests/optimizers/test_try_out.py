@@ -266,6 +266,11 @@ def test_the_classes_of_torch_can_be_used(name, lr):
         check_hparams(f"torch.optim:{name}", {"lr": lr})
 
 
+def test_a_class_for_sparse_gradients_is_refused():
+    with pytest.raises(HParamError, match="SparseAdam` steps by sparse gradients alone, which no task has"):
+        check_hparams("torch.optim:SparseAdam", {"lr": 0.1})
+
+
 def test_trying_out_leaves_every_generator_alone():
     before = generator_states()
     check_hparams("mine.py:Seeded", {"lr": 0.1})
