@@ -48,8 +48,11 @@ def check_fit(task: Task, config: Config) -> None:
     Raises:
         HParamError: Says so.
     """
-    path, others = config.optimizer, [shape for shape in task.param_shapes if len(shape) != 2]
-    if others and get_row(path).program == "torch" and takes_matrices_only(path, config.hparams):
+    path = config.optimizer
+    if get_row(path).program != "torch":
+        return
+    others = [shape for shape in task.param_shapes if len(shape) != 2]
+    if others and takes_matrices_only(path, config.hparams):
         raise HParamError(
             f"`{path}` takes matrices only, and `{task.name}` has parameters of other shapes, such as "
             f"{others[0]}: name `Muon`, the one of this package, or a class that steps the "
