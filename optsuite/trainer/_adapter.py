@@ -73,7 +73,7 @@ class TorchProgram(Program):
                 return _Stepper(path, grid, params, self.spec.schedule.num_steps + 1, self.lifting)
         except CannotLiftError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise HParamError(
                 f"`{path}` cannot be made for the parameters of `{self.task.name}` ({in_words(error)})"
             ) from error
@@ -269,12 +269,13 @@ class _Stepper:
                 unit.step(grads, loss)
             else:
                 unit.step([grad[0] for grad in grads], loss[0])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if is_out_of_memory(error):
                 raise
+            failure = error if isinstance(error, Exception) else OptsuiteError(in_words(error))
             if isinstance(unit, LiftedUnit):
-                raise _not_lifted(error) from error
-            self._retire(unit, error)
+                raise _not_lifted(failure) from error
+            self._retire(unit, failure)
 
     def _retire(self, unit: Unit, error: Exception) -> None:
         """Stop a unit: its trials have diverged if its numbers are not finite, else they have failed."""
