@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,6 +29,7 @@ from optsuite.tree import tree_map
 from optsuite.words import aligned, counted
 
 _USUAL_LR = 1e-3
+_MAX_STEPS = 100_000  # of which two trajectories fit into memory
 
 # A parameter that starts from 0, as biases do, shows the smallest steps.
 _SHAPES = {
@@ -54,7 +56,7 @@ class _Case(NamedTuple):
     """Property of a rule that differs first where this case does, in words."""
 
 
-# Those before tell most where several differ.
+# Ordered: the first case that differs tells most.
 _CASES = {
     "zeros": _Case(lambda p, noise, _: p * (0 * noise), "weight decay, and division by 0"),
     "random": _Case(lambda p, noise, _: p * noise, "the rule itself"),
@@ -152,7 +154,7 @@ def verify(optimizer: str, against: str, *, num_steps: int = 100, rtol: float = 
             `"my.py:Mine(lr=0.01, betas=(0.9, 0.99))"`. Where one has no `lr`, it gets that of the other, else
             the default of one of them, else 0.001.
         against: The other optimizer.
-        num_steps: Number of updates, >= 1, which are the whole run for schedules.
+        num_steps: Number of updates, 1 to 100,000, which are the whole run for schedules.
         rtol: Largest difference of an element, as a share of how far one of its tensor has moved until
             then, that counts as rounding, besides the rounding of the parameters themselves.
 
@@ -168,8 +170,11 @@ def verify(optimizer: str, against: str, *, num_steps: int = 100, rtol: float = 
         >>> {one.case for one in differing.comparisons if one.first}
         {'tiny'}
     """
-    if num_steps < 1 or not rtol >= 0:
-        raise HParamError(f"needed are num_steps >= 1 and rtol >= 0 (got {num_steps} and {rtol})")
+    if not (1 <= num_steps <= _MAX_STEPS and 0 <= rtol < math.inf):
+        raise HParamError(
+            f"needed are num_steps from 1 to {_MAX_STEPS:,} and a finite rtol >= 0 "
+            f"(got {num_steps} and {rtol})"
+        )
     sides = _with_lr([_Side(*parse_optimizer(text)) for text in (optimizer, against)])
     for side in sides:
         check_hparams(side.name, side.hparams)
@@ -178,14 +183,11 @@ def verify(optimizer: str, against: str, *, num_steps: int = 100, rtol: float = 
     comparisons: list[Comparison] = []
     for precision in _PRECISIONS:
         try:
-            ways = {case: [side.follow(case, precision, starts, noises) for side in sides] for case in _CASES}
+            comparisons += _compared_in(precision, sides, starts, noises, rtol)
         except OptsuiteError as error:
             if precision == "float32":
                 raise
             notes.append(f"not compared in {precision}, in which nothing trains: {quoted(error)}")
-        else:
-            _check_moves(starts, ways["random"])
-            comparisons += (_compared(case, precision, starts, ways[case], rtol) for case in _CASES)
     if any(one.first for one in comparisons):
         notes += _unlike(*sides)
     notes = list(dict.fromkeys(notes))  # both sides may have the same
@@ -230,7 +232,7 @@ class _Side(NamedTuple):
                 trajectory.extend(run(self.name, self.hparams, starts, loss, num_steps))
         except OptsuiteError:
             raise  # it says what is wrong
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             when = f"at step {len(trajectory) + 1}" if len(trajectory) < num_steps else "when evaluated"
             raise OptsuiteError(
                 f"`{self}` fails {when} of {case} gradients in {precision} ({in_words(error)})"
@@ -314,6 +316,19 @@ def _run_class(
         yield tree_map(lambda p: p.detach().clone(), params)
     set_training(optimizer, is_training=False)
     yield tree_map(lambda p: p.detach().clone(), params)
+
+
+def _compared_in(
+    precision: str, sides: Sequence[_Side], starts: Params, noises: Params, rtol: float
+) -> list[Comparison]:
+    """Compare two optimizers in every case, one after the other, as a trajectory is large."""
+    found = []
+    for case in _CASES:
+        ways = [side.follow(case, precision, starts, noises) for side in sides]
+        if case == "random":
+            _check_moves(starts, ways)
+        found.append(_compared(case, precision, starts, ways, rtol))
+    return found
 
 
 def _check_moves(starts: Params, ends: Sequence[Params]) -> None:

@@ -29,6 +29,7 @@ ORDER = (
     ("report",),
     ("runner", "meta"),
     ("plugin", "cli"),
+    ("__main__",),
 )
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -29,6 +31,16 @@ class Failing(SGD):
         self.count = (self.count or 0) + 1
         if self.count == 3:
             raise ValueError("no more")
+        super().step()
+
+
+class Ending(SGD):
+    count = None
+
+    def step(self):
+        self.count = (self.count or 0) + 1
+        if self.count == 6:
+            raise SystemExit(3)
         super().step()
 
 
@@ -213,6 +225,8 @@ def test_a_class_that_fails_is_named_with_its_error():
     assert str(caught.value) == (
         "`own.py:Failing(lr=0.001)` fails at step 3 of zeros gradients in float32 (ValueError: no more)"
     )
+    with pytest.raises(OptsuiteError, match=r"fails at step 6 .* \(SystemExit: 3\)"):
+        verify("own.py:Ending", "SGD")
 
 
 @pytest.mark.usefixtures("own")
@@ -263,8 +277,10 @@ def test_bad_arguments_are_explained():
         verify("Adam(0.1)", "Adam")
     with pytest.raises(HParamError, match="`momentum`"):
         verify("Adam(momentum=0.9)", "Adam")
-    with pytest.raises(HParamError, match=r"num_steps >= 1 and rtol >= 0 \(got 0 and -1\)"):
-        verify("Adam", "Adam", num_steps=0, rtol=-1)
+    for num_steps, rtol in [(0, 1e-4), (10**9, 1e-4), (1, -1.0), (1, math.inf), (1, math.nan)]:
+        words = rf"num_steps from 1 to 100,000 and a finite rtol >= 0 \(got {num_steps} and {rtol}\)"
+        with pytest.raises(HParamError, match=words):
+            verify("Adam", "Adam", num_steps=num_steps, rtol=rtol)
     with pytest.raises(HParamError, match="neither optimizer moves any parameter: give a larger `lr`"):
         verify("Adam", "SGD(lr=0.0)", num_steps=2)
 

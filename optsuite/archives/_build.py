@@ -1,5 +1,6 @@
 """Making archives: many curves to one file."""
 
+import json
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
@@ -192,15 +193,37 @@ def _read_old(url: str) -> dict[str, Array]:
 def _warn_of_lost(
     url: str, hparam_set: HParamSet, old: Mapping[str, Array], new: Mapping[str, Array]
 ) -> None:
-    """Say which configs an archive loses, e.g. learned optimizers that are not registered this time."""
-    was, now = ({str(label) for label in np.ravel(arrays.get("opt_name", []))} for arrays in (old, new))
-    if lost := sorted(was - now):
+    """Say which configs an archive loses: ones that are not registered this time, or were edited."""
+    was, now = _optimizers(old), _optimizers(new)
+    if lost := sorted(was.keys() - now.keys()):
         warnings.warn(
             f"`{url}` held {', '.join(lost)} too, which `{hparam_set.name}` has not now: register all of "
             "them together to have them in one archive; their curves are kept",
             UserWarning,
             stacklevel=3,
         )
+    if edited := sorted(label for label in was.keys() & now.keys() if was[label] != now[label]):
+        warnings.warn(
+            f"`{url}` held {', '.join(edited)} with other hyperparameters, and holds those of the latest "
+            f"`{hparam_set.name}` now: give one of them another name to have both; their curves are kept",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _optimizers(arrays: Mapping[str, Array]) -> dict[str, object]:
+    """Return the optimizer and hyperparameters of each label, None where the text is the original's."""
+    names = np.ravel(arrays.get("opt_name", []))
+    texts = np.ravel(arrays.get("gin_operative_config", names))
+    return {str(name): _optimizer(str(text)) for name, text in zip(names, texts, strict=True)}
+
+
+def _optimizer(config_text: str) -> object:
+    try:
+        config = json.loads(config_text)
+        return config["optimizer"], config["hparams"]
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def _holds(old: Mapping[str, Array], data: Mapping[str, Array]) -> bool:

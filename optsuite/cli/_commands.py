@@ -83,7 +83,9 @@ def _add_verify(commands: _Commands) -> None:
         "the two has no lr, it gets that of the other, else the default of one of them, else 0.001",
     )
     parser.add_argument("--against", metavar="OPTIMIZER", required=True, help="the other optimizer")
-    parser.add_argument("--steps", metavar="N", type=_arguments.count, default=100, help="(default: 100)")
+    parser.add_argument(
+        "--steps", metavar="N", type=_arguments.count, default=100, help="1 to 100,000 (default: 100)"
+    )
     parser.add_argument(
         "--rtol",
         metavar="SHARE",

@@ -98,7 +98,7 @@ def _inverse_log(decay: Scalar) -> Scalar:
     """Return 1 / log(decay): minus the number of updates in which an average forgets."""
     if isinstance(decay, Tensor):
         return 1 / torch.log(decay)
-    return 1 / math.log(decay) if decay > 0 else 0.0
+    return 1 / math.log(decay) if decay > 0 else -0.0  # as a tensor has it: from below
 
 
 def ademamix(

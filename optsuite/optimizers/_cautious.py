@@ -10,6 +10,11 @@ from optsuite.errors import HParamError
 from optsuite.optimizers._base import Optimizer, OptState, as_trained, cast
 from optsuite.tree import tree_map
 
+NEEDS_NO_OTHERS = (
+    "`cautious` needs an optimizer that is evaluated at the parameters that it trains, got one that is "
+    "evaluated at others, such as a Schedule-Free method: use it without `cautious`"
+)
+
 
 def cautious(inner: Optimizer) -> Optimizer:
     """Keep only the elements of an optimizer's updates that go against the gradient, made larger for it.
@@ -37,10 +42,7 @@ def cautious(inner: Optimizer) -> Optimizer:
         tensor([-1.9000, -1.4000, -0.0000])
     """
     if inner.evaluated is not as_trained:
-        raise HParamError(
-            "`cautious` needs an optimizer that is evaluated at the parameters that it trains, got one whose "
-            "result is an average of its own steps, such as a Schedule-Free method: use it without `cautious`"
-        )
+        raise HParamError(NEEDS_NO_OTHERS)
 
     def update(
         grads: Params, state: OptState, params: Params, *, loss: Tensor | None = None

@@ -6,9 +6,8 @@ import ast
 import functools
 import importlib
 import inspect
-import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -16,6 +15,7 @@ from typing import Any, TypeGuard
 import torch
 
 from optsuite.errors import HParamError, hint, in_words
+from optsuite.optimizers._constructors import constructors, own_bases, takes_keywords
 from optsuite.optimizers._import_file import import_file
 from optsuite.optimizers._wrapped_class import wrapped_class
 from optsuite.optimizers._wrappers import split_wrapped
@@ -149,31 +149,12 @@ def argument_defaults(path: str) -> dict[str, Any]:
 
 def _argument_defaults(cls: type[torch.optim.Optimizer]) -> dict[str, Any]:
     defaults: dict[str, Any] = {}
-    for parameters in _constructors(cls):
+    for parameters in constructors(cls):
         for p in parameters[2:]:  # after the object itself and what it optimizes
             if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
                 defaults.setdefault(p.name, p.default)
     defaults.pop("defaults", None)  # what a class passes to torch's own constructor
     return defaults
-
-
-def _constructors(cls: type[torch.optim.Optimizer]) -> Iterator[list[inspect.Parameter]]:
-    """Yield the parameters of a class's constructor, and of those that it hands unknown keywords on to."""
-    for base in _own_bases(cls):
-        if "__init__" in vars(base):
-            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())
-            yield parameters
-            if not _takes_keywords(parameters):
-                break
-
-
-def _takes_keywords(parameters: Iterable[inspect.Parameter]) -> bool:
-    return any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters)
-
-
-def _own_bases(cls: type[torch.optim.Optimizer]) -> list[type]:
-    """List a class and its bases up to torch's `Optimizer`."""
-    return list(itertools.takewhile(lambda base: base is not torch.optim.Optimizer, cls.__mro__))
 
 
 def _may_know(cls: type[torch.optim.Optimizer], key: str, known: Sequence[str]) -> bool:
@@ -182,9 +163,9 @@ def _may_know(cls: type[torch.optim.Optimizer], key: str, known: Sequence[str]) 
     If it names none, nothing can be said. Otherwise its class has the keyword somewhere in its code: many
     swallow what they do not know, and so a typing error.
     """
-    if key in ("self", "params", "defaults") or not all(map(_takes_keywords, _constructors(cls))):
+    if key in ("self", "params", "defaults") or not all(map(takes_keywords, constructors(cls))):
         return False
-    functions = (value for base in _own_bases(cls) for value in vars(base).values())
+    functions = (value for base in own_bases(cls) for value in vars(base).values())
     codes = [f.__code__ for f in map(inspect.unwrap, filter(inspect.isfunction, functions))]
     return not known or any(key in (*code.co_consts, *code.co_names) for code in codes)
 

@@ -13,6 +13,7 @@ from optsuite.optimizers._base import (
     LrSchedule,
     Optimizer,
     Scalar,
+    add_scaled,
     average,
     average_square,
     cast,
@@ -23,7 +24,7 @@ from optsuite.optimizers._base import (
 )
 from optsuite.optimizers._blocks import Shape
 from optsuite.optimizers._eigenbasis import follow_eigenbasis
-from optsuite.optimizers._pieces import add_decayed_weights, scale_by_lr
+from optsuite.optimizers._pieces import scale_by_lr
 from optsuite.optimizers._roles import Roles, check_roles, matrix_shape
 from optsuite.tree import tree_map
 
@@ -114,8 +115,9 @@ def soap(
     For a gradient G as a matrix, L = beta2 L + (1 - beta2) G G^T and R likewise of G^T G. With their
     eigenvectors Q_L and Q_R, M the moving average of G and V that of (Q_L^T G Q_R)^2, the direction is
     Q_L (Q_L^T M Q_R / (sqrt(V) + eps)) Q_R^T, corrected for the start as Adam's. The first gradient makes the
-    eigenvectors alone; from then on each `precondition_frequency` updates take them one step of power
-    iteration further, by a QR decomposition, the largest first. What is no matrix takes Adam's steps.
+    eigenvectors alone and moves nothing, by the decay neither; from then on each `precondition_frequency`
+    updates take them one step of power iteration further, by a QR decomposition, the largest first. What is
+    no matrix takes Adam's steps.
 
     Where gradients have fewer directions than a side of the matrix, the others are eigenvectors of 0, which
     are any, and rounding decides. So a trial may part by more than rounding where it trains in another group,
@@ -151,7 +153,17 @@ def soap(
         max_precondition_dim=max_precondition_dim,
         roles=roles,
     )
-    return chain(directions, add_decayed_weights(weight_decay), scale_by_lr(lr))
+    return chain(directions, _add_later_decay(weight_decay), scale_by_lr(lr))
+
+
+def _add_later_decay(weight_decay: Scalar) -> Optimizer:
+    """Add `weight_decay` times the parameter, but to the first update, which moves nothing."""
+
+    def update(updates: Params, step: Tensor, params: Params) -> tuple[Params, Tensor]:
+        decayed = tree_map(lambda u, p: add_scaled(u, p, weight_decay), updates, params)
+        return tree_map(lambda u, d: torch.where(step == 0, u, d), updates, decayed), step + 1
+
+    return piece(first_step, update)
 
 
 def soap_flops(

@@ -46,29 +46,38 @@ def check_arguments(path: str, hparams: Mapping[str, Any]) -> None:
         hparams: Arguments of the constructor, besides the parameters.
 
     Raises:
-        HParamError: The class cannot be imported, made or stepped, moves nothing, or shares state between
-            its objects.
+        HParamError: The class cannot be imported, made or stepped, ends the process, moves nothing, or shares
+            state between its objects.
     """
     check_argument_names(path, hparams)
     cls = import_optimizer(path)
-    given = constructor_arguments(cls, hparams, _SOME_UPDATES)
     with warnings.catch_warnings(), generators_kept(), torch.no_grad():
         warnings.simplefilter("ignore")  # they belong to the training
         try:
-            loop = _small_loop(cls, given)
-        except Exception as error:
-            words = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "its defaults"
-            raise HParamError(f"`{path}` cannot be made with {words} ({in_words(error)})") from error
-        try:
-            loop.step()
-        except Exception as error:  # noqa: BLE001 - whatever it is
-            _refuse_if_it_always_fails(path, cls, given, error)
-            return  # what else it may not like of so small a matrix is no reason to refuse it
-        if hparams.get("lr") != 0 and not loop.has_moved:
-            _check_moves(path, cls, given)
-        if (cls, frozenset(hparams)) not in _TRIED:
-            _check_alone(path, cls, given)
-            _TRIED.add((cls, frozenset(hparams)))
+            _try_out(path, cls, constructor_arguments(cls, hparams, _SOME_UPDATES), frozenset(hparams))
+        except SystemExit as error:
+            raise HParamError(
+                f"`{path}` ends the process where it is made or steps ({in_words(error)}): raise an error "
+                "that says what is wrong"
+            ) from error
+
+
+def _try_out(path: str, cls: type[optim.Optimizer], given: Mapping[str, Any], names: frozenset[str]) -> None:
+    try:
+        loop = _small_loop(cls, given)
+    except Exception as error:
+        words = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "its defaults"
+        raise HParamError(f"`{path}` cannot be made with {words} ({in_words(error)})") from error
+    try:
+        loop.step()
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        _refuse_if_it_always_fails(path, cls, given, error)
+        return  # what else it may not like of so small a matrix is no reason to refuse it
+    if given.get("lr") != 0 and not loop.has_moved:
+        _check_moves(path, cls, given)
+    if (cls, names) not in _TRIED:
+        _check_alone(path, cls, given)
+        _TRIED.add((cls, names))
 
 
 def takes_matrices_only(path: str, hparams: Mapping[str, Any]) -> bool:
@@ -90,7 +99,7 @@ def takes_matrices_only(path: str, hparams: Mapping[str, Any]) -> bool:
 
 
 def _can_be_made(cls: type[optim.Optimizer], given: Mapping[str, Any], shape: tuple[int, ...]) -> bool:
-    with suppress(Exception):
+    with suppress(Exception, SystemExit):
         _Loop(cls, given, (shape,))
         return True
     return False
@@ -195,6 +204,8 @@ def _refuse_if_it_always_fails(
         raise HParamError(
             f"`{path}` cannot step without a closure that computes the loss ({words}): {cannot}"
         ) from error
+    if "dense gradients" in str(error):
+        raise HParamError(f"`{path}` steps by sparse gradients alone, which no task has ({words}): {cannot}")
     if _can_step(cls, given, create_graph=True):
         raise HParamError(
             f"`{path}` cannot step without second derivatives, by gradients with a graph of their own "

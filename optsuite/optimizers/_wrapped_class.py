@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from optsuite.errors import HParamError
-from optsuite.optimizers._cautious import downhill
+from optsuite.optimizers._cautious import NEEDS_NO_OTHERS, downhill
+from optsuite.optimizers._constructors import constructors
 from optsuite.optimizers._wrappers import WRAPPERS, check_together
 
 
@@ -39,28 +40,35 @@ def _wrapped_class(
     cls: type[torch.optim.Optimizer], wrappers: tuple[str, ...]
 ) -> type[torch.optim.Optimizer]:
     check_together("+".join([cls.__name__, *wrappers]), cls.__name__, wrappers)
+    if "cautious" in wrappers and hasattr(cls, "eval"):
+        raise HParamError(NEEDS_NO_OTHERS)
     bases: tuple[type, ...] = (_WithAverage, _Wrapped, cls) if "ema" in wrappers else (_Wrapped, cls)
     name = "+".join([cls.__name__, *wrappers])
-    made = {"_around_wrappers": wrappers, "__init__": _constructor(name, cls, wrappers)}
+    # The hooks of a step are the class's own: torch puts them around it when the class is first made.
+    inner = cls.step if getattr(cls.step, "hooked", False) else cls.profile_hook_step(cls.step)
+    made = {
+        "_around_wrappers": wrappers,
+        "_around_inner": staticmethod(inner),
+        "__init__": _constructor(name, cls, wrappers),
+    }
     return type(name, bases, made)
 
 
-def _constructor(name: str, cls: type, wrappers: Sequence[str]) -> Callable[..., None]:
+def _constructor(name: str, cls: type[torch.optim.Optimizer], wrappers: Sequence[str]) -> Callable[..., None]:
     """Make an `__init__` whose signature names the hyperparameters of wrappers."""
     defaults = {
         key: hparam.default for wrapper in wrappers for key, hparam in WRAPPERS[wrapper].hparams.items()
     }
-    for base in cls.__mro__:
-        taken = inspect.signature(vars(base)["__init__"]).parameters if "__init__" in vars(base) else {}
-        if both := defaults.keys() & set(taken):
-            raise HParamError(
-                f"`{cls.__name__}` has `{min(both)}` of its own: leave out the wrapper in `{name}` "
-                "that has it too"
-            )
+    taken = {parameter.name for parameters in constructors(cls) for parameter in parameters}
+    if both := defaults.keys() & taken:
+        raise HParamError(
+            f"`{cls.__name__}` has `{min(both)}` of its own: leave out the wrapper in `{name}` "
+            "that has it too"
+        )
 
     def init(self: Any, params: Any, *, num_steps: int, **hparams: Any) -> None:  # noqa: ANN401 - of any class
         own = {key: hparams.pop(key, default) for key, default in defaults.items()}
-        make: Any = cls.__init__  # type: ignore[misc]
+        make: Any = cls.__init__
         takes_num_steps = "num_steps" in inspect.signature(make).parameters
         make(self, params, **hparams, **({"num_steps": num_steps} if takes_num_steps else {}))
         self._around_start(own, num_steps)
@@ -72,13 +80,14 @@ def _constructor(name: str, cls: type, wrappers: Sequence[str]) -> Callable[...,
 
 
 class _Wrapped:
-    """The steps of a wrapped class; those of the class itself are `super()`'s.
+    """The steps of a wrapped class; those of the class itself are `_around_inner`.
 
     All that it has is called `_around_...`, which no class calls its own.
     """
 
     param_groups: list[dict[str, Any]]
     _around_wrappers: tuple[str, ...]
+    _around_inner: Callable[..., Any]
 
     def _around_start(self, own: dict[str, Any], num_steps: int) -> None:
         """Take the wrappers' hyperparameters, and the learning rates that schedules begin from."""
@@ -110,7 +119,7 @@ class _Wrapped:
         before = [param.clone() for param in self._around_params()] if decays or is_cautious else []
         grads = [p.grad.clone() if p.grad is not None else None for p in self._around_params() if is_cautious]
         with torch.enable_grad():
-            result = super().step(*args, **kwargs)  # type: ignore[misc]
+            result = self._around_inner(self, *args, **kwargs)
         if is_cautious:
             self._around_hold(before, grads)
         if decays:
@@ -118,6 +127,8 @@ class _Wrapped:
         self._around_num_made += 1
         self._around_after_step()
         return result
+
+    step.hooked = True  # type: ignore[attr-defined]  # so that torch runs no hooks around it too
 
     def _around_after_step(self) -> None:
         pass

@@ -178,7 +178,7 @@ def check_together(name: str, inner: str, wrappers: Sequence[str]) -> None:
     order = [wrapper for wrapper in WRAPPERS if wrapper in wrappers]
     schedules = [wrapper for wrapper in wrappers if WRAPPERS[wrapper].is_schedule]
     canonical = "+".join([inner, *order])
-    if len(schedules) > 1 and len(set(schedules)) > 1:
+    if len(set(schedules)) > 1:
         raise HParamError(
             f"`{name}` has several learning-rate schedules, {' and '.join(schedules)}: keep one of them; "
             "each begins with a warm-up, whose length is `warmup_fraction`"

@@ -94,7 +94,8 @@ def _drawings(
         if all(isinstance(one, Absent) or one.best is None for one in own):
             continue  # nothing to draw, which the page says in words
         yield drawing(f"{task}-curves", _CURVES, task, _draw_curves, own)
-        yield drawing(f"{task}-lr", _LR, task, vis.draw_lr_sensitivity, own)
+        if any(isinstance(one, Results) and vis.has_lr_line(one) for one in own):
+            yield drawing(f"{task}-lr", _LR, task, vis.draw_lr_sensitivity, own)
 
 
 def _draw_curves(cells: Sequence[_Cell]) -> Axes:

@@ -70,8 +70,10 @@ class Runner:
             cells: The configs to run, by cell.
 
         Raises:
+            HParamError: An optimizer class does not fit the parameters of a task.
             OptsuiteError: Not one cell fits the budget, or the store cannot be listed.
         """
+        _check_fit(cells)
         options = self.options
         plan = sweep.plan(
             cells,
@@ -102,9 +104,7 @@ class Runner:
             RemoteError: There is no such cluster, or it is not like this process.
             UnsupportedError: A package is missing.
         """
-        for cell, configs in self._cells.items():
-            for config in configs[:1]:
-                trainer.check_fit(cell.task, config)
+        _check_fit(self._cells)
         for store in self.options.stores(map(self.options.source, self._cells)):
             store.check_writable()
         if self._cells:
@@ -245,6 +245,12 @@ class Runner:
             one = self._in_hand[job.name]
             one.done[job.part] = done
             self._teller.tell(Progress(one.cell, sum(one.done), one.job.num_steps))
+
+
+def _check_fit(cells: Mapping[Cell, Sequence[Config]]) -> None:
+    for cell, configs in cells.items():
+        for config in configs[:1]:
+            trainer.check_fit(cell.task, config)
 
 
 @dataclass

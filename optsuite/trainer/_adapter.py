@@ -48,8 +48,11 @@ def check_fit(task: Task, config: Config) -> None:
     Raises:
         HParamError: Says so.
     """
-    path, others = config.optimizer, [shape for shape in task.param_shapes if len(shape) != 2]
-    if others and get_row(path).program == "torch" and takes_matrices_only(path, config.hparams):
+    path = config.optimizer
+    if get_row(path).program != "torch":
+        return
+    others = [shape for shape in task.param_shapes if len(shape) != 2]
+    if others and takes_matrices_only(path, config.hparams):
         raise HParamError(
             f"`{path}` takes matrices only, and `{task.name}` has parameters of other shapes, such as "
             f"{others[0]}: name `Muon`, the one of this package, or a class that steps the "
@@ -70,7 +73,7 @@ class TorchProgram(Program):
                 return _Stepper(path, grid, params, self.spec.schedule.num_steps + 1, self.lifting)
         except CannotLiftError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise HParamError(
                 f"`{path}` cannot be made for the parameters of `{self.task.name}` ({in_words(error)})"
             ) from error
@@ -269,10 +272,10 @@ class _Stepper:
                     unit.step(grads, loss)
             else:
                 unit.step([grad[0] for grad in grads], loss[0])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if is_out_of_memory(error) or isinstance(unit, LiftedUnit):
                 raise
-            self._retire(unit, error)
+            self._retire(unit, error if isinstance(error, Exception) else OptsuiteError(in_words(error)))
 
     def _retire(self, unit: Unit, error: Exception) -> None:
         """Stop a unit: its trials have diverged if its numbers are not finite, else they have failed."""
@@ -356,7 +359,7 @@ def _lifting() -> Iterator[None]:
         yield
     except CannotLiftError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if is_out_of_memory(error):
             raise
         raise CannotLiftError(_why_not_lifted(error)) from error

@@ -68,16 +68,18 @@ def draw_lr_sensitivity(
     """
     task = _cells.the_task_of(results)
     styles = _style.set_styles(_cells.sets_of(results), labels, colors)
-    read = [cell for cell in results if isinstance(cell, Results) and not _why_no_line(cell)]
+    read = [cell for cell in results if isinstance(cell, Results) and has_lr_line(cell)]
     lines = {cell.hparam_set: _by_rate(cell) for cell in read}
     with _style.canvas(ax, 8, max(4.2, 0.19 * len(styles))) as ax:
-        ax.set_xscale("log")
         ax.set(xlabel="learning rate", ylabel="final training loss")
         for name, line in lines.items():
             _draw_line(ax, line, styles[name])
         if lines:
+            ax.set_xscale("log")
             _mark_divergence(ax, lines, styles)
             _set_limits(ax, read, lines)
+        else:
+            ax.set(xticks=[], yticks=[])
         entries = [_entry(cell, styles[cell.hparam_set], lines.get(cell.hparam_set)) for cell in results]
         undrawn = [] if legend else [entry.text for entry in entries if np.isnan(entry.height)]
         marks = ["star: best", "cross: a seed diverged", "bar: lowest to highest seed"] if lines else []
@@ -87,6 +89,11 @@ def draw_lr_sensitivity(
         if legend:
             _style.write_legend(ax, entries)
     return ax
+
+
+def has_lr_line(results: Results) -> bool:
+    """Whether `draw_lr_sensitivity` draws a line of these results."""
+    return not _why_no_line(results)
 
 
 def _why_no_line(results: Results) -> str:

@@ -215,7 +215,7 @@ def test_table_prints_points_as_csv(archived, run):
 
 
 def test_a_reader_that_stops_reading_is_no_error(archived):
-    command = [sys.executable, "-m", "optsuite.cli", "table", "--kind", "archive", "--storage", archived]
+    command = [sys.executable, "-m", "optsuite", "table", "--kind", "archive", "--storage", archived]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline().startswith("task,")
         process.stdout.close()

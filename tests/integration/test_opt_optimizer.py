@@ -231,3 +231,5 @@ def test_a_class_that_fits_no_task_is_refused_before_anything_trains(bench):
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "`torch.optim:Muon` takes matrices only, and `" in text(result)
     assert not bench.curve_files
+    planned = bench.run("--opt-plan", "--opt-optimizer=Theirs=torch.optim:Muon", sets="TheirsLR_10_R2")
+    assert "no plan: `torch.optim:Muon` takes matrices only, and `" in text(planned)

@@ -139,6 +139,17 @@ def test_soap_matches_pytorch_optimizer(dtype, frequency, longest):
     check(trained(opt, params, grads), expected, params, 1e-4)
 
 
+def test_the_first_update_of_soap_moves_nothing():
+    params = {"matrix": torch.ones(3, 2), "bias": torch.ones(2)}
+    opt = soap(0.1, weight_decay=0.5)
+    state = opt.init(params)
+    first, state = opt.update(params, state, params)
+    second, _ = opt.update({name: 0 * p for name, p in params.items()}, state, params)
+    for name in params:
+        assert (first[name] == 0).all()
+        torch.testing.assert_close(second[name], torch.full_like(second[name], -0.05))
+
+
 def test_bases_change_when_it_is_time_and_only_then():
     generator = torch.Generator().manual_seed(0)
     half = torch.randn(5, 5, generator=generator)

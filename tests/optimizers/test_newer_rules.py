@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -51,6 +52,19 @@ def test_weights_of_ademamix_rise_with_the_share_of_its_warmup():
         log_fast, log_slow = torch.tensor([0.5, 0.9], dtype=torch.float64).log()
         left *= torch.exp(log_fast * log_slow / ((1 - share) * log_slow + share * log_fast)).item()
         assert size == pytest.approx(-(1 + share * 4.0 * (1 - left)), rel=1e-4)
+
+
+@pytest.mark.parametrize("hparams", [{"beta1": 0.0}, {"beta3": 0.0}, {"beta1": 0.0, "beta3": 0.0}])
+@pytest.mark.parametrize("slow_warmup", [0.0, 0.4])
+def test_decays_of_0_are_the_same_as_numbers_and_as_tensors(hparams, slow_warmup):
+    """An average that forgets at once is the latest gradient."""
+    tensors = {key: torch.tensor(value) for key, value in hparams.items()}
+    sizes, others = (
+        updates_of(ademamix(1.0, slow_warmup=slow_warmup, **given), [1.0, -2.0, 3.0, -4.0, 5.0])
+        for given in (hparams, tensors)
+    )
+    assert sizes == pytest.approx(others)
+    assert all(math.isfinite(size) for size in sizes)
 
 
 def test_ademamix_needs_the_length_of_the_run_for_its_warmup():

@@ -14,6 +14,7 @@ from optsuite.optimizers import check_hparams
 FILE = """
 import itertools
 import random
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,6 +66,16 @@ class Multiplying(SGD):
         for group in self.param_groups:
             for param in group["params"]:
                 param.data.mul_(1 - group["lr"] * param.grad)
+
+
+class Ending(SGD):
+    def __init__(self, params, lr):
+        sys.exit(3)
+
+
+class EndingSteps(SGD):
+    def step(self, closure=None):
+        raise SystemExit("no such file")
 
 
 class Second(SGD):
@@ -237,6 +248,13 @@ def test_a_class_that_steps_late_little_or_by_its_own_numbers_is_not(name, lr):
     check_hparams(f"mine.py:{name}", {"lr": lr})
 
 
+@pytest.mark.parametrize(("name", "words"), [("Ending", "3"), ("EndingSteps", "no such file")])
+def test_a_class_that_ends_the_process_is_refused(name, words):
+    words = f"`mine.py:{name}` ends the process where it is made or steps (SystemExit: {words})"
+    with pytest.raises(HParamError, match=re.escape(words)):
+        check_hparams(f"mine.py:{name}", {"lr": 0.1})
+
+
 def test_a_rate_of_zero_moves_nothing():
     check_hparams("torch.optim:SGD", {"lr": 0.0})
 
@@ -246,6 +264,11 @@ def test_a_rate_of_zero_moves_nothing():
 def test_the_classes_of_torch_can_be_used(name, lr):
     if isinstance(getattr(torch.optim, name), type):
         check_hparams(f"torch.optim:{name}", {"lr": lr})
+
+
+def test_a_class_for_sparse_gradients_is_refused():
+    with pytest.raises(HParamError, match="SparseAdam` steps by sparse gradients alone, which no task has"):
+        check_hparams("torch.optim:SparseAdam", {"lr": 0.1})
 
 
 def test_trying_out_leaves_every_generator_alone():

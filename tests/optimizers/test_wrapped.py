@@ -20,6 +20,7 @@ from optsuite.optimizers import (
     get_row,
     split_wrapped,
 )
+from optsuite.optimizers._wrapped_class import wrapped_class
 
 from .test_laws import assert_trees_close, index, random_tree
 
@@ -286,3 +287,64 @@ def test_cautious_is_refused_where_it_does_not_fit():
     check_hparams("Adam+cautious", {"lr": 0.1})
     with pytest.raises(HParamError, match="`cautious` needs an optimizer that is evaluated at"):
         check_hparams("ScheduleFreeSGD+cautious", {"lr": 0.1})
+
+
+def test_cautious_is_refused_for_a_class_that_is_evaluated_elsewhere():
+    class Averaging(torch.optim.SGD):
+        def eval(self): ...
+
+        def train(self): ...
+
+    wrapped_class(Averaging, ("clip", "ema"))
+    with pytest.raises(HParamError, match="`cautious` needs an optimizer that is evaluated at"):
+        wrapped_class(Averaging, ("cautious", "clip"))
+
+
+class Closed(torch.optim.SGD):
+    """Takes no decay, so that its base has the default, none."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, lr)
+
+
+class Open(torch.optim.SGD):
+    def __init__(self, params, lr, **kwargs):
+        super().__init__(params, lr, **kwargs)
+
+
+def test_a_hyperparameter_of_a_base_that_a_class_does_not_take_may_be_a_wrappers():
+    param = nn.Parameter(torch.ones(1))
+    optimizer = wrapped_class(Closed, ("wd",))([param], lr=0.1, weight_decay=0.5, num_steps=8)
+    param.grad = torch.ones(1)
+    optimizer.step()
+    assert param.item() == pytest.approx(1 - 0.1 - 0.05)
+    with pytest.raises(HParamError, match="`Open` has `weight_decay` of its own: leave out the wrapper in"):
+        wrapped_class(Open, ("wd",))
+
+
+@pytest.mark.parametrize("is_made_alone_first", [False, True])
+@pytest.mark.parametrize("wrappers", ["clip", "cosine+cautious+wd+clip+ema+accum"])
+def test_the_hooks_of_a_class_run_around_its_own_steps_and_once(wrappers, is_made_alone_first):
+    """Making a class without wrappers puts the hooks into its method, which the wrapped class has too."""
+    calls = []
+
+    class Hooked(torch.optim.SGD):
+        def __init__(self, params, lr):
+            super().__init__(params, lr)
+            self.register_step_pre_hook(lambda *_: calls.append("before"))
+            self.register_step_post_hook(lambda *_: calls.append("after"))
+
+        def step(self, closure=None):
+            calls.append("step")
+            for param in self.param_groups[0]["params"]:
+                param.data.sub_(param.grad)
+
+    param = nn.Parameter(torch.ones(2))
+    if is_made_alone_first:
+        Hooked([param], lr=0.1)
+    optimizer = wrapped_class(Hooked, tuple(wrappers.split("+")))([param], lr=0.1, num_steps=8)
+    Hooked([param], lr=0.1)  # afterwards does no harm either
+    for _ in range(4):
+        param.grad = torch.ones(2)
+        optimizer.step()
+    assert calls == ["before", "step", "after"] * (2 if "accum" in wrappers else 4)

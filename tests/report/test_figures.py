@@ -7,9 +7,10 @@ import re
 import matplotlib as mpl
 import numpy as np
 import pytest
+from examples import make_archive
 from matplotlib import pyplot as plt
 
-from optsuite import report, vis
+from optsuite import archives, report, vis
 from optsuite.normalizers import Normalizer
 from optsuite.report import _figures
 
@@ -76,6 +77,13 @@ def test_stand_ins_have_figures_of_their_own(add, write, read, root, drawn, tmp_
     assert len(drawn) == 4
     svgs = [name for name in files(tmp_path / "figures") if name.endswith(".svg")]
     assert svgs == ["T-curves-stand-in.svg", "T-curves.svg", "T-lr-stand-in.svg", "T-lr.svg"]
+
+
+def test_losses_that_are_no_function_of_the_rate_have_no_such_figure(write, root, drawn):
+    settings = {f"SGD_r{n}": {"lr": 0.1 * n, "momentum": 0.2 * n} for n in (1, 2)}
+    archives.write_archive("T", "SGDRandom2_20_R2", make_archive(settings), root)
+    assert write() == []
+    assert names(drawn) == [("draw_curves", ["T"])]
 
 
 def test_figures_are_told_of_missing_cells(add, write, read, drawn):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from cells import CPU, TASK, run, run_cell
 
 from optsuite import storage
 from optsuite.archives import load_archive
-from optsuite.hparam_sets import Config, Family, get_hparam_set, register_family
+from optsuite.hparam_sets import Config, Family, _families, get_hparam_set, register_family, register_grid
 from optsuite.runner import archive_cell
 from optsuite.sweep import Cell
 
@@ -35,3 +36,24 @@ def test_an_archive_holds_the_trials_of_its_own_cell(roots, store):
     for cell, loss in zip(cells, losses, strict=True):
         url = archive_cell(cell, "synthetic", store)
         np.testing.assert_array_equal(storage.read_npz(url)["train/loss"][0, 0], loss)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "edited"),
+    [
+        ("B=SGDM(lr=0.1|0.2, momentum=0.9)", "B=SGDM(lr=0.1|0.2, momentum=0.5)", "B_lr0.1, B_lr0.2"),
+        ("B=SGD(lr=0.1)", "B=Adam(lr=0.1)", "B"),
+    ],
+)
+def test_an_archive_of_an_edited_grid_says_so(first, second, edited, roots, store, monkeypatch):
+    families = dict(_families._FAMILIES)
+    for grid in (first, second):
+        monkeypatch.setattr(_families, "_FAMILIES", dict(families))
+        register_grid(grid)
+        cell = Cell(TASK, get_hparam_set("B_2_R1"))
+        run(cell, roots)
+        if grid == first:
+            archive_cell(cell, "synthetic", store)
+    with pytest.warns(UserWarning, match=f"held {edited} with other hyperparameters, and holds those of the"):
+        archive_cell(cell, "synthetic", store)
+    archive_cell(cell, "synthetic", store)  # which has no more to say

@@ -109,6 +109,18 @@ class Fragile(Rebinding):
         super().step()
 
 
+class Ending(Rebinding):
+    """Ends the process for some rates, in a step later than those of the try-out."""
+
+    steps = 0
+
+    def step(self):
+        self.steps += 1
+        if self.param_groups[0]["lr"] == 0.25 and self.steps == 6:
+            raise SystemExit(3)
+        super().step()
+
+
 class Half(Rebinding):
     """Keeps moments in half precision, and things that are the same in every object."""
 

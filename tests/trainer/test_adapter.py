@@ -251,6 +251,13 @@ def test_an_object_that_raises_fails_its_own_trial_alone():
         assert_close(results[trial], train([trial])[trial])
 
 
+def test_an_object_that_ends_the_process_fails_its_own_trial_alone():
+    trials = trials_of(own("Ending", 0.1, 0.25))
+    results = [outcome.result for outcome in run(trials)]
+    assert [isinstance(result, Exception) for result in results] == [False, True]
+    assert str(results[1]) == "SystemExit: 3"
+
+
 def test_an_object_that_raises_for_what_is_not_finite_has_diverged():
     trials = trials_of(own("Fragile", 1e30, 0.1), [0, 1])
     curves = train(trials)

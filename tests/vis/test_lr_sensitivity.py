@@ -163,3 +163,4 @@ def test_a_set_whose_configs_differ_in_more_is_said(root, write):
     write("Task", "SetA", final([[1.0], [2.0]]), hparams=[{"lr": 0.1, "eps": 1.0}, {"lr": 0.2, "eps": 2.0}])
     ax = vis.plot_lr_sensitivity("Task", ["SetA"], root=root)
     assert words.legend(ax) == ["SetA (more than the learning rate differs)"]
+    assert [len(ax.get_xticks()), len(ax.get_yticks())] == [0, 0]

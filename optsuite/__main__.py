@@ -1,4 +1,4 @@
-"""`python -m optsuite.cli`."""
+"""`python -m optsuite`."""
 
 import sys
 
