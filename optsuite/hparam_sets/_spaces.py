@@ -32,6 +32,9 @@ _FORM = (
 # Draws of a setting before it is taken that there are no more.
 _DRAWS = 100
 
+# Words that are meant for a bool, but are true as any word is.
+_SWITCHES = {"true", "false", "none", "yes", "no", "on", "off"}
+
 _SHORT = {"weight_decay": "wd"}
 
 
@@ -139,7 +142,7 @@ def _draw(space: Space, *number: int) -> dict[str, HparamValue]:
 def _values(text: str, name: str, written: str) -> "Sequence[HparamValue] | Callable[[float], float]":
     kind = re.match(r"(log|linear|loguniform|uniform)\b", written)
     if kind is None:
-        return tuple(map(_literal, _split(written, "|")))
+        return tuple(_literal(text, name, choice.strip()) for choice in _split(written, "|"))
     number = r"([-+.\w]+)"
     form = re.fullmatch(rf"\w+\(\s*{number}\s*,\s*{number}\s*\)\s*(?:/\s*([0-9]+))?", written)
     is_random, is_log = kind[1].endswith("uniform"), kind[1].startswith("log")
@@ -169,12 +172,14 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _literal(text: str) -> HparamValue:
+def _literal(text: str, name: str, choice: str) -> HparamValue:
     """Read a number, a bool, a tuple of these or a word."""
     try:
-        value: HparamValue = ast.literal_eval(text.strip())
+        value: HparamValue = ast.literal_eval(choice)
     except (SyntaxError, ValueError):
-        return text.strip()
+        value = choice
+    if isinstance(value, str) and value.strip(" ()").casefold() in _SWITCHES:
+        _refuse(text, f"`{name}={choice}` would be a word: write True or False")
     return value
 
 

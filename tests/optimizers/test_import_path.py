@@ -239,6 +239,12 @@ NADAM = "torch.optim:NAdam"
             {"eps": float("inf")},
             "`eps` of `torch.optim:NAdam` must be a finite number, True, False or a",
         ),
+        (
+            NADAM,
+            {"maximize": "no"},
+            "`maximize` of `torch.optim:NAdam` must be True or False, got 'no' (str)",
+        ),
+        (NADAM, {"maximize": 1}, "`maximize` of `torch.optim:NAdam` must be True or False, got 1 (int)"),
         (NADAM, {"betas": (0.9, float("nan"))}, "a word, or a tuple of these, got (0.9, nan) (tuple)"),
         (NADAM, {"betas": [0.9, 0.99]}, "or a tuple of these, got [0.9, 0.99] (list)"),
         (NADAM, {"eps": -1}, "cannot be made with eps=-1 (ValueError: Invalid epsilon value: -1)"),
