@@ -16,6 +16,7 @@ from optsuite.hparam_sets import (
     list_families,
     list_hparam_sets,
     register_grid,
+    register_lr_family,
 )
 from optsuite.hparam_sets._spaces import SPACES, configs_of, parse_space
 from optsuite.optimizers import OPTIMIZERS
@@ -182,10 +183,40 @@ def test_a_grid_that_cannot_be_trained_makes_no_family(text, words):
 
 
 @pytest.mark.usefixtures("own_families")
-@pytest.mark.parametrize("name", ["AdamLR", "Adam", "adam", "Adam_cosine", "NAdamW"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *["AdamLR", "Adam", "adam", "Adam_lr1", "ADAM_LR1", "Adam_lr1_wd0", "NAdamW", "Wide", "Wide_wd0"],
+        *["Adam_cosine", "adamw_cosine", "RMSPropMom_clip2_ema", "AdamW_r0", "AdamW_cosine_r17"],
+    ],
+)
 def test_a_grid_takes_no_labels_of_other_families(name):
-    with pytest.raises(OptsuiteError, match=rf"would have the labels of `\w+`: .* e.g. `My{name}="):
-        register_grid(f"{name}=SGD(lr=0.5|0.25)")
+    register_grid("Wide=AdamW(lr=0.5,weight_decay=0|0.1)")
+    with pytest.raises(OptsuiteError, match=rf"would have the name or labels of `\w+`: .* e.g. `My{name}="):
+        register_grid(f"{name}=SGD(lr=0.5)")
+
+
+@pytest.mark.usefixtures("own_families")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("OptList7=SGD(lr=1)", "a config `OptList7`, whose folder is .* of the family `OptList1k`"),
+        ("GradAccum1_adam=SGD(lr=1|2)", "a config `GradAccum1_adam_lr1`, .* family `AdamLR_GradAccum`"),
+        ("LOpt=SGD(lr=1)", "the hparam set family `LOpt` is that of checkpoints"),
+    ],
+)
+def test_a_config_takes_no_label_of_any_family(text, words):
+    before = list_families()
+    with pytest.raises(OptsuiteError, match=words):
+        register_grid(text)
+    assert list_families() == before
+
+
+@pytest.mark.usefixtures("own_families")
+def test_a_family_of_rates_takes_no_label_of_a_grid():
+    register_grid("NAdam=AdamW(lr=1e-3|1e-2)")
+    with pytest.raises(OptsuiteError, match=r"has a config `NAdam_lr0.001`, whose folder .* `NAdam`: give"):
+        register_lr_family("torch.optim:NAdam")
 
 
 @pytest.mark.usefixtures("own_families")

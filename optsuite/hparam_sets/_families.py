@@ -12,6 +12,7 @@ import fnmatch
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
@@ -350,7 +351,7 @@ def register_family(family: Family) -> None:
 
     Raises:
         OptsuiteError: The name is no word, or another family has it, maybe in other upper and lower case; or
-            two configs share a label.
+            two configs share a label, or one has that of another one in another family.
         StorageError: A label cannot be the name of a folder.
     """
     if not re.fullmatch(r"\w+", family.name):
@@ -361,13 +362,23 @@ def register_family(family: Family) -> None:
         )
     if (taken := _of_like_name(family.name)) not in (None, family):
         raise OptsuiteError(f"an hparam set family `{taken.name}` exists already: choose another name")
-    learned = {label.casefold() for name in LEARNED.keys() & _FAMILIES for label in _FAMILIES[name].labels}
-    if both := [label for label in family.labels if label.casefold() in learned]:
-        raise OptsuiteError(
-            f"the family `{family.name}` has a config `{both[0]}`, whose folder is that of a checkpoint: "
-            "give one of them another name"
-        )
+    for other in _FAMILIES.values():
+        if other is not taken and (label := _label_of_both(family, other)):
+            raise OptsuiteError(
+                f"the family `{family.name}` has a config `{label}`, whose folder is that of another one of "
+                f"the family `{other.name}`: give it another label"
+            )
     _FAMILIES[family.name] = family
+
+
+def _label_of_both(family: Family, other: Family) -> str | None:
+    """Return a label of a family that is another config's in the other family, whatever its case."""
+    labels = set(map(str.casefold, other.labels))
+    if labels.isdisjoint(map(str.casefold, family.labels)):
+        return None  # without the configs, which may be in a file
+    theirs = set(other.configs)
+    found = (one.label for one in family.configs if one.label.casefold() in labels and one not in theirs)
+    return next(found, None)
 
 
 def put_families(families: Iterable[Family]) -> None:
@@ -441,13 +452,26 @@ def register_grid(text: str) -> None:
     space = parse_space(text[name.end() :])
     family = Family(opt, opt, lambda: configs_of(space, opt), ((10_000, 5),))
     configs = family.configs
-    rule, _, rest = opt.partition("_")
-    for other in (opt, f"{opt}LR", f"{rule}LR_{rest}"):  # names whose labels could be the same
-        taken = _of_like_name(other) or _find(other)
-        if taken is not None and taken.configs != configs:
+    for taken in (_of_like_name(opt), *_with_like_labels(opt)):
+        if taken and taken.configs != configs:
             raise OptsuiteError(
-                f"the grid `{text}` would have the labels of `{taken.name}`: give it another name, e.g. "
-                f"`My{text.strip()}`"
+                f"the grid `{text}` would have the name or labels of `{taken.name}`: give it another "
+                f"name, e.g. `My{text.strip()}`"
             )
     if opt not in _FAMILIES:
         register_family(family)
+
+
+def _with_like_labels(opt: str) -> Iterator[Family]:
+    """Yield the families, also of the grammar, whose labels could begin with a word as those of a grid do."""
+    stem = re.sub(r"(_(lr|wd|r)[0-9]+)+$", "", opt.casefold())
+    bases = {
+        **{f"{rule}LR": rule for rule in OPTIMIZERS},
+        **{f"{rule}Random1": rule for rule in SPACES},
+        **{family.name: family.opt for family in _FAMILIES.values()},
+    }
+    for base, rule in bases.items():
+        if f"{stem}_".startswith(f"{rule.casefold()}_"):
+            with suppress(HParamError, UnsupportedError):  # there is no such family
+                if family := _find(f"{base}{stem.removeprefix(rule.casefold())}"):
+                    yield family
