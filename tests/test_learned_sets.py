@@ -172,7 +172,7 @@ def test_a_family_of_the_users_does_not_take_the_folder_of_a_checkpoint(a):
     with pytest.raises(OptsuiteError, match="`LOpt` is that of checkpoints: choose another name"):
         register_family(replace(mine, name="LOpt"))
     register_checkpoint(f"Rprop_lr1={a}")
-    with pytest.raises(OptsuiteError, match=r"`Rprop_lr1`, whose folder is .* `GraftedShampoo_LOpt`"):
+    with pytest.raises(OptsuiteError, match=r"`Rprop_lr1`, whose folder is .* `LOpt`"):
         register_lr_family("torch.optim:Rprop")
 
 

@@ -252,7 +252,7 @@ def get_hparam_set(name: str) -> HParamSet:
     """
     parts = split_name(name)
     if parts is None:
-        raise UnknownNameError("hparam set", name, list_hparam_sets())
+        raise UnknownNameError("hparam set", name, [*list_hparam_sets(), *_sets_near(name)])
     family_name, num_steps, repetitions = parts
     family = _find(family_name)
     if family is None:
@@ -334,7 +334,18 @@ def _derived(name: str, base: str, opt: str, configs: tuple[Config, ...]) -> Fam
 
 def _names_near(name: str) -> list[str]:
     """Return the names of the families that there are, and of the grammar's that a name may have meant."""
-    return [*_FAMILIES, *near_names(name, _FAMILIES)]
+    rules = (f"{rule}LR" for rule in OPTIMIZERS if rule_of(rule))
+    number = re.search(r"Random([1-9][0-9]*)", name)
+    random = (f"{rule}Random{number[1]}" for rule in SPACES) if number else ()
+    return [*_FAMILIES, *near_names(name, dict.fromkeys([*_FAMILIES, *rules, *random]))]
+
+
+def _sets_near(name: str) -> Iterator[str]:
+    """Yield names of sets that one of another form may have meant."""
+    match = re.fullmatch(r"(.+?)_([0-9]+)_R([0-9]+)", name, re.IGNORECASE | re.ASCII)
+    if match:
+        length = (max(int(match[2]), 1), max(int(match[3]), 1))
+        yield from (_set_name(family, *length) for family in _names_near(match[1]))
 
 
 def _check_no_checkpoint_needed(family: str) -> None:
