@@ -54,6 +54,14 @@ def test_values_may_be_words_bools_and_tuples_and_one_value_is_in_no_label():
     assert second.hparams == {"lr": 0.1, "betas": (0.5, 0.9), "amsgrad": True}
 
 
+@pytest.mark.usefixtures("own_families")
+def test_labels_keep_the_sign():
+    register_grid("Neg=torch.optim:Adafactor(lr=0.1, beta2_decay=-0.8|-0.5)")
+    assert get_family("Neg").labels == ("Neg_beta2_decay_-0.8", "Neg_beta2_decay_-0.5")
+    configs = configs_of(parse_space("torch.optim:Adam(betas=(0.5,0.0)|(0.9,1e-05), lr=1|0)"), "A")
+    assert [one.label for one in configs][::2] == ["A_betas_0.5-0.0_lr1", "A_betas_0.9-1e-05_lr1"]
+
+
 @given(low=bounds, high=bounds, num=st.integers(2, 40))
 def test_ranges_rise_from_bound_to_bound_in_even_steps(low, high, num):
     text = f"SGD(lr=log({low!r},{high!r})/{num})"
