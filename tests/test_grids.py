@@ -105,7 +105,30 @@ def test_what_is_written_is_what_is_read(optimizer, choices):
     assert {name: list(values) for name, values in space.values.items()} == choices
 
 
-@given(st.text(alphabet="AdamW=(lr)|,/@0159.-e log uniform", max_size=40))
+@pytest.mark.parametrize(
+    ("path", "call"),
+    [
+        ("my dir (1)/a=b/my.py:Mine+clip", "(lr=0.1|1)"),
+        ("C:/x (a:b(c)/my[2].py:Mine", "(lr=0.1|1)"),
+        ("Größe.py:Mine", "( lr = 0.1|1 )"),
+        ("a,b/my.py:Mine", "(lr=0.1|1, word=':)')"),
+    ],
+)
+def test_the_path_of_a_file_may_have_any_letters(path, call):
+    space = parse_space(path + call)
+    assert (space.optimizer, space.values["lr"]) == (path, (0.1, 1))
+
+
+@pytest.mark.usefixtures("own_families")
+def test_a_grid_trains_a_class_in_a_folder_of_any_name(tmp_path):
+    file = tmp_path / "my dir (1)" / "my.py"
+    file.parent.mkdir()
+    file.write_text("import torch\n\n\nclass Mine(torch.optim.SGD):\n    pass\n")
+    register_grid(f"M={file}:Mine(lr=0.1|1)")
+    assert [config.optimizer for config in get_family("M").configs] == [f"{file}:Mine"] * 2
+
+
+@given(st.text(alphabet="AdamW:=(lr)|,/@0159.-e log uniform", max_size=40))
 def test_any_other_text_is_refused_in_words(text):
     try:
         parse_space(text)
@@ -119,7 +142,7 @@ def test_any_other_text_is_refused_in_words(text):
 def test_a_setting_that_was_drawn_before_is_drawn_again():
     configs = configs_of(parse_space("SGD(lr=uniform(0.100001,0.100004))/4@1"), "A")
     assert {config.hparams["lr"] for config in configs} == {0.100001, 0.100002, 0.100003, 0.100004}
-    with pytest.raises(HParamError, match=r"it makes the configs `A_r0` and `A_r[1-4]` alike"):
+    with pytest.raises(HParamError, match=r"only 4 different settings were found in it: draw 4"):
         configs_of(parse_space("SGD(lr=uniform(0.100001,0.100004))/5@1"), "A")
 
 
@@ -168,9 +191,15 @@ def test_named_spaces_are_families_of_any_size(name):
         ("X=SGD(lr=log(1e-4,1))", r"is no range: write it as `lr=log\(1e-4,1\)/15`"),
         ("X=SGD(lr=log(1e-4,1)/1)", "needs two values at least"),
         ("X=SGD(lr=0.1)/5", "it has no range to draw 5 settings from"),
+        ("X=SGD(lr=uniform(0,1))/10001", "it makes more than 10,000 configs"),
+        ("X=SGD(lr=uniform(0,1))/1" + "0" * 5000, "it makes more than 10,000 configs"),
+        ("X=SGD(lr=log(1e-4,1)/1" + "0" * 5000 + ")", "it makes more than 10,000 configs"),
+        ("X=Lars(lr=log(1e-4,1)/200, momentum=linear(0,0.9)/60)", "it makes more than 10,000 configs"),
         ("X=SGD(rate=0.1)", "`SGD` has no hyperparameter `rate`"),
         ("X=SGD(lr=-1|1)", "`lr` of `SGD` must be a finite number >= 0"),
         ("X=SGD(lr=0.1|0.10)", "it makes the configs `X_lr0.1` and `X_lr0.1` alike"),
+        ("X=SGD(lr=0.1|0.10000001)", "alike: leave out one value; labels show six digits"),
+        ("my X=SGD(lr=0.1)", r"a grid's name is made of letters, digits and `_` \(got `my X`\)"),
         ("X=torch.optim:SGD(lr=0.1, nesterov=true|false)", "`nesterov=true` would be a word: write True or"),
         ("X=torch.optim:SGD(lr=0.1, nesterov=No)", "`nesterov=No` would be a word: write True or False"),
         (

@@ -456,9 +456,11 @@ def register_grid(text: str) -> None:
         UnknownNameError: There is no such optimizer.
         OptsuiteError: Another family, or an optimizer, has the name or its labels.
     """
-    name = re.match(r"\s*(\w+)=", text)
+    name = re.match(r"\s*([^=(]+)=", text)
     if name is None:
         raise HParamError(f"the grid `{text}` has no name: write `NAME={text}`")
+    if not re.fullmatch(r"\w+", name[1]):
+        raise HParamError(f"a grid's name is made of letters, digits and `_` (got `{name[1]}`)")
     opt = name[1]
     space = parse_space(text[name.end() :])
     family = Family(opt, opt, lambda: configs_of(space, opt), ((10_000, 5),))
