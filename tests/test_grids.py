@@ -46,6 +46,9 @@ def test_a_grid_crosses_values_with_the_first_outermost():
 
 @pytest.mark.usefixtures("own_families")
 def test_values_may_be_words_bools_and_tuples_and_one_value_is_in_no_label():
+    register_grid("Grow=Prodigy(growth_rate=2|inf)")
+    assert [config.hparams["growth_rate"] for config in get_family("Grow").configs] == [2, float("inf")]
+    assert get_family("Grow").labels == ("Grow_growth_rate2", "Grow_growth_rate_inf")
     register_grid("Words=Shampoo(lr=0.1, graft_type=SGD|SQRT_N)")
     assert get_family("Words").labels == ("Words_graft_type_SGD", "Words_graft_type_SQRT_N")
     register_grid("Class=torch.optim:Adam(lr=0.1, betas=(0.9, 0.99)|(0.5, 0.9), amsgrad=True)")
@@ -195,6 +198,13 @@ def test_named_spaces_are_families_of_any_size(name):
         ("X=SGD(lr=uniform(0,1))/1" + "0" * 5000, "it makes more than 10,000 configs"),
         ("X=SGD(lr=log(1e-4,1)/1" + "0" * 5000 + ")", "it makes more than 10,000 configs"),
         ("X=Lars(lr=log(1e-4,1)/200, momentum=linear(0,0.9)/60)", "it makes more than 10,000 configs"),
+        ("X=SGD(lr=inf)", r"`lr` of `SGD` must be a finite number >= 0, got inf \(float\)"),
+        (
+            "X=torch.optim:SGD(lr=0.1, momentum=nan)",
+            "`momentum` of `torch.optim:SGD` must be a finite number",
+        ),
+        ("X=SGD(lr={[]:1})", r"`lr` of `SGD` must be a finite number >= 0, got '\{\[\]:1\}' \(str\)"),
+        ("X=SGD(lr=" + "-" * 100_000 + "1)", "`lr` of `SGD` must be a finite number >= 0, got '----"),
         ("X=SGD(rate=0.1)", "`SGD` has no hyperparameter `rate`"),
         ("X=SGD(lr=-1|1)", "`lr` of `SGD` must be a finite number >= 0"),
         ("X=SGD(lr=0.1|0.10)", "it makes the configs `X_lr0.1` and `X_lr0.1` alike"),

@@ -7,7 +7,6 @@ function of the seed, n and those before it, so that the first settings of a lar
 smaller one. Values of ranges are rounded to six digits, which are what labels show; choices are not.
 """
 
-import ast
 import itertools
 import math
 import re
@@ -17,6 +16,7 @@ from typing import NamedTuple, NoReturn
 from optsuite.errors import HParamError
 from optsuite.hparam_sets._trials import Config, HparamValue
 from optsuite.noise import key_from
+from optsuite.optimizers import parse_value
 
 SPACES = {
     "AdamW": "AdamW(lr=loguniform(3e-5,1e-3), weight_decay=loguniform(5e-3,5))",
@@ -203,8 +203,8 @@ def _number(text: str) -> float:
 def _literal(text: str, name: str, choice: str) -> HparamValue:
     """Read a number, a bool, a tuple of these or a word."""
     try:
-        value: HparamValue = ast.literal_eval(choice)
-    except (SyntaxError, ValueError):
+        value: HparamValue = parse_value(choice)
+    except HParamError:
         value = choice
     if isinstance(value, str) and value.strip(" ()").casefold() in _SWITCHES:
         _refuse(text, f"`{name}={choice}` would be a word: write True or False")
