@@ -142,7 +142,7 @@ def _combined(space: Space, opt: str) -> Iterator[tuple[str, dict[str, HparamVal
 
 
 def _in_label(name: str, value: HparamValue) -> str:
-    text = f"{value:g}" if isinstance(value, float | int) and not isinstance(value, bool) else str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
     gap = "_" if name[-1].isdigit() or not text[:1].isdigit() else ""
     return _SHORT.get(name, name) + gap + re.sub(r"[^\w.+-]+", "-", text.strip("()'")).rstrip("-")
 
