@@ -385,11 +385,11 @@ def register_family(family: Family) -> None:
 def _label_of_both(family: Family, other: Family) -> str | None:
     """Return a label of a family that is another config's in the other family, whatever its case."""
     labels = set(map(str.casefold, other.labels))
-    if labels.isdisjoint(map(str.casefold, family.labels)):
-        return None  # without the configs, which may be in a file
-    theirs = set(other.configs)
-    found = (one.label for one in family.configs if one.label.casefold() in labels and one not in theirs)
-    return next(found, None)
+    both = [label for label in family.labels if label.casefold() in labels]
+    if both and family.known_labels is other.known_labels is None:  # configs of others may be in a file
+        theirs = set(other.configs)
+        both = [one.label for one in family.configs if one.label in both and one not in theirs]
+    return both[0] if both else None
 
 
 def put_families(families: Iterable[Family]) -> None:
@@ -466,10 +466,10 @@ def register_grid(text: str) -> None:
     family = Family(opt, opt, lambda: configs_of(space, opt), ((10_000, 5),))
     configs = family.configs
     for taken in (_of_like_name(opt), *_with_like_labels(opt)):
-        if taken and taken.configs != configs:
+        if taken and ((taken.name, taken.labels) != (opt, family.labels) or taken.configs != configs):
             raise OptsuiteError(
-                f"the grid `{text}` would have the name or labels of `{taken.name}`: give it another "
-                f"name, e.g. `My{text.strip()}`"
+                f"the grid `{text}` would have a name or labels like those of `{taken.name}`: give it "
+                f"another name, e.g. `My{text.strip()}`"
             )
     if opt not in _FAMILIES:
         register_family(family)
