@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from hypothesis import given
@@ -17,6 +19,7 @@ from optsuite.hparam_sets import (
     list_families,
     register_lr_family,
 )
+from optsuite.hparam_sets._grammar import near_names, parts_of
 from optsuite.optimizers import WRAPPERS
 from optsuite.sweep import make_matrix
 
@@ -96,18 +99,51 @@ def test_every_combination_has_a_name_and_labels_of_its_own(rule, schedule, othe
         ("AdamWLRxwd_100_R1", "AdamWLRxWD_100_R1"),
         ("SGDMLR_WSD_100_R1", "SGDMLR_wsd_100_R1"),
         ("FooBarLR_cosine_100_R1", ""),
+        ("AdamW_cosine_clip0p5_20_R1", "did you mean AdamWLR_cosine_clip0p5_20_R1"),
+        ("AdamW+cosine_20_R1", "did you mean AdamWLR_cosine_20_R1"),
+        ("AdamWLR+cosine+clip0.5_20_R1", "did you mean AdamWLR_cosine_clip0p5_20_R1"),
+        ("AdamWLR_clip0p_20_R1", "did you mean AdamWLR_clip_20_R1"),
+        ("AdamWRandom5_cosin_20_R1", "did you mean AdamWRandom5_cosine_20_R1"),
+        ("NAdamWLR_cosin_20_R1", "did you mean NAdamWLR_cosine_20_R1"),
+        ("AdamWLR_cosine_20_R0", "did you mean AdamWLR_cosine_20_R1"),
+        ("AdamWLR_cosine_0_r3", "did you mean AdamWLR_cosine_1_R3"),
     ],
 )
 def test_misspelt_names_get_the_nearest(name, near):
-    with pytest.raises(UnknownNameError, match=f"unknown hparam set `{name}`: .*{near}"):
+    with pytest.raises(UnknownNameError, match=rf"unknown hparam set `{re.escape(name)}`: .*{near}\b"):
         get_hparam_set(name)
+
+
+@given(
+    wrapper=st.sampled_from(["clip", "wsd", "ema", "accum"]),
+    number=st.from_regex(r"[1-9]{1,3}|0p0{0,9}[1-9]{1,5}|[1-9]0{0,12}", fullmatch=True),
+)
+def test_a_number_in_a_name_is_what_it_says(wrapper, number):
+    try:
+        family = get_family(f"AdamWLR_{wrapper}{number}")
+    except HParamError as error:
+        assert "must be" in str(error)  # noqa: PT017 - out of range, and in no other way
+    else:
+        key = next(iter(WRAPPERS[wrapper].hparams))
+        assert family.configs[0].hparams[key] == float(number.replace("p", "."))
+
+
+PIECES = ["LR", "xWD", "Random5", "_cosin", "_clip0p", "+clip0.5", "_ema", "_r"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=6))
+def test_names_that_are_near_are_names_of_the_grammar(pieces):
+    for name in near_names("AdamW" + "".join(pieces), ["AdamWLR", "OptList1k", "AdamWRandom5"]):
+        assert parts_of(name).name == name
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("AdamLR_clip_cosine", r"write `Adam\+cosine\+clip`"),
-        ("AdamLR_clip_clip2", r"is written once.*write `Adam\+clip`"),
+        ("AdamLR_clip2_cosine", r"in the order in which they wrap: write `AdamLR_cosine_clip2_...`"),
+        ("SGDLRxWD_ema_wsd", "write `SGDLRxWD_wsd_ema_...`"),
+        ("AdamWRandom5_clip_cosine", "write `AdamWRandom5_cosine_clip_...`"),
+        ("AdamLR_clip_clip2", "is written once.*write `AdamLR_clip2_...`"),
         ("AdamLR_warmup_cosine", "several learning-rate schedules"),
         ("AdamWLR_wd", "`AdamW` has `weight_decay` of its own"),
         ("AdamLRxWD_wd", "`xWD` has a weight decay already: leave out `_wd`"),
@@ -116,6 +152,7 @@ def test_misspelt_names_get_the_nearest(name, near):
         ("AdamLR_clip1p50", "`_clip1p50` is written `_clip1p5`"),
         ("AdamLR_cautious2", "`_cautious` takes no number"),
         ("AdamLR_clip0", "`max_norm` of `Adam.clip` must be a finite number > 0"),
+        ("AdamLR_clip" + "9" * 400, "`max_norm` of `Adam.clip` must be a finite number > 0, got inf"),
         ("AdamLR_accum2p5", "`num_average` of `Adam.accum` must be a whole number"),
     ],
 )

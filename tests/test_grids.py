@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from optsuite.errors import HParamError, OptsuiteError, UnknownNameError
 from optsuite.hparam_sets import (
     Config,
+    _families,
     get_family,
     get_hparam_set,
     list_families,
     list_hparam_sets,
     register_grid,
+    register_lr_family,
 )
 from optsuite.hparam_sets._spaces import SPACES, configs_of, parse_space
 from optsuite.optimizers import OPTIMIZERS
@@ -45,12 +47,23 @@ def test_a_grid_crosses_values_with_the_first_outermost():
 
 @pytest.mark.usefixtures("own_families")
 def test_values_may_be_words_bools_and_tuples_and_one_value_is_in_no_label():
+    register_grid("Grow=Prodigy(growth_rate=2|inf)")
+    assert [config.hparams["growth_rate"] for config in get_family("Grow").configs] == [2, float("inf")]
+    assert get_family("Grow").labels == ("Grow_growth_rate2", "Grow_growth_rate_inf")
     register_grid("Words=Shampoo(lr=0.1, graft_type=SGD|SQRT_N)")
     assert get_family("Words").labels == ("Words_graft_type_SGD", "Words_graft_type_SQRT_N")
     register_grid("Class=torch.optim:Adam(lr=0.1, betas=(0.9, 0.99)|(0.5, 0.9), amsgrad=True)")
     first, second = get_family("Class").configs
     assert (first.label, second.label) == ("Class_betas_0.9-0.99", "Class_betas_0.5-0.9")
     assert second.hparams == {"lr": 0.1, "betas": (0.5, 0.9), "amsgrad": True}
+
+
+@pytest.mark.usefixtures("own_families")
+def test_labels_keep_the_sign():
+    register_grid("Neg=torch.optim:Adafactor(lr=0.1, beta2_decay=-0.8|-0.5)")
+    assert get_family("Neg").labels == ("Neg_beta2_decay_-0.8", "Neg_beta2_decay_-0.5")
+    configs = configs_of(parse_space("torch.optim:Adam(betas=(0.5,0.0)|(0.9,1e-05), lr=1|0)"), "A")
+    assert [one.label for one in configs][::2] == ["A_betas_0.5-0.0_lr1", "A_betas_0.9-1e-05_lr1"]
 
 
 @given(low=bounds, high=bounds, num=st.integers(2, 40))
@@ -96,7 +109,30 @@ def test_what_is_written_is_what_is_read(optimizer, choices):
     assert {name: list(values) for name, values in space.values.items()} == choices
 
 
-@given(st.text(alphabet="AdamW=(lr)|,/@0159.-e log uniform", max_size=40))
+@pytest.mark.parametrize(
+    ("path", "call"),
+    [
+        ("my dir (1)/a=b/my.py:Mine+clip", "(lr=0.1|1)"),
+        ("C:/x (a:b(c)/my[2].py:Mine", "(lr=0.1|1)"),
+        ("Größe.py:Mine", "( lr = 0.1|1 )"),
+        ("a,b/my.py:Mine", "(lr=0.1|1, word=':)')"),
+    ],
+)
+def test_the_path_of_a_file_may_have_any_letters(path, call):
+    space = parse_space(path + call)
+    assert (space.optimizer, space.values["lr"]) == (path, (0.1, 1))
+
+
+@pytest.mark.usefixtures("own_families")
+def test_a_grid_trains_a_class_in_a_folder_of_any_name(tmp_path):
+    file = tmp_path / "my dir (1)" / "my.py"
+    file.parent.mkdir()
+    file.write_text("import torch\n\n\nclass Mine(torch.optim.SGD):\n    pass\n")
+    register_grid(f"M={file}:Mine(lr=0.1|1)")
+    assert [config.optimizer for config in get_family("M").configs] == [f"{file}:Mine"] * 2
+
+
+@given(st.text(alphabet="AdamW:=(lr)|,/@0159.-e log uniform", max_size=40))
 def test_any_other_text_is_refused_in_words(text):
     try:
         parse_space(text)
@@ -110,7 +146,7 @@ def test_any_other_text_is_refused_in_words(text):
 def test_a_setting_that_was_drawn_before_is_drawn_again():
     configs = configs_of(parse_space("SGD(lr=uniform(0.100001,0.100004))/4@1"), "A")
     assert {config.hparams["lr"] for config in configs} == {0.100001, 0.100002, 0.100003, 0.100004}
-    with pytest.raises(HParamError, match=r"it makes the configs `A_r0` and `A_r[1-4]` alike"):
+    with pytest.raises(HParamError, match=r"only 4 different settings were found in it: draw 4"):
         configs_of(parse_space("SGD(lr=uniform(0.100001,0.100004))/5@1"), "A")
 
 
@@ -159,9 +195,31 @@ def test_named_spaces_are_families_of_any_size(name):
         ("X=SGD(lr=log(1e-4,1))", r"is no range: write it as `lr=log\(1e-4,1\)/15`"),
         ("X=SGD(lr=log(1e-4,1)/1)", "needs two values at least"),
         ("X=SGD(lr=0.1)/5", "it has no range to draw 5 settings from"),
+        ("X=SGD(lr=uniform(0,1))/10001", "it makes more than 10,000 configs"),
+        ("X=SGD(lr=uniform(0,1))/1" + "0" * 20, "it makes more than 10,000 configs"),
+        ("X=SGD(lr=log(1e-4,1)/1" + "0" * 20 + ")", "it makes more than 10,000 configs"),
+        ("X=Lars(lr=log(1e-4,1)/200, momentum=linear(0,0.9)/60)", "it makes more than 10,000 configs"),
+        ("X=SGD(lr=inf)", r"`lr` of `SGD` must be a finite number >= 0, got inf \(float\)"),
+        (
+            "X=torch.optim:SGD(lr=0.1, momentum=nan)",
+            "`momentum` of `torch.optim:SGD` must be a finite number",
+        ),
+        ("X=SGD(lr={[]:1})", r"`lr` of `SGD` must be a finite number >= 0, got '\{\[\]:1\}' \(str\)"),
+        pytest.param("X=SGD(lr=" + "-" * 100_000 + "1)", "must be a finite number >= 0, got '--", id="deep"),
+        pytest.param("X=SGD(lr=1|0x" + "f" * 999 + ")", "`lr` of `SGD` must be a finite", id="large"),
         ("X=SGD(rate=0.1)", "`SGD` has no hyperparameter `rate`"),
         ("X=SGD(lr=-1|1)", "`lr` of `SGD` must be a finite number >= 0"),
         ("X=SGD(lr=0.1|0.10)", "it makes the configs `X_lr0.1` and `X_lr0.1` alike"),
+        ("X=SGD(lr=0.1|0.10000001)", "alike: leave out one value; labels show six digits"),
+        ("my X=SGD(lr=0.1)", r"a grid's name is made of letters, digits and `_` \(got `my X`\)"),
+        ("X=torch.optim:SGD(lr=0.1, nesterov=true|false)", "`nesterov=true` would be a word: write True or"),
+        ("X=torch.optim:SGD(lr=0.1, nesterov=No)", "`nesterov=No` would be a word: write True or False"),
+        (
+            "X=torch.optim:SGD(lr=0.1, foreach=(off))",
+            r"`foreach=\(off\)` would be a word: write True or False",
+        ),
+        ("X=torch.optim:SGD(lr=0.1, foreach=none)", "`foreach=none` would be a word: write True or False"),
+        ("X=torch.optim:SGD(lr=0.1, nesterov=nope)", "`nesterov` of `torch.optim:SGD` must be True or False"),
         ("X=SGD+cosine+warmup(lr=0.1)", "several learning-rate schedules"),
         ("X=Fromage+cosine(lr=0.1)", "takes no learning-rate schedule"),
     ],
@@ -174,10 +232,43 @@ def test_a_grid_that_cannot_be_trained_makes_no_family(text, words):
 
 
 @pytest.mark.usefixtures("own_families")
-@pytest.mark.parametrize("name", ["AdamLR", "Adam", "adam", "Adam_cosine", "NAdamW"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *["AdamLR", "Adam", "adam", "Adam_lr1", "ADAM_LR1", "Adam_lr1_wd0", "NAdamW", "Wide", "Wide_wd0"],
+        *["Adam_cosine", "adamw_cosine", "RMSPropMom_clip2_ema", "AdamW_r0", "AdamW_cosine_r17"],
+    ],
+)
 def test_a_grid_takes_no_labels_of_other_families(name):
-    with pytest.raises(OptsuiteError, match=rf"would have the labels of `\w+`: .* e.g. `My{name}="):
-        register_grid(f"{name}=SGD(lr=0.5|0.25)")
+    register_grid("Wide=AdamW(lr=0.5,weight_decay=0|0.1)")
+    with pytest.raises(OptsuiteError, match=rf"a name or labels like those of `\w+`: .* e.g. `My{name}="):
+        register_grid(f"{name}=SGD(lr=0.5)")
+
+
+@pytest.mark.usefixtures("own_families")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("OptList=SGD(lr=1)", "a name or labels like those of `OptList1k`"),
+        ("OptList1k=SGD(lr=1)", "a name or labels like those of `OptList1k`"),
+        ("OptList7=SGD(lr=1)", "a config `OptList7`, whose folder is .* of the family `OptList1k`"),
+        ("GradAccum1_adam=SGD(lr=1|2)", "a config `GradAccum1_adam_lr1`, .* family `AdamLR_GradAccum`"),
+        ("LOpt=SGD(lr=1)", "the hparam set family `LOpt` is that of checkpoints"),
+    ],
+)
+def test_a_config_takes_no_label_of_any_family(text, words, monkeypatch):
+    monkeypatch.setattr(_families, "read_opt_list", None)  # which a label needs not
+    before = list_families()
+    with pytest.raises(OptsuiteError, match=words):
+        register_grid(text)
+    assert list_families() == before
+
+
+@pytest.mark.usefixtures("own_families")
+def test_a_family_of_rates_takes_no_label_of_a_grid():
+    register_grid("NAdam=AdamW(lr=1e-3|1e-2)")
+    with pytest.raises(OptsuiteError, match=r"has a config `NAdam_lr0.001`, whose folder .* `NAdam`: give"):
+        register_lr_family("torch.optim:NAdam")
 
 
 @pytest.mark.usefixtures("own_families")

@@ -12,6 +12,7 @@ import pytest
 from optsuite.hparam_sets import WEIGHT_DECAYS, get_hparam_set
 from optsuite.hparam_sets._spaces import SPACES, configs_of, parse_space
 from optsuite.optimizers import LEARNED_OPTIMIZERS, OPTIMIZERS, WRAPPERS
+from optsuite.tasks import get_task
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "optimizers.md").read_text()
 # Those that the guide says in words, or leaves to that of learned optimizers.
@@ -92,6 +93,11 @@ def test_the_named_spaces_are_there():
 def test_the_grids_of_the_guide_can_be_trained():
     texts = re.findall(r"grid '\w+=(.*?)'", section("Grids and random spaces"))
     assert [len(configs_of(parse_space(text), "Any")) for text in texts] == [30, 50, 2, 2]
+
+
+def test_muon_has_a_hidden_matrix_in_the_example():
+    (task,) = re.findall(r"optsuite run (\w+) .*Muon\(", section("Grids and random spaces"))
+    assert "hidden" in get_task(task).roles.values()
 
 
 def test_the_python_example_runs():

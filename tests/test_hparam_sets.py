@@ -214,6 +214,18 @@ def test_a_family_differs_from_others_in_more_than_case(name):
         register_family(Family(name, "Mine", lr_grid("Mine", "Adam")))
 
 
+@pytest.mark.usefixtures("own_families")
+def test_families_share_a_label_for_the_same_config_only():
+    shared = Config("Adam_lr1", "Adam", {"lr": 1})
+    register_family(Family("OneLR", "Adam", lambda: [shared]))
+    assert get_family("OneLR").configs[0] in get_family("AdamLR").configs
+    for label, optimizer, lr in [("Adam_lr1", "SGD", 1), ("Adam_lr1", "Adam", 2), ("adam_LR1", "Adam", 1)]:
+        other = Config(label, optimizer, {"lr": lr})
+        words = rf"`OtherLR` has a config `{label}`, whose folder is .* `\w+LR`: give it another label"
+        with pytest.raises(OptsuiteError, match=words):
+            register_family(Family("OtherLR", "Adam", lambda other=other: [other]))
+
+
 def rates(*lrs, label="Adam_lr{:.3f}"):
     """A family whose labels are written with so many digits."""
     configs = [Config(label.format(lr), "Adam", {"lr": lr}) for lr in lrs]

@@ -12,6 +12,7 @@ import fnmatch
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
@@ -251,7 +252,7 @@ def get_hparam_set(name: str) -> HParamSet:
     """
     parts = split_name(name)
     if parts is None:
-        raise UnknownNameError("hparam set", name, list_hparam_sets())
+        raise UnknownNameError("hparam set", name, [*list_hparam_sets(), *_sets_near(name)])
     family_name, num_steps, repetitions = parts
     family = _find(family_name)
     if family is None:
@@ -333,7 +334,18 @@ def _derived(name: str, base: str, opt: str, configs: tuple[Config, ...]) -> Fam
 
 def _names_near(name: str) -> list[str]:
     """Return the names of the families that there are, and of the grammar's that a name may have meant."""
-    return [*_FAMILIES, *near_names(name, _FAMILIES)]
+    rules = (f"{rule}LR" for rule in OPTIMIZERS if rule_of(rule))
+    number = re.search(r"Random([1-9][0-9]*)", name)
+    random = (f"{rule}Random{number[1]}" for rule in SPACES) if number else ()
+    return [*_FAMILIES, *near_names(name, dict.fromkeys([*_FAMILIES, *rules, *random]))]
+
+
+def _sets_near(name: str) -> Iterator[str]:
+    """Yield names of sets that one of another form may have meant."""
+    match = re.fullmatch(r"(.+?)_([0-9]+)_R([0-9]+)", name, re.IGNORECASE | re.ASCII)
+    if match:
+        length = (max(int(match[2]), 1), max(int(match[3]), 1))
+        yield from (_set_name(family, *length) for family in _names_near(match[1]))
 
 
 def _check_no_checkpoint_needed(family: str) -> None:
@@ -350,7 +362,7 @@ def register_family(family: Family) -> None:
 
     Raises:
         OptsuiteError: The name is no word, or another family has it, maybe in other upper and lower case; or
-            two configs share a label.
+            two configs share a label, or one has that of another one in another family.
         StorageError: A label cannot be the name of a folder.
     """
     if not re.fullmatch(r"\w+", family.name):
@@ -361,13 +373,23 @@ def register_family(family: Family) -> None:
         )
     if (taken := _of_like_name(family.name)) not in (None, family):
         raise OptsuiteError(f"an hparam set family `{taken.name}` exists already: choose another name")
-    learned = {label.casefold() for name in LEARNED.keys() & _FAMILIES for label in _FAMILIES[name].labels}
-    if both := [label for label in family.labels if label.casefold() in learned]:
-        raise OptsuiteError(
-            f"the family `{family.name}` has a config `{both[0]}`, whose folder is that of a checkpoint: "
-            "give one of them another name"
-        )
+    for other in _FAMILIES.values():
+        if other is not taken and (label := _label_of_both(family, other)):
+            raise OptsuiteError(
+                f"the family `{family.name}` has a config `{label}`, whose folder is that of another one of "
+                f"the family `{other.name}`: give it another label"
+            )
     _FAMILIES[family.name] = family
+
+
+def _label_of_both(family: Family, other: Family) -> str | None:
+    """Return a label of a family that is another config's in the other family, whatever its case."""
+    labels = set(map(str.casefold, other.labels))
+    both = [label for label in family.labels if label.casefold() in labels]
+    if both and family.known_labels is other.known_labels is None:  # configs of others may be in a file
+        theirs = set(other.configs)
+        both = [one.label for one in family.configs if one.label in both and one not in theirs]
+    return both[0] if both else None
 
 
 def put_families(families: Iterable[Family]) -> None:
@@ -434,20 +456,35 @@ def register_grid(text: str) -> None:
         UnknownNameError: There is no such optimizer.
         OptsuiteError: Another family, or an optimizer, has the name or its labels.
     """
-    name = re.match(r"\s*(\w+)=", text)
+    name = re.match(r"\s*([^=(]+)=", text)
     if name is None:
         raise HParamError(f"the grid `{text}` has no name: write `NAME={text}`")
+    if not re.fullmatch(r"\w+", name[1]):
+        raise HParamError(f"a grid's name is made of letters, digits and `_` (got `{name[1]}`)")
     opt = name[1]
     space = parse_space(text[name.end() :])
     family = Family(opt, opt, lambda: configs_of(space, opt), ((10_000, 5),))
     configs = family.configs
-    rule, _, rest = opt.partition("_")
-    for other in (opt, f"{opt}LR", f"{rule}LR_{rest}"):  # names whose labels could be the same
-        taken = _of_like_name(other) or _find(other)
-        if taken is not None and taken.configs != configs:
+    for taken in (_of_like_name(opt), *_with_like_labels(opt)):
+        if taken and ((taken.name, taken.labels) != (opt, family.labels) or taken.configs != configs):
             raise OptsuiteError(
-                f"the grid `{text}` would have the labels of `{taken.name}`: give it another name, e.g. "
-                f"`My{text.strip()}`"
+                f"the grid `{text}` would have a name or labels like those of `{taken.name}`: give it "
+                f"another name, e.g. `My{text.strip()}`"
             )
     if opt not in _FAMILIES:
         register_family(family)
+
+
+def _with_like_labels(opt: str) -> Iterator[Family]:
+    """Yield the families, also of the grammar, whose labels could begin with a word as those of a grid do."""
+    stem = re.sub(r"(_(lr|wd|r)[0-9]+)+$", "", opt.casefold())
+    bases = {
+        **{f"{rule}LR": rule for rule in OPTIMIZERS},
+        **{f"{rule}Random1": rule for rule in SPACES},
+        **{family.name: family.opt for family in _FAMILIES.values()},
+    }
+    for base, rule in bases.items():
+        if f"{stem}_".startswith(f"{rule.casefold()}_"):
+            with suppress(HParamError, UnsupportedError):  # there is no such family
+                if family := _find(f"{base}{stem.removeprefix(rule.casefold())}"):
+                    yield family

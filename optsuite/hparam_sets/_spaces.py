@@ -4,10 +4,9 @@ Values are one or several choices, `0|0.1|0.5`; `log(A,B)/N` or `linear(A,B)/N`,
 `loguniform(A,B)` or `uniform(A,B)`, of which the settings of a random space are drawn. A call with such a
 range ends in `/N` or `/N@SEED`, the number of settings; choices are then drawn as well. Setting n is a
 function of the seed, n and those before it, so that the first settings of a larger space are those of a
-smaller one. Numbers are rounded to six digits, which are what labels show.
+smaller one. Values of ranges are rounded to six digits, which are what labels show; choices are not.
 """
 
-import ast
 import itertools
 import math
 import re
@@ -17,12 +16,16 @@ from typing import NamedTuple, NoReturn
 from optsuite.errors import HParamError
 from optsuite.hparam_sets._trials import Config, HparamValue
 from optsuite.noise import key_from
+from optsuite.optimizers import parse_value
 
 SPACES = {
     "AdamW": "AdamW(lr=loguniform(3e-5,1e-3), weight_decay=loguniform(5e-3,5))",
     "Muon": "Muon(lr=loguniform(1e-4,3e-2), weight_decay=loguniform(5e-3,5))",
 }
 """The spaces of the families `<optimizer>Random<N>`, such as `AdamWRandom50`."""
+
+MOST_CONFIGS = 10_000
+"""Most configs that a grid or a random space makes."""
 
 _FORM = (
     "OPTIMIZER(HPARAM=VALUES, ...), with VALUES such as 0|0.1 or log(1e-4,1)/15, or with VALUES such as "
@@ -31,6 +34,9 @@ _FORM = (
 
 # Draws of a setting before it is taken that there are no more.
 _DRAWS = 100
+
+# Words that are meant for a bool, but are true as any word is.
+_SWITCHES = {"true", "false", "none", "yes", "no", "on", "off"}
 
 _SHORT = {"weight_decay": "wd"}
 
@@ -52,17 +58,16 @@ def parse_space(text: str) -> Space:
     """Parse a call.
 
     Raises:
-        HParamError: The text has not the form, or a range has no bounds, or bounds that it cannot have.
+        HParamError: The text has not the form, or a range has no bounds, or bounds that it cannot have; or
+            it makes more than `MOST_CONFIGS` configs.
 
     Example:
         >>> parse_space("SGD(lr=log(0.01,1)/3)").values
         {'lr': (0.01, 0.1, 1.0)}
     """
-    call = re.fullmatch(r"\s*([^()\s=]+)\((.*)\)\s*(?:/([1-9][0-9]*)(?:@([0-9]+))?)?\s*", text, re.ASCII)
-    if call is None:
-        _refuse(text, f"a grid is {_FORM}")
+    optimizer, arguments, num, seed = _called(text)
     values: dict[str, Sequence[HparamValue] | Callable[[float], float]] = {}
-    for part in _split(call[2], ","):
+    for part in _split(arguments, ","):
         name, equals, written = (piece.strip() for piece in part.partition("="))
         if not (name.isidentifier() and equals and written):
             _refuse(text, f"`{part.strip()}` is no HPARAM=VALUES; a grid is {_FORM}")
@@ -70,11 +75,33 @@ def parse_space(text: str) -> Space:
             _refuse(text, f"`{name}` is given twice: keep one of them")
         values[name] = _values(text, name, written)
     is_random = any(map(callable, values.values()))
-    if is_random and not call[3]:
+    if is_random and not num:
         _refuse(text, f"it draws from ranges, but does not say how often: write `{text.strip()}/50`")
-    if call[3] and not is_random:
-        _refuse(text, f"it has no range to draw {call[3]} settings from, such as loguniform(1e-4,1)")
-    return Space(call[1], text.strip(), values, int(call[3]) if call[3] else None, int(call[4] or 0))
+    if num and not is_random:
+        _refuse(text, f"it has no range to draw {num} settings from, such as loguniform(1e-4,1)")
+    num_drawn = _count(num) if num else None
+    if (num_drawn or math.prod(len(ones) for ones in values.values() if not callable(ones))) > MOST_CONFIGS:
+        _refuse(text, f"it makes more than {MOST_CONFIGS:,} configs: leave out some")
+    return Space(optimizer, text.strip(), values, num_drawn, int(seed or 0))
+
+
+def _called(text: str) -> Sequence[str]:
+    """Split a call into the optimizer, what is in brackets, N and SEED, the last two maybe empty."""
+    text = text.strip()
+    # The path of a file may have any of the characters of a call.
+    starts = (0, *(colon.end() for colon in re.finditer(":", text)))
+    form = re.compile(r"\w+(?:\+\w+)*\((.*)\)\s*(?:/([1-9][0-9]*)(?:@([0-9]{1,18}))?)?")
+    calls = [call for call in (form.fullmatch(text, start) for start in starts) if call]
+    if not calls:
+        _refuse(text, f"a grid is {_FORM}")
+    named = (call for call in calls if all(re.match(r"\s*\w+\s*=", one) for one in _split(call[1], ",")))
+    call = next(named, calls[0])
+    return text[: call.start(1) - 1], *call.groups("")
+
+
+def _count(digits: str) -> int:
+    """Read a number; one more than `MOST_CONFIGS` stands for all that are larger."""
+    return min(int(digits[:9]), MOST_CONFIGS + 1)
 
 
 def configs_of(space: Space, opt: str) -> tuple[Config, ...]:
@@ -85,7 +112,8 @@ def configs_of(space: Space, opt: str) -> tuple[Config, ...]:
         opt: Beginning of the labels, `<opt>_lr0.001_wd0.1` in a grid and `<opt>_r0` in a random space.
 
     Raises:
-        HParamError: Two configs are equal, or the optimizer has no such hyperparameters.
+        HParamError: Two configs are equal, or too few can be drawn that differ, or the optimizer has no
+            such hyperparameters.
         UnknownNameError: There is no such optimizer.
     """
     configs = tuple(
@@ -94,11 +122,12 @@ def configs_of(space: Space, opt: str) -> tuple[Config, ...]:
     )
     first: dict[str, str] = {}
     for config in configs:
-        key = config.label.casefold() if space.num_drawn is None else repr(sorted(config.hparams.items()))
+        key = config.label.casefold()
         if key in first:
             _refuse(
                 space.text,
-                f"it makes the configs `{first[key]}` and `{config.label}` alike: leave out one value",
+                f"it makes the configs `{first[key]}` and `{config.label}` alike: leave out one value; "
+                "labels show six digits, and upper and lower case do not count",
             )
         first[key] = config.label
     return configs
@@ -113,18 +142,20 @@ def _combined(space: Space, opt: str) -> Iterator[tuple[str, dict[str, HparamVal
 
 
 def _in_label(name: str, value: HparamValue) -> str:
-    text = f"{value:g}" if isinstance(value, float | int) and not isinstance(value, bool) else str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
     gap = "_" if name[-1].isdigit() or not text[:1].isdigit() else ""
-    return _SHORT.get(name, name) + gap + re.sub(r"[^\w.+-]+", "-", text).strip("-")
+    return _SHORT.get(name, name) + gap + re.sub(r"[^\w.+-]+", "-", text.strip("()'")).rstrip("-")
 
 
 def _drawn(space: Space, opt: str) -> Iterator[tuple[str, dict[str, HparamValue]]]:
     """Draw settings; one that was drawn before is drawn again, as long as others are found."""
-    seen: list[dict[str, HparamValue]] = []
+    seen: set[str] = set()
     for number in range(space.num_drawn or 0):
         draws = (_draw(space, number, *again) for again in ((), *((n,) for n in range(1, _DRAWS))))
-        hparams = next((one for one in draws if one not in seen), _draw(space, number))
-        seen.append(hparams)
+        hparams = next((one for one in draws if repr(one) not in seen), None)
+        if hparams is None:
+            _refuse(space.text, f"only {number} different settings were found in it: draw {number}")
+        seen.add(repr(hparams))
         yield f"{opt}_r{number}", hparams
 
 
@@ -139,7 +170,7 @@ def _draw(space: Space, *number: int) -> dict[str, HparamValue]:
 def _values(text: str, name: str, written: str) -> "Sequence[HparamValue] | Callable[[float], float]":
     kind = re.match(r"(log|linear|loguniform|uniform)\b", written)
     if kind is None:
-        return tuple(map(_literal, _split(written, "|")))
+        return tuple(_literal(text, name, choice.strip()) for choice in _split(written, "|"))
     number = r"([-+.\w]+)"
     form = re.fullmatch(rf"\w+\(\s*{number}\s*,\s*{number}\s*\)\s*(?:/\s*([0-9]+))?", written)
     is_random, is_log = kind[1].endswith("uniform"), kind[1].startswith("log")
@@ -157,7 +188,7 @@ def _values(text: str, name: str, written: str) -> "Sequence[HparamValue] | Call
 
     if is_random:
         return at
-    if (num := int(form[3])) < 2:
+    if (num := _count(form[3])) < 2:
         _refuse(text, f"`{name}={written}` needs two values at least, as in `{example}`")
     return tuple(at(n / (num - 1)) for n in range(num))
 
@@ -169,12 +200,14 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _literal(text: str) -> HparamValue:
+def _literal(text: str, name: str, choice: str) -> HparamValue:
     """Read a number, a bool, a tuple of these or a word."""
     try:
-        value: HparamValue = ast.literal_eval(text.strip())
-    except (SyntaxError, ValueError):
-        return text.strip()
+        value: HparamValue = parse_value(choice)
+    except HParamError:
+        value = choice
+    if isinstance(value, str) and value.strip(" ()").casefold() in _SWITCHES:
+        _refuse(text, f"`{name}={choice}` would be a word: write True or False")
     return value
 
 

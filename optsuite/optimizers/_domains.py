@@ -70,7 +70,7 @@ POSITIVE_SHARE = _number("a number in (0, 1]", lambda value: 0 < value <= 1)
 FRACTION = _number("a number in [0, 1)", lambda value: 0 <= value < 1)
 SHARE = _number("a number in [0, 1]", lambda value: 0 <= value <= 1)
 SIZE = _integer("an integer >= 1", lambda value: value >= 1)
-_BOOL = Domain("True or False", lambda value: isinstance(value, bool), may_be_tensor=False)
+BOOL = Domain("True or False", lambda value: isinstance(value, bool), may_be_tensor=False)
 
 
 def _is_rate(value: object) -> bool:
@@ -127,7 +127,7 @@ DOMAINS = {
     "lrs": _tuple("a tuple of finite numbers >= 0", lambda values: all(map(_is_rate, values))),
     "max_norm": POSITIVE,
     "min_lr_mult": SHARE,
-    "nesterov": _BOOL,
+    "nesterov": BOOL,
     "num_average": _number("a whole number >= 1", lambda value: value >= 1 and value == int(value)),
     "scaling": _choice(*get_args(Scaling)),
     "times": _tuple("a tuple of rising numbers >= 0", _is_rising),

@@ -218,11 +218,17 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
         >>> parse_call("torch.optim:SGD(momentum=0.9)")
         ('torch.optim:SGD', {'momentum': 0.9})
     """
-    with suppress(HParamError):
+    try:
         path, values = parse_optimizer(text)
-        if is_import_path(path) and len(split_wrapped(path)) == 1:
-            return path, values
-    raise HParamError(f"an optimizer is MODULE:CLASS or MODULE:CLASS(ARGUMENT=VALUE, ...) (got `{text}`)")
+    except HParamError:
+        path, values = "", {}
+    inner, *wrappers = split_wrapped(path)
+    if not is_import_path(path):
+        raise HParamError(f"an optimizer is MODULE:CLASS or MODULE:CLASS(ARGUMENT=VALUE, ...) (got `{text}`)")
+    if wrappers:
+        name = "_".join([f"{inner.rpartition(':')[2]}LR", *wrappers, "2000_R2"])
+        raise HParamError(f"wrappers stand in the set's name, such as `{name}`, or in a grid (got `{text}`)")
+    return path, values
 
 
 def parse_optimizer(text: str) -> tuple[str, dict[str, Any]]:
@@ -252,10 +258,41 @@ def parse_optimizer(text: str) -> tuple[str, dict[str, Any]]:
 
 def _keywords(text: str) -> dict[str, Any] | None:
     """Read the arguments of a call, `(ARGUMENT=VALUE, ...)`; None if it has another form."""
-    with suppress(SyntaxError, ValueError):
+    with suppress(*_UNREADABLE):
         match ast.parse(f"optimizer{text}", mode="eval").body:
             case ast.Call(func=ast.Name(), args=[], keywords=keywords):
-                values = {str(k.arg): ast.literal_eval(k.value) for k in keywords}
+                values = {str(k.arg): _literal(k.value) for k in keywords}
                 if len(values) == len(keywords) and "None" not in values:
                     return values
     return None
+
+
+def parse_value(text: str) -> Any:  # noqa: ANN401 - any literal
+    """Read a Python literal, in which `inf` and `nan` are numbers.
+
+    Raises:
+        HParamError: The text is none.
+
+    Example:
+        >>> parse_value("(0.9, -inf)")
+        (0.9, -inf)
+    """
+    try:
+        return _literal(ast.parse(text.strip(), mode="eval").body)
+    except _UNREADABLE as error:
+        raise HParamError(f"`{text}` is no number, bool, word in quotes or tuple of these") from error
+
+
+class _Numbers(ast.NodeTransformer):
+    """Puts numbers in the place of their names."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(float(node.id)) if node.id in ("inf", "nan") else node
+
+
+def _literal(node: ast.expr) -> Any:  # noqa: ANN401 - any literal
+    return ast.literal_eval(_Numbers().visit(node))
+
+
+# What ast raises for texts that are no literals, or too deep for it.
+_UNREADABLE = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)

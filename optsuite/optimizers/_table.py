@@ -26,6 +26,7 @@ from optsuite.optimizers._base import chain, stateless
 from optsuite.optimizers._checkpoints import Checkpoint, is_pinned, pinned, read_checkpoint
 from optsuite.optimizers._domains import (
     ARGUMENT,
+    BOOL,
     CHECKPOINT,
     DOMAINS,
     FRACTION,
@@ -43,7 +44,7 @@ from optsuite.optimizers._domains import (
 )
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
-from optsuite.optimizers._import_path import is_import_path
+from optsuite.optimizers._import_path import argument_defaults, is_import_path
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._learned import LEARNED_OPTIMIZERS
@@ -219,11 +220,13 @@ def _clipped_averaged(row: OptimizerRow) -> OptimizerRow:
 
 def _check_class(path: str, hparams: Mapping[str, HparamValue]) -> None:
     """Check the arguments of a class, by their values and by making one and letting it step."""
-    domains = {"lr": NON_NEGATIVE}
+    domains, defaults = {"lr": NON_NEGATIVE}, argument_defaults(path)
     for wrapper in split_wrapped(path)[1:]:
         domains |= {key: hparam.domain for key, hparam in WRAPPERS[wrapper].hparams.items()}
     for key, value in hparams.items():
-        check_value(path, key, value, domains.get(key, ARGUMENT)._replace(may_be_tensor=False))
+        # A word or a number would be as good as True for most.
+        other = BOOL if isinstance(defaults.get(key), bool) else ARGUMENT
+        check_value(path, key, value, domains.get(key, other)._replace(may_be_tensor=False))
     check_arguments(path, hparams)
 
 

@@ -163,15 +163,17 @@ class _Wrapped:
                 param.grad = grad * factor
 
     def _around_set_rates(self) -> None:
-        """Set the learning rates of this step by the progress of the run."""
-        for wrapper in self._around_wrappers:
-            if WRAPPERS[wrapper].is_schedule:
-                own = {key: self._around_own[key] for key in WRAPPERS[wrapper].hparams}
-                last = (self._around_num_updates - 1) // int(self._around_own.get("num_average", 1))
-                progress = torch.tensor(min(self._around_num_made / max(last, 1), 1), dtype=torch.float64)
-                factor = float(WRAPPERS[wrapper].wrap(1.0, **own).rate(progress))
-                for group, rate in zip(self.param_groups, self._around_rates, strict=True):
-                    group["lr"] = rate * factor
+        """Set the learning rates of this step by the progress of the run, if there is a schedule."""
+        wrappers = (WRAPPERS[wrapper] for wrapper in self._around_wrappers)
+        schedule = next((wrapper for wrapper in wrappers if wrapper.is_schedule), None)
+        if schedule is None:
+            return
+        own = {key: self._around_own[key] for key in schedule.hparams}
+        last = (self._around_num_updates - 1) // int(self._around_own.get("num_average", 1))
+        progress = torch.tensor(min(self._around_num_made / max(last, 1), 1), dtype=torch.float64)
+        factor = float(schedule.wrap(1.0, **own).rate(progress))
+        for group, rate in zip(self.param_groups, self._around_rates, strict=True):
+            group["lr"] = rate * factor
 
     def _around_hold(self, before: list[Tensor], grads: list[Tensor | None]) -> None:
         """Take back what does not go downhill."""

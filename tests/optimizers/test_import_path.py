@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import sys
 
@@ -20,6 +21,7 @@ from optsuite.optimizers import (
     list_optimizers,
     parse_call,
     parse_optimizer,
+    parse_value,
     takes_loss,
 )
 
@@ -239,6 +241,12 @@ NADAM = "torch.optim:NAdam"
             {"eps": float("inf")},
             "`eps` of `torch.optim:NAdam` must be a finite number, True, False or a",
         ),
+        (
+            NADAM,
+            {"maximize": "no"},
+            "`maximize` of `torch.optim:NAdam` must be True or False, got 'no' (str)",
+        ),
+        (NADAM, {"maximize": 1}, "`maximize` of `torch.optim:NAdam` must be True or False, got 1 (int)"),
         (NADAM, {"betas": (0.9, float("nan"))}, "a word, or a tuple of these, got (0.9, nan) (tuple)"),
         (NADAM, {"betas": [0.9, 0.99]}, "or a tuple of these, got [0.9, 0.99] (list)"),
         (NADAM, {"eps": -1}, "cannot be made with eps=-1 (ValueError: Invalid epsilon value: -1)"),
@@ -416,9 +424,32 @@ def test_what_is_no_call_is_an_error_that_shows_one(text):
 )
 def test_a_name_of_any_optimizer_may_have_hyperparameters(text, expected):
     assert parse_optimizer(text) == expected
-    if ":" not in expected[0] or "+" in expected[0].rpartition(":")[2]:
+    if ":" not in expected[0]:
         with pytest.raises(HParamError, match="is MODULE:CLASS"):
             parse_call(text)
+
+
+def test_a_family_of_a_class_has_wrappers_in_its_name():
+    words = r"wrappers stand in the set's name, such as `RMSpropLR_cosine_clip_2000_R2`, or in a grid \(got `"
+    with pytest.raises(HParamError, match=words):
+        parse_call("torch.optim:RMSprop+cosine+clip(alpha=0.9)")
+
+
+def test_numbers_may_be_infinite_or_nan():
+    assert parse_optimizer("Prodigy(growth_rate=inf)") == ("Prodigy", {"growth_rate": math.inf})
+    assert parse_value(" (0.5, -inf) ") == (0.5, -math.inf)
+    assert math.isnan(parse_value("nan"))
+
+
+DEEP = [pytest.param("-" * 100_000 + "1", id="signs"), pytest.param("(" * 1000 + ")" * 1000, id="brackets")]
+
+
+@pytest.mark.parametrize("text", ["{[]:1}", "1e", "a", "[inf", "", *DEEP])
+def test_a_value_that_cannot_be_read_is_refused_in_words(text):
+    with pytest.raises(HParamError, match="is no number, bool, word in quotes or tuple of these"):
+        parse_value(text)
+    with pytest.raises(HParamError, match="an optimizer is NAME or NAME"):
+        parse_optimizer(f"Adam(lr={text})")
 
 
 @pytest.mark.parametrize("text", ["", "Adam(0.1)", "Adam(lr=a)", "Adam+", "Adam (lr=1)", "Adam(lr=1, lr=2)"])

@@ -89,6 +89,7 @@ PUBLIC = [
     "opt_list",
     "parse_call",
     "parse_optimizer",
+    "parse_value",
     "piecewise_linear",
     "piecewise_linear_adam",
     "pinned",
