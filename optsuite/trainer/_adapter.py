@@ -365,7 +365,7 @@ def _lifting() -> Iterator[None]:
         raise CannotLiftError(_why_not_lifted(error)) from error
 
 
-def _why_not_lifted(error: Exception) -> str:
+def _why_not_lifted(error: BaseException) -> str:
     words = in_words(error)
     if "data-dependent control flow" in words or ".item()" in words:
         return "it decides by numbers of single trials"
