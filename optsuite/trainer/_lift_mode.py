@@ -19,6 +19,12 @@ _OF_ONE_TYPE |= {f"{name}{end}" for name in ("clamp", "clip", "clamp_min", "clam
 _SUMS = {"add", "add_", "sub", "sub_", "subtract", "subtract_"}
 _QUOTIENTS = {"addcmul", "addcmul_", "addcdiv", "addcdiv_"}
 _PRODUCTS = {f"{name}{end}" for name in ("addmm", "addmv", "addr", "addbmm", "baddbmm") for end in ("", "_")}
+# What operators call, whose results are numbers if all that they are given are.
+_IN_PLACE_OPERATORS = {
+    f"{name}_" for name in ("add", "sub", "mul", "div", "floor_divide", "remainder", "pow")
+}
+_OPERATORS = {name[:-1] for name in _IN_PLACE_OPERATORS} | {"neg", "abs", "positive", "__floordiv__"}
+_OPERATORS |= {f"__r{name}__" for name in ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow")}
 _MARK = "_stands_for_numbers"
 # These would run trial by trial in place, ten times slower than out of place.
 _SLOW_IN_PLACE = {"addcmul_", "addcdiv_", "addmm_", "lerp_", "clamp_", "hypot_", "square_"}
@@ -131,7 +137,7 @@ class LiftMode(TorchFunctionMode):
         if name.startswith("_foreach_"):
             return self._each(name.removeprefix("_foreach_"), args, kwargs)
         is_in_place = name.endswith("_") and not name.endswith("__")
-        if is_in_place and is_number(args[0]):  # `lr *= 0.5` makes another number
+        if name in _IN_PLACE_OPERATORS and is_number(args[0]):  # `lr *= 0.5` makes another number
             return self._call(getattr(Tensor, name[:-1]), args, kwargs)
         if name in _REFUSED:
             raise CannotLiftError(f"it calls `{name}`")
@@ -150,9 +156,7 @@ class LiftMode(TorchFunctionMode):
         if name in _SLOW_IN_PLACE and is_batched(args[0]):
             return args[0].copy_(getattr(torch, name[:-1])(*args, **kwargs))
         result = func(*args, **kwargs)
-        if isinstance(result, Tensor) and result.ndim == 0 and _are_numbers((*args, *kwargs.values())):
-            as_number(result)
-        return result
+        return as_number(result) if name in _OPERATORS and _are_numbers(args) else result
 
     def _write(self, func: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Tensor:
         """Compute what is to be written into a tensor, and write it."""
