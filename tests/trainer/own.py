@@ -139,6 +139,16 @@ class Half(Rebinding):
         param.data.sub_(state["moment"].float(), alpha=lr)
 
 
+class OnParameters(Rebinding):
+    """Keeps its momentum as an attribute of the parameter."""
+
+    def update(self, param, lr):
+        if not hasattr(param, "momentum"):
+            param.momentum = torch.zeros_like(param.grad)
+        param.momentum.mul_(0.9).add_(param.grad)
+        param.data.add_(param.momentum, alpha=-0.1 * lr)
+
+
 class Picky(Rebinding):
     """Takes a few parameters only."""
 

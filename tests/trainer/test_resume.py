@@ -199,6 +199,7 @@ CASES = {
     "noise": (("Noisy", 0.1, 0.3),),
     "counters": (("Fragile", 0.1, 0.25),),
     "half": (("Half", 0.1, 0.3),),
+    "parameters": (("OnParameters", 0.1, 0.3),),
     "wrapped": (configs_of("SGDM+wsd+wd+clip+ema+accum", {}, 1e-2, 0.1),),
     "wrapped-class": (configs_of("torch.optim:NAdam+wsd+clip+ema+accum", {}, 1e-3, 1e-2),),
 }
@@ -210,7 +211,7 @@ def test_a_run_goes_on_bit_for_bit(case):
 
 
 @pytest.mark.parametrize("lifting", ["seeds", "none"])
-@pytest.mark.parametrize("case", ["NAdam", "attributes", "modes"])
+@pytest.mark.parametrize("case", ["NAdam", "attributes", "modes", "parameters"])
 def test_a_run_of_several_objects_goes_on_bit_for_bit(case, lifting):
     record = assert_resumes(*CASES[case], lifting=[lifting])
     assert record.trained_as.endswith("a trial" if lifting == "none" else "a config")
