@@ -22,18 +22,19 @@ def test_a_complete_cell_alone_is_archived(cell, roots, store):
     assert load_archive(TASK, "TinyLR_2_R2", root=store.archives)["train/loss"].shape == (2, 2, 3)
 
 
-def test_an_archive_holds_the_trials_of_its_own_cell(roots, store):
-    """Two families may use one label, and so one folder, for different hyperparameters."""
+def test_an_archive_holds_the_trials_of_its_own_cell(roots, store, monkeypatch):
+    """Families of two sessions may use one label, and so one folder, for different hyperparameters."""
+    families, sessions = dict(_families._FAMILIES), []
     for name, momentum in (("OneLR", 0.5), ("TwoLR", 0.9)):
+        monkeypatch.setattr(_families, "_FAMILIES", dict(families))
         config = Config("Same", "SGDM", {"lr": 0.1, "momentum": momentum})
         register_family(Family(name, "Same", lambda config=config: [config]))
-    cells = [Cell(TASK, get_hparam_set(f"{name}_2_R1")) for name in ("OneLR", "TwoLR")]
-    losses = []
-    for cell in cells:
+        cell = Cell(TASK, get_hparam_set(f"{name}_2_R1"))
         (curve,) = run(cell, roots).values()
-        losses.append(curve["train/loss"])
-    assert not np.array_equal(*losses)
-    for cell, loss in zip(cells, losses, strict=True):
+        sessions.append((_families._FAMILIES, cell, curve["train/loss"]))
+    assert not np.array_equal(*(loss for _, _, loss in sessions))
+    for registered, cell, loss in sessions:
+        monkeypatch.setattr(_families, "_FAMILIES", registered)
         url = archive_cell(cell, "synthetic", store)
         np.testing.assert_array_equal(storage.read_npz(url)["train/loss"][0, 0], loss)
 
