@@ -267,10 +267,8 @@ def _multiply(args: list[Any], kwargs: dict[str, Any], key: str, count: int) -> 
     """
     if is_batched(kwargs.get(key)):
         factor = kwargs.pop(key)
-    elif (
-        len(args) == count + 1 and is_batched(args[1]) and args[1].ndim == 0
-    ):  # an older form: `p.add_(-lr, grad)`
-        factor = args.pop(1)
+    elif len(args) == count + 1 and is_batched(args[1]) and args[1].ndim == 0:
+        factor = args.pop(1)  # an older form: `p.add_(-lr, grad)`
     else:
         return
     if is_batched(kwargs.get("beta")):
@@ -288,8 +286,8 @@ def _give_type(args: list[Any], kwargs: dict[str, Any]) -> None:
     wide = next((tensor.dtype for tensor in tensors if tensor.ndim), None)
 
     def typed(arg: Any) -> Any:  # noqa: ANN401 - any argument
-        is_number = is_batched(arg) and arg.ndim == 0 and arg.is_floating_point()
-        return arg.to(wide) if is_number and wide is not None else arg
+        is_scalar = is_batched(arg) and arg.ndim == 0 and arg.is_floating_point()
+        return arg.to(wide) if is_scalar and wide is not None else arg
 
     args[:] = map(typed, args)
     kwargs.update({key: typed(arg) for key, arg in kwargs.items()})

@@ -17,7 +17,7 @@ from types import FunctionType
 from typing import Any, TypeAlias, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, optim
 
 from optsuite.noise import generator_states, generators_kept
 from optsuite.optimizers import set_training
@@ -72,7 +72,7 @@ class LiftedUnit:
         with self._open() as (_, level):
             self._params = [nn.Parameter(batched(stack, level)) for stack in own]
             merged = _Merge(units, self._params, level)
-            attributes = [_attributes(unit) for unit in units]
+            attributes = [_attributes(unit.optimizer) for unit in units]
             vars(self._optimizer).update(
                 {name: merged([a.get(name) for a in attributes], name) for name in attributes[0]}
             )
@@ -169,8 +169,7 @@ class LiftedUnit:
             are_copies: Whether to copy tensors, which otherwise lie in the memory of all trials.
         """
         parted = _Part(n, self._params, params, are_copies=are_copies)
-        attributes = {name: value for name, value in vars(self._optimizer).items() if name not in OF_TORCH}
-        facts = {name: parted(value, name) for name, value in attributes.items()}
+        facts = {name: parted(value, name) for name, value in _attributes(self._optimizer).items()}
         numbers = {param: f"parameter {k}" for k, param in enumerate(params)}
         facts["state"] = {numbers.get(key, key): value for key, value in facts["state"].items()}
         return {
@@ -291,8 +290,8 @@ def _tensors(node: object, met: set[int]) -> Iterator[Tensor]:
             yield from _tensors(value, met)
 
 
-def _attributes(unit: Unit) -> dict[str, Any]:
-    return {name: value for name, value in vars(unit.optimizer).items() if name not in OF_TORCH}
+def _attributes(optimizer: optim.Optimizer) -> dict[str, Any]:
+    return {name: value for name, value in vars(optimizer).items() if name not in OF_TORCH}
 
 
 class _Merge:
