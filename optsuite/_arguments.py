@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,6 +23,11 @@ def time(text: str) -> float:
         return seconds_in(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def time_or_off(text: str) -> float:
+    """Parse a time as `time` does, or `off` into infinity."""
+    return math.inf if text == "off" else time(text)
 
 
 def setting(text: str) -> tuple[str, Any]:
@@ -81,6 +87,13 @@ RUN = {
         "on: draw the figures and write the page at the end, in <storage>_reports; off: do not",
         choices=("on", "off"),
         default="on",
+    ),
+    "checkpoint": Argument(
+        "save the state of what trains after each such time, from where the next run goes on if this one dies; "
+        "off: only when it is stopped by Ctrl-C or SIGTERM",
+        metavar="TIME",
+        type=time_or_off,
+        default="10m",
     ),
     "budget": Argument(
         "train the cheapest cells that fit a time such as 45m, 2h or 1h30m, and say what is left out",

@@ -68,6 +68,8 @@ class ProcessBackend(Backend):
         for future in self._jobs:
             future.cancel()
         for child in self._children:
+            child.stop()
+        for child in self._children:
             child.close()
         self._pool.shutdown()
 

@@ -179,6 +179,15 @@ def _add_meta_train(commands: _Commands) -> None:
 
 def _add_results(commands: _Commands) -> None:
     """Declare the commands that read what was recorded."""
+    status = _command(
+        commands, "status", "say what is recorded, failed, being trained and stopped", "_status", "status"
+    )
+    status.add_argument("task", nargs="?", default="*", metavar="TASK", help="name or glob (default: all)")
+    status.add_argument("sets", nargs="*", default=["*"], metavar="SET", help="names or globs (default: all)")
+    _add_own_sets(status)
+    _add_shared(status, "storage", "archives", "precision")
+    status.add_argument("--data", choices=("real", "synthetic"), help="kind of data (default: both)")
+
     archive = _command(
         commands, "archive", "stack the curves of complete cells into archives", "_results", "archive"
     )

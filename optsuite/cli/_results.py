@@ -65,7 +65,7 @@ def archive(args: argparse.Namespace) -> int:
             get_hparam_set(name)  # a misspelt name archives nothing
     complete = []
     for task in tasks:
-        recorded = functools.partial(_recorded_sets, task, store.curves, args.data)
+        recorded = functools.partial(recorded_sets, task, store.curves, args.data)
         for name in storage.expand_globs(args.sets, recorded):
             if storage.is_glob(name):
                 is_hidden = any(map(needs_checkpoint, list_hparam_sets(name)))
@@ -79,7 +79,7 @@ def archive(args: argparse.Namespace) -> int:
     return 0 if complete and all(complete) else 1
 
 
-def _recorded_sets(task: str, root: str, source: str) -> list[str]:
+def recorded_sets(task: str, root: str, source: str) -> list[str]:
     """Return the names of the sets for which a glob may stand, of each family and length that has curves.
 
     They are the published sets of that length. Where there are none, it is the set of as many repetitions as

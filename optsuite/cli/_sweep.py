@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         results = [result for cell in cells for result in display.results.get(cell, ())]
         command = shlex.join(["optsuite", *args.typed])
         training.build(cells, results, command=command, preset=_PRESET, with_report=has_ended)
+    if training.gone is not None:
+        raise training.gone
     print(f"complete cells archived: {len(training.archived)} of {len(cells)}")
     if training.report:
         print(f"report: {training.report}")

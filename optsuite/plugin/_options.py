@@ -111,9 +111,10 @@ def _value(config: pytest.Config, name: str) -> str | float | None:
     given: str | float | None = config.getoption(f"opt_{name}")
     if given is not None:
         return given
-    argument, text = OPTIONS[name], config.getini(f"optsuite_{name}")
+    argument = OPTIONS[name]
+    text = config.getini(f"optsuite_{name}") or argument.default
     if not text:
-        return argument.default
+        return None
     if argument.choices and text not in argument.choices:
         raise pytest.UsageError(
             f"optsuite_{name} must be one of {', '.join(argument.choices)} (got {text!r})"

@@ -19,6 +19,7 @@ from optsuite.storage._files import (
     thread_map,
     write_bytes,
 )
+from optsuite.storage._lease import Claim, Holder, claim, end_dead, holder_of, locked
 from optsuite.storage._npz import Npz, read_npz, write_npz
 from optsuite.storage._roots import (
     Store,
@@ -29,4 +30,5 @@ from optsuite.storage._roots import (
     check_name,
     curve_dir,
     list_tasks,
+    shared_dir,
 )

@@ -71,6 +71,11 @@ class Store(NamedTuple):
             check_writable(root)
 
 
+def shared_dir(root: str) -> str:
+    """Return the folder in a root of curves for what runners must know of each other."""
+    return join_url(clean_root(root), ".optsuite")
+
+
 def beside(root: str, word: str) -> str:
     """Return the root of results that must not mix with those of `root`.
 
