@@ -38,8 +38,9 @@ def run_job(
         tell(done, total)
 
     task = get_task(job.task_name)
-    layouts = trainer.choose_layouts(task, job.trials, mode=job.source, device=device)
-    for outcome in trainer.run(task, job.trials, layouts=layouts, mode=job.source, device=device, tell=count):
+    groups = trainer.make_groups(task, job.trials, mode=job.source, device=device)
+    kept = [(group, trainer.Unkept()) for group in groups]
+    for outcome in trainer.run(task, kept, mode=job.source, device=device, tell=count):
         yield _written(outcome, job.store)
 
 
