@@ -20,7 +20,7 @@ from optsuite import Config, Schedule, Trial, get_hparam_set, get_task, train_ma
 from optsuite.backends import num_cores
 from optsuite.hparam_sets import LEARNING_RATES
 from optsuite.modules import GRU, LSTM, MLP, RNNLM
-from optsuite.trainer import _loop, choose_layouts, resolve_device, run
+from optsuite.trainer import Unkept, _loop, make_groups, resolve_device, run
 from optsuite.trainer._grid import How, group_by_spec, split_into_grids
 from optsuite.trainer._loop import train_grid
 from optsuite.trainer._programs import Programs
@@ -64,7 +64,8 @@ def test_whole_cell(report_line):
     plain = plain_rate(task, hparam_set.schedule, num_steps=2000)
     began = time.perf_counter()
     trials = hparam_set.trials(task.name)
-    outcomes = list(run(task, trials, layouts=choose_layouts(task, trials, mode=SOURCE), mode=SOURCE))
+    groups = [(group, Unkept()) for group in make_groups(task, trials, mode=SOURCE)]
+    outcomes = list(run(task, groups, mode=SOURCE))
     seconds = time.perf_counter() - began
     rate = len(outcomes) * (hparam_set.schedule.num_steps + 1) / seconds
     report_line(
@@ -172,8 +173,7 @@ def steady_rates(task, hparam_set, num_steps):
 
 def layout_of(task, hparam_set, device):
     """As the whole cell is trained: measured, if that has not been done on this machine before."""
-    (layout,) = choose_layouts(task, hparam_set.trials(task.name), mode=SOURCE, device=device)
-    return layout
+    return make_groups(task, hparam_set.trials(task.name), mode=SOURCE, device=device)[0].layout
 
 
 def plain_rate(task, schedule, num_steps, optimizer_class=torch.optim.Adam):

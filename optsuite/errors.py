@@ -6,6 +6,7 @@ OptsuiteError
 ├── DataError          a dataset that is missing, truncated or not in its published format
 ├── StorageError       a file that cannot be written, read or understood
 ├── OutOfMemoryError   one trial alone needs more memory than the device has
+├── StoppedError       training that was stopped on request
 ├── RemoteError        a failure in another process or of a cluster
 └── UnsupportedError   a thing that cannot be done here, or that learned_optimization has and optsuite has not
 
@@ -194,6 +195,10 @@ class OutOfMemoryError(OptsuiteError, MemoryError):
     def __reduce__(self) -> tuple[type[OutOfMemoryError], tuple[Any, ...]]:
         # Importing distributed changes how exceptions are pickled, to a way that fails for memory errors.
         return type(self), self.args
+
+
+class StoppedError(OptsuiteError):
+    """Training that was stopped on request; says at which step, and whether the state was saved."""
 
 
 class RemoteError(OptsuiteError):

@@ -14,6 +14,7 @@ from optsuite.errors import (
     OptsuiteError,
     OutOfMemoryError,
     RemoteError,
+    StoppedError,
     StorageError,
     UnknownNameError,
     UnsupportedError,
@@ -26,6 +27,7 @@ EXAMPLES = [
     StorageError("no disk"),
     OutOfMemoryError("no memory"),
     UnsupportedError("no such thing yet"),
+    StoppedError("at step 3 of 10"),
     RemoteError("no answer"),
 ]
 

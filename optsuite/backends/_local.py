@@ -8,9 +8,10 @@ from optsuite.backends._backend import Backend, BackendOptions, Say, Tell
 from optsuite.backends._stop import Stop
 from optsuite.backends._train import run_job
 from optsuite.backends._work import Site
+from optsuite.errors import StoppedError
 from optsuite.hparam_sets import Trial
 from optsuite.sweep import Job, recorded
-from optsuite.trainer import Outcome, StoppedError
+from optsuite.trainer import Outcome
 
 
 class LocalBackend(Backend):

@@ -11,7 +11,7 @@ import torch
 from optsuite import curves, spool, storage, sweep, trainer
 from optsuite.backends._keeper import StoreKeeper
 from optsuite.backends._stop import Stop
-from optsuite.errors import OptsuiteError, StorageError, quoted
+from optsuite.errors import OptsuiteError, StoppedError, StorageError, quoted
 from optsuite.hparam_sets import Trial
 from optsuite.storage import Claim, Holder
 from optsuite.sweep import GroupFile, Job
@@ -80,7 +80,7 @@ class _Training:
                 )
                 for outcome in trained:
                     yield self._written(outcome)
-            except trainer.StoppedError:
+            except StoppedError:
                 if self._stop:
                     raise
                 # Another process has taken over a group: what is left is looked at once more.

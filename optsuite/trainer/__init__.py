@@ -19,10 +19,15 @@ The files, each of which uses those above it:
 - `_programs`: the programs of a group of trials, by the shape of their grids.
 - `_batches`: the batches and noise keys of a grid.
 - `_state`: the state of a run between two steps, and its record in the end.
+- `_identity`: what must be equal where a state is loaded again.
 - `_loop`: the training of one grid, block by block; its state can be dumped and loaded.
 - `_layouts_file`, `_layout`: layouts that were measured before, and the choice of one.
+- `_ways`: ways to train a grid in place of one that failed.
+- `_group`: groups of trials, and where their states are kept.
+- `_plan`: the parts of a group, those that ended and those that are pending.
+- `_checkpoints`: when the state of a group is saved, and how it is read again.
 - `_outcome`: the curve or the error of each trial of a grid.
-- `_run`: what others call; trains grid after grid, and goes on in another way where one fails.
+- `_run`: what others call; trains group after group, and goes on in another way where one fails.
 """
 
 from __future__ import annotations
@@ -31,10 +36,11 @@ from optsuite.trainer._adapter import check_fit
 from optsuite.trainer._compile import is_long
 from optsuite.trainer._dump import Arrays
 from optsuite.trainer._grid import ProgramSpec, group_by_spec, split_into_grids
+from optsuite.trainer._group import Group, Keeper, Unkept, make_groups
 from optsuite.trainer._layouts_file import Layout
 from optsuite.trainer._loop import GridRun
 from optsuite.trainer._memory import is_out_of_memory, trial_bytes, width_limit
 from optsuite.trainer._outcome import Outcome
 from optsuite.trainer._reproducible import check_precision, reproducible, resolve_device
-from optsuite.trainer._run import choose_layouts, run, run_of_one, train, train_many
+from optsuite.trainer._run import run, run_of_one, train, train_many
 from optsuite.trainer._state import RunState

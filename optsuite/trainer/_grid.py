@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
+from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Config, HparamValue, Schedule, Trial
 from optsuite.optimizers import get_row
 
@@ -45,6 +46,11 @@ class Grid:
     def num_trials(self) -> int:
         """Number of trials, S * H."""
         return len(self.seeds) * len(self.configs)
+
+    def trials(self, task_name: str, spec: ProgramSpec) -> Iterator[Trial]:
+        """Give its trials, seeds outermost."""
+        for seed, config in itertools.product(self.seeds, self.configs):
+            yield Trial(task_name, config, spec.schedule, seed, spec.precision)
 
     def halves(self) -> tuple[Grid, Grid]:
         """Cut the grid in two: between seeds if there are several, else between configs."""
@@ -97,9 +103,34 @@ def group_by_spec(trials: Sequence[Trial]) -> Iterator[tuple[ProgramSpec, list[T
     for group in groups.values():
         first = _program_hparams(group[0].config)
         varying = tuple(k for k in first if any(t.config.hparams[k] != first[k] for t in group))
-        shared = {k: v for k, v in first.items() if k not in varying}
-        one = group[0]
-        yield ProgramSpec(one.config.optimizer, shared, varying, one.schedule, one.precision), group
+        yield spec_of(group, varying), group
+
+
+def spec_of(trials: Sequence[Trial], varying: Sequence[str]) -> ProgramSpec:
+    """Return what trials share that are to be trained by one program.
+
+    Args:
+        trials: The trials.
+        varying: Hyperparameters that are lifted to tensors, even if they are equal in all these trials.
+
+    Raises:
+        OptsuiteError: They differ in something else.
+    """
+
+    def spec(trial: Trial) -> ProgramSpec:
+        hparams, optimizer = _program_hparams(trial.config), trial.config.optimizer
+        shared = {k: v for k, v in hparams.items() if k not in varying}
+        lifted = tuple(k for k in varying if k in hparams)
+        return ProgramSpec(optimizer, shared, lifted, trial.schedule, trial.precision)
+
+    first, *others = (spec(trial) for trial in trials)
+    known = get_row(first.optimizer).hparams
+    if any(other != first for other in others) or not all(known[k].domain.may_be_tensor for k in varying):
+        raise OptsuiteError(
+            "the trials of a group cannot share a program: needed those of one optimizer, schedule and "
+            f"precision that differ in seeds and in {list(varying)} alone; make groups by `make_groups`"
+        )
+    return first
 
 
 def _program_hparams(config: Config) -> Mapping[str, HparamValue]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -15,10 +16,13 @@ from torch import Tensor
 from optsuite import data
 from optsuite._types import Batch, Params
 from optsuite.curves import EVAL_SPLITS
-from optsuite.errors import StorageError
+from optsuite.errors import OptsuiteError, StorageError, in_words
 from optsuite.trainer._batches import Batches
-from optsuite.trainer._dump import Arrays
+from optsuite.trainer._dump import Arrays, check_same, digests, sealed, text_of, unsealed
 from optsuite.trainer._grid import Grid
+from optsuite.trainer._identity import check_identity, identity
+from optsuite.trainer._lift_mode import CannotLiftError
+from optsuite.trainer._memory import is_out_of_memory
 from optsuite.trainer._program import Program, Trained
 from optsuite.trainer._state import Record, RunState
 
@@ -56,19 +60,21 @@ class GridRun:
         self._warm: Program | None = None  # all that it compiles has run
         how = ", ".join(filter(None, ("compiled" if program.how.is_compiled else "eager", program.manner)))
         self._trained_as = f"{len(grid.seeds)} seeds x {len(grid.configs)} configs, {how}"
-        self._identity = (
-            f"{program.task.name} on {source} data, {program.spec}, {grid}, {how} on {program.device.type}, "
-            f"{program.batches_at_once} batches at once"
-        )
+        way = {"way": f"{how}, {program.batches_at_once} batches at once"}
+        self._identity = identity(program.task, program.spec, grid, program.device, source) | way
 
     @torch.no_grad()
     def begin(self) -> RunState:
         """Make the state before the first step."""
+        return self._empty()._replace(trained=self._program_of(self._grid.shape).start(self._grid))
+
+    def _empty(self) -> RunState:
+        """Make the state before the first step, but for what is trained."""
         grid, schedule = self._grid, self._schedule
         evaluated = (len(schedule.eval_steps()), len(EVAL_SPLITS), len(self._task.metric_names))
         return RunState(
             step=0,
-            trained=self._program_of(grid.shape).start(grid),
+            trained=Trained({}, (), (), {}),
             kept=np.arange(len(grid.configs)),
             is_alive_SH=np.ones(grid.shape, bool),
             losses_TSH=np.full((schedule.num_steps + 1, *grid.shape), np.nan, np.float32),
@@ -170,8 +176,8 @@ class GridRun:
             UnsupportedError: An optimizer class keeps something that cannot be put into arrays.
         """
         arrays = {name: np.array(getattr(state, name)) for name in _PLAIN}
-        identity = np.array(self._identity)
-        return {"identity": identity, **arrays, **self._program(state).dump(state.trained)}
+        about = np.array(json.dumps(self._identity))
+        return sealed({"identity": about, **arrays, **self._program(state).dump(state.trained)})
 
     @torch.no_grad()
     def load(self, arrays: Arrays) -> RunState:
@@ -180,30 +186,59 @@ class GridRun:
         Raises:
             StorageError: The arrays are of another run, incomplete, or do not lead to the same state again.
         """
-        if missing := {"identity", *_PLAIN} - arrays.keys():
-            raise StorageError(f"a run's state needs `{min(missing)}`, got {sorted(arrays)}")
-        if (got := str(arrays["identity"])) != self._identity:
-            raise StorageError(
-                f"the state is of another run: needed one of {self._identity}, got one of {got}"
-            )
-        plain: dict[str, Any] = {k: arrays[k].copy() if arrays[k].ndim else arrays[k].item() for k in _PLAIN}
+        found = unsealed(arrays)
+        check_identity(self._identity, text_of(found, "identity"))
+        plain = self._plain(found)
         program = self._program_of(self._grid.shape)
-        state = RunState(trained=program.start(self._grid), **plain)
-        is_kept = np.isin(np.arange(len(self._grid.configs)), state.kept)
+        trained = program.start(self._grid)
+        is_kept = np.isin(np.arange(len(self._grid.configs)), plain["kept"])
         if not is_kept.all():
-            state = state._replace(trained=program.keep(state.trained, is_kept))
-        state = state._replace(trained=self._program(state).load(state.trained, arrays))
-        if different := _bits(self.dump(state)) ^ _bits(arrays):
-            name = min(name for name, *_ in different)
-            raise StorageError(f"a run's state is not the same after it was loaded: `{name}` differs")
+            trained = program.keep(trained, is_kept)
+        state = RunState(trained=trained, **plain)
+        try:
+            state = state._replace(trained=self._program(state).load(trained, found))
+            again = self.dump(state)
+        except (CannotLiftError, OptsuiteError):
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise StorageError(f"a run's state cannot be loaded ({in_words(error)})") from error
+        words = "a run's state is not the same after it was loaded"
+        check_same(digests(arrays), digests(again), words)
         return state
+
+    def _plain(self, arrays: Arrays) -> dict[str, Any]:
+        """Read what is not trained, and check its shapes, types and bounds.
+
+        Raises:
+            StorageError: Names what is wrong.
+        """
+        fresh, num_seeds = self._empty()._asdict(), len(self._grid.seeds)
+        plain: dict[str, Any] = {}
+        for name in _PLAIN:
+            array, like = arrays.get(name, np.array(())), np.asarray(fresh[name])
+            shape = {"kept": (array.size,), "is_alive_SH": (num_seeds, plain.get("kept", like).size)}
+            if (array.dtype, array.shape) != (like.dtype, needed := shape.get(name, like.shape)):
+                raise StorageError(
+                    f"`{name}` of a run's state needed as {like.dtype} of {needed}, got {array.dtype} of "
+                    f"{array.shape}"
+                )
+            plain[name] = array.copy() if array.ndim else array.item()
+        kept, is_ascending = plain["kept"], (np.diff(plain["kept"]) > 0).all()
+        if not kept.size or not is_ascending or kept[0] < 0 or kept[-1] >= len(self._grid.configs):
+            raise StorageError(f"`kept` of a run's state must be numbers of configs, ascending, got {kept}")
+        for name, most in {
+            "step": self._schedule.num_steps + 1,
+            "trial_steps": np.inf,
+            "seconds": np.inf,
+        }.items():
+            if not 0 <= plain[name] <= most:
+                raise StorageError(f"`{name}` of a run's state must be 0 to {most}, got {plain[name]}")
+        return plain
 
     def _program(self, state: RunState) -> Program:
         return self._program_of((len(self._grid.seeds), len(state.kept)))
-
-
-def _bits(arrays: Arrays) -> set[tuple[Any, ...]]:
-    return {(name, array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
 
 
 def train_grid(

@@ -52,6 +52,11 @@ class Network:
             raise RuntimeError("a program must start a grid before it steps or evaluates")
         return self._module
 
+    @property
+    def is_given(self) -> bool:
+        """True once a seed has started."""
+        return self._module is not None
+
     def admit(self, modules: Sequence[nn.Module]) -> None:
         """Check that the network can stand for those of some seeds; the first ones give it.
 

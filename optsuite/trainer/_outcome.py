@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -36,16 +37,20 @@ def outcomes(
         result: The record of the grid, or why it could not be trained.
         source: Real data or the stand-in.
     """
-    task, spec = programs.task, programs.spec
-    for s, seed in enumerate(grid.seeds):
-        for h, config in enumerate(grid.configs):
-            trial = Trial(task.name, config, spec.schedule, seed, spec.precision)
-            if isinstance(result, Exception):
-                yield Outcome(trial, result)
-            elif failure := result.failures.get((s, h)):
-                yield Outcome(trial, failure)
-            else:
-                yield Outcome(trial, _curve(programs, trial, (s, h), result, source))
+    trials = grid.trials(programs.task.name, programs.spec)
+    for place, trial in zip(_places(grid), trials, strict=True):
+        if isinstance(result, Exception):
+            yield Outcome(trial, result)
+        elif failure := result.failures.get(place):
+            yield Outcome(trial, failure)
+        else:
+            yield Outcome(trial, _curve(programs, trial, place, result, source))
+
+
+def _places(grid: Grid) -> Iterator[tuple[int, int]]:
+    """Give rows and columns in the order of the grid's trials."""
+    num_seeds, num_configs = grid.shape
+    return itertools.product(range(num_seeds), range(num_configs))
 
 
 def _curve(

@@ -29,6 +29,7 @@ class Programs:
         self.task, self.spec, self.device, self.how = task, spec, device, how
         self._made: dict[tuple[int, int], Program] = {}
         self._network = Network()
+        self._ways: dict[How, Programs] = {how: self}
 
     def __call__(self, shape: tuple[int, int]) -> Program:
         """Give the program for a shape (S, H)."""
@@ -42,6 +43,18 @@ class Programs:
         """True if one of them evaluates several batches in one pass."""
         return any(program.batches_at_once > 1 for program in self._made.values())
 
+    @property
+    def are_fresh(self) -> bool:
+        """True until a grid has been started with them."""
+        return not self._network.is_given
+
     def run_as(self, how: How) -> Programs:
-        """Return programs of the same trials that run in another way."""
-        return Programs(self.task, self.spec, self.device, how)
+        """Return programs of the same trials that run in another way, which are made once."""
+        return self._ways[how] if how in self._ways else self.afresh(how)
+
+    def afresh(self, how: How) -> Programs:
+        """Return programs that no grid has been started with, for `run_as` to return from now on."""
+        programs = Programs(self.task, self.spec, self.device, how)
+        programs._ways = self._ways
+        self._ways[how] = programs
+        return programs

@@ -1,41 +1,43 @@
-"""Runs trials of one task: shares them out to grids, trains these, and goes on where one fails."""
+"""Runs groups of trials of one task: trains each, and goes on in another way where one fails."""
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import torch
 
 from optsuite import data
 from optsuite.curves import Curve
-from optsuite.errors import OptsuiteError, OutOfMemoryError, UnsupportedError, in_words
+from optsuite.errors import StoppedError, StorageError
 from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.tasks import Task, get_task, is_own
-from optsuite.trainer._adapter import check_fit
-from optsuite.trainer._grid import Grid, How, Lifting, group_by_spec, split_into_grids
-from optsuite.trainer._layout import choose_layout
-from optsuite.trainer._layouts_file import Layout
+from optsuite.trainer._checkpoints import Checkpoints
+from optsuite.trainer._dump import Arrays
+from optsuite.trainer._grid import Grid, How, group_by_spec
+from optsuite.trainer._group import Group, Keeper, Unkept, checked, make_groups
 from optsuite.trainer._lift_mode import CannotLiftError
-from optsuite.trainer._loop import GridRun, train_grid
+from optsuite.trainer._loop import GridRun
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes
-from optsuite.trainer._network import NetworksDifferError, examine
+from optsuite.trainer._network import examine
 from optsuite.trainer._outcome import Outcome, outcomes
-from optsuite.trainer._program import DrewError
+from optsuite.trainer._plan import Part, Plan
 from optsuite.trainer._programs import Programs
-from optsuite.trainer._reproducible import check_precision, reproducible, resolve_device
-from optsuite.trainer._state import Record
+from optsuite.trainer._reproducible import reproducible
+from optsuite.trainer._state import Record, RunState
+from optsuite.trainer._ways import OWN_NUMBERS, check_honoured, slower, too_large, way_on
 
 Tell: TypeAlias = Callable[[int], None]
 """A function that is told now and then how many more trial-steps are done."""
 
-_OWN_NUMBERS = How(
-    is_compiled=False,
-    is_one_by_one=True,
-    alone_because="they draw from a generator that they would share; `noise` draws by the key",
-    owns_numbers=True,
-)
+# Whether to stop is asked at least once in so many seconds, as far as steps are shorter.
+_ASK_SECONDS = 5.0
+
+
+class _UnfitError(Exception):
+    """A state from which a run cannot go on; its cause says why."""
 
 
 def train(
@@ -85,51 +87,13 @@ def train_many(
         OutOfMemoryError: One trial alone needs more memory than there is.
     """
     task = get_task(task) if isinstance(task, str) else task
-    layouts = choose_layouts(task, trials, mode=mode, device=device)
+    groups = make_groups(task, trials, mode=mode, device=device)
     curves = {}
-    for outcome in run(task, trials, layouts=layouts, mode=mode, device=device):
+    for outcome in run(task, ((group, Unkept()) for group in groups), mode=mode, device=device):
         if isinstance(outcome.result, Exception):
             raise outcome.result
         curves[outcome.trial] = outcome.result
     return [curves[trial] for trial in trials]
-
-
-def choose_layouts(
-    task: Task, trials: Sequence[Trial], *, mode: str | None = None, device: torch.device | str | None = None
-) -> tuple[Layout, ...]:
-    """Choose how `run` is to lay out trials; where the run is long enough, what is fast is measured.
-
-    Args:
-        task: The task.
-        trials: As for `run`.
-        mode: As for `run`.
-        device: As for `run`.
-
-    Returns:
-        A layout for each group of trials that share a program; plain data, of use wherever `run` is given the
-        same trials on such a device.
-
-    Raises:
-        DataError: The data are missing or damaged.
-        HParamError: An optimizer class does not fit the task's parameters.
-        UnsupportedError: The device does not have the precision that is asked for.
-    """
-    where, source = _checked(task, trials, mode, device)
-    layouts = []
-    for spec, members in group_by_spec(trials):
-        try:
-            with reproducible(where, spec.precision):
-                layouts.append(_layout_of(Programs(task, spec, where, How(False)), members, source))
-        except Exception:  # noqa: BLE001 - a task of the user's may raise anything, and will again as it runs
-            layouts.append(Layout(len(members), is_compiled=False))
-    return tuple(layouts)
-
-
-def _layout_of(programs: Programs, trials: Sequence[Trial], source: data.Source) -> Layout:
-    try:
-        return choose_layout(programs, trials, source)
-    except CannotLiftError as error:
-        return _layout_of(programs.run_as(_less_lifted(programs.how, error)), trials, source)
 
 
 def run_of_one(task: Task, trial: Trial, *, source: data.Source, device: torch.device) -> GridRun:
@@ -150,155 +114,147 @@ def run_of_one(task: Task, trial: Trial, *, source: data.Source, device: torch.d
 
 def run(
     task: Task,
-    trials: Sequence[Trial],
+    groups: Iterable[tuple[Group, Keeper]],
     *,
-    layouts: Sequence[Layout],
     mode: str | None = None,
     device: torch.device | str | None = None,
     tell: Tell = lambda _: None,
 ) -> Iterator[Outcome]:
-    """Train trials and give each outcome as soon as its grid ends; failures do not stop the others.
+    """Train groups of trials and give each outcome as soon as its part ends; failures do not stop the others.
 
-    With the same layouts, a rerun on the same machine gives the same curves, bit for bit.
+    The curves of a group are a function of the group alone on the same machine, bit for bit: neither the
+    groups before it matter, nor where it was stopped and resumed. A resumed group gives no outcomes of trials
+    that had ended before and are recorded.
 
     Args:
         task: The task.
-        trials: As for `train_many`.
-        layouts: From `choose_layouts` for these trials.
+        groups: From `make_groups`, each with the keeper of its state. A group is asked for when the last one
+            has ended; those that share a program are best given in a row.
         mode: As for `train_many`.
         device: As for `train_many`.
-        tell: Called now and then with the number of trial-steps done since the last call.
+        tell: Called now and then with the number of trial-steps done since the last call, those of a state
+            that is loaded included.
 
     Raises:
         DataError: The data are missing or damaged.
         HParamError: An optimizer class does not fit the task's parameters.
+        StoppedError: A keeper asked to stop; its group's state was saved if it could be.
+        StorageError: A state that was saved cannot be reached.
         UnsupportedError: The device does not have the precision that is asked for.
     """
-    where, source = _checked(task, trials, mode, device)
-    groups = list(group_by_spec(trials))
-    if len(layouts) != len(groups):
-        raise OptsuiteError(
-            f"{len(groups)} layouts needed, got {len(layouts)}: pass what `choose_layouts` gives for them"
-        )
-    for (spec, members), layout in zip(groups, layouts, strict=True):
-        programs = Programs(task, spec, where, How(layout.is_compiled))
-        for grid, result in _run_group(programs, members, layout.width, source, tell):
-            yield from outcomes(programs, grid, result, source)
+    programs: Programs | None = None
+    told: set[str] = set()
 
+    def warn(words: str) -> None:
+        if words not in told:
+            told.add(words)
+            warnings.warn(words, RuntimeWarning, stacklevel=2)
 
-def _checked(
-    task: Task, trials: Sequence[Trial], mode: str | None, device: torch.device | str | None
-) -> tuple[torch.device, data.Source]:
-    """Find the device and the data source, and check that the trials can be trained there."""
-    if strangers := {trial.task_name for trial in trials} - {task.name}:
-        raise OptsuiteError(f"trials of `{task.name}` needed, got trials of {sorted(strangers)}")
-    for config in {trial.config.optimizer: trial.config for trial in trials}.values():
-        check_fit(task, config)
-    where = resolve_device(device)
-    for precision in {trial.precision for trial in trials}:
-        check_precision(precision, where)
-    return where, data.resolve_source(task.dataset.dataset, mode)
+    for group, keeper in groups:
+        where, source = checked(task, group.trials, mode, device)
+        spec, how = group.spec, How(group.layout.is_compiled)
+        if programs is None or (programs.spec, programs.device) != (spec, where):
+            programs = Programs(task, spec, where, how)
+        programs = programs.run_as(how)
+        checkpoints = Checkpoints(keeper, group, programs, source, warn)
+        yield from _run_group(programs, group.grid, checkpoints, source, tell, warn)
 
 
 def _run_group(
-    programs: Programs, trials: Sequence[Trial], width: int, source: data.Source, tell: Tell
-) -> Iterator[tuple[Grid, Record | Exception]]:
-    """Train the trials of a group, grid by grid, in other ways where that of the layout fails."""
-    pending, is_told = split_into_grids(trials, width), len(trials) == 1
+    programs: Programs,
+    whole: Grid,
+    checkpoints: Checkpoints,
+    source: data.Source,
+    tell: Tell,
+    warn: Callable[[str], None],
+) -> Iterator[Outcome]:
+    """Train the trials of a group, part by part, in other ways where that of the layout fails."""
     try:
-        _check_honoured(programs.task, programs.spec.precision)
-        if trial_bytes(programs.task) > free_bytes(programs.device):
-            # Asked for so much memory, the system may end this process instead of refusing.
-            raise _too_large(programs)
-        if is_own(programs.task) and examine(programs.task, trials[0].seed, source):
-            programs = programs.run_as(_OWN_NUMBERS)
+        programs = _first_way(programs, whole, source)
     except Exception as error:  # noqa: BLE001 - a task of the user's may raise anything as it is counted
-        yield from ((grid, error) for grid in pending)
+        yield from outcomes(programs, whole, error, source)
         return
-    while pending:
-        grid, *others = programs.how.parts(pending.pop(0))
-        pending = [*others, *pending]
+    anew = Plan((Part(programs.how, whole),))
+    plan, arrays = checkpoints.load() or (anew, {})
+    tell(sum(part.grid.num_trials for part in plan.ended) * (programs.spec.schedule.num_steps + 1))
+    while plan.pending:
+        plan = plan.split()
+        how, grid, _ = plan.pending[0]
+        # What another seed has started may not fit the state.
+        programs = programs.afresh(how) if arrays else programs.run_as(how)
+        was_fresh = programs.are_fresh
+        result: Record | Exception | None = None
         try:
-            record = _run_grid(programs, grid, source, tell)
+            result = _train(programs, plan, arrays, checkpoints, source, tell)
+        except StoppedError:
+            raise
+        except _UnfitError as error:
+            checkpoints.set_aside(error)
+            plan = anew
         except Exception as error:  # noqa: BLE001 - whatever went wrong is these trials' outcome
-            programs, parts = _way_on(error, programs, grid)
-            if not parts:
-                yield grid, _too_large(programs) if is_out_of_memory(error) else error
-            pending = [*parts, *pending]
-        else:
-            if not is_told and (words := _slower(programs)):  # had it failed so too, that were the outcome
-                warnings.warn(words, RuntimeWarning, stacklevel=2)
-                is_told = True
-            yield grid, record
+            on = way_on(error, programs, grid, was_fresh=was_fresh)
+            if on.warning:
+                warn(on.warning)
+            if on.grids:
+                plan = plan.go_on(on.programs.how, on.grids)
+            else:
+                result = too_large(programs) if is_out_of_memory(error) else error
+        arrays = {}
+        if result is None:
+            continue
+        if isinstance(result, Record) and whole.num_trials > 1 and (words := slower(programs)):
+            warn(words)  # had it failed so too, that were the outcome
+        yield from outcomes(programs, grid, result, source)
+        plan = plan.end()
+        if plan.pending:
+            checkpoints.look(plan)
 
 
-def _check_honoured(task: Task, precision: str) -> None:
-    if precision == "bf16" and task.batch_dims:
-        raise UnsupportedError(
-            f"`{task.name}` trains another network within a step, to which bf16 does not reach: pass "
-            "float32, or tf32 on a CUDA device"
-        )
+def _first_way(programs: Programs, whole: Grid, source: data.Source) -> Programs:
+    """Check that trials can be trained, and choose the way to begin with."""
+    check_honoured(programs.task, programs.spec.precision)
+    if trial_bytes(programs.task) > free_bytes(programs.device):
+        # Asked for so much memory, the system may end this process instead of refusing.
+        raise too_large(programs)
+    if is_own(programs.task) and examine(programs.task, whole.seeds[0], source):
+        return programs.run_as(OWN_NUMBERS)
+    return programs
 
 
-def _way_on(error: Exception, programs: Programs, grid: Grid) -> tuple[Programs, Sequence[Grid]]:
-    """Choose the programs to go on with after a grid failed, and its parts to try; none to give it up."""
-    how, name, is_ours = programs.how, programs.task.name, isinstance(error, OptsuiteError)
-    if isinstance(error, NetworksDifferError):
-        return programs.run_as(how._replace(is_by_seed=True)), [grid]
-    if isinstance(error, CannotLiftError):
-        return programs.run_as(_less_lifted(how, error)), [grid]
-    if isinstance(error, DrewError):
-        return programs.run_as(_OWN_NUMBERS), [grid]
-    if programs.evaluate_at_once and not is_ours:
-        # They are too large after all, or `vmap` cannot lift a metric of the user's.
-        return programs.run_as(how._replace(is_one_by_one=True)), [grid]
-    if is_out_of_memory(error):
-        if grid.num_trials == 1:
-            return programs, ()
-        words = (
-            f"{grid.num_trials} trials of `{name}` do not fit side by side; half of them are tried instead"
-        )
-        warnings.warn(words, RuntimeWarning, stacklevel=2)
-        return programs, grid.halves()
-    if how.is_compiled and not is_ours:  # ours are no fault of the compiler
-        words = f"`{name}` failed compiled ({in_words(error)}); it is trained uncompiled instead"
-        warnings.warn(words, RuntimeWarning, stacklevel=2)
-        return programs.run_as(how._replace(is_compiled=False)), [grid]
-    if grid.num_trials > 1 and not is_ours:
-        return programs.run_as(how._replace(alone_because=in_words(error))), [grid]
-    return programs, ()
-
-
-def _less_lifted(how: How, error: CannotLiftError) -> How:
-    less: Lifting = "seeds" if how.lifting == "configs" else "none"
-    return how._replace(lifting=less, not_lifted_because=str(error))
-
-
-def _slower(programs: Programs) -> str:
-    """Tell how and why trials are trained in a slower way than they might; empty if they are not."""
-    how, what = programs.how, f"trials of `{programs.task.name}` with `{programs.spec.optimizer}`"
-    if how.alone_because:
-        return f"{what} are trained one by one instead of side by side ({how.alone_because})"
-    if how.not_lifted_because:
-        whom = "config" if how.lifting == "seeds" else "trial"
-        words = f"{what} are stepped by an optimizer object for each {whom} instead of one for all"
-        return f"{words}, which is slower ({how.not_lifted_because})"
-    return ""
-
-
-def _run_grid(programs: Programs, grid: Grid, source: data.Source, tell: Tell) -> Record:
-    device, is_cuda = programs.device, programs.device.type == "cuda"
+def _train(
+    programs: Programs, plan: Plan, arrays: Arrays, checkpoints: Checkpoints, source: data.Source, tell: Tell
+) -> Record:
+    """Train the first pending part, from its state if there is one."""
+    device, is_cuda, grid = programs.device, programs.device.type == "cuda", plan.pending[0].grid
     if is_cuda:
         torch.cuda.reset_peak_memory_stats(device)
     with reproducible(device, programs.spec.precision):
-        record = train_grid(programs, grid, source, lambda steps: tell(steps * grid.num_trials))
+        run = GridRun(programs, grid, source)
+        state = _loaded(run, arrays) if arrays else run.begin()
+        tell(state.step * grid.num_trials)
+        record = _trained(
+            run, state, lambda state: checkpoints.look(plan, run, state), lambda n: tell(n * grid.num_trials)
+        )
     peak = torch.cuda.max_memory_allocated(device) if is_cuda else -1
     return record._replace(peak_memory_bytes=peak)
 
 
-def _too_large(programs: Programs) -> OutOfMemoryError:
-    task, device = programs.task, programs.device
-    return OutOfMemoryError(
-        f"one trial of `{task.name}` alone does not fit: it needs about {trial_bytes(task) / 2**30:.1f} GiB, "
-        f"{device} has {free_bytes(device) / 2**30:.1f} GiB free; train it on a larger device"
-    )
+def _loaded(run: GridRun, arrays: Arrays) -> RunState:
+    try:
+        return run.load(arrays)
+    except (StorageError, CannotLiftError) as error:
+        # Those that cannot be taken together again were trained together: anew they are, too.
+        raise _UnfitError(str(error)) from error
+
+
+def _trained(run: GridRun, state: RunState, look: Callable[[RunState], None], tell: Tell) -> Record:
+    """Train to the end, and look up from it every few seconds."""
+    count = 1
+    while not run.is_over(state):
+        look(state)
+        began, start = time.monotonic(), state.step
+        state = run.advance(state, start + count)
+        pace = (time.monotonic() - began) / (state.step - start)
+        count = max(1, int(_ASK_SECONDS / max(pace, 1e-9)))
+        tell(state.step - start)
+    return run.finish(state)

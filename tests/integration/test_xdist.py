@@ -20,10 +20,11 @@ from optsuite import trainer
 run = trainer.run
 
 
-def counting(task, trials, *args, **kwargs):
+def counting(task, groups, *args, **kwargs):
+    groups = list(groups)
     with Path(__file__).with_name("trained.txt").open("a") as file:
-        file.writelines(f"{trial.id('synthetic')}\\n" for trial in trials)
-    return run(task, trials, *args, **kwargs)
+        file.writelines(f"{trial.id('synthetic')}\\n" for group, _ in groups for trial in group.trials)
+    return run(task, groups, *args, **kwargs)
 
 
 trainer.run = counting

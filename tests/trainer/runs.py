@@ -105,8 +105,8 @@ def train(trials, task=TINY):
 def run(trials, task=TINY, tell=lambda _: None):
     """Outcomes, one after the other."""
     where = {"mode": "synthetic", "device": "cpu"}
-    layouts = trainer.choose_layouts(task, trials, **where)
-    return trainer.run(task, trials, layouts=layouts, tell=tell, **where)
+    groups = [(group, trainer.Unkept()) for group in trainer.make_groups(task, trials, **where)]
+    return trainer.run(task, groups, tell=tell, **where)
 
 
 def metrics(curve):

@@ -24,19 +24,19 @@ OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20
 
 @pytest.fixture
 def break_grids(monkeypatch):
-    """Make `train_grid` raise where a predicate of (program, grid) gives an error; lists the tries."""
-    real = _run.train_grid
+    """Make runs raise where a predicate of (program, grid) gives an error; lists the tries."""
+    real = _run.GridRun
 
     def apply(error_of):
         tries = []
 
-        def fake(program_of, grid, source, tell):
+        def fake(program_of, grid, source):
             tries.append(grid.num_trials)
             if error := error_of(program_of(grid.shape), grid):
                 raise error
-            return real(program_of, grid, source, tell)
+            return real(program_of, grid, source)
 
-        monkeypatch.setattr(_run, "train_grid", fake)
+        monkeypatch.setattr(_run, "GridRun", fake)
         return tries
 
     return apply
