@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, final
 
 from optsuite.errors import StorageError
-from optsuite.storage._files import CorruptFileError, MissingFileError, create, list_files, remove, write_bytes
+from optsuite.storage._errors import CorruptFileError, MissingFileError
+from optsuite.storage._files import create, list_files, remove, write_bytes
 from optsuite.storage._json import read_json
 from optsuite.storage._owner import Owner
 
