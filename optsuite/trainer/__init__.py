@@ -12,6 +12,7 @@ The files, each of which uses those above it:
 - `_grid`: what trials must share, the grids that they are cut into, and the ways to run these.
 - `_network`: the network that runs all trials of a program.
 - `_dump`: trees of tensors as arrays, and back.
+- `_seal`: digests of these arrays, and texts among them.
 - `_program`: init, step and evaluation of a grid; the program of pure functions.
 - `_networks`, `_unit`: an object of a class of `torch.optim.Optimizer`, and the networks that it keeps.
 - `_lift_mode`, `_lifted`: one such object that steps several trials.

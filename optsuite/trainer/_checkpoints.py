@@ -12,13 +12,14 @@ import numpy as np
 from optsuite import data
 from optsuite.errors import OptsuiteError, StoppedError, StorageError, in_words
 from optsuite.storage import CorruptFileError
-from optsuite.trainer._dump import Arrays, digest, text_of
+from optsuite.trainer._dump import Arrays
 from optsuite.trainer._group import Group, Keeper
 from optsuite.trainer._identity import check_identity, identity
 from optsuite.trainer._lift_mode import CannotLiftError
 from optsuite.trainer._loop import GridRun
 from optsuite.trainer._plan import Plan, plan_from, plan_text
 from optsuite.trainer._programs import Programs
+from optsuite.trainer._seal import digest, text_of
 from optsuite.trainer._state import RunState
 
 # A save takes at most this share of the time that passes until the next.

@@ -7,10 +7,11 @@ tensors that share memory share it again, and strides, which may decide the orde
 from __future__ import annotations
 
 import enum
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from types import BuiltinFunctionType, FunctionType, MappingProxyType
+import math
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -21,12 +22,10 @@ from torch.utils._pytree import (
     tree_flatten_with_path,
     tree_structure,
     tree_unflatten,
-    treespec_dumps,
-    treespec_loads,
 )
 
 from optsuite._types import Array
-from optsuite.errors import StorageError, UnsupportedError, in_words
+from optsuite.errors import StorageError, UnsupportedError
 
 _Tree = TypeVar("_Tree")
 
@@ -36,85 +35,26 @@ Arrays: TypeAlias = dict[str, Array]
 # Storages of these types are dumped as arrays of their own type, those of others as bytes.
 _READABLE = (torch.float32, torch.float64, torch.int64)
 
-# Name of the digests among the arrays of a state.
-_SEAL = "digests"
 
-
-def text_of(arrays: Arrays, name: str) -> str:
-    """Return a text among arrays.
-
-    Raises:
-        StorageError: It is missing, or no text.
-    """
-    if name not in arrays:
-        raise StorageError(f"a run's state needs `{name}`, got {sorted(arrays)}")
-    array = arrays[name]
-    if array.shape != () or array.dtype.kind != "U":
-        raise StorageError(f"`{name}` of a run's state must be a text, got {array.dtype} of {array.shape}")
-    return str(array)
-
-
-def parse_text(text: str, what: str) -> Any:  # noqa: ANN401 - any JSON
-    """Parse JSON of whatever content.
-
-    Raises:
-        StorageError: It is none; says so of `what`.
-    """
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise StorageError(f"{what} is damaged ({in_words(error)})") from error
-
-
-def digest(array: Array) -> str:
-    """Return 32 hexadecimal characters that stand for an array's type, shape and content."""
-    head = f"{array.dtype.str}{array.shape}".encode()
-    return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()[:32]
-
-
-def sealed(arrays: Arrays) -> Arrays:
-    """Add the digests of all arrays, by which `unsealed` knows them again."""
-    found = {name: digest(array) for name, array in arrays.items()}
-    return {**arrays, _SEAL: np.array(json.dumps(found))}
-
-
-def digests(arrays: Arrays) -> Mapping[str, object]:
-    """Read the digests of arrays that were sealed.
-
-    Raises:
-        StorageError: They are missing or damaged.
-    """
-    found = parse_text(text_of(arrays, _SEAL), f"`{_SEAL}`")
-    if not isinstance(found, dict):
-        raise StorageError(f"`{_SEAL}` of a run's state must be a dict, got a {type(found).__name__}")
-    return found
-
-
-def unsealed(arrays: Arrays) -> Arrays:
-    """Return the arrays that were sealed.
-
-    Raises:
-        StorageError: They are not those; names one that is missing, left over or different.
-    """
-    found = {name: array for name, array in arrays.items() if name != _SEAL}
-    got = {name: digest(array) for name, array in found.items()}
-    check_same(digests(arrays), got, "a run's state is damaged")
-    return found
-
-
-def check_same(needed: Mapping[str, object], got: Mapping[str, object], words: str) -> None:
-    """Compare digests by name.
-
-    Raises:
-        StorageError: They differ; says so in these words and with a name.
-    """
-    if different := [name for name in {**needed, **got} if needed.get(name) != got.get(name)]:
-        raise StorageError(f"{words}: `{min(different)}` differs")
+# Whole numbers below it are dumped; JSON's readers refuse much larger ones.
+_MOST = 10**300
+# Containers by the name under which they are dumped.
+_CONTAINERS: dict[str, Callable[[list[Any]], Any]] = {
+    "list": list,
+    "tuple": tuple,
+    "Size": torch.Size,
+    "dict": dict,
+    "OrderedDict": OrderedDict,
+}
+# What a `defaultdict` may make, by name.
+_FACTORIES: dict[str, Any] = {"": None, **{cls.__name__: cls for cls in (dict, list, set, int, float)}}
 
 
 def dump_leaves(tree: Any, name: str) -> Arrays:  # noqa: ANN401 - any pytree
     """Copy the tensors of a pytree to the host, as arrays whose names begin with `name`."""
-    return _dumped(_by_path(tree, name), name)
+    writer = _Writer((), "")
+    nodes = [[path, writer.node(leaf, path)] for path, leaf in _by_path(tree, name).items()]
+    return _dumped({"dict": nodes}, name, writer)
 
 
 def load_leaves(fresh: _Tree, arrays: Arrays, name: str, device: torch.device) -> _Tree:
@@ -122,15 +62,18 @@ def load_leaves(fresh: _Tree, arrays: Arrays, name: str, device: torch.device) -
 
     Args:
         fresh: A tree of the same structure, shapes and types, whose values do not matter.
-        arrays: The dump.
+        arrays: The dump, of whatever content.
         name: As given to `dump_leaves`.
         device: Where the tensors are to be.
 
     Raises:
         StorageError: Names, shapes or types are not those of `fresh`.
     """
-    expected, (_, leaves) = _by_path(fresh, name), _loaded(arrays, name, device)
-    needed, got = ({k: (tuple(t.shape), t.dtype) for k, t in tree.items()} for tree in (expected, leaves))
+    expected, leaves = _by_path(fresh, name), _read(_Reader(arrays, device, (), {}), name)
+    needed, got = (
+        {key: (tuple(leaf.shape), leaf.dtype) for key, leaf in tree.items() if isinstance(leaf, Tensor)}
+        for tree in (expected, leaves if isinstance(leaves, dict) else {})
+    )
     for path in {**needed, **got}:
         if needed.get(path) != got.get(path):
             words = f"`{path}` needed as {needed.get(path, 'nothing')}, got {got.get(path, 'nothing')}"
@@ -153,8 +96,8 @@ def dump_tree(tree: Any, name: str, known: Sequence[Tensor] = (), owner: str = "
     Raises:
         UnsupportedError: The tree holds something else; says what and where.
     """
-    _check_containers(tree, name, owner, set())
-    return _dumped(_by_path(tree, name), name, treespec_dumps(tree_structure(tree)), known, owner)
+    writer = _Writer(known, owner)
+    return _dumped(writer.node(tree, name), name, writer)
 
 
 def load_tree(
@@ -167,107 +110,80 @@ def load_tree(
     """Rebuild a tree that `dump_tree` has dumped.
 
     Args:
-        arrays: The dump.
+        arrays: The dump, of whatever content: no code of its choice runs.
         name: As given to `dump_tree`.
         device: Where tensors are to be that were not on the CPU.
         known: The tensors that stand for those given to `dump_tree`.
         fresh: A tree that holds, at the same places, the functions and types that were dumped by name.
 
     Raises:
-        StorageError: An array is missing, or `fresh` holds something else.
+        StorageError: An array is missing or odd, or `fresh` holds something else.
     """
-    spec, leaves = _loaded(arrays, name, device, known, _by_path(fresh, name))
-    return tree_unflatten(leaves.values(), treespec_loads(spec))
+    return _read(_Reader(arrays, device, known, _by_path(fresh, name)), name)
 
 
 def _by_path(tree: Any, name: str) -> dict[str, Any]:  # noqa: ANN401 - any pytree
     return {name + keystr(path): leaf for path, leaf in tree_flatten_with_path(tree)[0]}
 
 
-def _dumped(
-    leaves: Mapping[str, Any], name: str, spec: str = "", known: Sequence[Tensor] = (), owner: str = ""
-) -> Arrays:
-    writer = _Writer(known, owner)
-    nodes = {path: writer.node(path, leaf) for path, leaf in leaves.items()}
-    return {name: np.array(json.dumps([spec, nodes])), **writer.arrays}
+def _dumped(node: Any, name: str, writer: _Writer) -> Arrays:  # noqa: ANN401 - any JSON
+    return {name: np.array(json.dumps(node, allow_nan=False)), **writer.arrays}
 
 
-def _loaded(
-    arrays: Arrays,
-    name: str,
-    device: torch.device,
-    known: Sequence[Tensor] = (),
-    constants: Mapping[str, Any] = MappingProxyType({}),
-) -> tuple[str, dict[str, Any]]:
-    """Give what `_dumped` was given: the spec, and leaves by path."""
-    storages: dict[str, torch.UntypedStorage] = {}
-
-    def tensor(
-        key: str, dtype: str, shape: list[int], stride: list[int], offset: int, is_on_cpu: bool
-    ) -> Tensor:
-        where = torch.device("cpu") if is_on_cpu else device
-        if key not in storages:
-            storages[key] = torch.tensor(arrays[key]).to(where).untyped_storage()
-        empty = torch.empty(0, dtype=getattr(torch, dtype.removeprefix("torch.")), device=where)
-        return empty.set_(storages[key], offset, shape, stride)
-
-    def built(path: str, node: Any) -> Any:  # noqa: ANN401 - any leaf
-        match node:
-            case {"known": number}:
-                return known[number]
-            case {"tensor": place}:
-                return tensor(*place)
-            case {"constant": words}:
-                if words != _constant(constants.get(path)):
-                    raise ValueError(f"`{path}` needed as {words}, got {constants.get(path)}")
-                return constants[path]
-        return node
-
+def _read(reader: _Reader, name: str) -> Any:  # noqa: ANN401 - any tree
     try:
-        spec, nodes = json.loads(str(arrays[name]))
-        return spec, {path: built(path, node) for path, node in nodes.items()}
-    except (LookupError, ValueError, TypeError, RuntimeError) as error:
+        return reader.built(json.loads(str(reader.arrays[name])), name)
+    except (LookupError, ValueError, TypeError, RuntimeError, OverflowError, AttributeError) as error:
         raise StorageError(f"`{name}` cannot be loaded from a dumped state ({error!r})") from error
 
 
-def _check_containers(node: Any, path: str, owner: str, met: set[int]) -> None:  # noqa: ANN401 - any tree
-    """Refuse what would not come back as it is: odd keys, and a list or dict that is kept in two places."""
-    if not isinstance(node, dict | list | tuple):
-        return
-    is_shared = id(node) in met and not isinstance(node, tuple)
-    is_odd = isinstance(node, dict) and not all(type(key) in (int, str) for key in node)
-    if is_shared or is_odd:
-        what = "by other keys than numbers and words" if is_odd else "that it keeps elsewhere too"
-        raise UnsupportedError(
-            f"`{owner}` keeps a {type(node).__name__} in `{path}` {what}, which cannot be saved"
-        )
-    met.add(id(node))
-    for key, child in node.items() if isinstance(node, dict) else enumerate(node):
-        _check_containers(child, f"{path}[{key!r}]", owner, met)
-
-
 class _Writer:
-    """Turns leaves into what JSON can hold, and the memory of their tensors into arrays."""
+    """Turns trees into what JSON can hold, and the memory of their tensors into arrays."""
 
     def __init__(self, known: Sequence[Tensor], owner: str) -> None:
         self.arrays: Arrays = {}
         self._owner = owner
         self._known = {id(tensor): number for number, tensor in enumerate(known)}
         self._storages: dict[int, str] = {}  # names of arrays, by the memory that they are copies of
+        self._met: set[int] = set()  # containers
 
-    def node(self, path: str, leaf: Any) -> Any:  # noqa: ANN401 - anything
-        """Return what stands for a leaf."""
-        if leaf is None or type(leaf) in (bool, int, float, str):
-            return leaf
-        if id(leaf) in self._known:
-            return {"known": self._known[id(leaf)]}
-        if type(leaf) is Tensor and not leaf.requires_grad:
-            return {"tensor": self._place(path, leaf)}
-        if constant := _constant(leaf):
+    def node(self, value: Any, path: str) -> Any:  # noqa: ANN401 - anything
+        """Return what stands for a value: itself, or a dict of its kind and content."""
+        kind = type(value)
+        if value is None or kind in (bool, str) or (kind is int and abs(value) < _MOST):
+            return value
+        if kind is float:
+            return value if math.isfinite(value) else {"float": repr(value)}
+        if id(value) in self._known:
+            return {"known": self._known[id(value)]}
+        if kind is Tensor and not value.requires_grad:
+            return {"tensor": self._place(path, value)}
+        if kind.__name__ in _CONTAINERS and _CONTAINERS[kind.__name__] is kind:
+            return {kind.__name__: self._children(value, path)}
+        if kind is deque:
+            return {"deque": [self._children(value, path), value.maxlen]}
+        if kind is defaultdict and value.default_factory in _FACTORIES.values():
+            factory = getattr(value.default_factory, "__name__", "")
+            return {"defaultdict": [self._children(value, path), factory]}
+        if constant := _constant(value):
             return {"constant": constant}
-        what = f"`{self._owner}` keeps a `{type(leaf).__name__}` in `{path}`"
+        what = f"`{self._owner}` keeps a `{kind.__name__}` in `{path}`"
         can = "numbers, words, tensors, and lists, tuples and dicts of these can"
         raise UnsupportedError(f"{what}, which cannot be saved: only {can}")
+
+    def _children(self, value: Any, path: str) -> list[Any]:  # noqa: ANN401 - a container
+        """Write what a container holds; refuse odd keys, and a list or dict that is kept in two places."""
+        is_shared = id(value) in self._met and not isinstance(value, tuple)
+        is_odd = isinstance(value, dict) and not all(type(key) in (int, str) for key in value)
+        if is_shared or is_odd:
+            what = "by other keys than numbers and words" if is_odd else "that it keeps elsewhere too"
+            raise UnsupportedError(
+                f"`{self._owner}` keeps a {type(value).__name__} in `{path}` {what}, which cannot be saved"
+            )
+        self._met.add(id(value))
+        if isinstance(value, dict):
+            return [[key, self.node(child, f"{path}[{key!r}]")] for key, child in value.items()]
+        return [self.node(child, f"{path}[{i}]") for i, child in enumerate(value)]
 
     def _place(self, path: str, tensor: Tensor) -> list[Any]:
         key = _storage_key(tensor)
@@ -279,6 +195,70 @@ class _Writer:
             self._storages[key] = path
         place = tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
         return [self._storages[key], str(tensor.dtype), *place, tensor.device.type == "cpu"]
+
+
+class _Reader:
+    """Turns what `_Writer` wrote into trees again; raises whatever Python does where it is something else.
+
+    Args:
+        arrays: The dump.
+        device: Where tensors are to be that were not on the CPU.
+        known: The tensors that stand for those known to the writer.
+        constants: Functions, types and the like, by path.
+    """
+
+    def __init__(
+        self, arrays: Arrays, device: torch.device, known: Sequence[Tensor], constants: Mapping[str, Any]
+    ) -> None:
+        self.arrays = arrays
+        self._device, self._known, self._constants = device, known, constants
+        self._storages: dict[tuple[str, torch.device], torch.UntypedStorage] = {}
+
+    def built(self, node: Any, path: str) -> Any:  # noqa: ANN401 - any JSON
+        """Return the value that a node stands for."""
+        if not isinstance(node, dict):
+            if isinstance(node, list):
+                raise TypeError(f"`{path}` is no value")
+            return node
+        ((kind, content),) = node.items()
+        if kind in _CONTAINERS:
+            return _CONTAINERS[kind](self._children(content, path, is_dict="ict" in kind))
+        match kind, content:
+            case "float", "nan" | "inf" | "-inf":
+                return float(content)
+            case "known", int() if 0 <= content < len(self._known):
+                return self._known[content]
+            case "tensor", list():
+                return self._tensor(*content)
+            case "deque", [children, most]:
+                return deque(self._children(children, path, is_dict=False), most)
+            case "defaultdict", [children, factory]:
+                return defaultdict(_FACTORIES[factory], self._children(children, path, is_dict=True))
+            case "constant", words if words == _constant(self._constants.get(path)) != "":
+                return self._constants[path]
+        raise ValueError(f"`{path}` is no value: {kind} {str(content)[:100]}")
+
+    def _children(self, nodes: list[Any], path: str, *, is_dict: bool) -> list[Any]:
+        if is_dict:
+            return [(key, self.built(child, f"{path}[{key!r}]")) for key, child in nodes]
+        return [self.built(child, f"{path}[{i}]") for i, child in enumerate(nodes)]
+
+    def _tensor(
+        self, key: str, dtype: str, shape: list[int], stride: list[int], offset: int, is_on_cpu: bool
+    ) -> Tensor:
+        where = torch.device("cpu") if is_on_cpu is True else self._device
+        if (key, where) not in self._storages:
+            self._storages[key, where] = torch.tensor(self.arrays[key]).to(where).untyped_storage()
+        storage = self._storages[key, where]
+        empty = torch.empty(0, dtype=getattr(torch, dtype.removeprefix("torch.")), device=where)
+        # `set_` makes the memory larger where it is too small.
+        length = offset + 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+        counts = [offset, *shape, *stride]
+        if not all(type(n) is int and n >= 0 for n in counts) or (
+            0 not in shape and length * empty.element_size() > storage.nbytes()
+        ):
+            raise ValueError(f"`{key}` has no room for {dtype} of {shape}")
+        return empty.set_(storage, offset, shape, stride)
 
 
 def _constant(value: object) -> str:

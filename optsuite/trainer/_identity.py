@@ -11,8 +11,8 @@ from optsuite import data
 from optsuite.curves import package_version
 from optsuite.errors import StorageError
 from optsuite.tasks import Task
-from optsuite.trainer._dump import parse_text
 from optsuite.trainer._grid import Grid, ProgramSpec
+from optsuite.trainer._seal import parse_text
 
 
 def identity(

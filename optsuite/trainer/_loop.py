@@ -18,12 +18,13 @@ from optsuite._types import Batch, Params
 from optsuite.curves import EVAL_SPLITS
 from optsuite.errors import OptsuiteError, StorageError, in_words
 from optsuite.trainer._batches import Batches
-from optsuite.trainer._dump import Arrays, check_same, digests, sealed, text_of, unsealed
+from optsuite.trainer._dump import Arrays
 from optsuite.trainer._grid import Grid
 from optsuite.trainer._identity import check_identity, identity
 from optsuite.trainer._lift_mode import CannotLiftError
 from optsuite.trainer._memory import is_out_of_memory
 from optsuite.trainer._program import Program, Trained
+from optsuite.trainer._seal import check_same, digests, sealed, text_of, unsealed
 from optsuite.trainer._state import Record, RunState
 
 # Losses come to the host, and progress is told, once in so many steps.

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, get_args
 
 from optsuite.errors import StorageError, in_words
-from optsuite.trainer._dump import parse_text
 from optsuite.trainer._grid import Grid, How, Lifting
+from optsuite.trainer._seal import parse_text
 
 
 class Part(NamedTuple):

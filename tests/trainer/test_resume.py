@@ -15,12 +15,12 @@ from optsuite.hparam_sets import Config, Schedule
 from optsuite.tasks import get_task
 from optsuite.trainer import group_by_spec, split_into_grids
 from optsuite.trainer._compile import can_compile
-from optsuite.trainer._dump import sealed
 from optsuite.trainer._grid import How, Lifting
 from optsuite.trainer._lift_mode import CannotLiftError
 from optsuite.trainer._loop import GridRun
 from optsuite.trainer._programs import Programs
 from optsuite.trainer._reproducible import reproducible
+from optsuite.trainer._seal import sealed
 
 from .own import OWN, configs_of, own
 from .runs import AVERAGED, KINDS, TINY, adam, sgd, trials_of
