@@ -60,8 +60,8 @@ def check_length(num_steps: int, eval_every: int) -> None:
     """Raise StorageError if the curve of a schedule would be too large to be read."""
     if _most_bytes(num_steps, eval_every) == MOST_BYTES:
         raise StorageError(
-            f"the curve of {num_steps:,} steps with an evaluation every {eval_every} is too large: needed less "
-            f"than {MOST_BYTES:,} bytes; take fewer steps or evaluations"
+            f"the curve of {num_steps:,} steps with an evaluation every {eval_every} is too large: needed "
+            f"less than {MOST_BYTES:,} bytes; take fewer steps or evaluations"
         )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from optsuite import storage
 from optsuite.curves._check import MOST_BYTES, misfit, most_bytes
-from optsuite.curves._names import SUFFIX
+from optsuite.curves._names import SUFFIX, trial_id_of
 from optsuite.errors import StorageError
 from optsuite.storage import CorruptFileError, MissingFileError
 
@@ -44,7 +44,11 @@ def read_curve(url: str) -> dict[str, Array]:
 
 
 def read_each(
-    dir_urls: Sequence[str], *, output_type: str = "curves", threads: int = 0
+    dir_urls: Sequence[str],
+    *,
+    output_type: str = "curves",
+    threads: int = 0,
+    only: Container[str] | None = None,
 ) -> list[dict[str, dict[str, Array] | StorageError]]:
     """Read every file of some folders; a bad one gives its error.
 
@@ -52,6 +56,7 @@ def read_each(
         dir_urls: The folders; a missing one has no files.
         output_type: Suffix of the files, without its dot; only curves are held against their names.
         threads: Number of files read at a time; 0: one after the other.
+        only: Ids of trials of ours, to read no other files.
 
     Returns:
         Arrays of each file, or its error, by its URL, sorted by file name, for each folder.
@@ -59,9 +64,14 @@ def read_each(
     Raises:
         StorageError: A folder cannot be listed.
     """
+
+    def list_files(dir_url: str) -> list[str]:
+        urls = storage.list_files(dir_url, f".{output_type}")
+        return [url for url in urls if only is None or trial_id_of(url) in only]
+
     outcomes: dict[str, dict[str, Array] | StorageError] = {}
     for _ in range(_LISTINGS):
-        listings = storage.thread_map(lambda u: storage.list_files(u, f".{output_type}"), dir_urls, threads)
+        listings = storage.thread_map(list_files, dir_urls, threads)
         new = [url for listing in listings for url in listing if url not in outcomes]
         outcomes.update(zip(new, storage.thread_map(_attempt, new, threads), strict=True))
         if gone := [url for url, outcome in outcomes.items() if isinstance(outcome, MissingFileError)]:
