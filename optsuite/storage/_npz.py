@@ -7,7 +7,7 @@ import threading
 import zipfile
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -35,13 +35,13 @@ class Npz(Mapping[str, "Array"]):
         StorageError: The storage cannot be reached.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, most: int = 2**31) -> None:
         """Fetch the file.
 
         Args:
             url: A file written by `write_npz` or by numpy's `savez` and `savez_compressed`.
         """
-        content = read_bytes(url, missing="there is no such file; run its trial again")
+        content = read_bytes(url, missing="there is no such file; run its trial again", most=most)
         self._url = url
         self._arrays: dict[str, Array] = {}
         with self._explained():
@@ -49,6 +49,8 @@ class Npz(Mapping[str, "Array"]):
             self._members = {member.removesuffix(".npy"): member for member in self._zip.namelist()}
             if not self._members:
                 raise ValueError("it holds no arrays")
+            if sum(info.file_size for info in self._zip.infolist()) > most:
+                raise ValueError(f"it is larger than {most} bytes")
 
     def __getitem__(self, key: str) -> Array:
         if key not in self._arrays:
@@ -58,6 +60,10 @@ class Npz(Mapping[str, "Array"]):
                 with _ONE_PARSER:
                     self._arrays[key] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
         return self._arrays[key]
+
+    def header(self, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Return shape and dtype."""
+        return self[key].shape, self[key].dtype
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
@@ -79,7 +85,7 @@ class Npz(Mapping[str, "Array"]):
             ) from cause
 
 
-def read_npz(url: str, keys: Container[str] | None = None) -> dict[str, Array]:
+def read_npz(url: str, keys: Container[str] | None = None, most: int = 2**31) -> dict[str, Array]:
     """Read the arrays of an npz file.
 
     Args:
@@ -90,7 +96,7 @@ def read_npz(url: str, keys: Container[str] | None = None) -> dict[str, Array]:
     Raises:
         StorageError: It cannot be read; see `Npz`.
     """
-    npz = Npz(url)
+    npz = Npz(url, most=most)
     return {key: npz[key] for key in npz if keys is None or key in keys}
 
 
