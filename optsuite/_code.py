@@ -105,6 +105,8 @@ def _code_at(module: str, filename: str) -> Code | None:
     if _OWN in path.parents or _is_part_of(module, "optsuite"):
         return Code()
     top = module.partition(".")[0]
+    if top in sys.stdlib_module_names and (not filename or _is_installed(path)):
+        return Code()
     if top == "torch" or (_is_installed(path) and _distributions().get(top)):
         names = ["torch"] if top == "torch" else _distributions()[top]
         return Code(tuple(f"{name} {_version(name)}" for name in sorted(set(names))))

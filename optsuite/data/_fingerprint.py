@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import operator
 import os
 import tempfile
 import time
@@ -19,7 +20,7 @@ from optsuite.data._cache import FORMAT
 from optsuite.data._corpus import ERRORS_VARIABLE
 from optsuite.data._datasets import get_datasets
 from optsuite.data._kinds import MODEL_FILE, MODEL_VARIABLE, DatasetInfo, ImageDataset, TextDataset
-from optsuite.data._location import data_dir, find_files
+from optsuite.data._location import find_files
 from optsuite.errors import StorageError
 
 ABSENT = "absent"
@@ -30,8 +31,10 @@ _YOUNG_NS = 2_000_000_000  # a file so new may change again without another size
 
 _State: TypeAlias = tuple[str, int, int]  # path, size, time of change in ns
 
-_known: dict[Hashable, str] = {}
-"""Fingerprints that this process has looked for; a dataset that is changed meanwhile keeps its own."""
+_SETTINGS = ("OPTSUITE_DATA_DIR", "XDG_CACHE_HOME", "HOME", MODEL_VARIABLE, ERRORS_VARIABLE)
+
+_known: dict[Hashable, tuple[list[DatasetInfo], str]] = {}
+"""Rows of datasets and their fingerprint; what is changed while a process runs keeps its own."""
 
 
 def fingerprint(dataset: str, source: str) -> str:
@@ -57,16 +60,17 @@ def fingerprint(dataset: str, source: str) -> str:
         >>> len(fingerprint("mnist", "synthetic"))
         16
     """
-    infos = tuple(get_datasets(dataset))
-    settings = data_dir(), *map(os.environ.get, (MODEL_VARIABLE, ERRORS_VARIABLE, "XDG_CACHE_HOME"))
-    key = infos, source, settings if source == "real" else ()
-    if found := _known.get(key):
+    infos = get_datasets(dataset)
+    # This is asked for every trial: to hash the rows, or to make a path, would take most of the time.
+    key = dataset, source, *(map(os.environ.get, _SETTINGS) if source == "real" else ())
+    known_infos, found = _known.get(key, ([], ""))
+    if len(infos) == len(known_infos) and all(map(operator.is_, infos, known_infos)):
         return found
     parts = [_of_published(info) if source == "real" else _of_stand_in(info) for info in infos]
     if ABSENT in parts:  # not kept, since they may be fetched
         return ABSENT
-    _known[key] = _digest(parts)
-    return _known[key]
+    _known[key] = infos, _digest(parts)
+    return _known[key][1]
 
 
 def _digest(value: object) -> str:

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -149,7 +149,7 @@ class Trial:
         Args:
             data_source: Kind of data that the trial trains on, `real` or `synthetic`.
         """
-        return trial_id(facts_of(self, data_source))
+        return _hash_of(facts_of(self, data_source))
 
 
 def facts_of(trial: Trial, data_source: str) -> dict[str, object]:
@@ -173,11 +173,29 @@ def facts_of(trial: Trial, data_source: str) -> dict[str, object]:
         **vars(trial.schedule),
         "seed": trial.seed,
         "data_source": data_source,
-        "data": data.fingerprint(tasks.get_task(trial.task_name).dataset.dataset, data_source)
-        if task
-        else "",
+        "data": _data_of(trial.task_name, data_source) if task else "",
         "precision": trial.precision,
     }
+
+
+def ids_of(trials: Iterable[Trial], data_source: str) -> set[str] | None:
+    """Return the ids of trials, or None where their data are not on this machine, so that nobody can tell.
+
+    What only reads curves then takes those of any trials, as on a machine to which results were copied.
+
+    Args:
+        trials: The trials.
+        data_source: As for `facts_of`.
+    """
+    every = list(trials)
+    names = {trial.task_name for trial in every}
+    if any(_data_of(name, data_source) == data.ABSENT for name in names):
+        return None
+    return {trial.id(data_source) for trial in every}
+
+
+def _data_of(task_name: str, data_source: str) -> str:
+    return data.fingerprint(tasks.get_task(task_name).dataset.dataset, data_source)
 
 
 def check_facts(trial: Trial, data_source: str, needed: Mapping[str, object]) -> None:
@@ -222,7 +240,10 @@ def trial_id(identity: Mapping[str, object]) -> str:
         identity: Everything that the trial's curve depends on, by name, as `facts_of` gives it. Neither the
             order of the keys nor the difference between 1 and 1.0 matters.
     """
-    plain = {key: _plain(value) for key, value in identity.items()}
+    return _hash_of({key: _plain(value) for key, value in identity.items()})
+
+
+def _hash_of(plain: Mapping[str, object]) -> str:
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 

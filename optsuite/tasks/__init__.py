@@ -91,7 +91,7 @@ def register_task(task: Task) -> None:
 
 
 _CODE: dict[str, str] = {}
-"""What stands for the code of each registered task."""
+"""Hash of the code of each registered task; empty for one of which edits do not count."""
 
 
 def _defining(task: Task) -> list[object]:

@@ -86,11 +86,11 @@ class Task:
     estimator: GradientEstimator = field(default_factory=backpropagation)
     """The way in which the trainer estimates the gradient of the loss."""
     version: int = 1
-    """Number to count up where a change of the definition changes what a curve is; part of a trial's identity."""
+    """Number to count up where a change of the definition changes its curves; part of a trial's identity."""
     edits_count: bool = True
-    """Whether an edit of the files that define a task of your own makes other trials; False leaves it to `version`.
+    """Whether an edit of the files that define the task makes other trials; False leaves it to `version`.
 
-    For a task of this package the version alone counts.
+    Of no effect for a task of this package, of which the version alone counts.
     """
 
     def __post_init__(self) -> None:
