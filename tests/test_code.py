@@ -37,7 +37,7 @@ def forget():
     """Drop what was imported from the current folder."""
     here = str(_code.Path.cwd())
     for name, module in list(sys.modules.items()):
-        if here in str(getattr(module, "__file__", "")) or here in str(getattr(module, "__path__", "")):
+        if here in f"{vars(module).get('__file__')} {vars(module).get('__path__')}":
             del sys.modules[name]
 
 
