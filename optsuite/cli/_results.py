@@ -22,6 +22,7 @@ from optsuite.hparam_sets import (
     Trial,
     get_family,
     get_hparam_set,
+    ids_of,
     list_families,
     list_hparam_sets,
     needs_checkpoint,
@@ -114,13 +115,13 @@ def _num_own(
 
 
 def _lacks(cell: sweep.Cell, store: storage.Store, source: str) -> str:
-    ids = {trial.id(source) for trial in cell.trials()}
+    ids = ids_of(cell.trials(), source)
     find = functools.partial(archives.missing_repetitions, cell.task_name, cell.hparam_set, store.curves)
     missing, without_any = find(trial_ids=ids), find()
     named = listed([f"{label} repetition {s}" for label, s in missing], _MOST_NAMED)
     others = len(missing) - len(without_any)
     why = f"; {others} curves there are of other trials (other data or hyperparameters)" if others else ""
-    return f"it lacks {len(missing)} of {len(ids)} curves in {store.curves}: {named}{why}"
+    return f"it lacks {len(missing)} of {len(cell.trials())} curves in {store.curves}: {named}{why}"
 
 
 def table(args: argparse.Namespace) -> int:

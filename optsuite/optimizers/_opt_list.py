@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from optsuite import _compiler, storage
+from optsuite._code import digest
 from optsuite.data import data_dir
 from optsuite.errors import StorageError
 from optsuite.optimizers._base import Optimizer
@@ -86,6 +87,26 @@ def read_opt_list() -> tuple[Hparams, ...]:
         1000
     """
     return _entries(os.environ.get("OPTSUITE_OPT_LIST", ""))
+
+
+def own_list() -> str:
+    """Return a hash of the list in `OPTSUITE_OPT_LIST`, 16 hexadecimal characters.
+
+    It is empty without that variable, and for a list that cannot be read, with which nothing trains.
+
+    Example:
+        >>> own_list() == own_list()
+        True
+    """
+    url = os.environ.get("OPTSUITE_OPT_LIST", "")
+    with contextlib.suppress(StorageError):
+        return _digest(url) if url else ""
+    return ""
+
+
+@functools.cache
+def _digest(url: str) -> str:
+    return digest(*_entries(url))
 
 
 @functools.cache

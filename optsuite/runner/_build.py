@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from optsuite import archives, curves, normalizers
+from optsuite.hparam_sets import ids_of
 from optsuite.runner._events import Teller
 from optsuite.runner._options import RunOptions
 from optsuite.runner._results import Result
@@ -92,7 +93,7 @@ def archive_cell(cell: Cell, source: str, store: Store) -> str | None:
     Raises:
         StorageError: Curves that do not fit together, or a failing read or write.
     """
-    trial_ids = {trial.id(source) for trial in cell.trials()}
+    trial_ids = ids_of(cell.trials(), source)
     with warnings.catch_warnings():
         # A file that cannot be read is already the outcome of its trial.
         warnings.simplefilter("ignore", curves.CorruptFileWarning)
