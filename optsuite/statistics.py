@@ -153,7 +153,7 @@ def summarize(archive: Archive) -> Results:
     diverged, final = _ends(archive.arrays["train/loss"], metrics)
     best = best_config(final[TRAIN_LOSS]) if _comes_after_a_step(eval_xs) else None
     seconds = archive.values("seconds_per_step")
-    timed = [] if seconds is None else seconds[np.isfinite(seconds) & (seconds > 0)]
+    timed = np.empty(0) if seconds is None else seconds[np.isfinite(seconds) & (seconds > 0)]
     return Results(
         **{field.name: getattr(archive, field.name) for field in fields(Facts)},
         eval_xs=eval_xs,

@@ -80,7 +80,9 @@ def _require(law: str, values: Array, holds: Array) -> None:
 
 
 def _interpolate(loss: Tensor, xs: Array, ys: Array) -> Tensor:
-    """Return `jax.numpy.interp(loss, ys[::-1], xs[::-1])` as compiled, in float32; 0 if that or the loss is not finite.
+    """Return `jax.numpy.interp(loss, ys[::-1], xs[::-1])` as compiled, in float32; 0 if not finite.
+
+    Of a loss that is not finite it is 0 too.
 
     XLA makes one instruction of the product and the sum, which rounds once. In float64 the product of two
     float32 is exact, and the last cast is that one rounding.
