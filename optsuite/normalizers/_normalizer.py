@@ -65,13 +65,12 @@ class Normalizer:
 
         Returns:
             (...), float32, of the kind of `loss` and on its device: 0 for the loss at the start, a higher
-            one or NaN, `horizon` for the lowest loss of the baselines or a lower one. Between, steps rise
-            as the loss falls, up to float32 rounding.
+            one, or one that is not finite (`-inf` too: it has diverged); `horizon` for the lowest loss of
+            the baselines or a lower one. Between, steps rise as the loss falls, up to float32 rounding.
         """
         if isinstance(loss, Tensor):
             return _interpolate(loss.detach(), self.xs, self.ys)
-        with np.errstate(over="ignore"):  # beyond float32 is infinite
-            steps = self(torch.from_numpy(np.array(loss, dtype=np.float32))).numpy()
+        steps = self(torch.from_numpy(np.array(loss, dtype=np.float64))).numpy()
         return steps if isinstance(loss, np.ndarray) else float(steps)
 
 
@@ -81,12 +80,14 @@ def _require(law: str, values: Array, holds: Array) -> None:
 
 
 def _interpolate(loss: Tensor, xs: Array, ys: Array) -> Tensor:
-    """Return `jax.numpy.interp(loss, ys[::-1], xs[::-1])` as compiled, in float32; 0 if NaN or infinite.
+    """Return `jax.numpy.interp(loss, ys[::-1], xs[::-1])` as compiled, in float32; 0 if not finite.
+
+    Of a loss that is not finite it is 0 too.
 
     XLA makes one instruction of the product and the sum, which rounds once. In float64 the product of two
     float32 is exact, and the last cast is that one rounding.
     """
-    loss = loss.to(torch.float32).contiguous()
+    is_finite, loss = loss.isfinite(), loss.to(torch.float32).contiguous()
     losses, steps = (
         torch.from_numpy(values[::-1].copy()).to(loss.device, torch.float32) for values in (ys, xs)
     )
@@ -100,7 +101,7 @@ def _interpolate(loss: Tensor, xs: Array, ys: Array) -> Tensor:
     result = torch.where(is_flat, steps[below], result)
     result = torch.where(loss < losses[0], steps[0], result)
     result = torch.where(loss > losses[-1], steps[-1], result)
-    return torch.where(result.isfinite() & ~loss.isnan(), result, 0)
+    return torch.where(result.isfinite() & is_finite, result, 0)
 
 
 @final
