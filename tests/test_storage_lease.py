@@ -25,7 +25,9 @@ def stem(request, tmp_path):
         yield str(tmp_path / "shared" / "work")
         return
     yield "memory://claims/shared/work"
-    fsspec.filesystem("memory").rm("/claims", recursive=True)
+    memory = fsspec.filesystem("memory")
+    for path in memory.find("/claims"):
+        memory.rm_file(path)
 
 
 @pytest.fixture

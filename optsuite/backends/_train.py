@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import final
 
 import torch
@@ -93,7 +93,7 @@ class _Training:
 
     def _claimed(
         self, files: list[GroupFile], taken: dict[str, Holder]
-    ) -> Iterator[tuple[Group, StoreKeeper]]:
+    ) -> Generator[tuple[Group, StoreKeeper]]:
         """Claim one group after the other; each is over when the next is asked for.
 
         Args:

@@ -23,7 +23,7 @@ def status(args: argparse.Namespace) -> int:
     """Print a row for each cell that the store knows something of, and what its groups and failures say."""
     add_own_sets(args)
     sources: tuple[data.Source, ...] = (args.data,) if args.data else ("real", "synthetic")
-    rows, lines = [_HEAD], list[str]()
+    rows, lines = list[tuple[str, ...]]([_HEAD]), list[str]()
     for source in sources:
         store = Store.at(args.storage, args.archives, source, args.precision)
         for cell in _cells(args, store, source):

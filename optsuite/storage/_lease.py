@@ -8,6 +8,7 @@ claim are `<stem>.claim.1`, `<stem>.claim.2`, ..., of which the highest number h
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,8 +17,8 @@ from typing import Any, NamedTuple, final
 
 from optsuite.errors import StorageError
 from optsuite.storage._errors import CorruptFileError, MissingFileError
-from optsuite.storage._files import create, list_files, remove, write_bytes
-from optsuite.storage._json import read_json
+from optsuite.storage._files import create, list_files, read_bytes, remove, write_bytes
+from optsuite.storage._json import parse_json
 from optsuite.storage._owner import Owner
 
 LEASE_SECONDS = 60.0
@@ -57,6 +58,7 @@ class Claim:
     def __init__(self, stem: str, number: int, facts: Callable[[], Facts]) -> None:
         self._stem, self._number, self._facts = stem, number, facts
         self._since = time.time()
+        self._word = secrets.token_hex(8)  # no other claim has this content
         self._ended = threading.Event()
         self._is_lost = False
         self._thread = threading.Thread(target=self._beat, name=f"claim {stem}", daemon=True)
@@ -73,14 +75,14 @@ class Claim:
             self._thread.join()
         for number in _numbers(self._stem):
             if number <= self._number:
-                remove(_url(self._stem, number), missing_ok=True)
+                _remove(self._stem, number)
 
     def _start(self) -> None:
         self._thread.start()
 
     def _content(self) -> bytes:
         stamps = {"since": self._since, "renewed": time.time()}
-        told = {"owner": Owner.here().to_json(), **stamps, "facts": dict(self._facts())}
+        told = {"owner": Owner.here().to_json(), "word": self._word, **stamps, "facts": dict(self._facts())}
         return json.dumps(told).encode()
 
     def _beat(self) -> None:
@@ -113,15 +115,15 @@ def claim(stem: str, facts: Callable[[], Facts] = dict) -> Claim | Holder:
         if holder is not None and not holder.is_dead:
             return holder
     mine = Claim(stem, number + 1, facts)
-    if create(_url(stem, number + 1), mine._content()):
+    if create(_url(stem, number + 1), mine._content(), durable=False):
         there = _numbers(stem)
         if max(there, default=0) <= number + 1:
             for older in there:
                 if older <= number:
-                    remove(_url(stem, older), missing_ok=True)
+                    _remove(stem, older)
             mine._start()
             return mine
-        remove(_url(stem, number + 1), missing_ok=True)  # the listing had missed a later one
+        _remove(stem, number + 1)  # the listing had missed a later one
     return holder_of(stem) or claim(stem, facts)
 
 
@@ -161,6 +163,11 @@ def _url(stem: str, number: int) -> str:
     return f"{stem}.claim.{number}"
 
 
+def _remove(stem: str, number: int) -> None:
+    remove(_url(stem, number), missing_ok=True)
+    _watched.pop(_url(stem, number), None)
+
+
 def _numbers(stem: str) -> list[int]:
     """Return the numbers of a claim's files."""
     folder, head = stem.rpartition("/")[0], f"{stem}.claim."
@@ -168,7 +175,7 @@ def _numbers(stem: str) -> list[int]:
     return [int(ending) for ending in endings if ending.isdecimal()]
 
 
-_watched: dict[str, tuple[object, float]] = {}
+_watched: dict[str, tuple[bytes, float]] = {}
 """What each claim's file was last seen to say, and when that was first seen by this process's own clock."""
 
 
@@ -176,19 +183,22 @@ def _read(stem: str, number: int) -> Holder | None:
     """Return what a claim's file tells; None if it is gone."""
     url = _url(stem, number)
     try:
-        told = read_json(url, most=_MOST_BYTES)
-        since, renewed = float(told["since"]), float(told["renewed"])
-        owner, facts = Owner.from_json(told["owner"], url), dict(told["facts"])
-    except (CorruptFileError, LookupError, TypeError, ValueError):  # half of it, or somebody else's
-        told, owner, since, renewed, facts = "damaged", None, 0.0, time.time(), {}
+        content = read_bytes(url, most=_MOST_BYTES)
     except MissingFileError:
         _watched.pop(url, None)
         return None
+    except CorruptFileError:  # too large
+        content = b""
+    try:
+        told = parse_json(content, url)
+        since, renewed = float(told["since"]), float(told["renewed"])
+        owner, facts = Owner.from_json(told["owner"], url), dict(told["facts"])
+    except (CorruptFileError, LookupError, TypeError, ValueError, OverflowError):  # somebody else's
+        owner, since, renewed, facts = None, 0.0, time.time(), {}
     now = time.monotonic()
     seen, first = _watched.get(url, (None, now))
-    if seen != told:
-        first = now
-    _watched[url] = told, first
+    first = first if seen == content else now
+    _watched[url] = content, first
     is_dead = (
         (owner is not None and owner.is_surely_dead())
         or now - first > LEASE_SECONDS
@@ -206,4 +216,4 @@ def end_dead(stem: str) -> None:
     holder = holder_of(stem)
     if holder is not None and holder.is_dead:
         for number in _numbers(stem):
-            remove(_url(stem, number), missing_ok=True)
+            _remove(stem, number)

@@ -136,7 +136,7 @@ def gather(job: Job, device: torch.device) -> Shares:
 def _is_for(group: GroupFile, job: Job, asked: Set[str], device: torch.device) -> bool:
     """Return whether a job may go on with a group: all of it is asked for, and it suits the device."""
     is_again = job.rerun == "all"
-    return asked.issuperset(group.trial_ids) and group.device == device.type and is_again == bool(group.rerun)
+    return asked >= {*group.trial_ids} and group.device == device.type and is_again == bool(group.rerun)
 
 
 def _make(job: Job, trials: Sequence[Trial], device: torch.device) -> Iterator[GroupFile]:
