@@ -48,7 +48,9 @@ class Holder(NamedTuple):
 
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
-        return f"{self.owner.words if self.owner else 'an unknown process'} since {since}"
+        if self.owner is None:
+            return f"an unknown process since {since}"
+        return f"process {self.owner.pid} on {self.owner.host.rpartition('-')[0]} since {since}"
 
 
 @final
