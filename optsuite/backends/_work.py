@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-import uuid
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -53,7 +52,7 @@ class Site:
             modules: Modules that register tasks, optimizers or hparam sets.
         """
         files = tuple((module.__name__, str(module.__file__)) for module in modules)
-        return cls(f".optsuite_session_{uuid.uuid4().hex}", tuple(sys.path), files, versions())
+        return cls(storage.owned_name("session"), tuple(sys.path), files, versions())
 
     def sign(self, store: Store) -> None:
         """Leave the mark in a store.

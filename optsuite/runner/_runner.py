@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from types import ModuleType
 
-from optsuite import backends, spool, sweep, trainer
+from optsuite import backends, spool, storage, sweep, trainer
 from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError, StorageError, quoted
 from optsuite.hparam_sets import Config, Trial
@@ -120,6 +120,8 @@ class Runner:
         _check_fit(self._cells)
         for store in self.options.stores(map(self.options.source, self._cells)):
             store.check_writable()
+            for root in store:
+                storage.sweep_temporaries(root)
             self._teller.attempt("curves of an earlier run, which lie in the spool", self._take_spooled, store)
         if self._cells:
             self._backend  # noqa: B018 - starts when it is first asked for

@@ -14,6 +14,9 @@ from optsuite.storage._owner import owned_name
 # File systems without hard links answer with one of these.
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
 
+# Other processes may delete a folder that is empty, just after it was made.
+_TRIES = 10
+
 
 def read_local(path: Path, most: int) -> bytes:
     """Read a file, of a larger one only one byte more than `most`."""
@@ -69,15 +72,22 @@ def _temporary(path: Path, content: bytes, *, durable: bool) -> Iterator[Path]:
     """
     temporary = path.with_name(owned_name("tmp"))
     try:
-        try:
-            _write(temporary, content, durable=durable)
-        except FileNotFoundError:
-            _make_folder(path.parent, durable=durable)
-            _write(temporary, content, durable=durable)
+        _write_into_folder(temporary, content, durable=durable)
         yield temporary
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _write_into_folder(path: Path, content: bytes, *, durable: bool) -> None:
+    for _ in range(_TRIES):
+        try:
+            _write(path, content, durable=durable)
+        except FileNotFoundError:
+            _make_folder(path.parent, durable=durable)
+        else:
+            return
+    _write(path, content, durable=durable)
 
 
 def _write(path: Path, content: bytes, *, durable: bool) -> None:
