@@ -25,7 +25,7 @@ class Memory:
 
     every_s = 0.0
 
-    def __init__(self, rng=None, ends="killed"):
+    def __init__(self, rng=None, ends="stopped"):
         self.rng, self.ends, self.file, self.curves = rng, ends, None, {}
         self.reasons, self.saves, self.loads = [], 0, 0
         self.start()
