@@ -57,16 +57,11 @@ def assert_contained(configs, poison, task=TINY):
         record = trained(run, state)
     assert not record.failures
     assert not np.array_equal(record.train_loss_TSH[:, 0, 0], expected.train_loss_TSH[:, 0, 0])
-    for ours, theirs in (
-        (record.train_loss_TSH, expected.train_loss_TSH),
-        *(
-            (record.eval_metrics_ESH[key], expected.eval_metrics_ESH[key])
-            for key in expected.eval_metrics_ESH
-        ),
-    ):
-        others = np.ones(ours.shape[1:], bool)
-        others[0, 0] = False
-        np.testing.assert_array_equal(ours[:, others], theirs[:, others])
+    others = np.ones(record.train_loss_TSH.shape[1:], bool)
+    others[0, 0] = False
+    np.testing.assert_array_equal(record.train_loss_TSH[:, others], expected.train_loss_TSH[:, others])
+    for key, metrics in expected.eval_metrics_ESH.items():
+        np.testing.assert_array_equal(record.eval_metrics_ESH[key][:, others], metrics[:, others])
 
 
 def configs_for(case):
@@ -101,7 +96,7 @@ def test_no_object_of_all_trials_spreads_it(name):
     )
     wild, tame = train(beside_wild), train(beside_tame)
     for trial in beside_wild[:2]:
-        assert wild[trial].is_diverged
+        assert not wild[trial]["train/loss"][-1] < 1e6
     for trial in beside_wild[2:]:
         assert_identical(wild[trial], tame[trial])
 
