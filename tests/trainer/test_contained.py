@@ -92,7 +92,7 @@ def test_no_wrapper_spreads_it(name, poison):
 def test_no_object_of_all_trials_spreads_it(name):
     """Compared with the same grid in which its place is taken by a trial that learns."""
     beside_wild, beside_tame = (
-        trials_of(configs_of(name, {}, lr, 1e-3), (0, 1), SCHEDULE) for lr in (1e30, 1e-4)
+        trials_of(configs_of(name, {"weight_decay": 1e-3}, lr, 1e-3), (0, 1), SCHEDULE) for lr in (1e30, 1e-4)
     )
     wild, tame = train(beside_wild), train(beside_tame)
     for trial in beside_wild[:2]:
