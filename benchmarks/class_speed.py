@@ -37,7 +37,6 @@ from optsuite.hparam_sets import LEARNING_RATES
 from optsuite.optimizers import import_optimizer
 from optsuite.trainer import _run
 from optsuite.trainer._grid import How
-from optsuite.trainer._loop import GridRun
 
 TASKS = ["ImageMLP_FashionMnist8_Relu32", "ImageMLP_FashionMnist_Relu128x128"]
 NUM_SEEDS = 5
@@ -109,9 +108,8 @@ class Ways:
         stops, counts, missing = [], [], []  # the last two: trial-steps; seconds of those that are left out
         began = time.perf_counter()
 
-        def train_grid(program_of, grid, source, _):
-            run = GridRun(program_of, grid, source)
-            state = first = run.advance(run.begin())  # which starts up, and compiles
+        def trained(run, state, *_):
+            state = first = run.advance(state)  # which starts up, and compiles
             started = now = time.perf_counter()
             while not run.is_over(state) and (state is first or now < began + self.limit):
                 state = run.advance(state)
@@ -123,7 +121,7 @@ class Ways:
             counts.append(state.trial_steps + share_left * (state.trial_steps - first.trial_steps))
             return run.finish(state)
 
-        with patch.multiple(_run, train_grid=train_grid, How=partial(How, **how)):
+        with patch.multiple(_run, _trained=trained, How=partial(How, **how)):
             curves = train_many(self.task, self.trials(optimizer))
         seconds = time.perf_counter() - began + sum(missing)
         losses = [np.asarray(curve["train/loss"])[: min(stops)] for curve in curves]

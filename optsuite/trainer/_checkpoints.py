@@ -53,7 +53,9 @@ class Checkpoints:
         warn: Callable[[str], None],
     ) -> None:
         self._keeper, self._group, self._warn = keeper, group, warn
-        self._identity = identity(programs.task, programs.spec, group.grid, programs.device, source)
+        layout = {"layout": "compiled" if group.layout.is_compiled else "eager"}
+        about = identity(programs.task, programs.spec, group.grid, programs.device, source)
+        self._identity = {**about, **layout}
         self._saved_at, self._cost = time.monotonic(), 0.0
         self._why_not = ""
 

@@ -125,7 +125,8 @@ def spec_of(trials: Sequence[Trial], varying: Sequence[str]) -> ProgramSpec:
 
     first, *others = (spec(trial) for trial in trials)
     known = get_row(first.optimizer).hparams
-    if any(other != first for other in others) or not all(known[k].domain.may_be_tensor for k in varying):
+    can_vary = all(name in known and known[name].domain.may_be_tensor for name in varying)
+    if not can_vary or any(other != first for other in others):
         raise OptsuiteError(
             "the trials of a group cannot share a program: needed those of one optimizer, schedule and "
             f"precision that differ in seeds and in {list(varying)} alone; make groups by `make_groups`"

@@ -152,12 +152,12 @@ def run(
 
     for group, keeper in groups:
         where, source = checked(task, group.trials, mode, device)
-        spec, how = group.spec, How(group.layout.is_compiled)
+        whole, spec, how = group.grid, group.spec, How(group.layout.is_compiled)
         if programs is None or (programs.spec, programs.device) != (spec, where):
             programs = Programs(task, spec, where, how)
         programs = programs.run_as(how)
         checkpoints = Checkpoints(keeper, group, programs, source, warn)
-        yield from _run_group(programs, group.grid, checkpoints, source, tell, warn)
+        yield from _run_group(programs, whole, checkpoints, source, tell, warn)
 
 
 def _run_group(
