@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from optsuite.errors import StorageError
-from optsuite.storage._files import CorruptFileError, read_bytes, write_bytes
+from optsuite.storage._errors import CorruptFileError
+from optsuite.storage._files import read_bytes, write_bytes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
