@@ -73,9 +73,8 @@ def archive(args: argparse.Namespace) -> int:
             cell = sweep.Cell(task, get_hparam_set(name), args.precision)
             built = runner.archive_cell(cell, args.data, store)
             complete.append(built.url is not None)
-            print(
-                built.url or f"{cell.name}: not archived, {built.why}{_of_other_trials(cell, store, built)}"
-            )
+            why = f"{built.why}{_of_other_trials(cell, store, built)}"
+            print(built.url or f"{cell.name}: not archived from {store.curves}, {why}")
     return 0 if complete and all(complete) else 1
 
 
@@ -119,7 +118,9 @@ def _of_other_trials(cell: sweep.Cell, store: storage.Store, built: archives.Bui
         return ""
     lacking = archives.missing_repetitions(cell.task_name, cell.hparam_set, store.curves)
     others = len(built.missing) - len(lacking)
-    return f"; {others} curves there are of other trials (other data or hyperparameters)" if others > 0 else ""
+    return (
+        f"; {others} curves there are of other trials (other data or hyperparameters)" if others > 0 else ""
+    )
 
 
 def table(args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from optsuite import archives, curves, get_hparam_set, hparam_sets, storage
 from optsuite.cli import main
-from optsuite.curves import make_curve
+from optsuite.curves import ADDED_KEYS, make_curve
 from optsuite.hparam_sets import _families
 
 TASKS = ("ImageMLP_FashionMnist8_Relu32", "ImageMLP_FashionMnist16_Relu32")
