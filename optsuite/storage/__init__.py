@@ -19,8 +19,8 @@ from optsuite.storage._files import (
     write_bytes,
 )
 from optsuite.storage._filesystems import clean_root, is_local, join_url
-from optsuite.storage._json import parse_json, read_json, write_json
-from optsuite.storage._npz import Npz, read_npz, write_npz
+from optsuite.storage._json import MOST_JSON, parse_json, read_json, write_json
+from optsuite.storage._npz import MOST_NPZ, Header, Npz, read_npz, write_npz
 from optsuite.storage._owner import Owner, owned_name, owner_of
 from optsuite.storage._roots import (
     Store,

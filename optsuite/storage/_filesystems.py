@@ -41,7 +41,7 @@ def clean_root(root: str) -> str:
     """
     if is_chained(root):
         raise StorageError(
-            f"`{root}` cannot be a root: `::` would chain it to another URL; needed a path or a URL without it"
+            f"`{root}` cannot be a root: `::` chains it to another URL; needed a path, or a URL without it"
         )
     match = re.match(r"(?:[\w.+-]+://)?/*", root)
     head = match.group() if match else ""
