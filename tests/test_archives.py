@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import Mapping
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import pytest
 from examples import FIXTURE_LRS, FIXTURES, TASK, fixture_labels
 from hypothesis import given
 from hypothesis import strategies as st
+from mutations import mutated
 
 from optsuite import archives, curves, storage
 from optsuite.errors import StorageError
@@ -325,6 +327,18 @@ def test_a_damaged_archive_is_rebuilt(root, damage):
         storage.write_npz(url, {key: array for key, array in whole.items() if key != "curve_file"})
     assert build(root) == url
     assert curves_equal(storage.read_npz(url), whole)
+
+
+def test_an_archive_is_made_whatever_lies_in_its_place(root):
+    fill(root)
+    url = build(root)
+    content, rng = storage.read_bytes(url), np.random.default_rng(1)
+    for _ in range(30):
+        storage.write_bytes(url, mutated(content, rng))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other hyperparameters, as it may tell
+            assert build(root) == url
+        assert storage.read_npz(url)["curve_file"].shape == (3, 2)
 
 
 @pytest.mark.parametrize("fixtures", FIXTURES)

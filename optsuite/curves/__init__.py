@@ -15,7 +15,7 @@ learned_optimization (`baselines/utils.py`, `baselines/run_trainer.py`), plus `A
 A curve lies at `<root>/<task>/<config label>/<schedule>/<YYYYmmdd_HHMMSS>_<trial id>.curves`.
 """
 
-from optsuite.curves._check import check_length
+from optsuite.curves._check import check_length, is_text
 from optsuite.curves._curve import (
     ADDED_KEYS,
     EVAL_KEYS,
@@ -36,6 +36,7 @@ from optsuite.curves._names import (
 )
 from optsuite.curves._read import (
     CorruptFileWarning,
+    Read,
     load_baseline_results,
     load_baseline_results_from_dir,
     read_curve,

@@ -91,7 +91,8 @@ def _misfits(arrays: Mapping[str, Array], url: str) -> Iterator[str]:
     for key in arrays:
         yield from _misfits_of_form(arrays, key, is_ours)
     yield from _misfits_of_schedule(arrays, place_of(url))
-    yield from (f"`{_shown(key)}` is no text" for key in arrays if not _is_text(arrays, key))
+    texts = [key for key in arrays if _form(arrays, key)[1].kind == "U"]
+    yield from (f"`{_shown(key)}` is no text" for key in texts if not is_text(arrays[key]))
     yield from _misfits_of_facts(arrays)
     if is_ours:
         yield from _misfits_of_identity(arrays, place_of(url), trial_id_of(url))
@@ -181,12 +182,11 @@ def _is_curve(key: str) -> bool:
     return key in ("train/xs", "train/loss", "eval/xs") or _is_metric(key)
 
 
-def _is_text(arrays: Mapping[str, Array], key: str) -> bool:
-    """Return whether the text of an array can be printed and stored; an array of numbers can."""
+def is_text(array: Array) -> bool:
+    """Return whether an array is text that can be printed and stored."""
     try:
-        if _form(arrays, key)[1].kind == "U":
-            "".join(arrays[key].ravel().tolist()).encode()
-    except (ValueError, SystemError):  # a code point beyond Unicode, or half of a pair
+        "".join(array.ravel().tolist()).encode()
+    except (TypeError, ValueError, SystemError):  # no text; a code point beyond Unicode, or half of a pair
         return False
     return True
 

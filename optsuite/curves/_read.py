@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from optsuite import storage
 from optsuite.curves._check import MOST_BYTES, misfit, most_bytes
@@ -15,6 +15,9 @@ from optsuite.storage import CorruptFileError, MissingFileError
 
 if TYPE_CHECKING:
     from optsuite._types import Array
+
+Read: TypeAlias = "dict[str, dict[str, Array] | StorageError]"
+"""Files of a folder by URL, sorted by name: the arrays of each, or its error."""
 
 _LISTINGS = 5  # of folders whose files other runners replace
 
@@ -49,7 +52,7 @@ def read_each(
     output_type: str = "curves",
     threads: int = 0,
     only: Container[str] | None = None,
-) -> list[dict[str, dict[str, Array] | StorageError]]:
+) -> list[Read]:
     """Read every file of some folders; a bad one gives its error.
 
     Args:
@@ -69,7 +72,7 @@ def read_each(
         urls = storage.list_files(dir_url, f".{output_type}")
         return [url for url in urls if only is None or trial_id_of(url) in only]
 
-    outcomes: dict[str, dict[str, Array] | StorageError] = {}
+    outcomes: Read = {}
     for _ in range(_LISTINGS):
         listings = storage.thread_map(list_files, dir_urls, threads)
         new = [url for listing in listings for url in listing if url not in outcomes]
@@ -110,9 +113,7 @@ def read_folders(
     ]
 
 
-def tell_bad_files(
-    read: Sequence[Mapping[str, dict[str, Array] | StorageError]], clear_bad_files: bool
-) -> None:
+def tell_bad_files(read: Sequence[Read], clear_bad_files: bool) -> None:
     """Warn of the files that `read_each` could not read, or rename those that are corrupt to `<name>.bad`.
 
     Warns:
