@@ -30,8 +30,8 @@ class Code(NamedTuple):
 
     facts: tuple[str, ...] = ()
     """Texts, as names of files with hashes of their content; and installed packages with their versions."""
-    files: tuple[tuple[str, int, int], ...] = ()
-    """Path, size and time of change, in ns, of each file that was read."""
+    files: tuple[tuple[str, tuple[int, int], str], ...] = ()
+    """Path, size with time of change in ns, and hash of the content, of each file that was read."""
 
     @property
     def digest(self) -> str:
@@ -39,13 +39,21 @@ class Code(NamedTuple):
         return digest(*self.facts) if self.facts else ""
 
     def edited(self) -> str | None:
-        """Return the path of a file that is not as it was when it was read, or None."""
-        return next((path for path, *state in self.files if _state(Path(path)) != tuple(state)), None)
+        """Return the path of a file that does not say what it said when it was read, or None."""
+        for name, state, content in self.files:
+            path = Path(name)
+            if _state(path) != state and not (path.is_file() and _hash(path.read_bytes()) == content):
+                return name
+        return None
 
 
 def digest(*values: object) -> str:
     """Return sixteen hexadecimal characters that stand for values, by their `repr`."""
-    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+    return _hash(repr(values).encode())
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def code_of_class(classes: Iterable[type], module: ModuleType, name: str) -> Code:
@@ -123,9 +131,9 @@ def _distributions() -> Mapping[str, list[str]]:
 
 
 def _version(distribution: str) -> str:
-    version = importlib.metadata.version(distribution)
-    # Builds of torch for other devices are the same code; results can be taken from one to another.
-    return version.partition("+")[0] if distribution == "torch" else version
+    if distribution == "torch":  # whose builds for other devices, `+cu...`, are the same code
+        return str(sys.modules["torch"].__version__).partition("+")[0]
+    return importlib.metadata.version(distribution)
 
 
 @functools.cache
@@ -150,10 +158,9 @@ def _code_of_file(path: Path) -> Code:
         if path in seen or not path.is_file():
             continue
         seen.add(path)
-        (size, changed), content = _state(path), path.read_bytes()
-        root = _root(path)
-        facts.append(f"{path.relative_to(root).as_posix()} {hashlib.sha256(content).hexdigest()[:16]}")
-        files.append((str(path), size, changed))
+        state, content, root = _state(path), path.read_bytes(), _root(path)
+        facts.append(f"{path.relative_to(root).as_posix()} {_hash(content)}")
+        files.append((str(path), state, _hash(content)))
         waiting += [folder / "__init__.py" for folder in path.parents if root in folder.parents]
         waiting += [file for file in _imported(path, root, content) if _is_of_user(file)]
     return Code(tuple(facts), tuple(files))

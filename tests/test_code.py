@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import linecache
+import os
 import sys
 import types
 
@@ -96,13 +97,13 @@ def test_files_on_the_path_count_that_a_file_elsewhere_imports(folder, monkeypat
 
 
 def test_an_installed_package_counts_by_its_version(monkeypatch):
-    code = get_row("torch.optim:NAdam").code
-    before = code()
     classes = [torch.optim.NAdam], importlib.import_module("torch.optim"), "NAdam"
-    assert _code.code_of_class(*classes).facts == (f"torch {torch.__version__.partition('+')[0]}",)
-    assert _code.code_of_class(*classes).digest == before
-    monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.1+cu999")
+    code = _code.code_of_class(*classes)
+    assert code.facts == (f"torch {torch.__version__.partition('+')[0]}",)
+    assert code.digest == get_row("torch.optim:NAdam").code()
+    monkeypatch.setattr(torch, "__version__", "0.1+cu999")
     assert _code.code_of_class(*classes).facts == ("torch 0.1",)
+    assert _code._code_at("_pytest.runner", pytest.__file__).facts == (f"pytest {pytest.__version__}",)
 
 
 def test_a_base_in_another_file_counts(folder):
@@ -121,6 +122,9 @@ def _facts(path):
 def test_a_process_says_that_a_file_was_edited_and_keeps_what_it_imported(folder):
     write({"mine.py": MINE.format(imports="import helper"), "helper.py": ""})
     before = Config("label", "mine.py:Mine", {"lr": 0.1}).code
+    (folder / "helper.py").touch()
+    os.utime("helper.py", (1, 1))
+    assert Config("label", "mine.py:Mine", {"lr": 0.1}).code == before  # the same text
     write({"helper.py": "factor = 2"})
     with pytest.warns(RuntimeWarning, match=r"helper\.py` was edited since `mine\.py:Mine` was imported"):
         assert Config("label", "mine.py:Mine", {"lr": 0.1}).code == before

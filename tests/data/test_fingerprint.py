@@ -18,7 +18,7 @@ from optsuite.data._synthetic_text import RECIPE as TEXT_RECIPE
 from optsuite.data._synthetic_text import generate_tokens
 
 from .corpora import LM1B, PIECES, write_lm1b, write_wikipedia
-from .published import write_imagenet, write_mnist
+from .published import write_food101, write_imagenet, write_mnist
 
 OLD = 1_600_000_000
 
@@ -143,6 +143,16 @@ def test_the_vocabulary_counts(data_folder, monkeypatch, tmp_path):
         found.add(anew(PIECES))
     assert len(found) == 5
     assert anew(LM1B) not in found
+
+
+def test_photos_are_known_by_their_index(data_folder):
+    write_food101(data_folder / "food101")
+    first = anew("food101")
+    for path in (data_folder / "food101").rglob("*.jpg"):
+        change(path)
+    assert anew("food101") == first
+    change(data_folder / "food101" / "food-101" / "meta" / "test.json")
+    assert anew("food101") != first
 
 
 def test_files_are_hashed_once(data_folder, hashed, cache):
