@@ -24,7 +24,9 @@ import re
 from typing import NamedTuple
 
 from optsuite.errors import StorageError
-from optsuite.storage._files import check_writable, clean_root, join_url, list_folders
+from optsuite.storage._checks import check_writable
+from optsuite.storage._files import list_folders
+from optsuite.storage._filesystems import clean_root, is_local, join_url, local_path
 
 # A whole bucket or file system: a name beside it would not be in it.
 _WHOLE = re.compile(r"/|(?:[^/]*::)?[\w.+-]+://(?:[^/]*|/+)")
@@ -63,7 +65,7 @@ class Store(NamedTuple):
 
     def absolute(self) -> Store:
         """Return the same store for a process that runs in another folder."""
-        return Store(*(root if "://" in root else os.path.abspath(root) for root in self))  # noqa: PTH100 - may be a URL
+        return Store(*(str(local_path(root)) if is_local(root) else root for root in self))
 
     def check_writable(self) -> None:
         """Raise StorageError if either root cannot be written to."""

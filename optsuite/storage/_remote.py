@@ -1,0 +1,115 @@
+"""Files that are not local: one put, one get, and checksums where the store tells them."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import re
+import threading
+from typing import Any
+
+from fsspec.asyn import AsyncFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
+from optsuite.errors import StorageError
+from optsuite.storage._filesystems import EXTRAS
+from optsuite.storage._patience import ask, is_refusal
+
+_S3, _GCS = {"s3", "s3a"}, {"gs", "gcs"}
+_ONE_PUT = {"chunksize": 2**33}  # s3fs and gcsfs put larger files in parts
+
+# Several threads of this process share the files in its memory.
+_ONE_CREATOR = threading.Lock()
+
+
+def read(filesystem: Any, path: str, most: int, seconds: float) -> bytes:  # noqa: ANN401
+    """Read a file, of a larger one only one byte more than `most`.
+
+    Where the store tells a checksum that the content has not, it is read again: once more the same content
+    means that the checksum is of another kind.
+    """
+    if not isinstance(filesystem, AsyncFileSystem):
+        content: bytes = filesystem.cat_file(path, start=0, end=most + 1)
+        return content
+    filesystem.invalidate_cache(path)
+    told = ask(filesystem, "info", path, seconds=seconds)
+    if told["type"] == "directory":
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    size = told.get("size")
+    if size == 0:  # no part of it can be asked for
+        return b""
+    fetched = min(most + 1 if size is None else size, most + 1)
+    seen: set[bytes] = set()
+    for _ in range(3):
+        content = ask(filesystem, "cat_file", path, start=0, end=fetched, seconds=seconds)
+        if size is not None and len(content) != fetched:
+            raise OSError(errno.EIO, f"got {len(content):,} of {fetched:,} bytes")
+        if size != fetched or _md5(told) in (None, hashlib.md5(content).hexdigest()) or content in seen:
+            return content
+        seen.add(content)
+    raise OSError(errno.EIO, "it was read three times, and was another each time")
+
+
+def write(filesystem: Any, path: str, content: bytes, seconds: float) -> None:  # noqa: ANN401
+    """Write a file by one put, and compare what the store tells of it, or else the file, with its content."""
+    try:
+        _put(filesystem, path, content, seconds)
+    except FileNotFoundError:
+        if not set(EXTRAS).isdisjoint(
+            _protocols(filesystem)
+        ):  # a missing bucket: not ours to create by a typo
+            raise
+        filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+        _put(filesystem, path, content, seconds)
+
+
+def create(filesystem: Any, path: str, content: bytes, seconds: float) -> bool:  # noqa: ANN401
+    """Write a file that is not there; return False where there is one."""
+    protocols = _protocols(filesystem)
+    if isinstance(filesystem, MemoryFileSystem):
+        with _ONE_CREATOR:
+            if filesystem.exists(path):
+                return False
+            filesystem.pipe_file(path, content)
+            return True
+    if protocols.isdisjoint(_S3 | _GCS):
+        raise StorageError(
+            f"cannot create `{path}`: `{min(protocols)}` cannot write and tell that a file is there at once; "
+            "needed a local folder, S3 or Google Cloud Storage"
+        )
+    try:
+        _put(filesystem, path, content, seconds, mode="create")
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        try:
+            return read(filesystem, path, len(content), seconds) == content
+        except FileNotFoundError:  # it is gone again
+            return False
+    return True
+
+
+def _put(filesystem: Any, path: str, content: bytes, seconds: float, **options: Any) -> None:  # noqa: ANN401
+    if not _protocols(filesystem).isdisjoint(_S3 | _GCS):
+        options = {**options, **_ONE_PUT}
+    told = ask(filesystem, "pipe_file", path, content, seconds=seconds, **options)
+    if isinstance(filesystem, MemoryFileSystem):
+        return
+    if isinstance(told, dict) and _md5(told) == hashlib.md5(content).hexdigest():
+        return
+    if read(filesystem, path, len(content), seconds) != content:
+        raise OSError(errno.EIO, "what was stored is not what was sent")
+
+
+def _md5(told: dict[str, Any]) -> str | None:
+    """Return the MD5 in hexadecimal that a store tells of a file; on S3 it may be another checksum."""
+    if "md5Hash" in told:
+        return base64.b64decode(told["md5Hash"]).hex()
+    tag = str(told.get("ETag", "")).strip('"')
+    return tag if re.fullmatch("[0-9a-f]{32}", tag) else None
+
+
+def _protocols(filesystem: Any) -> set[str]:  # noqa: ANN401
+    protocol = filesystem.protocol
+    return {protocol} if isinstance(protocol, str) else set(protocol)
