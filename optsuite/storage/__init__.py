@@ -20,6 +20,7 @@ from optsuite.storage._files import (
 )
 from optsuite.storage._filesystems import clean_root, is_local, join_url
 from optsuite.storage._json import MOST_JSON, parse_json, read_json, write_json
+from optsuite.storage._locked import locked
 from optsuite.storage._npz import MOST_NPZ, Header, Npz, read_npz, write_npz
 from optsuite.storage._owner import Owner, owned_name, owner_of
 from optsuite.storage._roots import (

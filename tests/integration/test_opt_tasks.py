@@ -44,7 +44,5 @@ def test_a_glob_that_matches_nothing_ends_the_session(bench):
 
 
 def test_given_twice_it_means_both(bench):
-    assert tasks_of(bench.ids(f"--opt-tasks={LARGE}", "--opt-preset=quick", sets="SGDLR_200_R2")) == {
-        TASK,
-        LARGE,
-    }
+    ids = bench.ids(f"--opt-tasks={LARGE}", "--opt-preset=quick", sets="SGDLR_200_R2")
+    assert tasks_of(ids) == {TASK, LARGE}
