@@ -26,12 +26,10 @@ from optsuite.hparam_sets import (
     list_hparam_sets,
     needs_checkpoint,
 )
-from optsuite.words import listed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_MOST_NAMED = 3  # repetitions that an archive lacks
 
 _SUMMARY = {
     "task": "task",
@@ -73,9 +71,10 @@ def archive(args: argparse.Namespace) -> int:
                 print(f"{task}: nothing recorded of `{name}`{advice}")
                 continue
             cell = sweep.Cell(task, get_hparam_set(name), args.precision)
-            url = runner.archive_cell(cell, args.data, store)
-            complete.append(url is not None)
-            print(url or f"{cell.name}: not archived, {_lacks(cell, store, args.data)}")
+            built = runner.archive_cell(cell, args.data, store)
+            complete.append(built.url is not None)
+            why = f"{built.why}{_of_other_trials(cell, store, built)}"
+            print(built.url or f"{cell.name}: not archived from {store.curves}, {why}")
     return 0 if complete and all(complete) else 1
 
 
@@ -113,14 +112,15 @@ def _num_own(
     return len(own) or len(files)
 
 
-def _lacks(cell: sweep.Cell, store: storage.Store, source: str) -> str:
-    ids = {trial.id(source) for trial in cell.trials()}
-    find = functools.partial(archives.missing_repetitions, cell.task_name, cell.hparam_set, store.curves)
-    missing, without_any = find(trial_ids=ids), find()
-    named = listed([f"{label} repetition {s}" for label, s in missing], _MOST_NAMED)
-    others = len(missing) - len(without_any)
-    why = f"; {others} curves there are of other trials (other data or hyperparameters)" if others else ""
-    return f"it lacks {len(missing)} of {len(ids)} curves in {store.curves}: {named}{why}"
+def _of_other_trials(cell: sweep.Cell, store: storage.Store, built: archives.Built) -> str:
+    """Say how many curves there are in place of those that are missing."""
+    if not built.missing:
+        return ""
+    lacking = archives.missing_repetitions(cell.task_name, cell.hparam_set, store.curves)
+    others = len(built.missing) - len(lacking)
+    return (
+        f"; {others} curves there are of other trials (other data or hyperparameters)" if others > 0 else ""
+    )
 
 
 def table(args: argparse.Namespace) -> int:
