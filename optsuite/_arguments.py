@@ -41,6 +41,24 @@ def setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
+class Once(argparse.Action):
+    """Action of an option that takes one value: another one beside it is an error, the same is not."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's protocol
+        namespace: argparse.Namespace,
+        values: Any,  # noqa: ANN401 - whatever `type` makes of the text
+        option_string: str | None = None,
+    ) -> None:
+        given = vars(self).setdefault("given", values)
+        if option_string and given != values:
+            raise argparse.ArgumentError(
+                self, f"takes one value, and two were given ({given} and {values}): leave one of them out"
+            )
+        setattr(namespace, self.dest, values)
+
+
 class Argument(NamedTuple):
     """Option that takes a value."""
 

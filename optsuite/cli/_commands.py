@@ -6,7 +6,7 @@ Declaring it imports nothing heavy; the module of a command is imported when the
 import argparse
 import importlib
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from optsuite import _arguments
 
@@ -14,9 +14,18 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Object on which subcommands are declared."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Parser of a command, in which no value replaces another one unnoticed."""
+
+    def __init__(self, **keywords: Any) -> None:  # noqa: ANN401 - argparse's own
+        super().__init__(**keywords)
+        for action in (None, "store"):
+            self.register("action", action, _arguments.Once)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Declare all commands; the `run` of parsed arguments says where the command's function is."""
-    parser = argparse.ArgumentParser(prog="optsuite", description="Benchmarks for optimizers.")
+    parser: argparse.ArgumentParser = _Parser(prog="optsuite", description="Benchmarks for optimizers.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_catalogue(commands)
     _add_verify(commands)

@@ -22,7 +22,6 @@ from optsuite.hparam_sets import (
     Trial,
     get_family,
     get_hparam_set,
-    ids_of,
     list_families,
     list_hparam_sets,
     needs_checkpoint,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -23,6 +22,10 @@ NUM_ENTRIES = 1000
 
 Hparams: TypeAlias = Mapping[str, float | bool]
 """All hyperparameters of `nadamw_cosine_lr`, by name."""
+
+_MOST_VALUE = float(np.finfo(np.float32).max)
+_MOST_BYTES = 2**22
+"""Size that no list has: the published one has a fifth of a MB."""
 
 _URL = (
     "https://raw.githubusercontent.com/google/learned_optimization/main/"
@@ -111,15 +114,15 @@ def _digest(url: str) -> str:
 
 @functools.cache
 def _entries(url: str) -> tuple[Hparams, ...]:
-    return _parse(storage.read_bytes(url), url) if url else _parse(_published(), _URL)
+    return _parse(storage.read_bytes(url, most=_MOST_BYTES), url) if url else _parse(_published(), _URL)
 
 
 def _published() -> bytes:
     copy = str(data_dir() / "opt_list.json")
     with contextlib.suppress(storage.MissingFileError):
-        return _verified(storage.read_bytes(copy), copy)
+        return _verified(storage.read_bytes(copy, most=_MOST_BYTES), copy)
     try:
-        content = storage.read_bytes(_URL)
+        content = storage.read_bytes(_URL, most=_MOST_BYTES)
     except StorageError as cause:
         raise StorageError(
             f"the entries of OptList are not on this machine ({cause}): check the network, or get the "
@@ -143,10 +146,7 @@ def _verified(content: bytes, url: str) -> bytes:
 
 
 def _parse(content: bytes, url: str) -> tuple[Hparams, ...]:
-    try:
-        entries = json.loads(content)
-    except ValueError as cause:
-        raise storage.CorruptFileError(f"`{url}` is not JSON: {cause}") from cause
+    entries = storage.parse_json(content, url)
     if not isinstance(entries, list) or len(entries) != NUM_ENTRIES:
         found = f"{len(entries)} of them" if isinstance(entries, list) else type(entries).__name__
         raise storage.CorruptFileError(f"`{url}` needs a list of {NUM_ENTRIES} entries, got {found}")
@@ -164,7 +164,7 @@ def _value(key: str, value: object, where: str) -> float | bool:
     if key == "use_nesterov":
         if isinstance(value, bool):
             return value
-    elif isinstance(value, float | int) and not isinstance(value, bool):
+    elif isinstance(value, float | int) and not isinstance(value, bool) and abs(value) <= _MOST_VALUE:
         return float(np.float32(value))
-    needed = "true or false" if key == "use_nesterov" else "a number"
-    raise storage.CorruptFileError(f"`{key}` in {where} must be {needed}, got {value!r}")
+    needed = "true or false" if key == "use_nesterov" else "a number that float32 can hold"
+    raise storage.CorruptFileError(f"`{key}` in {where} must be {needed}, got {value!r:.40}")

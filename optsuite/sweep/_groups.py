@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from optsuite import data, storage, trainer
+from optsuite import storage, trainer
 from optsuite.errors import OptsuiteError, in_words, quoted
 from optsuite.hparam_sets import Trial
 from optsuite.storage import Holder, Store
@@ -210,10 +210,15 @@ def tidy(job: Job) -> None:
         stem, is_claim, _ = url.rpartition(".claim.")
         if is_claim and stem not in stems:
             storage.end_dead(stem)
-        elif url.endswith(_FAILURE) and url.rpartition("/")[2].removesuffix(_FAILURE) in recorded:
+        elif _is_spent(url, recorded):
             storage.remove(url, missing_ok=True)
-        elif url.endswith(_STATE) and not storage.exists(url.removesuffix(_STATE) + _GROUP):
-            storage.remove(url, missing_ok=True)
+
+
+def _is_spent(url: str, recorded: Set[str]) -> bool:
+    """Return whether a file is a checkpoint without its group, or the failure of a trial that is recorded."""
+    if url.endswith(_STATE):
+        return not storage.exists(url.removesuffix(_STATE) + _GROUP)
+    return url.endswith(_FAILURE) and url.rpartition("/")[2].removesuffix(_FAILURE) in recorded
 
 
 def note_failure(job: Job, trial: Trial, error: Exception) -> None:

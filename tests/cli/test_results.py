@@ -325,7 +325,7 @@ def test_a_report_warns_of_a_torn_normalizer_and_goes_on(archived, run):
     status, out, err = run("report")
     assert (status, out) == (0, f"{archived}_reports/report.html")
     assert "warning: `" in err
-    assert "speedup_over_adam_20_R2.json` is no file of normalizers" in err
+    assert "speedup_over_adam_20_R2.json` is not readable JSON" in err
 
 
 def test_report_of_nothing_is_an_error(run, root):
