@@ -16,7 +16,19 @@ from optsuite.backends import run_job
 TASK = "ImageMLP_FashionMnist8_Relu32"
 SAVE_SECONDS = 5.0
 NUM_PAIRS = 3
-FAMILIES = ("SGD", "Adam", "RMSProp", "AdaBelief", "Yogi", "SM3", "SGDM", "AdamW", "AdaGrad", "RAdam", "Fromage")
+FAMILIES = (
+    "SGD",
+    "Adam",
+    "RMSProp",
+    "AdaBelief",
+    "Yogi",
+    "SM3",
+    "SGDM",
+    "AdamW",
+    "AdaGrad",
+    "RAdam",
+    "Fromage",
+)
 NUM_STEPS = 1000
 
 
@@ -77,7 +89,9 @@ def test_overhead_of_claims_and_checkpoints(report_line, tmp_path):
     kept, bare = [], []
     for pair in range(NUM_PAIRS):
         kept.append(
-            seconds(lambda job: list(run_job(job, device="cpu")), job_of("AdamLR_10000_R5", tmp_path / f"k{pair}"))
+            seconds(
+                lambda job: list(run_job(job, device="cpu")), job_of("AdamLR_10000_R5", tmp_path / f"k{pair}")
+            )
         )
         bare.append(seconds(without, job_of("AdamLR_10000_R5", tmp_path / f"b{pair}")))
     report_line(
@@ -115,9 +129,7 @@ def _sweep(folder, num_runners):
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(num_runners + 1)
     logs = [folder / f"{number}.json" for number in range(num_runners)]
-    processes = [
-        context.Process(target=_run, args=(str(folder / "store"), str(log), start)) for log in logs
-    ]
+    processes = [context.Process(target=_run, args=(str(folder / "store"), str(log), start)) for log in logs]
     for process in processes:
         process.start()
     start.wait()

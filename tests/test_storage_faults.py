@@ -70,7 +70,11 @@ def exercise(number):
     assert not storage.create(f"{folder}/c", b"other")
     storage.write_bytes(f"{folder}/d", b"gone")
     storage.remove(f"{folder}/d", missing_ok=True)
-    return {f"{number}/a.npz": arrays, f"{number}/b.json": {"number": number}, f"{number}/c": b"mine %d" % number}
+    return {
+        f"{number}/a.npz": arrays,
+        f"{number}/b.json": {"number": number},
+        f"{number}/c": b"mine %d" % number,
+    }
 
 
 def test_hundreds_of_faults_lose_nothing_and_damage_nothing(faulty):

@@ -57,9 +57,7 @@ def run_job(
 class _Training:
     """The training of one job; arguments as for `run_job`."""
 
-    def __init__(
-        self, job: Job, device: torch.device, tell: Callable[[int, int], None], stop: Stop
-    ) -> None:
+    def __init__(self, job: Job, device: torch.device, tell: Callable[[int, int], None], stop: Stop) -> None:
         self._job, self._device, self._stop = job, device, stop
         self._task = get_task(job.task_name)
         self._trials = sweep.trials_by_id(job)

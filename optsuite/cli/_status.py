@@ -44,7 +44,9 @@ def _cells(args: argparse.Namespace, store: Store, source: data.Source) -> Itera
     for task in fnmatch.filter(sorted({*storage.list_tasks(store.curves), *shared}), args.task):
         begun = (group.cell_name.removeprefix(f"{task}-") for group in sweep.read_groups(store, task))
         names = {*begun, *recorded_sets(task, store.curves, source)}
-        for name in sorted(name for name in names if any(fnmatch.fnmatchcase(name, one) for one in args.sets)):
+        for name in sorted(
+            name for name in names if any(fnmatch.fnmatchcase(name, one) for one in args.sets)
+        ):
             try:
                 yield Cell(task, get_hparam_set(name), args.precision)
             except OptsuiteError:  # of a session's own set, which this one was not told of

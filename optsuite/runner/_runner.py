@@ -122,7 +122,9 @@ class Runner:
             store.check_writable()
             for root in store:
                 storage.sweep_temporaries(root)
-            self._teller.attempt("curves of an earlier run, which lie in the spool", self._take_spooled, store)
+            self._teller.attempt(
+                "curves of an earlier run, which lie in the spool", self._take_spooled, store
+            )
         if self._cells:
             self._backend  # noqa: B018 - starts when it is first asked for
 

@@ -156,7 +156,13 @@ def _make(job: Job, trials: Sequence[Trial], device: torch.device) -> Iterator[G
         }
         name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
         made = GroupFile(
-            storage.join_url(folder, name), job.name, trial_ids, group.varying, group.layout, device.type, rerun
+            storage.join_url(folder, name),
+            job.name,
+            trial_ids,
+            group.varying,
+            group.layout,
+            device.type,
+            rerun,
         )
         storage.create(made.url, json.dumps(told).encode())
         yield made
@@ -196,7 +202,9 @@ def tidy(job: Job) -> None:
     """
     for curve_folder in {trial.folder(job.store.curves) for trial in job.asked}:
         storage.sweep_temporaries(curve_folder)
-    storage.sweep_temporaries(storage.archive_path(job.task_name, "any", job.store.archives).rpartition("/")[0])
+    storage.sweep_temporaries(
+        storage.archive_path(job.task_name, "any", job.store.archives).rpartition("/")[0]
+    )
     recorded = {trial.id(job.source) for trial in set(job.asked).difference(job.trials)}
     folder = groups_dir(job.store, job.task_name)
     storage.sweep_temporaries(folder)
@@ -248,5 +256,3 @@ def read_failures(store: Store, task_name: str) -> dict[str, str]:
 def trials_by_id(job: Job) -> dict[str, Trial]:
     """Return all trials that were asked for with a job's, by id."""
     return {trial.id(job.source): trial for trial in (*job.asked, *job.trials)}
-
-

@@ -70,7 +70,9 @@ def status_of(cell: Cell, source: data.Source, store: Store) -> CellStatus:
     outcomes = recorded([trial for trial in ids.values() if trial not in missing], store, source)
     done = [outcome.result for outcome in outcomes if isinstance(outcome.result, Curve)]
     failures = {
-        outcome.trial: quoted(outcome.result) for outcome in outcomes if isinstance(outcome.result, StorageError)
+        outcome.trial: quoted(outcome.result)
+        for outcome in outcomes
+        if isinstance(outcome.result, StorageError)
     }
     for identity, cause in read_failures(store, cell.task_name).items():
         if (trial := ids.get(identity)) in missing:

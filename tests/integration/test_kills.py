@@ -79,7 +79,9 @@ def losses(root: str) -> dict[str, bytes]:
         for curve in curves.load_baseline_results_from_dir(storage.join_url(root, folder)):
             assert str(curve["trial_id"]) not in found, "a trial has two curves"
             found[str(curve["trial_id"])] = b"".join(
-                np.ascontiguousarray(curve[key]).tobytes() for key in sorted(curve) if key.endswith(("loss", "xs"))
+                np.ascontiguousarray(curve[key]).tobytes()
+                for key in sorted(curve)
+                if key.endswith(("loss", "xs"))
             )
     return found
 
