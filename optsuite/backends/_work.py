@@ -16,7 +16,7 @@ from optsuite.backends._stop import Stop
 from optsuite.backends._train import ElsewhereError, StoreGoneError, run_job
 from optsuite.curves import package_version
 from optsuite.errors import OptsuiteError, RemoteError, parameter, quoted
-from optsuite.hparam_sets import Trial
+from optsuite.hparam_sets import Trial, check_facts
 from optsuite.storage import Store
 from optsuite.sweep import Job, missing_trials, recorded
 from optsuite.trainer import Outcome
@@ -111,6 +111,8 @@ def do(work: Work, where: str, tell: Callable[[int, int], None], stop: Stop) -> 
         try:
             _settle(work, where)
             job = work.job
+            for trial, facts in job.facts.items():
+                check_facts(trial, job.source, facts)
             for outcome in run_job(job, device=work.device, tell=tell, stop=stop):
                 identity = outcome.trial.id(job.source)
                 match outcome.result:

@@ -31,7 +31,7 @@ class Progress(AbstractContextManager["Progress"]):
         """Show how many of all trial-steps are done, unless that was shown a moment ago."""
         self._done = done
         now = time.monotonic()
-        if now - self._told >= (_TERMINAL_SECONDS if self._is_rewriting else _PLAIN_SECONDS):
+        if done and now - self._told >= (_TERMINAL_SECONDS if self._is_rewriting else _PLAIN_SECONDS):
             self._told = now
             rate = done / (now - self._began)
             left = duration((total - done) / rate)

@@ -2,11 +2,11 @@
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from optsuite import data
-from optsuite.hparam_sets import Config, Trial
+from optsuite.hparam_sets import Config, Trial, facts_of
 from optsuite.storage import Store
 from optsuite.sweep._matrix import Cell
 from optsuite.sweep._recorded import missing_trials, recorded
@@ -31,6 +31,8 @@ class Job:
     """Word that is the same in all jobs of a run, and in no other."""
     save_every_s: float = math.inf
     """Seconds of training after which the state of a group is saved again; infinite: only when stopped."""
+    facts: Mapping[Trial, Mapping[str, object]] = field(default_factory=dict)
+    """Facts of its trials where it was made, which another process holds against its own."""
     part: int = 0
     """Number of this part, where several jobs do the work of one."""
 
@@ -81,6 +83,7 @@ def prepare(
         asked=tuple(trials),
         run=run,
         save_every_s=save_every_s,
+        facts={trial: facts_of(trial, source) for trial in missing},
     )
     return job, outcomes
 
