@@ -131,7 +131,7 @@ def main() -> None:
             outbox.flush()
 
     threading.Thread(target=listen, daemon=True).start()
-    while not stop:
+    while not stop.is_wished:
         work = works.get()
         is_busy.set()
         report = do(work, sys.argv[1], lambda done, total: send((done, total)), stop)

@@ -69,7 +69,7 @@ class StoreKeeper:
 
     def should_stop(self) -> bool:
         """Return whether to save and stop: a signal came, or another process has taken over."""
-        return bool(self._stop) or self._claim.is_lost
+        return self._stop.is_wished or self._claim.is_lost
 
     def recorded(self) -> Collection[Trial]:
         """Return the trials of the group whose curves are recorded."""

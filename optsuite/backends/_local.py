@@ -40,7 +40,7 @@ class LocalBackend(Backend):
             yield job, self._run(job)
 
     def _run(self, job: Job) -> list[Outcome]:
-        outcomes, stop = list[Outcome](), Stop()
+        outcomes, stop = list[Outcome](), Stop(self._say)
 
         def without() -> list[Trial]:
             done = {outcome.trial for outcome in outcomes}

@@ -1,9 +1,8 @@
 """Stopping on a signal, but not before what was trained is saved."""
 
 import signal
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import final
@@ -13,12 +12,18 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @final
 class Stop:
-    """A wish to stop, which may come from a signal or from another thread."""
+    """A wish to stop, which may come from a signal or from another thread.
 
-    def __init__(self) -> None:
-        self._wish = threading.Event()
+    Args:
+        say: Shows the user a line at once.
+    """
 
-    def __bool__(self) -> bool:
+    def __init__(self, say: Callable[[str], None] = lambda _: None) -> None:
+        self._wish, self._say = threading.Event(), say
+
+    @property
+    def is_wished(self) -> bool:
+        """Whether to stop."""
         return self._wish.is_set()
 
     def set(self) -> None:
@@ -36,14 +41,12 @@ class Stop:
             return
 
         def handle(number: int, _frame: FrameType | None) -> None:
-            if self:
+            if self.is_wished:
                 raise KeyboardInterrupt
             self.set()
             name = signal.Signals(number).name
-            print(
-                f"\noptsuite: {name}: saving what was trained, which takes some seconds; once more to stop at once",
-                file=sys.stderr,
-                flush=True,
+            self._say(
+                f"optsuite: {name}: saving what was trained, which takes some seconds; once more to stop at once"
             )
 
         ignored = {number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_IGN}

@@ -50,7 +50,7 @@ def run_job(
         StoppedError: It was stopped; what was trained is saved.
         StoreGoneError: The store cannot be reached or written to. Curves that were trained are in the spool.
     """
-    yield from _Training(job, trainer.resolve_device(device), tell, stop or Stop()).outcomes()
+    yield from _Training(job, trainer.resolve_device(device), tell, Stop() if stop is None else stop).outcomes()
 
 
 @final
@@ -79,7 +79,7 @@ class _Training:
                 for outcome in trained:
                     yield self._written(outcome)
             except StoppedError:
-                if self._stop:
+                if self._stop.is_wished:
                     raise
                 # Another process has taken over a group: what is left is looked at once more.
                 lost = ElsewhereError("another process took it over from this one, which was slow")
