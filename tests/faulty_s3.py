@@ -1,4 +1,4 @@
-"""A proxy on this machine before a server that speaks S3, which does to calls what networks and servers do."""
+"""A proxy before a server that speaks S3, which does to calls what networks and servers do."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FaultyS3:
                 pass  # clients hang up
 
         self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = "http://127.0.0.1:{}".format(self._server.server_address[1])
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> FaultyS3:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._answer(status, headers, content, is_cut=kind == "truncated")
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_call  # noqa: N815
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_call
 
     def _hand_on(self, body):
         connection = http.client.HTTPConnection(urlsplit(self.faulty.target).netloc, timeout=60)

@@ -35,7 +35,7 @@ def server():
 
 @pytest.fixture
 def faulty(server, monkeypatch):
-    """A proxy before a server with an empty bucket, which this process takes for S3; at first without faults."""
+    """A proxy before a server with an empty bucket, taken for S3; at first without faults."""
     with FaultyS3(server, share=0) as proxy:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             monkeypatch.delenv(name)
@@ -58,7 +58,7 @@ def faulty(server, monkeypatch):
 
 
 def exercise(number):
-    """Write, create, list, read, replace, set aside and delete files of one folder; return what it should hold."""
+    """Write, create, read, replace and delete files of a folder; return what it should hold."""
     folder = f"s3://faulty/{number}"
     arrays = {"loss": np.arange(200.0) + number}
     storage.write_npz(f"{folder}/a.npz", {"old": 1})
@@ -70,7 +70,11 @@ def exercise(number):
     assert not storage.create(f"{folder}/c", b"other")
     storage.write_bytes(f"{folder}/d", b"gone")
     storage.remove(f"{folder}/d", missing_ok=True)
-    return {f"{number}/a.npz": arrays, f"{number}/b.json": {"number": number}, f"{number}/c": b"mine %d" % number}
+    return {
+        f"{number}/a.npz": arrays,
+        f"{number}/b.json": {"number": number},
+        f"{number}/c": b"mine %d" % number,
+    }
 
 
 def test_hundreds_of_faults_lose_nothing_and_damage_nothing(faulty):
