@@ -110,6 +110,13 @@ def test_hidden_names_are_not_listed(root):
     assert storage.list_files(f"{root}/.optsuite/T", "") == [f"{root}/.optsuite/T/x.group"]
 
 
+def test_names_that_are_no_text_are_not_listed(tmp_path):
+    (tmp_path / "a").touch()
+    (tmp_path / os.fsdecode(b"\xff.curves")).touch()
+    assert storage.list_files(str(tmp_path), "") == [f"{tmp_path}/a"]
+    assert storage.list_files(f"{tmp_path}/a", "") == []
+
+
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a")
     with pytest.raises(StorageError, match="no regular file"):
