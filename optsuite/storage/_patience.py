@@ -34,17 +34,8 @@ _ERRNOS = {
     getattr(errno, name)
     for name in (
         *("ENOSPC", "EDQUOT", "EIO", "ESTALE", "EREMOTEIO", "EBUSY", "EAGAIN", "EINTR", "EMFILE", "ENFILE"),
-        *(
-            "ENOMEM",
-            "ENOBUFS",
-            "EPIPE",
-            "ETIMEDOUT",
-            "ECONNRESET",
-            "ECONNREFUSED",
-            "ECONNABORTED",
-            "ENOTCONN",
-        ),
-        *("ENETDOWN", "ENETUNREACH", "ENETRESET", "EHOSTDOWN", "EHOSTUNREACH", "ESHUTDOWN"),
+        *("ENOMEM", "ENOBUFS", "EPIPE", "ETIMEDOUT", "ECONNRESET", "ECONNREFUSED", "ECONNABORTED"),
+        *("ENETDOWN", "ENETUNREACH", "ENETRESET", "EHOSTDOWN", "EHOSTUNREACH", "ESHUTDOWN", "ENOTCONN"),
     )
     if hasattr(errno, name)
 }
@@ -159,10 +150,5 @@ def _answer(error: BaseException) -> tuple[int, str]:
 
 def _tell(verb: str, url: str, seconds: float, state: RetryCallState) -> None:
     if state.attempt_number == 1 and state.outcome:
-        _log.warning(
-            "cannot %s %s yet (%s); trying again for up to %.0f s",
-            verb,
-            url,
-            state.outcome.exception(),
-            seconds,
-        )
+        error = state.outcome.exception()
+        _log.warning("cannot %s %s yet (%s); trying again for up to %.0f s", verb, url, error, seconds)

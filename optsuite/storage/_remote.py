@@ -56,6 +56,18 @@ def read(filesystem: Any, path: str, most: int, seconds: float) -> bytes:  # noq
     raise OSError(errno.EIO, "it was read three times, and was another each time")
 
 
+def list_entries(filesystem: Any, path: str, seconds: float) -> dict[str, dict[str, Any]]:  # noqa: ANN401
+    """Return what the store tells of each entry of a folder by name; a missing folder has none."""
+    filesystem.invalidate_cache(path)  # other runners write too: the store is the truth
+    try:
+        entries = ask(filesystem, "ls", path, detail=True, seconds=seconds)
+    except FileNotFoundError:
+        return {}
+    named = {entry["name"].rstrip("/"): entry for entry in entries}
+    named.pop(path.rstrip("/"), None)  # a file, or what some stores keep in the place of an empty folder
+    return {name.rpartition("/")[2]: entry for name, entry in named.items()}
+
+
 async def _read_web(filesystem: Any, url: str, most: int, idle_s: float) -> bytes:  # noqa: ANN401
     """Read from a web server, which may tell no size, and send more than it is asked for."""
     session = await filesystem.set_session()
@@ -72,10 +84,8 @@ def write(filesystem: Any, path: str, content: bytes, seconds: float) -> None:  
     try:
         _put(filesystem, path, content, seconds)
     except FileNotFoundError:
-        if not set(EXTRAS).isdisjoint(
-            _protocols(filesystem)
-        ):  # a missing bucket: not ours to create by a typo
-            raise
+        if not set(EXTRAS).isdisjoint(_protocols(filesystem)):
+            raise  # a missing bucket: not ours to create by a typo
         filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
         _put(filesystem, path, content, seconds)
 
