@@ -1,4 +1,4 @@
-"""A proxy on this machine before a server that speaks S3, which does to calls what networks and servers do."""
+"""A proxy before a server that speaks S3, which does to calls what networks and servers do."""
 
 from __future__ import annotations
 
