@@ -16,12 +16,11 @@ from torch import Tensor
 from optsuite import data
 from optsuite._types import Batch, Params
 from optsuite.curves import EVAL_SPLITS
-from optsuite.errors import OptsuiteError, StorageError, in_words
+from optsuite.errors import StorageError, in_words
 from optsuite.trainer._batches import Batches
 from optsuite.trainer._dump import Arrays
 from optsuite.trainer._grid import Grid
 from optsuite.trainer._identity import check_identity, identity
-from optsuite.trainer._lift_mode import CannotLiftError
 from optsuite.trainer._memory import is_out_of_memory
 from optsuite.trainer._program import Program, Trained
 from optsuite.trainer._seal import check_same, digests, sealed, text_of, unsealed
@@ -199,7 +198,7 @@ class GridRun:
         try:
             state = state._replace(trained=self._program(state).load(trained, found))
             again = self.dump(state)
-        except (CannotLiftError, OptsuiteError):
+        except StorageError:
             raise
         except Exception as error:
             if is_out_of_memory(error):

@@ -18,7 +18,6 @@ from optsuite.trainer._checkpoints import Checkpoints
 from optsuite.trainer._dump import Arrays
 from optsuite.trainer._grid import Grid, How, group_by_spec
 from optsuite.trainer._group import Group, Keeper, Unkept, checked, make_groups
-from optsuite.trainer._lift_mode import CannotLiftError
 from optsuite.trainer._loop import GridRun
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes
 from optsuite.trainer._network import examine
@@ -242,8 +241,7 @@ def _train(
 def _loaded(run: GridRun, arrays: Arrays) -> RunState:
     try:
         return run.load(arrays)
-    except (StorageError, CannotLiftError) as error:
-        # Those that cannot be taken together again were trained together: anew they are, too.
+    except StorageError as error:
         raise _UnfitError(str(error)) from error
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from optimizers.cases import CASES
 
 from optsuite.hparam_sets import Config, Schedule
 from optsuite.tasks import get_task
@@ -15,6 +14,7 @@ from optsuite.trainer._programs import Programs
 from optsuite.trainer._reproducible import reproducible
 
 from .own import configs_of
+from .rules import RULES
 from .runs import TINY, assert_identical, train, trials_of
 
 CPU = torch.device("cpu")
@@ -70,14 +70,8 @@ def configs_for(case):
     return several if "lr" in rates[0] else several[:1]
 
 
-def is_slow(case):
-    return "Shampoo" in case.name and case.hparams != {"graft_type": "SGD"}
-
-
 @pytest.mark.parametrize("poison", POISONS)
-@pytest.mark.parametrize(
-    "case", [pytest.param(c, id=str(c), marks=[pytest.mark.slow] * is_slow(c)) for c in CASES]
-)
+@pytest.mark.parametrize("case", RULES)
 def test_no_rule_spreads_what_is_not_finite(case, poison):
     assert_contained(configs_for(case), poison)
 

@@ -12,6 +12,7 @@ import torch
 
 from optsuite.errors import StorageError, UnsupportedError
 from optsuite.hparam_sets import Config, Schedule
+from optsuite.optimizers import WRAPPERS
 from optsuite.tasks import get_task
 from optsuite.trainer import group_by_spec, split_into_grids
 from optsuite.trainer._compile import can_compile
@@ -23,6 +24,7 @@ from optsuite.trainer._reproducible import reproducible
 from optsuite.trainer._seal import sealed
 
 from .own import OWN, configs_of, own
+from .rules import RULES
 from .runs import AVERAGED, KINDS, TINY, adam, sgd, trials_of
 
 CPU = torch.device("cpu")
@@ -214,6 +216,18 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_goes_on_bit_for_bit(case):
     assert_resumes(*CASES[case])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_goes_on_bit_for_bit(rule):
+    configs = [Config("x", rule.name, {**rule.at_lr(0.01), **rule.hparams})]
+    assert_resumes(configs, stops=(2, 5), schedule=Schedule(8, eval_every=4, eval_batches=1))
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_every_wrapper_goes_on_bit_for_bit(name):
+    schedule = Schedule(8, eval_every=4, eval_batches=1)
+    assert_resumes(configs_of(f"SGDM+{name}", {}, 0.01, 0.1), stops=(2, 5), schedule=schedule)
 
 
 @pytest.mark.parametrize("lifting", ["seeds", "none"])
