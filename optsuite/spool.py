@@ -97,12 +97,15 @@ def upload(root: str | None = None) -> Uploaded:
             continue
         try:
             with FileLock(folder / ".lock", timeout=0):
-                urls[url] = list(_upload_each(files, url, problems))
+                for stored in _upload_each(files, url, problems):
+                    urls.setdefault(url, []).append(stored)
+                for place in {file.parent for file in files}:
+                    storage.sweep_temporaries(str(place))
         except Timeout:
             problems.append(f"another process is uploading the curves that wait for `{url}`")
-        except OSError as error:
-            problems.append(f"{counted(len(files), 'curve')} in `{folder}` cannot be uploaded: {error}")
-    return Uploaded({url: done for url, done in urls.items() if done}, problems)
+        except (OSError, StorageError) as error:  # of this machine
+            problems.append(f"curves in `{folder}` cannot be uploaded: {error}")
+    return Uploaded(urls, problems)
 
 
 def _upload_each(files: list[Path], root: str, problems: list[str]) -> Iterator[str]:

@@ -174,6 +174,31 @@ def test_a_corrupt_file_is_set_aside_with_a_word_and_costs_no_other(root, conten
     assert spool.upload() == ({}, [])
 
 
+def test_what_a_killed_session_left_half_written_is_swept(root):
+    file = spool.keep(trial(), root)
+    code = "from optsuite import storage; print(storage.owned_name('tmp', '.curves'))"
+    name = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    (file.parent / name.strip()).write_bytes(b"half")
+    assert spool.upload().problems == []
+    assert list(file.parent.iterdir()) == []
+
+
+def test_trouble_with_this_disk_is_told_and_costs_no_other_root(tmp_path, monkeypatch):
+    a, b = f"{tmp_path}/a", f"{tmp_path}/b"
+    bad, _good = spool.keep(trial(), a), spool.keep(trial(), b)
+    read = curves.read_curve
+
+    def broken(url):
+        if url == str(bad):
+            raise StorageError("broken disk")
+        return read(url)
+
+    monkeypatch.setattr(curves, "read_curve", broken)
+    done = spool.upload()
+    assert done.urls.keys() == {b}
+    assert done.problems == [f"curves in `{bad.parents[4]}` cannot be uploaded: broken disk"]
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"root": 1}', '{"root": "s3://another"}', "[" * 10_000])
 def test_curves_whose_root_cannot_be_told_stay_and_are_told(root, text, tmp_path):
     file = spool.keep(trial(0), root)
