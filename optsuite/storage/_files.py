@@ -7,6 +7,7 @@ a dot are this package's own, and no listing shows them.
 """
 
 import fnmatch
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +27,9 @@ THREADS = 32
 
 MOST_BYTES = 2**26
 """Largest size, in bytes, of a file that is read unless more is asked for: 64 MiB."""
+
+# Bytes that are no text, in names of local files, which nothing could print.
+_HALVES = re.compile("[\ud800-\udfff]")
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
@@ -154,8 +158,10 @@ def listing(dir_url: str) -> dict[str, dict[str, Any]]:
         return entries
 
     entries = patiently("list", dir_url, list_all)
-    named = {entry["name"].rstrip("/").rpartition("/")[2]: entry for entry in entries}
-    return dict(sorted(named.items()))
+    itself = opened(dir_url)[1].rstrip("/")  # a file, or what some stores keep in the place of a folder
+    paths = {entry["name"].rstrip("/"): entry for entry in entries}
+    named = {path.rpartition("/")[2]: entry for path, entry in paths.items() if path != itself}
+    return {name: named[name] for name in sorted(named) if not _HALVES.search(name)}
 
 
 def _listing(dir_url: str) -> dict[str, str]:

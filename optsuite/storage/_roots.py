@@ -67,10 +67,15 @@ class Store(NamedTuple):
         """Return the same store for a process that runs in another folder."""
         return Store(*(str(local_path(root)) if is_local(root) else root for root in self))
 
-    def check_writable(self) -> None:
-        """Raise StorageError if either root cannot be written to."""
-        for root in self:
-            check_writable(root)
+    def check_writable(self, curve: str | None = None, archive: str | None = None) -> None:
+        """Raise StorageError if either root cannot be written to.
+
+        Args:
+            curve: Path of a curve below the root of curves that will be written, as for `check_writable`.
+            archive: Likewise of an archive.
+        """
+        check_writable(self.curves, curve)
+        check_writable(self.archives, archive)
 
 
 def beside(root: str, word: str) -> str:
@@ -164,8 +169,8 @@ def check_name(name: str) -> str:
     Raises:
         StorageError: It cannot be.
     """
-    if name in {"", ".", ".."} or any(mark in name for mark in ("/", "\\", "::", "\0")):
+    if not name or name.startswith(".") or any(mark in name for mark in ("/", "\\", "::", "\0")):
         raise StorageError(
-            f"`{name}` cannot name a folder: it must not be empty, `.` or `..`, nor hold `/`, `\\` or `::`"
+            f"`{name}` cannot name a folder: it must not be empty, begin with `.`, nor hold `/`, `\\` or `::`"
         )
     return name
