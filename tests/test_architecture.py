@@ -19,7 +19,7 @@ ORDER = (
     ("tasks",),
     ("hparam_sets",),
     ("curves",),
-    ("archives",),
+    ("archives", "spool"),
     ("trainer",),
     ("sweep",),
     ("backends",),

@@ -31,6 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_sweep(commands)
     _add_meta_train(commands)
+    _add_upload(commands)
     _add_results(commands)
     return parser
 
@@ -245,6 +246,20 @@ def _add_results(commands: _Commands) -> None:
     normalizer.add_argument("-o", "--output", metavar="URL", help="(default: <archives>/<NAME>.json)")
     normalizer.add_argument("--overwrite", action="store_true", help="replace tasks that the file has")
     _add_roots(normalizer)
+
+
+def _add_upload(commands: _Commands) -> None:
+    """Declare the command that stores what could not be stored."""
+    parser = _command(
+        commands,
+        "upload",
+        "store the curves that could not be stored when they were recorded, and wait on this machine",
+        "_upload",
+        "upload",
+    )
+    parser.add_argument(
+        "--storage", metavar="URL", help="path or URL of the curves, on any kind of data (default: all)"
+    )
 
 
 def _add_archived(parser: argparse.ArgumentParser, *, is_optional: bool = False) -> None:

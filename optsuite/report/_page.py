@@ -92,7 +92,7 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.PackageLoader("optsuite.report"),
         autoescape=True,
-        finalize=lambda value: shown(value) if type(value) is str else value,
+        finalize=lambda value: value if hasattr(value, "__html__") else shown(str(value)),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
