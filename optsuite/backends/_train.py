@@ -40,14 +40,14 @@ def run_job(
     task = get_task(job.task_name)
     layouts = trainer.choose_layouts(task, job.trials, mode=job.source, device=device)
     for outcome in trainer.run(task, job.trials, layouts=layouts, mode=job.source, device=device, tell=count):
-        yield _written(outcome, job.store)
+        yield _written(outcome, job.store, replace=job.rerun == "all")
 
 
-def _written(outcome: Outcome, store: Store) -> Outcome:
+def _written(outcome: Outcome, store: Store, *, replace: bool) -> Outcome:
     """Write an outcome's curve; where that fails, the error is the outcome."""
     if isinstance(outcome.result, Curve):
         try:
-            curves.write_curve(outcome.result, store.curves)
+            curves.write_curve(outcome.result, store.curves, replace=replace)
         except StorageError as error:  # the next curve may still be written
             return Outcome(outcome.trial, error)
     return outcome
