@@ -65,6 +65,8 @@ def test_hyperparameters_that_cannot_be_known_are_not():
         ({"eval/xs": np.zeros((2, 2, 3), int)}, "`eval/xs` needs the steps of its schedule"),
         ({"train/loss": np.zeros((2, 2, 21), ">f4")}, "`train/loss` needs numbers, got >f4"),
         ({"train/loss": np.zeros((2, 2, 21), complex)}, "`train/loss` needs numbers, got complex128"),
+        ({"data_source": np.full((2, 2), "\x1b[2J")}, r"`data_source` needs a kind of data, got '\\x1b"),
+        ({"train/loss": np.zeros(3), "\x1b": 1}, r"`train/loss` needs shape"),
         ({"opt_name": np.full((2, 2), b"x")}, r"`opt_name` needs text, got \|S1"),
         ({"opt_name": np.full((2, 2), "\ud800")}, "`opt_name` needs text, got what is no Unicode"),
         (
