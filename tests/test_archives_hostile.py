@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
+from curve_examples import bomb, put
 from examples import TASK, make_archive, sgd
 
 from optsuite import archives, storage
@@ -118,3 +120,16 @@ def test_an_archive_that_is_larger_than_its_set_is_refused(root, monkeypatch):
         archives.read_archive(TASK, "Odd_20_R2", root)
     with pytest.raises(CorruptFileError, match=r"Odd_20_R2\.npz.* 16,?384"):
         archives.load_archive(TASK, "Odd_20_R2", root)
+
+
+@pytest.mark.parametrize("key", ["train/loss", "other"])
+def test_a_small_file_takes_no_more_memory_than_it_tells_and_may(root, key):
+    url = storage.archive_path(TASK, "AdamLR_20_R2", root)
+    put(url, bomb({key: ((15, 2, 2**24), "|i1")}))  # 480 MiB
+    assert len(storage.read_bytes(url)) < 2**20
+    tracemalloc.start()
+    with pytest.raises(CorruptFileError, match="268,435,456 bytes"):
+        archives.read_archive(TASK, "AdamLR_20_R2", root)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 2**20
