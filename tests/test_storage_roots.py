@@ -53,7 +53,7 @@ def test_default_root_is_used(monkeypatch):
     assert storage.archive_path("T", "AdamLR_100_R2") == "s3://b/a/T/AdamLR_100_R2.npz"
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a::b"])
+@pytest.mark.parametrize("name", ["", ".", "..", ".optsuite", "a/b", "a\\b", "a::b"])
 def test_a_name_cannot_leave_its_folder(name):
     with pytest.raises(StorageError, match="cannot name a folder"):
         storage.curve_dir("T", name, 1, 1, 1, 1, root="/a")

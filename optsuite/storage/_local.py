@@ -67,7 +67,7 @@ def _temporary(path: Path, content: bytes, *, durable: bool) -> Iterator[Path]:
     Its name is hidden, so that no listing takes it for a result, short, so that any name that the file may
     have leaves room for it, and tells its owner, so that it is swept after him.
     """
-    temporary = path.with_name(owned_name("tmp"))
+    temporary = path.with_name(owned_name("tmp", ".tmp"))
     try:
         try:
             _write(temporary, content, durable=durable)

@@ -56,7 +56,7 @@ _CODES = {
 _KINDS = {
     *("HTTPClientError", "ResponseParserError", "FlexibleChecksumError", "ClientConnectionError"),
     *("ClientPayloadError", "HTTPException", "RequestException", "TransportError", "RefreshError"),
-    *("ChecksumError", "IncompleteReadError", "ResponseStreamingError"),
+    *("ChecksumError", "IncompleteReadError", "ResponseStreamingError", "ConnectionError"),
 }
 _FINAL = (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 

@@ -164,8 +164,8 @@ def check_name(name: str) -> str:
     Raises:
         StorageError: It cannot be.
     """
-    if name in {"", ".", ".."} or any(mark in name for mark in ("/", "\\", "::", "\0")):
+    if not name or name.startswith(".") or any(mark in name for mark in ("/", "\\", "::", "\0")):
         raise StorageError(
-            f"`{name}` cannot name a folder: it must not be empty, `.` or `..`, nor hold `/`, `\\` or `::`"
+            f"`{name}` cannot name a folder: it must not be empty, begin with `.`, nor hold `/`, `\\` or `::`"
         )
     return name
