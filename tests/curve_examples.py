@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import fsspec
 import numpy as np
 from examples import TASK
@@ -39,3 +42,17 @@ def example(seed=0, **changes):
 def put(url, content):
     with fsspec.open(url, "wb", auto_mkdir=True) as file:
         file.write(content)
+
+
+def bomb(arrays):
+    """An npz of arrays of zeros, (shape, dtype) by key, which is small however large they are."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, (shape, dtype) in arrays.items():
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                header = {"descr": dtype, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(member, header)
+                left = int(np.prod(shape)) * np.dtype(dtype).itemsize
+                for start in range(0, left, 2**20):
+                    member.write(bytes(min(2**20, left - start)))
+    return buffer.getvalue()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
+from curve_examples import bomb, put
 from examples import TASK, make_archive, sgd
 
 from optsuite import archives, storage
@@ -65,6 +67,8 @@ def test_hyperparameters_that_cannot_be_known_are_not():
         ({"eval/xs": np.zeros((2, 2, 3), int)}, "`eval/xs` needs the steps of its schedule"),
         ({"train/loss": np.zeros((2, 2, 21), ">f4")}, "`train/loss` needs numbers, got >f4"),
         ({"train/loss": np.zeros((2, 2, 21), complex)}, "`train/loss` needs numbers, got complex128"),
+        ({"data_source": np.full((2, 2), "\x1b[2J")}, r"`data_source` needs a kind of data, got '\\x1b"),
+        ({"train/loss": np.zeros(3), "\x1b": 1}, r"`train/loss` needs shape"),
         ({"opt_name": np.full((2, 2), b"x")}, r"`opt_name` needs text, got \|S1"),
         ({"opt_name": np.full((2, 2), "\ud800")}, "`opt_name` needs text, got what is no Unicode"),
         (
@@ -116,3 +120,16 @@ def test_an_archive_that_is_larger_than_its_set_is_refused(root, monkeypatch):
         archives.read_archive(TASK, "Odd_20_R2", root)
     with pytest.raises(CorruptFileError, match=r"Odd_20_R2\.npz.* 16,?384"):
         archives.load_archive(TASK, "Odd_20_R2", root)
+
+
+@pytest.mark.parametrize("key", ["train/loss", "other"])
+def test_a_small_file_takes_no_more_memory_than_it_tells_and_may(root, key):
+    url = storage.archive_path(TASK, "AdamLR_20_R2", root)
+    put(url, bomb({key: ((15, 2, 2**24), "|i1")}))  # 480 MiB
+    assert len(storage.read_bytes(url)) < 2**20
+    tracemalloc.start()
+    with pytest.raises(CorruptFileError, match="268,435,456 bytes"):
+        archives.read_archive(TASK, "AdamLR_20_R2", root)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 2**20

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import tracemalloc
-import zipfile
 
 import numpy as np
 import pytest
-from curve_examples import OURS, example, original_curves, put
+from curve_examples import OURS, bomb, example, original_curves, put
 from examples import FIXTURES, TASK
 
 from optsuite import curves, storage
@@ -170,21 +168,6 @@ def test_bits_that_flip_on_the_way_cost_nothing(root, monkeypatch):
 # Sizes
 
 
-def bomb(root, arrays):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for key, (shape, dtype) in arrays.items():
-            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
-                header = {"descr": dtype, "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(member, header)
-                left = int(np.prod(shape)) * np.dtype(dtype).itemsize
-                for start in range(0, left, 2**20):
-                    member.write(bytes(min(2**20, left - start)))
-    url = f"{root}/{TASK}/SGD_lr0.1/100_10_5_10/{NAME}.curves"
-    put(url, buffer.getvalue())
-    return url
-
-
 @pytest.mark.parametrize("arrays", [
     {"train/loss": ((2**24,), "<f4")},
     {"note": ((2**24,), "<f4")},
@@ -192,7 +175,8 @@ def bomb(root, arrays):
     {f"note{i}": ((2**20,), "<f4") for i in range(16)},
 ])  # fmt: skip
 def test_what_is_larger_than_its_schedule_allows_is_refused_before_memory_is_taken(root, arrays):
-    url = bomb(root, arrays)
+    url = f"{root}/{TASK}/SGD_lr0.1/100_10_5_10/{NAME}.curves"
+    put(url, bomb(arrays))
     assert len(storage.read_bytes(url)) < 2**18
     tracemalloc.start()
     with pytest.raises(CorruptFileError):

@@ -79,6 +79,7 @@ def test_mutated_archives_are_unreadable_or_sound(count):
             summarize_results([read])
         if isinstance(read, Absent):
             assert isinstance(read.error, CorruptFileError | archives.NotEvaluatedError)
+            assert str(read.error).isprintable()
             continue
         if sound % SOME == 0:
             table = attempt(archive_table, *cell, root)

@@ -212,10 +212,12 @@ def _is_current(url: str, dirs: Sequence[str], trial_ids: Collection[str], threa
         archived = storage.read_npz(url, most=most)["curve_file"]  # all, so that every checksum is verified
     except (StorageError, KeyError):
         return False
+    if not is_text(archived):
+        return False
     listings = storage.thread_map(lambda url: storage.list_files(url, SUFFIX), dirs, threads)
     files = [_filename(file) for listing in listings for file in listing]
     newest = {trial_id_of(file): file for file in files}
-    return sorted(map(str, archived.flat)) == sorted(newest.get(identity, "") for identity in trial_ids)
+    return sorted(archived.flat) == sorted(newest.get(identity, "") for identity in trial_ids)
 
 
 def _filename(url: str) -> str:
@@ -289,7 +291,7 @@ def _optimizers(arrays: Mapping[str, Array]) -> dict[str, object]:
     if not (is_text(names) and is_text(texts)):  # what lies there may be anything
         return {}
     named = zip(names.ravel().tolist(), texts.ravel().tolist(), strict=False)
-    return {name: _optimizer(text) for name, text in named}
+    return {name: _optimizer(text) for name, text in named if name.isprintable()}
 
 
 def _optimizer(config_text: str) -> object:

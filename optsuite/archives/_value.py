@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
@@ -14,6 +14,7 @@ from optsuite.curves import SCHEDULE_KEYS, is_text
 from optsuite.errors import OptsuiteError, StorageError
 from optsuite.hparam_sets import HparamValue, Schedule, get_hparam_set
 from optsuite.storage import CorruptFileError, MissingFileError
+from optsuite.words import listed, shown
 
 # Kinds of dtype of the facts of an archive, which are (H, S) where they are recorded.
 _FACTS = {
@@ -21,6 +22,8 @@ _FACTS = {
     **dict.fromkeys(("seed", *SCHEDULE_KEYS), "iu"),
 }
 _KINDS = {"U": "text", "iu": "integers", "iuf": "numbers"}
+
+_MOST_NAMED = 50  # keys that an error names
 
 _LR = re.compile(r"^\w+\.learning_rate = ([-+.\de]{1,40})$", re.MULTILINE | re.ASCII)
 _OPT_NAME = re.compile(r"^inner_train_task\.opt_name = '([^']+)'", re.MULTILINE)
@@ -113,7 +116,7 @@ class Archive(Facts):
                 )
             raise CorruptFileError(
                 f"`{self.url}` is not a complete archive: it lacks {', '.join(lacking)} "
-                f"(it has {', '.join(self.arrays)})"
+                f"(it has {_named(self.arrays)})"
             )
         leading = self.arrays["train/loss"].shape[:2]
         lengths = {key.partition("/")[0]: self.arrays[key].shape[-1:] for key in keys if key.endswith("/xs")}
@@ -193,7 +196,7 @@ def describe(
     """
     if "train/loss" not in arrays:
         raise CorruptFileError(
-            f"`{url}` is not a complete archive: it lacks train/loss (it has {', '.join(arrays)})"
+            f"`{url}` is not a complete archive: it lacks train/loss (it has {_named(arrays)})"
         )
     shape = arrays["train/loss"].shape
     if len(shape) != 3 or 0 in shape:
@@ -208,7 +211,7 @@ def describe(
         store=store,
         configs=_configs(facts["opt_name"], facts["gin_operative_config"], hparam_set, shape[0]),
         seeds=facts["seed"],
-        data_source=_data_source(facts["data_source"]),
+        data_source=_data_source(facts["data_source"], url),
         num_steps=num_steps,
         schedule=_schedule({key: facts[key] for key in SCHEDULE_KEYS}, num_steps, url),
         arrays=arrays,
@@ -264,10 +267,13 @@ def _configs(
     return tuple(RecordedConfig(f"config{h}", {}) for h in range(num_configs))
 
 
-def _data_source(sources_HS: Array | None) -> str | None:
+def _data_source(sources_HS: Array | None, url: str) -> str | None:
     """Return the kind of data; one trial on stand-in data makes all of it a stand-in."""
     kinds = [] if sources_HS is None else [str(kind) for kind in sources_HS.flat]
-    return next((kind for kind in kinds if kind != "real"), kinds[0] if kinds else None)
+    found = next((kind for kind in kinds if kind != "real"), kinds[0] if kinds else None)
+    if found and shown(found) != found:
+        raise _unfit(url, "data_source", "a kind of data", shown(found))
+    return found
 
 
 def _schedule(counts: Mapping[str, Array | None], num_steps: int, url: str) -> Schedule | None:
@@ -302,6 +308,10 @@ def _check_kind(arrays: Mapping[str, Array], url: str, key: str, kinds: str) -> 
         raise _unfit(url, key, _KINDS[kinds], dtype)
     if dtype.kind == "U" and not is_text(arrays[key]):
         raise _unfit(url, key, "text", "what is no Unicode")
+
+
+def _named(keys: Iterable[str]) -> str:
+    return listed([shown(key) for key in keys], _MOST_NAMED)
 
 
 def _unfit(url: str, key: str, needed: str, got: object) -> CorruptFileError:

@@ -50,7 +50,9 @@ def run_job(
         StoppedError: It was stopped; what was trained is saved.
         StoreGoneError: The store cannot be reached or written to. Curves that were trained are in the spool.
     """
-    yield from _Training(job, trainer.resolve_device(device), tell, Stop() if stop is None else stop).outcomes()
+    yield from _Training(
+        job, trainer.resolve_device(device), tell, Stop() if stop is None else stop
+    ).outcomes()
 
 
 @final
@@ -135,22 +137,21 @@ class _Training:
             with contextlib.suppress(StorageError):
                 sweep.note_failure(self._job, outcome.trial, outcome.result)
             return outcome
-        root = self._job.store.curves
+        root, replace = self._job.store.curves, self._job.rerun == "all"
         if self._gone is None:
             try:
-                curves.write_curve(outcome.result, root, replace=self._job.rerun == "all")
+                curves.write_curve(outcome.result, root, replace=replace)
             except StorageError as error:
                 self._gone = error
             else:
                 return outcome
-        kept = spool.keep(outcome.result, root)
-        return Outcome(
-            outcome.trial,
-            StoreGoneError(
-                f"{quoted(self._gone)}; its curve is kept in {kept}, from where the next run on this store, or "
-                "`optsuite upload`, takes it"
-            ),
-        )
+        try:
+            kept = f"kept in `{spool.keep(outcome.result, root, replace=replace)}`"
+        except StorageError as error:
+            kept = f"lost ({quoted(error)})"
+        words = f"{quoted(self._gone)}; its curve is {kept}"
+        advice = "the next run on this store, or `optsuite upload`, takes curves from there"
+        return Outcome(outcome.trial, StoreGoneError(f"{words}; {advice}"))
 
     def _count(self, steps: int) -> None:
         self._done += steps

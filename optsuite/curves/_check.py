@@ -12,7 +12,7 @@ from optsuite import storage
 from optsuite.curves._curve import EVAL_KEYS, REQUIRED_KEYS, SCHEDULE_KEYS
 from optsuite.curves._names import Place, place_of, trial_id_of
 from optsuite.errors import StorageError
-from optsuite.words import listed
+from optsuite.words import listed, shown
 
 if TYPE_CHECKING:
     from optsuite._types import Array
@@ -24,8 +24,6 @@ _MOST_OTHER_BYTES = 4 * 2**20  # text, and keys that are not of the format
 _HEADER_BYTES = 256  # about those of an array in an npz file
 
 _MOST_NAMED = 8  # keys that an error names
-
-_MOST_SHOWN = 80  # characters of a text that an error shows
 
 _OWN_KEYS = ("seed", "data_source", "trial_id")
 _SOURCES = ("real", "synthetic")
@@ -92,7 +90,7 @@ def _misfits(arrays: Mapping[str, Array], url: str) -> Iterator[str]:
         yield from _misfits_of_form(arrays, key, is_ours)
     yield from _misfits_of_schedule(arrays, place_of(url))
     texts = [key for key in arrays if _form(arrays, key)[1].kind == "U"]
-    yield from (f"`{_shown(key)}` is no text" for key in texts if not is_text(arrays[key]))
+    yield from (f"`{shown(key)}` is no text" for key in texts if not is_text(arrays[key]))
     yield from _misfits_of_facts(arrays)
     if is_ours:
         yield from _misfits_of_identity(arrays, place_of(url), trial_id_of(url))
@@ -117,7 +115,7 @@ def _misfits_of_form(arrays: Mapping[str, Array], key: str, is_ours: bool) -> It
         kinds = "iu" if needed.kind == "i" else needed.kind
         is_fit, words = dtype.kind in kinds, _WORDS[needed.kind]
     if not (is_fit and dtype.isnative):
-        yield f"`{_shown(key)}` needs {words}, got {_shown(str(dtype))}"
+        yield f"`{shown(key)}` needs {words}, got {shown(str(dtype))}"
     if (key in _TEXTS or (key in _DTYPES and not _is_curve(key))) and shape != ():
         yield f"`{key}` needs one value, got shape {shape}"
 
@@ -164,14 +162,14 @@ def _misfits_of_identity(
     arrays: Mapping[str, Array], place: Place | None, trial: str | None
 ) -> Iterator[str]:
     """Hold names and ids against those of folder and file."""
-    told = {"task_name": place and place.task, "opt_name": place and place.label}
-    for key, needed in (told if place else {}).items():
-        if (name := str(arrays[key])) != needed:
-            yield f"its `{key}` is `{_shown(name)}`, its folder's `{needed}`"
+    told = {"task_name": place.task, "opt_name": place.label} if place else {}
+    for key, needed in told.items():
+        if needed and (name := str(arrays[key])) != needed:  # a relative path may say less
+            yield f"its `{key}` is `{shown(name)}`, its folder's `{needed}`"
     if (identity := str(arrays["trial_id"])) != trial:
-        yield f"its `trial_id` is `{_shown(identity)}`, in its name `{trial}`"
+        yield f"its `trial_id` is `{shown(identity)}`, in its name `{trial}`"
     if (source := str(arrays["data_source"])) not in _SOURCES:
-        yield f"its `data_source` is `{_shown(source)}`"
+        yield f"its `data_source` is `{shown(source)}`"
 
 
 def _is_metric(key: str) -> bool:
@@ -206,13 +204,7 @@ def _size(arrays: Mapping[str, Array], key: str) -> int:
 
 
 def _named(keys: Iterable[str]) -> str:
-    return listed([_shown(key) for key in keys], _MOST_NAMED)
-
-
-def _shown(text: str) -> str:
-    """Return text of a file so that it can stand in a message: short, and without control characters."""
-    short = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
-    return short if short.isprintable() else ascii(short)
+    return listed([shown(key) for key in keys], _MOST_NAMED)
 
 
 def _joined(schedule: tuple[int, ...]) -> str:

@@ -207,9 +207,11 @@ class Runner:
 
     def _take_spooled(self, store: Store) -> None:
         """Record curves that an earlier run could not write to a store."""
-        if spool.waiting(store.absolute().curves):
-            uploaded = spool.upload(store.absolute().curves)
-            self._teller.tell(Said(f"optsuite: {counted(len(uploaded.urls), 'curve')} taken from the spool"))
+        root = store.absolute().curves
+        if spool.waiting(root):
+            uploaded = spool.upload(root)
+            count = sum(map(len, uploaded.urls.values()))
+            self._teller.tell(Said(f"optsuite: {counted(count, 'curve')} taken from the spool"))
             for problem in uploaded.problems:
                 self._teller.warn(problem)
 
