@@ -32,29 +32,9 @@ FAMILIES = (
 NUM_STEPS = 1000
 
 
-class _NoKeeper:
-    """Keeps nothing."""
-
-    every_s = float("inf")
-
-    def load(self):
-        return None
-
-    def save(self, arrays):
-        raise AssertionError
-
-    def should_stop(self):
-        return False
-
-    def recorded(self):
-        return ()
-
-    def set_aside(self, reason):
-        raise AssertionError(reason)
-
-
 @pytest.fixture(autouse=True)
 def one_thread():
+    """For this process; runners have one each too."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -62,6 +42,7 @@ def one_thread():
 
 
 def job_of(name, folder):
+    """All trials of a cell."""
     cell = sweep.Cell(TASK, get_hparam_set(name))
     roots = str(folder / "curves"), str(folder / "archives")
     return sweep.prepare(
@@ -73,19 +54,20 @@ def without(job):
     """Train a job with neither claims nor checkpoints, and write its curves."""
     task = get_task(job.task_name)
     groups = trainer.make_groups(task, job.trials, mode="synthetic", device="cpu")
-    kept = ((group, _NoKeeper()) for group in groups)
+    kept = ((group, trainer.Unkept()) for group in groups)
     for outcome in trainer.run(task, kept, mode="synthetic", device="cpu"):
         curves.write_curve(outcome.result, job.store.curves)
 
 
 def seconds(run, job):
+    """From the start to the last curve that is written."""
     began = time.perf_counter()
     run(job)
     return time.perf_counter() - began
 
 
 def test_overhead_of_claims_and_checkpoints(report_line, tmp_path):
-    """A whole cell of 10,000 steps, in turn with and without; a checkpoint every 5 s, where 10 min is usual."""
+    """A whole cell of 10,000 steps, with and without in turn; a checkpoint every 5 s (usual: 10 min)."""
     kept, bare = [], []
     for pair in range(NUM_PAIRS):
         kept.append(
@@ -125,7 +107,7 @@ def _run(root, log, start):
 
 
 def _sweep(folder, num_runners):
-    """Return the seconds that runners on one store take for the sweep, and the trial-steps that they train."""
+    """Return the seconds that runners on one store take for a sweep, and the trial-steps that they train."""
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(num_runners + 1)
     logs = [folder / f"{number}.json" for number in range(num_runners)]

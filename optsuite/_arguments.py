@@ -107,8 +107,8 @@ RUN = {
         default="on",
     ),
     "checkpoint": Argument(
-        "save the state of what trains after each such time, from where the next run goes on if this one dies; "
-        "off: only when it is stopped by Ctrl-C or SIGTERM",
+        "save the state of what trains after each such time, so that the next run goes on from there if this "
+        "one dies; off: only when it is stopped by Ctrl-C or SIGTERM",
         metavar="TIME",
         type=time_or_off,
         default="10m",

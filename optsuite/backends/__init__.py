@@ -1,8 +1,8 @@
 """Back ends, where jobs run: in this process, in processes beside it, or on the workers of a Dask cluster.
 
 A worker trains those groups of a job's trials that it can claim, and records their curves to the store. Only
-which trials failed, and why, and which are trained elsewhere comes back; the curves are read from the store. So
-a job may run twice, and a worker that dies takes with it no more than what it had not yet saved.
+which trials failed, and why, and which are trained elsewhere comes back; the curves are read from the store.
+So a job may run twice, and a worker that dies takes with it no more than what it had not yet saved.
 """
 
 from optsuite.backends._backend import Backend, BackendOptions, num_cores

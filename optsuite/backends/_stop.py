@@ -46,7 +46,7 @@ class Stop:
             self.set()
             name = signal.Signals(number).name
             self._say(
-                f"optsuite: {name}: saving what was trained, which takes some seconds; once more to stop at once"
+                f"optsuite: {name}: saving what was trained, which takes some seconds; again to stop at once"
             )
 
         ignored = {number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_IGN}

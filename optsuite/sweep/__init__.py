@@ -1,7 +1,7 @@
 """Cells to run, which trials of them are recorded already, what the rest costs, and jobs that train it.
 
-The store is the truth about what is done: a trial counts as recorded if its folder holds a file of its id. What
-is being done is in the store too: groups of trials that processes have claimed.
+The store is the truth about what is done: a trial counts as recorded if its folder holds a file of its id.
+What is being done is in the store too: groups of trials, which processes claim.
 """
 
 from optsuite.sweep._cost import Cost, Speed, estimated_cost, measured_speed, nominal_speed
