@@ -1,0 +1,145 @@
+"""Runners that share a store: each trial is trained by one of them, and what another trains is awaited."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+from cells import CPU, TASK
+
+from optsuite import backends, storage, trainer
+from optsuite.backends import StoreGoneError
+from optsuite.curves import Curve
+from optsuite.hparam_sets import get_hparam_set
+from optsuite.runner import Outcomes, Runner, RunOptions, Said, _runner
+from optsuite.storage import Owner
+from optsuite.sweep import Cell, gather, prepare
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr(_runner, "_AWAIT_SECONDS", 0.02)
+
+
+@pytest.fixture
+def cells():
+    return [Cell(TASK, get_hparam_set(f"TinyLR_{steps}_R2")) for steps in (3, 4, 5)]
+
+
+@pytest.fixture
+def make(roots):
+    """Make a runner of cells; it and its events."""
+
+    def make(*cells):
+        events = []
+        options = RunOptions(storage=roots[0], data="synthetic", device="cpu", report=False)
+        runner = Runner(options, events.append)
+        runner.take({cell: list(cell.hparam_set.configs) for cell in cells})
+        return runner, events
+
+    return make
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Trial-steps that were trained, block by block."""
+    counts = []
+    advance = trainer.GridRun.advance
+
+    def counting(self, state, stop=None):
+        after = advance(self, state, stop)
+        counts.append(after.trial_steps - state.trial_steps)
+        return after
+
+    monkeypatch.setattr(trainer.GridRun, "advance", counting)
+    return counts
+
+
+def needed(*cells):
+    return sum(trial.schedule.num_steps + 1 for cell in cells for trial in cell.trials())
+
+
+def outcomes_of(events):
+    told = [outcome for event in events if isinstance(event, Outcomes) for outcome in event.outcomes]
+    assert len({outcome.trial for outcome in told}) == len(told), "a trial was told twice"
+    return {outcome.trial: outcome.result for outcome in told}
+
+
+def said(events):
+    return [event.line for event in events if isinstance(event, Said)]
+
+
+def claim_of(cell, roots, owner):
+    """Let another process train a cell."""
+    job, _ = prepare(cell, cell.hparam_set.configs, roots=roots, mode="synthetic")
+    (group,) = gather(job, CPU).free
+    told = {"owner": owner.to_json(), "since": time.time(), "renewed": time.time(), "facts": {}}
+    storage.write_bytes(f"{group.stem}.claim.1", json.dumps(told).encode())
+    return f"{group.stem}.claim.1"
+
+
+def test_two_runners_train_each_trial_once_and_both_get_all_curves(cells, make, steps):
+    (one, of_one), (two, of_two) = make(*cells), make(*reversed(cells))
+    threads = [threading.Thread(target=runner.train_all) for runner in (one, two)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    first, second = outcomes_of(of_one), outcomes_of(of_two)
+    assert first.keys() == second.keys() == {trial for cell in cells for trial in cell.trials()}
+    for trial, curve in first.items():
+        np.testing.assert_array_equal(curve["train/loss"], second[trial]["train/loss"])
+    assert sum(steps) == needed(*cells)
+
+
+def test_who_waits_trains_other_cells_first_and_says_once_for_whom(cells, make, roots, steps, monkeypatch):
+    url = claim_of(cells[0], roots, Owner("another-machine", 7, 5.0))
+    runner, events = make(*cells)
+    slept = []
+
+    def sleep(_seconds):
+        slept.append(sum(steps))
+        if len(slept) == 3:
+            storage.remove(url)  # its owner gives up
+
+    monkeypatch.setattr(_runner.time, "sleep", sleep)
+    runner.train(cells[0], cells[0].hparam_set.configs)
+    assert slept == [needed(*cells[1:])] * 3
+    (line,) = said(events)
+    assert line.startswith(
+        f"{cells[0].name}: 4 trials not trained here: it is trained by process 7 on another"
+    )
+    assert line.endswith("its curves are awaited")
+    assert all(isinstance(result, Curve) for result in outcomes_of(events).values())
+    assert sum(steps) == needed(*cells)
+
+
+def test_what_a_dead_owner_left_is_gone_on_with(cells, make, roots, steps):
+    claim_of(cells[0], roots, Owner.here()._replace(pid=2**31 - 1))
+    runner, events = make(cells[0])
+    runner.train_all()
+    assert said(events) == []
+    assert outcomes_of(events).keys() == set(cells[0].trials())
+    assert sum(steps) == needed(cells[0])
+
+
+def test_a_store_that_goes_ends_the_run_with_one_error_for_all_that_is_left(cells, make, steps, monkeypatch):
+    def gone(*_, **__):
+        raise storage.UnreachableError("the disk is full")
+
+    runner, events = make(*cells)
+    monkeypatch.setattr("optsuite.curves.write_curve", gone)
+    runner.train_all()
+    results = outcomes_of(events)
+    assert results.keys() == {trial for cell in cells for trial in cell.trials()}
+    assert {type(result) for result in results.values()} == {StoreGoneError}
+    assert sum(steps) == needed(cells[0])
+    assert isinstance(runner.gone, StoreGoneError)
+    opened = []
+    monkeypatch.setattr(backends, "open_backend", lambda *_: opened.append(1))
+    runner.train(cells[1], cells[1].hparam_set.configs)
+    assert (sum(steps), opened) == (needed(cells[0]), [])
+    runner.close()
