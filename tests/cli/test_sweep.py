@@ -145,7 +145,7 @@ def test_ctrl_c_says_what_stays(run, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("optsuite.archives.build_archive", interrupted)
+    monkeypatch.setattr("optsuite.archives.try_archive", interrupted)
     status, _, err = run("run", TASK, SET)
     assert status == 130
     assert "what was recorded stays" in err
