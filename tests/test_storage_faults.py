@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import s3fs
 from examples import assert_same_arrays
-from faulty_s3 import FaultyS3
+from faulty_s3 import KINDS, FaultyS3
 from moto.server import ThreadedMotoServer
 
 from optsuite import storage
@@ -26,35 +26,38 @@ PATIENT, HASTY = _patience.Patience(120, 10), _patience.Patience(1.5, 1)
 
 
 @pytest.fixture(scope="module")
-def server():
+def proxy():
+    """A proxy before a server that speaks S3, which this process takes for S3."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
+    with (
+        FaultyS3("http://{}:{}".format(*server.get_host_and_port()), share=0) as proxy,
+        pytest.MonkeyPatch.context() as monkeypatch,
+    ):
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield proxy
+        s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
 
 
 @pytest.fixture
-def faulty(server, monkeypatch):
-    """A proxy before a server with an empty bucket, taken for S3; at first without faults."""
-    with FaultyS3(server, share=0) as proxy:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            monkeypatch.delenv(name)
-        for name, value in {
-            "AWS_ENDPOINT_URL": proxy.url,
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_MAX_ATTEMPTS": "1",
-        }.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(_patience, "WRITING", PATIENT)
-        monkeypatch.setattr(_patience, "READING", PATIENT)
-        s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("faulty")
-        yield proxy
-        proxy.share = 0
-        s3fs.S3FileSystem().rm("faulty", recursive=True)
-        s3fs.S3FileSystem.clear_instance_cache()
+def faulty(proxy, monkeypatch):
+    """The proxy, without faults as yet, and an empty bucket."""
+    monkeypatch.setattr(_patience, "WRITING", PATIENT)
+    monkeypatch.setattr(_patience, "READING", PATIENT)
+    proxy.seed, proxy.share, proxy.kinds = 0, 0, KINDS
+    proxy.faults.clear()
+    s3fs.S3FileSystem().mkdir("faulty")
+    yield proxy
+    proxy.share = 0
+    s3fs.S3FileSystem().rm("faulty", recursive=True)
 
 
 def exercise(number):
@@ -99,7 +102,7 @@ def test_hundreds_of_faults_lose_nothing_and_damage_nothing(faulty):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_of_many_that_create_a_file_one_succeeds_though_answers_are_lost(faulty, seed):
-    faulty.seed, faulty.share, faulty.kinds = seed, 0.5, ("lost", "500", "slow")
+    faulty.seed, faulty.share, faulty.kinds = seed, 0.4, ("lost", "500", "slow")
     for n in range(2):
         made = storage.thread_map(
             lambda k, n=n: storage.create(f"s3://faulty/lease{n}", b"of %d" % k), range(6), 6
@@ -113,11 +116,11 @@ def test_what_is_damaged_on_its_way_is_read_again(faulty, kind):
     arrays = {"a": np.arange(1000.0), "b": np.ones(10)}
     storage.write_npz("s3://faulty/a.npz", arrays)
     storage.write_bytes("s3://faulty/b", json.dumps(list(range(1000))).encode())
-    faulty.share, faulty.kinds = 0.4, (kind,)
+    faulty.share, faulty.kinds = 0.3, (kind,)
     for _ in range(6):
         assert_same_arrays(storage.read_npz("s3://faulty/a.npz"), arrays)
         assert storage.read_json("s3://faulty/b") == list(range(1000))
-    assert faulty.faults.total() > 4
+    assert faulty.faults.total() > 3
 
 
 def test_what_is_damaged_on_its_way_there_is_written_again(faulty):
@@ -212,6 +215,23 @@ def test_a_local_error_that_passes_is_waited_out(tmp_path, monkeypatch, code):
     storage.write_bytes(str(tmp_path / "a"), b"a")
     assert len(tries) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_stands_for_an_empty_folder_is_not_listed_in_it(faulty):
+    s3fs.S3FileSystem().pipe_file("faulty/T/", b"")
+    storage.write_bytes("s3://faulty/T/a.curves", b"a")
+    assert storage.list_folders("s3://faulty") == ["T"]
+    assert storage.list_folders("s3://faulty/T") == []
+    assert storage.list_files("s3://faulty/T", "") == ["s3://faulty/T/a.curves"]
+
+
+def test_temporaries_and_owners_work_on_s3(faulty):
+    mark = storage.owned_name("session")
+    dead = mark.replace(f"_{os.getpid()}_", f"_{2**22 + 1}_")
+    for name in (mark, dead):
+        storage.write_bytes(f"s3://faulty/{name}", b"")
+    assert storage.read_bytes(f"s3://faulty/{mark}") == b""
+    assert storage.sweep_temporaries("s3://faulty") == [dead]
 
 
 @pytest.mark.parametrize("name", ["a b", "a#b", "a%20b", "a?b", "ä/€", "a*[b]", "...", "x" * 200])

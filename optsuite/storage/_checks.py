@@ -90,15 +90,18 @@ def sweep_temporaries(folder_url: str) -> list[str]:
         if not (owned := owner_of(name)):
             continue
         kind, owner = owned
-        if owner.is_surely_dead() or (kind in _SHORT_LIVED and _age(entry) > _DAY_S):
+        if owner.is_surely_dead() or (kind in _SHORT_LIVED and _age(folder_url, name, entry) > _DAY_S):
             remove(join_url(folder_url, name), missing_ok=True)
             swept.append(name)
     return swept
 
 
-def _age(entry: dict[str, object]) -> float:
+def _age(folder_url: str, name: str, entry: dict[str, object]) -> float:
     """Return the seconds since a file was written, 0 where the storage does not tell."""
-    for key in ("mtime", "LastModified", "created"):
+    if is_local(folder_url):
+        with suppress(FileNotFoundError):
+            return time.time() - (local_path(folder_url) / name).stat().st_mtime
+    for key in ("LastModified", "mtime", "created"):
         written = entry.get(key)
         written = written.timestamp() if hasattr(written, "timestamp") else written
         if isinstance(written, int | float):

@@ -7,6 +7,7 @@ a dot are this package's own, and no listing shows them.
 """
 
 import fnmatch
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,7 @@ from optsuite.errors import StorageError
 from optsuite.storage import _remote
 from optsuite.storage._errors import CorruptFileError
 from optsuite.storage._filesystems import is_chained, is_local, join_url, local_path, opened
-from optsuite.storage._local import create_local, read_local, replace_local
+from optsuite.storage._local import create_local, list_local, read_local, replace_local
 from optsuite.storage._patience import ask, patiently
 
 THREADS = 32
@@ -26,6 +27,9 @@ THREADS = 32
 
 MOST_BYTES = 2**26
 """Largest size, in bytes, of a file that is read unless more is asked for: 64 MiB."""
+
+# Bytes that are no text, in names of local files, which nothing could print.
+_HALVES = re.compile("[\ud800-\udfff]")
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
@@ -131,31 +135,19 @@ def list_folders(dir_url: str) -> list[str]:
     Raises:
         StorageError: The storage cannot be reached.
     """
-
-    def is_folder(name: str, kind: str) -> bool:
-        if kind in ("directory", "file"):
-            return kind == "directory"
-        # A local link may lead to a folder, to a file or nowhere.
-        return local_path(join_url(dir_url, name)).is_dir()
-
-    return [name for name, kind in _listing(dir_url).items() if is_folder(name, kind)]
+    return [name for name, kind in _listing(dir_url).items() if kind == "directory"]
 
 
 def listing(dir_url: str) -> dict[str, dict[str, Any]]:
     """Return what the storage tells of each entry of a folder by name, sorted; hidden ones too."""
 
-    def list_all(seconds: float) -> list[dict[str, Any]]:
-        filesystem, path = opened(dir_url)
-        filesystem.invalidate_cache(path)  # other runners write too: the store is the truth
-        try:
-            entries: list[dict[str, Any]] = ask(filesystem, "ls", path, detail=True, seconds=seconds)
-        except FileNotFoundError:
-            return []
-        return entries
+    def list_all(seconds: float) -> dict[str, dict[str, Any]]:
+        if is_local(dir_url):
+            return list_local(local_path(dir_url))
+        return _remote.list_entries(*opened(dir_url), seconds)
 
-    entries = patiently("list", dir_url, list_all)
-    named = {entry["name"].rstrip("/").rpartition("/")[2]: entry for entry in entries}
-    return dict(sorted(named.items()))
+    named = patiently("list", dir_url, list_all)
+    return {name: named[name] for name in sorted(named) if not _HALVES.search(name)}
 
 
 def _listing(dir_url: str) -> dict[str, str]:

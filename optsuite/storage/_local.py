@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from optsuite.storage._owner import owned_name
 
@@ -25,6 +26,16 @@ def read_local(path: Path, most: int) -> bytes:
         if size < len(content) <= most:  # it grows, or does not tell its size
             content += file.read(most + 1 - len(content))
     return content
+
+
+def list_local(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the kind of each entry of a folder by name; a missing folder has none."""
+    try:
+        with os.scandir(folder) as entries:
+            # Files that others delete meanwhile are no error, so nothing more is asked of them.
+            return {entry.name: {"type": "directory" if entry.is_dir() else "file"} for entry in entries}
+    except FileNotFoundError:
+        return {}
 
 
 def replace_local(path: Path, content: bytes) -> None:

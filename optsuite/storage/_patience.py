@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import random
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from fsspec.asyn import AsyncFileSystem, sync
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay
 
 from optsuite.storage._errors import UnreachableError, explained
 from optsuite.storage._filesystems import is_local
@@ -33,17 +34,8 @@ _ERRNOS = {
     getattr(errno, name)
     for name in (
         *("ENOSPC", "EDQUOT", "EIO", "ESTALE", "EREMOTEIO", "EBUSY", "EAGAIN", "EINTR", "EMFILE", "ENFILE"),
-        *(
-            "ENOMEM",
-            "ENOBUFS",
-            "EPIPE",
-            "ETIMEDOUT",
-            "ECONNRESET",
-            "ECONNREFUSED",
-            "ECONNABORTED",
-            "ENOTCONN",
-        ),
-        *("ENETDOWN", "ENETUNREACH", "ENETRESET", "EHOSTDOWN", "EHOSTUNREACH", "ESHUTDOWN"),
+        *("ENOMEM", "ENOBUFS", "EPIPE", "ETIMEDOUT", "ECONNRESET", "ECONNREFUSED", "ECONNABORTED"),
+        *("ENETDOWN", "ENETUNREACH", "ENETRESET", "EHOSTDOWN", "EHOSTUNREACH", "ESHUTDOWN", "ENOTCONN"),
     )
     if hasattr(errno, name)
 }
@@ -61,6 +53,7 @@ _KINDS = {
 _FINAL = (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 
 _T = TypeVar("_T")
+_rng = random.Random()
 _log = logging.getLogger(__name__)
 _gone: dict[tuple[str, Patience], float] = {}  # when each store was last found to be gone
 
@@ -83,13 +76,14 @@ def patiently(
         StorageError: It failed for another reason.
     """
     patience = WRITING if verb in ("write", "create") else READING
-    longer_s = num_bytes / _BYTES_PER_S
+    longer_s = transfer_s(num_bytes)
     all_s = patience.all_s + longer_s
     store = ("" if is_local(url) else "/".join(url.split("/")[:3]), patience)
     is_gone = time.monotonic() - _gone.get(store, -_GONE_S) < _GONE_S
     tries = Retrying(
         stop=stop_before_delay(0 if is_gone else all_s),
-        wait=wait_random_exponential(multiplier=0.2, max=8),
+        # Tenacity's own random waits would draw from the random numbers of whoever trains.
+        wait=lambda state: _rng.uniform(0, min(0.2 * 2**state.attempt_number, 5)),
         retry=retry_if_exception(is_passing),
         before_sleep=lambda state: _tell(verb, url, all_s, state),
         reraise=True,
@@ -107,6 +101,11 @@ def patiently(
             ) from cause
     _gone.pop(store, None)
     return result
+
+
+def transfer_s(num_bytes: int) -> float:
+    """Return the seconds that so many bytes may take to be sent, beside those for a call."""
+    return num_bytes / _BYTES_PER_S
 
 
 def ask(filesystem: Any, method: str, *args: Any, seconds: float, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -128,8 +127,8 @@ def is_passing(error: BaseException) -> bool:
         return False
     if isinstance(error, TimeoutError | ConnectionError):
         return True
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in _ERRNOS
+    if isinstance(error, OSError) and error.errno in _ERRNOS:
+        return True
     return not _KINDS.isdisjoint(kind.__name__ for kind in type(error).__mro__)
 
 
@@ -145,18 +144,11 @@ def _answer(error: BaseException) -> tuple[int, str]:
         if isinstance(response, dict):  # botocore
             status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             return int(status), str(response.get("Error", {}).get("Code", ""))
-        status = getattr(each, "status", None) or getattr(each, "code", None)  # aiohttp; gcsfs
-        if isinstance(status, int | str) and str(status).isdecimal():
-            return int(status), ""
-    return 0, ""
+    status = getattr(error, "status", None) or getattr(error, "code", None)  # aiohttp; gcsfs
+    return (int(str(status)), "") if str(status).isdecimal() else (0, "")
 
 
 def _tell(verb: str, url: str, seconds: float, state: RetryCallState) -> None:
     if state.attempt_number == 1 and state.outcome:
-        _log.warning(
-            "cannot %s %s yet (%s); trying again for up to %.0f s",
-            verb,
-            url,
-            state.outcome.exception(),
-            seconds,
-        )
+        error = state.outcome.exception()
+        _log.warning("cannot %s %s yet (%s); trying again for up to %.0f s", verb, url, error, seconds)

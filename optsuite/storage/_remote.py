@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import errno
 import hashlib
@@ -9,14 +10,14 @@ import re
 import threading
 from typing import Any
 
-from fsspec.asyn import AsyncFileSystem
+from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.implementations.memory import MemoryFileSystem
 
 from optsuite.errors import StorageError
 from optsuite.storage._filesystems import EXTRAS
-from optsuite.storage._patience import ask, is_refusal
+from optsuite.storage._patience import ask, is_refusal, transfer_s
 
-_S3, _GCS = {"s3", "s3a"}, {"gs", "gcs"}
+_S3, _GCS, _WEB = {"s3", "s3a"}, {"gs", "gcs"}, {"http", "https"}
 _ONE_PUT = {"chunksize": 2**33}  # s3fs and gcsfs put larger files in parts
 
 # Several threads of this process share the files in its memory.
@@ -32,6 +33,9 @@ def read(filesystem: Any, path: str, most: int, seconds: float) -> bytes:  # noq
     if not isinstance(filesystem, AsyncFileSystem):
         content: bytes = filesystem.cat_file(path, start=0, end=most + 1)
         return content
+    if not _WEB.isdisjoint(_protocols(filesystem)):
+        limit_s = seconds + transfer_s(most)
+        return bytes(sync(filesystem.loop, _read_web, filesystem, path, most, seconds, timeout=limit_s))
     filesystem.invalidate_cache(path)
     told = ask(filesystem, "info", path, seconds=seconds)
     if told["type"] == "directory":
@@ -42,13 +46,37 @@ def read(filesystem: Any, path: str, most: int, seconds: float) -> bytes:  # noq
     fetched = min(most + 1 if size is None else size, most + 1)
     seen: set[bytes] = set()
     for _ in range(3):
-        content = ask(filesystem, "cat_file", path, start=0, end=fetched, seconds=seconds)
+        limit_s = seconds + transfer_s(fetched)
+        content = ask(filesystem, "cat_file", path, start=0, end=fetched, seconds=limit_s)
         if size is not None and len(content) != fetched:
             raise OSError(errno.EIO, f"got {len(content):,} of {fetched:,} bytes")
-        if size != fetched or _md5(told) in (None, hashlib.md5(content).hexdigest()) or content in seen:
+        if size != fetched or _md5(told) in (None, _md5_of(content)) or content in seen:
             return content
         seen.add(content)
     raise OSError(errno.EIO, "it was read three times, and was another each time")
+
+
+def list_entries(filesystem: Any, path: str, seconds: float) -> dict[str, dict[str, Any]]:  # noqa: ANN401
+    """Return what the store tells of each entry of a folder by name; a missing folder has none."""
+    filesystem.invalidate_cache(path)  # other runners write too: the store is the truth
+    try:
+        entries = ask(filesystem, "ls", path, detail=True, seconds=seconds)
+    except FileNotFoundError:
+        return {}
+    named = {entry["name"].rstrip("/"): entry for entry in entries}
+    named.pop(path.rstrip("/"), None)  # a file, or what some stores keep in the place of an empty folder
+    return {name.rpartition("/")[2]: entry for name, entry in named.items()}
+
+
+async def _read_web(filesystem: Any, url: str, most: int, idle_s: float) -> bytes:  # noqa: ANN401
+    """Read from a web server, which may tell no size, and send more than it is asked for."""
+    session = await filesystem.set_session()
+    content = bytearray()
+    async with session.get(filesystem.encode_url(url), **filesystem.kwargs) as answer:
+        filesystem._raise_not_found_for_status(answer, url)
+        while len(content) <= most and (piece := await asyncio.wait_for(answer.content.read(2**16), idle_s)):
+            content += piece
+    return bytes(content[: most + 1])
 
 
 def write(filesystem: Any, path: str, content: bytes, seconds: float) -> None:  # noqa: ANN401
@@ -56,10 +84,8 @@ def write(filesystem: Any, path: str, content: bytes, seconds: float) -> None:  
     try:
         _put(filesystem, path, content, seconds)
     except FileNotFoundError:
-        if not set(EXTRAS).isdisjoint(
-            _protocols(filesystem)
-        ):  # a missing bucket: not ours to create by a typo
-            raise
+        if not set(EXTRAS).isdisjoint(_protocols(filesystem)):
+            raise  # a missing bucket: not ours to create by a typo
         filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
         _put(filesystem, path, content, seconds)
 
@@ -96,7 +122,7 @@ def _put(filesystem: Any, path: str, content: bytes, seconds: float, **options: 
     told = ask(filesystem, "pipe_file", path, content, seconds=seconds, **options)
     if isinstance(filesystem, MemoryFileSystem):
         return
-    if isinstance(told, dict) and _md5(told) == hashlib.md5(content).hexdigest():
+    if isinstance(told, dict) and _md5(told) == _md5_of(content):
         return
     if read(filesystem, path, len(content), seconds) != content:
         raise OSError(errno.EIO, "what was stored is not what was sent")
@@ -108,6 +134,10 @@ def _md5(told: dict[str, Any]) -> str | None:
         return base64.b64decode(told["md5Hash"]).hex()
     tag = str(told.get("ETag", "")).strip('"')
     return tag if re.fullmatch("[0-9a-f]{32}", tag) else None
+
+
+def _md5_of(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _protocols(filesystem: Any) -> set[str]:  # noqa: ANN401

@@ -29,7 +29,7 @@ from optsuite.storage._files import list_folders
 from optsuite.storage._filesystems import clean_root, is_local, join_url, local_path
 
 # A whole bucket or file system: a name beside it would not be in it.
-_WHOLE = re.compile(r"/|(?:[^/]*::)?[\w.+-]+://(?:[^/]*|/+)")
+_WHOLE = re.compile(r"/|[\w.+-]+://(?:[^/]*|/+)")
 _WORDS = frozenset({"archives", "reports", "synthetic", "tf32", "bf16"})
 
 
@@ -67,10 +67,15 @@ class Store(NamedTuple):
         """Return the same store for a process that runs in another folder."""
         return Store(*(str(local_path(root)) if is_local(root) else root for root in self))
 
-    def check_writable(self) -> None:
-        """Raise StorageError if either root cannot be written to."""
-        for root in self:
-            check_writable(root)
+    def check_writable(self, curve: str | None = None, archive: str | None = None) -> None:
+        """Raise StorageError if either root cannot be written to.
+
+        Args:
+            curve: Path of a curve below the root of curves that will be written, as for `check_writable`.
+            archive: Likewise of an archive.
+        """
+        check_writable(self.curves, curve)
+        check_writable(self.archives, archive)
 
 
 def beside(root: str, word: str) -> str:
