@@ -148,7 +148,7 @@ def test_a_root_round_trips_or_is_refused_before_anything_is_written(name):
         assert set(Path(parent).rglob("*")) == before
         storage.write_bytes(url, b"1")
         assert storage.read_bytes(url) == b"1"
-        assert storage.list_tasks(storage.clean_root(root)) == ["T"]
+        assert "T" in storage.list_tasks(storage.clean_root(root))
         assert storage.list_files(url.rpartition("/")[0], ".curves") == [url]
         written = {path for path in set(Path(parent).rglob("*")) - before if path.is_file()}
         assert written == {Path(os.path.realpath(url))}
