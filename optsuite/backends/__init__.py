@@ -7,6 +7,6 @@ So a job may run twice, and a worker that dies takes with it no more than what i
 
 from optsuite.backends._backend import Backend, BackendOptions, num_cores
 from optsuite.backends._open import count_workers, open_backend
-from optsuite.backends._stop import Stop
+from optsuite.backends._stop import Stop, interrupted_by_sigterm
 from optsuite.backends._train import ElsewhereError, StoreGoneError, run_job
 from optsuite.backends._work import Site

@@ -28,6 +28,8 @@ class BackendOptions:
     """Number of processes, or of workers of the cluster that is started."""
     dask_address: str | None = None
     """Scheduler of a running cluster; None starts one on this machine."""
+    is_patient: bool = False
+    """Whether a second signal ends no training before it is saved, as where others send signals twice."""
 
 
 def num_cores() -> int:

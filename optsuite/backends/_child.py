@@ -64,9 +64,10 @@ class Child:
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_SECONDS)
-        self._end()
+        self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Kill the child, if it has not ended."""
         if self._process is None:
             return
         self._process.kill()
@@ -78,7 +79,7 @@ class Child:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
-            self._end()
+            self.end()
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"from {__name__} import main; main()", self._where],
                 stdin=subprocess.PIPE,

@@ -21,7 +21,7 @@ class LocalBackend(Backend):
     num_workers = 1
 
     def __init__(self, options: BackendOptions, site: Site, tell: Tell, say: Say) -> None:  # noqa: ARG002 - no other process
-        self._device, self._tell, self._say = options.device, tell, say
+        self._options, self._tell, self._say = options, tell, say
         self._jobs: deque[Job] = deque()
 
     @classmethod
@@ -40,7 +40,7 @@ class LocalBackend(Backend):
             yield job, self._run(job)
 
     def _run(self, job: Job) -> list[Outcome]:
-        outcomes, stop = list[Outcome](), Stop(self._say)
+        outcomes, stop = list[Outcome](), Stop(self._say, is_patient=self._options.is_patient)
 
         def without() -> list[Trial]:
             done = {outcome.trial for outcome in outcomes}
@@ -48,11 +48,12 @@ class LocalBackend(Backend):
 
         try:
             with stop.on_signals():
-                outcomes.extend(run_job(job, device=self._device, tell=partial(self._tell, job), stop=stop))
+                tell = partial(self._tell, job)
+                outcomes.extend(run_job(job, device=self._options.device, tell=tell, stop=stop))
             outcomes += recorded(without(), job.store, job.source)  # by another process, since
         except StoppedError as stopped:
             self._say(f"optsuite: {stopped}")
-            raise KeyboardInterrupt from None
+            raise stop.interrupt from None
         except Exception as error:  # noqa: BLE001 - it is the outcome of the trials without one
             outcomes += [Outcome(trial, error) for trial in without()]
         return outcomes

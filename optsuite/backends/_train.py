@@ -13,7 +13,7 @@ from optsuite.backends._keeper import StoreKeeper
 from optsuite.backends._stop import Stop
 from optsuite.errors import OptsuiteError, StoppedError, StorageError, quoted
 from optsuite.hparam_sets import Trial
-from optsuite.storage import Claim, Holder
+from optsuite.storage import Holder
 from optsuite.sweep import GroupFile, Job
 from optsuite.tasks import get_task
 from optsuite.trainer import Group, Outcome
@@ -50,9 +50,13 @@ def run_job(
         StoppedError: It was stopped; what was trained is saved.
         StoreGoneError: The store cannot be reached or written to. Curves that were trained are in the spool.
     """
-    yield from _Training(
-        job, trainer.resolve_device(device), tell, Stop() if stop is None else stop
-    ).outcomes()
+    training = _Training(job, trainer.resolve_device(device), tell, Stop() if stop is None else stop)
+    try:
+        yield from training.outcomes()
+    except StoreGoneError:
+        raise
+    except StorageError as error:
+        raise StoreGoneError(quoted(error)) from error
 
 
 @final
@@ -64,22 +68,21 @@ class _Training:
         self._task = get_task(job.task_name)
         self._trials = sweep.trials_by_id(job)
         self._tell, self._done = tell, 0
-        self._gone: StorageError | None = None
+        self._gone: StoreGoneError | None = None
         self._ended: set[Trial] = set()
 
     def outcomes(self) -> Iterator[Outcome]:
-        with _store_needed():
-            shares = sweep.gather(self._job, self._device)
+        shares = sweep.gather(self._job, self._device)
         yield from self._elsewhere(shares.taken)
-        taken = dict[str, Holder]()
+        taken, wanted = dict[str, Holder](), set(self._job.trials)
         groups = self._claimed(shares.free, taken)
         with contextlib.closing(groups):
             try:
                 trained = trainer.run(
                     self._task, groups, mode=self._job.source, device=self._device, tell=self._count
                 )
-                for outcome in trained:
-                    yield self._written(outcome)
+                # A group may hold trials of other parts of the job too, and some that were recorded before.
+                yield from (one for one in map(self._written, trained) if one.trial in wanted)
             except StoppedError:
                 if self._stop.is_wished:
                     raise
@@ -88,7 +91,9 @@ class _Training:
                 yield from (Outcome(trial, lost) for trial in self._job.trials if trial not in self._ended)
                 return
         if self._gone is not None:
-            raise StoreGoneError(quoted(self._gone)) from self._gone
+            raise self._gone
+        if self._stop.is_wished:
+            raise StoppedError("training was stopped, and what had ended is recorded; run again to go on")
         yield from self._elsewhere(taken)
 
     def _claimed(
@@ -101,17 +106,25 @@ class _Training:
             taken: Told of the trials of groups that are not free any more.
         """
         for file in files:
-            with _store_needed():
-                claim = storage.claim(file.stem, self._facts)
-                if isinstance(claim, Holder):
-                    taken |= dict.fromkeys(file.trial_ids, claim)
-                    continue
+            if self._stop.is_wished:
+                return
+            claim = storage.claim(file.stem, self._facts)
+            if isinstance(claim, Holder):
+                taken |= dict.fromkeys(file.trial_ids, claim)
+                continue
             try:
                 if not storage.exists(file.url):  # its last owner ended it since
                     continue
-                yield file.of(self._trials), self._keeper(file, claim)
-                if self._gone is not None:
-                    return
+                group = file.of(self._trials)
+                if missing := self._missing(group):
+                    recorded = [trial for trial in group.trials if trial not in missing]
+                    keeper = StoreKeeper(
+                        file, self._task, self._job.save_every_s, self._stop, recorded, claim
+                    )
+                    with self._stop.saving_first():
+                        yield group, keeper
+                    if self._gone is not None:
+                        return
                 if not claim.is_lost:
                     with contextlib.suppress(StorageError):  # all of it is recorded: the next run deletes it
                         file.remove()
@@ -119,11 +132,9 @@ class _Training:
                 with contextlib.suppress(StorageError):  # unrenewed, it ends by itself
                     claim.release()
 
-    def _keeper(self, file: GroupFile, claim: Claim) -> StoreKeeper:
-        job, trials = self._job, [self._trials[identity] for identity in file.trial_ids]
-        missing = set(sweep.missing_trials(trials, job.store, job.source, job.rerun))
-        recorded = [trial for trial in trials if trial not in missing]
-        return StoreKeeper(file, self._task, job.save_every_s, self._stop, recorded, claim)
+    def _missing(self, group: Group) -> set[Trial]:
+        job = self._job
+        return set(sweep.missing_trials(group.trials, job.store, job.source, job.rerun))
 
     def _elsewhere(self, taken: Mapping[str, Holder]) -> Iterator[Outcome]:
         for trial in self._job.trials:
@@ -142,7 +153,7 @@ class _Training:
             try:
                 curves.write_curve(outcome.result, root, replace=replace)
             except StorageError as error:
-                self._gone = error
+                self._gone = StoreGoneError(quoted(error))
             else:
                 return outcome
         try:
@@ -159,11 +170,3 @@ class _Training:
 
     def _facts(self) -> dict[str, int]:
         return {"done": self._done, "total": self._job.num_steps}
-
-
-@contextlib.contextmanager
-def _store_needed() -> Iterator[None]:
-    try:
-        yield
-    except StorageError as error:
-        raise StoreGoneError(quoted(error)) from error

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from optsuite import data, storage, sweep
 from optsuite.cli._own_sets import add_own_sets
 from optsuite.cli._results import recorded_sets
-from optsuite.cli._text import print_table
+from optsuite.cli._text import explained, print_table
 from optsuite.errors import OptsuiteError
-from optsuite.hparam_sets import get_hparam_set
-from optsuite.storage import MissingFileError, Store
+from optsuite.hparam_sets import HParamSet, get_hparam_set
+from optsuite.storage import MissingFileError, Store, UnreachableError
 from optsuite.sweep import Cell, CellStatus
-from optsuite.words import counted
+from optsuite.words import counted, shown
 
 _HEAD = ("task", "hparam set", "data", "recorded", "diverged", "failed", "running", "stopped")
+_MOST_STEPS, _MOST_REPETITIONS = 10**15, 10_000  # more are not trained by us
 
 
 def status(args: argparse.Namespace) -> int:
@@ -26,11 +27,18 @@ def status(args: argparse.Namespace) -> int:
     rows, lines = list[tuple[str, ...]]([_HEAD]), list[str]()
     for source in sources:
         store = Store.at(args.storage, args.archives, source, args.precision)
-        for cell in _cells(args, store, source):
-            found = sweep.status_of(cell, source, store)
+        for task, name in _names(args, store, source):
+            try:
+                cell = Cell(task, _set_of(name), args.precision)
+                found = sweep.status_of(cell, source, store)
+            except UnreachableError:
+                raise
+            except OptsuiteError as error:  # such as a session's own set, of which this one was not told
+                lines.append(f"{shown(f'{task}-{name}', 200)}: not known here: {explained(error)}")
+                continue
             rows.append(_row(cell, source, found))
             lines += _lines(cell, found)
-    if len(rows) == 1:
+    if len(rows) == 1 and not lines:
         root = Store.at(args.storage, args.archives, sources[0], args.precision).curves
         raise MissingFileError(f"nothing is recorded or being trained of these in `{root}`")
     print_table(rows)
@@ -38,8 +46,8 @@ def status(args: argparse.Namespace) -> int:
     return 0
 
 
-def _cells(args: argparse.Namespace, store: Store, source: data.Source) -> Iterator[Cell]:
-    """Give the cells that have curves or groups and that the arguments name, those of a task sorted."""
+def _names(args: argparse.Namespace, store: Store, source: data.Source) -> Iterator[tuple[str, str]]:
+    """Give task and set of the cells that have curves or groups and that the arguments name, sorted."""
     shared = storage.list_folders(storage.shared_dir(store.curves))
     for task in fnmatch.filter(sorted({*storage.list_tasks(store.curves), *shared}), args.task):
         begun = (group.cell_name.removeprefix(f"{task}-") for group in sweep.read_groups(store, task))
@@ -47,10 +55,19 @@ def _cells(args: argparse.Namespace, store: Store, source: data.Source) -> Itera
         for name in sorted(
             name for name in names if any(fnmatch.fnmatchcase(name, one) for one in args.sets)
         ):
-            try:
-                yield Cell(task, get_hparam_set(name), args.precision)
-            except OptsuiteError:  # of a session's own set, which this one was not told of
-                continue
+            yield task, name
+
+
+def _set_of(name: str) -> HParamSet:
+    """Return a set by its name, which a file says.
+
+    Raises:
+        OptsuiteError: There is none, or it has more repetitions than anybody trains.
+    """
+    found = get_hparam_set(name)
+    if found.repetitions > _MOST_REPETITIONS:
+        raise OptsuiteError(f"needed at most {_MOST_REPETITIONS:,} repetitions, got {found.repetitions:,}")
+    return found
 
 
 def _row(cell: Cell, source: data.Source, found: CellStatus) -> tuple[str, ...]:
@@ -79,8 +96,10 @@ def _lines(cell: Cell, found: CellStatus) -> Iterator[str]:
     for cause in found.failures.values():
         causes[cause] = causes.get(cause, 0) + 1
     for cause, count in causes.items():
-        yield f"{cell.name}: {counted(count, 'trial')} failed: {cause}"
+        # Of a file, so that it may hold anything.
+        words = "; ".join(shown(line, 1000) for line in explained(OptsuiteError(cause)).splitlines())
+        yield f"{cell.name}: {counted(count, 'trial')} failed: {words}"
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and 0 <= value < _MOST_STEPS else 0

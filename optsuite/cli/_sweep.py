@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from optsuite import runner, sweep
+from optsuite import _arguments, runner, sweep
 from optsuite.cli._own_sets import add_own_sets
 from optsuite.cli._text import explained
 from optsuite.errors import OptsuiteError, parameter
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make_runner(args: argparse.Namespace, display: _Display) -> runner.Runner:
-    given = {name: getattr(args, name) for name in runner.RunOptions.__dataclass_fields__}
+    given = {name: getattr(args, name) for name in _arguments.RUN}
     options = runner.RunOptions(**given | {"report": args.report == "on"})
     return runner.Runner(options, display.take, explained)
 

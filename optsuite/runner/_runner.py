@@ -12,7 +12,7 @@ from types import ModuleType
 
 from optsuite import backends, spool, storage, sweep, trainer
 from optsuite.curves import Curve
-from optsuite.errors import OptsuiteError, StorageError, quoted
+from optsuite.errors import OptsuiteError, quoted
 from optsuite.hparam_sets import Config, Trial
 from optsuite.runner._build import build
 from optsuite.runner._events import Ended, Event, Outcomes, Progress, Said, Started, Teller
@@ -267,7 +267,7 @@ class Runner:
                 self._sign(job.store)
             sweep.tidy(job)
         except Exception as error:  # noqa: BLE001 - it is the outcome of all trials
-            if isinstance(error, StorageError) and self.gone is None:
+            if isinstance(error, storage.UnreachableError) and self.gone is None:
                 error = self.gone = backends.StoreGoneError(quoted(error))
             job, outcomes = None, [Outcome(trial, error) for trial in cell.trials(new)]
         if outcomes:
@@ -279,18 +279,19 @@ class Runner:
 
     def _wait_while(self, is_going: Callable[[], bool]) -> None:
         """Take in what ends; try again, now and then, what other processes trained."""
-        while is_going():
-            if not self._num_running:
-                if not self._start_another():
-                    time.sleep(_AWAIT_SECONDS)
-                self._try_again()
-            job, outcomes = next(self._backend.as_completed())
-            self._num_running -= 1
-            is_awaited = self._take_in(self._in_hand[job.name], job, outcomes)
-            if self.gone is not None:
-                self._give_up()
-            elif not is_awaited:
-                self._try_again()
+        with backends.interrupted_by_sigterm():
+            while is_going():
+                if not self._num_running:
+                    if not self._start_another():
+                        time.sleep(_AWAIT_SECONDS)
+                    self._try_again()
+                job, outcomes = next(self._backend.as_completed())
+                self._num_running -= 1
+                is_awaited = self._take_in(self._in_hand[job.name], job, outcomes)
+                if self.gone is not None:
+                    self._give_up()
+                elif not is_awaited:
+                    self._try_again()
 
     def _take_in(self, one: _InHand, job: Job, outcomes: Sequence[Outcome]) -> bool:
         """Tell the outcomes of a job; return whether other processes train some of its trials."""
@@ -348,7 +349,7 @@ class Runner:
     def _tell_progress(self, job: Job, done: int, _total: int) -> None:
         with self._teller.lock:  # parts of a cell tell from threads of their own
             one = self._in_hand[job.name]
-            one.done[job.part] = done
+            one.done[job.part] = max(one.done[job.part], done)  # trials that were awaited count anew
             self._teller.tell(Progress(one.cell, sum(one.done), one.job.num_steps))
 
 

@@ -27,6 +27,7 @@ LEASE_SECONDS = 60.0
 _BEAT_SECONDS = 15.0
 # Clocks of machines differ, but not by so much: a claim that was stamped so long ago need not be watched.
 _SURELY_OLD_SECONDS = 900.0
+_LATEST = 1e11  # in the year 5138, which every machine can write
 _MOST_BYTES = 16 * 1024
 
 Facts = Mapping[str, Any]
@@ -195,6 +196,8 @@ def _read(stem: str, number: int) -> Holder | None:
         told = parse_json(content, url)
         since, renewed = float(told["since"]), float(told["renewed"])
         owner, facts = Owner.from_json(told["owner"], url), dict(told["facts"])
+        if not 0 <= since < _LATEST or not 0 <= renewed < _LATEST:
+            raise CorruptFileError(f"`{url}` tells no time")
     except (CorruptFileError, LookupError, TypeError, ValueError, OverflowError):  # somebody else's
         owner, since, renewed, facts = None, 0.0, time.time(), {}
     now = time.monotonic()

@@ -33,7 +33,7 @@ from optsuite.tasks import get_task
 from optsuite.trainer import Group, Layout
 
 _GROUP, _STATE, _FAILURE = ".group", ".state.npz", ".failure"
-_MOST_BYTES = 16 * 2**20
+_MOST_BYTES, _MOST_BYTES_OF_FAILURE = 16 * 2**20, 2**16
 
 
 class GroupFile(NamedTuple):
@@ -113,30 +113,43 @@ def gather(job: Job, device: torch.device) -> Shares:
     Raises:
         StorageError: The store cannot be reached or written to.
     """
-    asked = trials_by_id(job).keys()
     free, taken = list[GroupFile](), dict[str, Holder]()
     with storage.locked(storage.join_url(groups_dir(job.store, job.task_name), "groups")):
         missing = missing_trials(job.trials, job.store, job.source, job.rerun)
         ids = {trial.id(job.source): trial for trial in missing}
+        unheld = list[GroupFile]()
         for group in read_groups(job.store, job.task_name):
             mine = ids.keys() & group.trial_ids
             if not mine or (job.rerun == "all" and not group.rerun):
                 continue
-            if holder := group.holder():
-                if job.rerun != "all" or group.rerun == job.run:
-                    taken |= dict.fromkeys(mine, holder)
-            elif _is_for(group, job, asked, device):
+            if (holder := group.holder()) is None:
+                unheld.append(group)
+            elif job.rerun != "all" or group.rerun == job.run:
+                taken |= dict.fromkeys(mine, holder)
+        held = {*taken}
+        for group in unheld:
+            if held.isdisjoint(ids.keys() & group.trial_ids) and _is_for(group, job, device):
                 free.append(group)
-        held = taken.keys() | {identity for group in free for identity in group.trial_ids}
+                held.update(group.trial_ids)
         rest = [trial for identity, trial in ids.items() if identity not in held]
         free += _make(job, rest, device)
     return Shares(free, taken)
 
 
-def _is_for(group: GroupFile, job: Job, asked: Set[str], device: torch.device) -> bool:
-    """Return whether a job may go on with a group: all of it is asked for, and it suits the device."""
+def _is_for(group: GroupFile, job: Job, device: torch.device) -> bool:
+    """Return whether a job may go on with a group: all of it is asked for, and it suits the device.
+
+    What is trained again is asked for by one part of a job alone: the store does not tell when it ended.
+    """
     is_again = job.rerun == "all"
-    return asked >= {*group.trial_ids} and group.device == device.type and is_again == bool(group.rerun)
+    asked = _by_id(job.trials, job) if is_again else trials_by_id(job)
+    if group.device != device.type or is_again != bool(group.rerun) or not asked.keys() >= {*group.trial_ids}:
+        return False
+    try:
+        _ = group.of(asked).grid, group.of(asked).spec
+    except OptsuiteError:  # somebody else's file: no such group is made
+        return False
+    return True
 
 
 def _make(job: Job, trials: Sequence[Trial], device: torch.device) -> Iterator[GroupFile]:
@@ -174,7 +187,8 @@ def _read(urls: Iterable[str]) -> Iterator[GroupFile]:
             told: Any = storage.read_json(url, most=_MOST_BYTES)
             width, is_compiled = told["layout"]["width"], told["layout"]["is_compiled"]
             texts = [told["cell"], told["device"], told["rerun"], *told["trials"], *told["varying"]]
-            if not (all(isinstance(text, str) for text in texts) and type(width) is int and width > 0):
+            are_fine = all(isinstance(text, str) and text.isprintable() for text in texts)
+            if not (are_fine and type(width) is int and width > 0):
                 continue
             yield GroupFile(
                 url.removesuffix(_GROUP),
@@ -237,22 +251,37 @@ def note_failure(job: Job, trial: Trial, error: Exception) -> None:
     """
     url = storage.join_url(groups_dir(job.store, job.task_name), trial.id(job.source) + _FAILURE)
     cause = quoted(error) if isinstance(error, OptsuiteError) else in_words(error)
-    storage.write_json(url, {"cause": cause, "time": time.time(), "owner": storage.Owner.here().to_json()})
+    told = {"cell": job.name, "cause": cause, "time": time.time(), "owner": storage.Owner.here().to_json()}
+    storage.write_json(url, told)
 
 
-def read_failures(store: Store, task_name: str) -> dict[str, str]:
+class Failure(NamedTuple):
+    """The failure of a trial as its file tells it."""
+
+    cell_name: str
+    """Name of the cell with which it was trained."""
+    cause: str
+
+
+def read_failures(store: Store, task_name: str) -> dict[str, Failure]:
     """Read why trials of a task could not be trained the last time, by id; since then they may have been.
 
     Raises:
         StorageError: The store cannot be reached.
     """
-    causes = {}
+    failures = {}
     for url in storage.list_files(groups_dir(store, task_name), _FAILURE):
         with contextlib.suppress(storage.CorruptFileError, storage.MissingFileError, LookupError, TypeError):
-            causes[url.rpartition("/")[2].removesuffix(_FAILURE)] = str(storage.read_json(url)["cause"])
-    return causes
+            told = storage.read_json(url, most=_MOST_BYTES_OF_FAILURE)
+            identity = url.rpartition("/")[2].removesuffix(_FAILURE)
+            failures[identity] = Failure(str(told["cell"]), str(told["cause"]))
+    return failures
 
 
 def trials_by_id(job: Job) -> dict[str, Trial]:
     """Return all trials that were asked for with a job's, by id."""
-    return {trial.id(job.source): trial for trial in (*job.asked, *job.trials)}
+    return _by_id((*job.asked, *job.trials), job)
+
+
+def _by_id(trials: Iterable[Trial], job: Job) -> dict[str, Trial]:
+    return {trial.id(job.source): trial for trial in trials}

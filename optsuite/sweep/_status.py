@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from optsuite import data, storage
+from optsuite import curves, data, storage
 from optsuite.curves import Curve
 from optsuite.errors import StorageError, quoted
-from optsuite.hparam_sets import Trial
+from optsuite.hparam_sets import Trial, ids_of
 from optsuite.storage import Holder, Store
-from optsuite.sweep._groups import GroupFile, read_failures, read_groups
+from optsuite.sweep._groups import read_failures, read_groups
 from optsuite.sweep._matrix import Cell
 from optsuite.sweep._recorded import missing_trials, recorded
 
@@ -40,8 +40,8 @@ class CellStatus(NamedTuple):
     """Number of recorded trials that diverged."""
     groups: list[GroupStatus]
     """Groups that train or wait for somebody to go on with them."""
-    failures: dict[Trial, str]
-    """Reasons why trials failed when they were last trained, or why their curve cannot be read."""
+    failures: dict[str, str]
+    """Reasons why trials failed when they were last trained, or why their curve cannot be read, by id."""
 
     @property
     def num_running(self) -> int:
@@ -55,7 +55,7 @@ class CellStatus(NamedTuple):
 
 
 def status_of(cell: Cell, source: data.Source, store: Store) -> CellStatus:
-    """Look at the store for what became of a cell's trials.
+    """Look at the store for what became of a cell's trials; their data need not be on this machine.
 
     Args:
         cell: The cell.
@@ -65,28 +65,45 @@ def status_of(cell: Cell, source: data.Source, store: Store) -> CellStatus:
     Raises:
         StorageError: The store cannot be reached.
     """
-    ids = {trial.id(source): trial for trial in cell.trials()}
-    missing = set(missing_trials(list(ids.values()), store, source))
-    outcomes = recorded([trial for trial in ids.values() if trial not in missing], store, source)
-    done = [outcome.result for outcome in outcomes if isinstance(outcome.result, Curve)]
+    trials = cell.trials()
+    ids = ids_of(trials, source)
+    found = _found(trials, source, store) if ids is None else _found_of(trials, source, store)
+    done = [result for result in found.values() if isinstance(result, Curve)]
     failures = {
-        outcome.trial: quoted(outcome.result)
-        for outcome in outcomes
-        if isinstance(outcome.result, StorageError)
+        identity: quoted(result) for identity, result in found.items() if isinstance(result, StorageError)
     }
-    for identity, cause in read_failures(store, cell.task_name).items():
-        if (trial := ids.get(identity)) in missing:
-            failures[trial] = cause
-    groups = [
-        status
-        for group in read_groups(store, cell.task_name)
-        if (status := _group_status(group, ids, missing)) is not None
-    ]
-    return CellStatus(len(ids), len(done), sum(curve.is_diverged for curve in done), groups, failures)
+
+    def is_left(identity: str, cell_name: str) -> bool:
+        return identity not in found and (cell_name == cell.name if ids is None else identity in ids)
+
+    for identity, failure in read_failures(store, cell.task_name).items():
+        if is_left(identity, failure.cell_name):
+            failures[identity] = failure.cause
+    groups = list[GroupStatus]()
+    for group in read_groups(store, cell.task_name):
+        if num_left := sum(is_left(identity, group.cell_name) for identity in group.trial_ids):
+            is_saved = storage.exists(group.state_url)
+            groups.append(GroupStatus(num_left, storage.holder_of(group.stem), is_saved))
+    return CellStatus(len(trials), len(done), sum(curve.is_diverged for curve in done), groups, failures)
 
 
-def _group_status(group: GroupFile, ids: Mapping[str, Trial], missing: set[Trial]) -> GroupStatus | None:
-    num_trials = sum(ids.get(identity) in missing for identity in group.trial_ids)
-    if not num_trials:
-        return None
-    return GroupStatus(num_trials, storage.holder_of(group.stem), storage.exists(group.state_url))
+def _found_of(trials: Sequence[Trial], source: data.Source, store: Store) -> dict[str, Curve | Exception]:
+    """Read the curves of trials, or why they cannot be read, by id."""
+    missing = set(missing_trials(trials, store, source))
+    outcomes = recorded([trial for trial in trials if trial not in missing], store, source)
+    return {outcome.trial.id(source): outcome.result for outcome in outcomes}
+
+
+def _found(trials: Sequence[Trial], source: data.Source, store: Store) -> dict[str, Curve | Exception]:
+    """Read the curves of trials whose data are elsewhere, so that only their configs and seeds are known."""
+    seeds = {trial.seed for trial in trials}
+    folders = list(dict.fromkeys(trial.folder(store.curves) for trial in trials))
+    found: dict[str, Curve | Exception] = {}
+    for files in curves.read_each(folders, threads=storage.THREADS):
+        for url, result in files.items():
+            identity = curves.trial_id_of(url) or url
+            if isinstance(result, StorageError):
+                found.setdefault(identity, result)
+            elif (curve := Curve(result)).seed in seeds and curve["data_source"] == source:
+                found[identity] = curve
+    return found
