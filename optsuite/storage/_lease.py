@@ -179,7 +179,7 @@ def _numbers(stem: str) -> list[int]:
 
 
 _watched: dict[str, tuple[bytes, float]] = {}
-"""What each claim's file was last seen to say, and when that was first seen by this process's own clock."""
+"""Content of each claim's file as it was last seen, and when it was first seen so, by our own clock."""
 
 
 def _read(stem: str, number: int) -> Holder | None:

@@ -53,7 +53,7 @@ def a_page(name):
         "eval/train/loss": np.ones((1, 2, 2)),
         "opt_name": np.full((1, 2), text),
         "gin_operative_config": np.full((1, 2), "{}"),
-        "data_source": np.full((1, 2), text),
+        "data_source": np.full((1, 2), "real"),
     }
     cell = archives.describe(arrays, task=name, hparam_set=name, url=f"r/{name}/x.npz", store=name)
     absent = archives.Absent(
