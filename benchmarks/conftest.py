@@ -13,6 +13,7 @@ collect_ignore = [
     "test_limits.py",
     "test_optimizer_cost.py",
     "test_plan_accuracy.py",
+    "test_sharing_speed.py",
     "test_step_time.py",
     "test_table_speed.py",
     "test_trainer_speed.py",

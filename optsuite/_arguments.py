@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,6 +25,11 @@ def time(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def time_or_off(text: str) -> float:
+    """Parse a time as `time` does, or `off` into infinity."""
+    return math.inf if text == "off" else time(text)
+
+
 def setting(text: str) -> tuple[str, Any]:
     """Parse NAME=VALUE, with a number, a bool, a tuple of these or a word as its value."""
     name, equals, value = text.partition("=")
@@ -33,6 +39,24 @@ def setting(text: str) -> tuple[str, Any]:
         return name, ast.literal_eval(value)
     except (SyntaxError, ValueError):
         return name, value
+
+
+class Once(argparse.Action):
+    """Action of an option that takes one value: another one beside it is an error, the same is not."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's protocol
+        namespace: argparse.Namespace,
+        values: Any,  # noqa: ANN401 - whatever `type` makes of the text
+        option_string: str | None = None,
+    ) -> None:
+        given = vars(self).setdefault("given", values)
+        if option_string and given != values:
+            raise argparse.ArgumentError(
+                self, f"takes one value, and two were given ({given} and {values}): leave one of them out"
+            )
+        setattr(namespace, self.dest, values)
 
 
 class Argument(NamedTuple):
@@ -81,6 +105,13 @@ RUN = {
         "on: draw the figures and write the page at the end, in <storage>_reports; off: do not",
         choices=("on", "off"),
         default="on",
+    ),
+    "checkpoint": Argument(
+        "save the state of what trains after each such time, so that the next run goes on from there if this "
+        "one dies; off: only when it is stopped by Ctrl-C or SIGTERM",
+        metavar="TIME",
+        type=time_or_off,
+        default="10m",
     ),
     "budget": Argument(
         "train the cheapest cells that fit a time such as 45m, 2h or 1h30m, and say what is left out",

@@ -41,6 +41,24 @@ def ema(values: Array, decay: float) -> Array:
     return averaged
 
 
+def evaluated_loss(archive: Archive) -> tuple[Array, Array]:
+    """Return the steps of the evaluations, and the training loss in them.
+
+    Returns:
+        (E,), int64, and (H, S, E), NaN from the step on at which a training batch had a loss that is not
+        finite: such a trial has diverged, whatever its evaluations say.
+
+    Raises:
+        CorruptFileError: A key is missing, of a wrong shape or no numbers.
+        NotEvaluatedError: There are no evaluations.
+    """
+    curves = archive.curves("eval/xs", TRAIN_LOSS)
+    eval_xs = curves["eval/xs"][0, 0]
+    is_lost_HST = ~np.isfinite(archive.arrays["train/loss"])
+    lost_at_HS = np.where(is_lost_HST.any(-1), is_lost_HST.argmax(-1), np.inf)
+    return eval_xs, np.where(eval_xs >= lost_at_HS[..., None], np.nan, curves[TRAIN_LOSS])
+
+
 def best_config(final_loss_HS: Array) -> int | None:
     """Return the index of the config with the smallest loss, mean over seeds; None if no mean is finite.
 
@@ -71,7 +89,7 @@ class Results(Facts):
     diverged: Array
     """(H, S), bool: whether a loss is not finite, of a training batch or in the last evaluation."""
     seconds_per_step: float | None
-    """Mean over trials of wall-clock time per trial and step; None if it is not known."""
+    """Mean over the trials that were timed of wall-clock time per trial and step; None if none was."""
 
     @property
     def best_label(self) -> str | None:
@@ -135,6 +153,7 @@ def summarize(archive: Archive) -> Results:
     diverged, final = _ends(archive.arrays["train/loss"], metrics)
     best = best_config(final[TRAIN_LOSS]) if _comes_after_a_step(eval_xs) else None
     seconds = archive.values("seconds_per_step")
+    timed = np.empty(0) if seconds is None else seconds[np.isfinite(seconds) & (seconds > 0)]
     return Results(
         **{field.name: getattr(archive, field.name) for field in fields(Facts)},
         eval_xs=eval_xs,
@@ -142,7 +161,7 @@ def summarize(archive: Archive) -> Results:
         best=best,
         best_curves={} if best is None else {key: values[best] for key, values in metrics.items()},
         diverged=diverged,
-        seconds_per_step=None if seconds is None or np.isnan(seconds).all() else float(np.nanmean(seconds)),
+        seconds_per_step=float(np.mean(timed)) if len(timed) else None,
     )
 
 
@@ -152,7 +171,8 @@ def summarize_curves(recorded: Sequence[Curve]) -> Summary:
     curves = {key: np.stack([c[key] for c in recorded]) for key in keys if all(key in c for c in recorded)}
     train_loss, eval_xs = curves.pop("train/loss"), curves.pop("eval/xs", np.zeros((1, 1)))
     diverged, final = _ends(train_loss, curves)
-    means = {key.split("/")[1]: float(losses_S.mean()) for key, losses_S in final.items()}
+    with np.errstate(over="ignore", invalid="ignore"):  # a mean that is not finite is a result
+        means = {key.split("/")[1]: float(losses_S.mean()) for key, losses_S in final.items()}
     return Summary(means if _comes_after_a_step(eval_xs[0]) else {}, int(diverged.sum()), len(recorded))
 
 

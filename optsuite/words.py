@@ -15,6 +15,12 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + more
 
 
+def shown(text: str, most: int = 80) -> str:
+    """Return text from a file so that it can stand in a message: short, and without control characters."""
+    short = text if len(text) <= most else f"{text[:most]}..."
+    return short if short.isprintable() else ascii(short)
+
+
 def duration(seconds: float) -> str:
     """Return a time in words: `12 s`, `3 min 20 s`, `5 h 10 min`."""
     whole = max(1, round(seconds))

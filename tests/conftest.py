@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from optsuite.data import DATASETS
+from optsuite.storage import _patience
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +40,21 @@ def empty_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_patience():
+    """Storage that gives up soon, after two tries or so."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(_patience, "WRITING", _patience.Patience(0.5, 30))
+        monkeypatch.setattr(_patience, "READING", _patience.Patience(0.5, 30))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_store_is_gone():
+    """Forget stores that another test could not reach."""
+    _patience._gone.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

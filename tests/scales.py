@@ -29,14 +29,16 @@ def get(url):
         return file.read()
 
 
-def archive(root, hparam_set, loss_hse=(((4.0, 3, 2, 1),),), task=TASK, eval_every=10):
-    """Write an archive with this loss in evaluations, (H, S, E)."""
+def archive(root, hparam_set, loss_hse=(((4.0, 3, 2, 1),),), task=TASK, eval_every=10, train_loss=None):
+    """Write an archive with this loss in evaluations, (H, S, E), and of training batches, all 0 if None."""
     loss = np.array(loss_hse, dtype=np.float32)
     steps = eval_every * np.arange(loss.shape[2])
     curves = {
         "eval/xs": np.broadcast_to(steps, loss.shape),
         "eval/train/loss": loss,
-        "train/loss": np.zeros((*loss.shape[:2], steps[-1] + 1), dtype=np.float32),
+        "train/loss": np.zeros((*loss.shape[:2], steps[-1] + 1), dtype=np.float32)
+        if train_loss is None
+        else train_loss,
     }
     return archives.write_archive(task, hparam_set, curves, root)
 

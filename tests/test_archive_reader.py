@@ -192,7 +192,7 @@ def test_configs_of_no_name_are_numbered(hparam_set):
         ({"train/xs": None, "eval/xs": None}, r"lacks train/xs, eval/xs \("),
         ({"train/loss": np.zeros((2, 21))}, r"`train/loss` needs shape \(configs, .*, got \(2, 21\)"),
         ({"train/loss": np.float32(1)}, r"`train/loss` needs shape .*, got \(\)"),
-        ({"train/loss": np.zeros((2, 2, 20))}, r"`train/loss` needs .*here \(2, 2, 21\), got \(2, 2, 20\)"),
+        ({"train/loss": np.zeros((2, 2, 20))}, r"`num_steps` needs the length of train/loss, 19, got 20"),
         ({"train/loss": np.zeros((0, 2, 21))}, r"`train/loss` .*got \(0, 2, 21\)"),
         ({"train/loss": np.zeros((2, 3, 21))}, r"`opt_name` needs .*here \(2, 3\), got \(2, 2\)"),
         (

@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import Mapping
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import pytest
 from examples import FIXTURE_LRS, FIXTURES, TASK, fixture_labels
 from hypothesis import given
 from hypothesis import strategies as st
+from mutations import mutated
 
 from optsuite import archives, curves, storage
 from optsuite.errors import StorageError
@@ -185,7 +187,7 @@ def test_the_newest_curve_of_a_seed_is_archived(root):
 
 def test_curves_with_other_keys_are_named(root):
     fill(root)
-    url = curves.write_curve(example(LABELS[2], 1, extra={"note": "x"}), root)
+    url = curves.write_curve(example(LABELS[2], 1, extra={"note": "x"}), root, replace=True)
     name = url.rpartition("/")[2]
     with pytest.raises(StorageError, match=rf"{name} lacks none and adds note"):
         archives.build_archive(TASK, hparam_set(), root, root)
@@ -213,7 +215,7 @@ def test_an_archive_is_rewritten_only_if_its_curves_changed(root, monkeypatch):
     monkeypatch.setattr(storage, "write_npz", record)
     assert archives.build_archive(TASK, hparam_set(), root, root) == url
     assert written == []
-    curves.write_curve(example(value=77), root)
+    curves.write_curve(example(value=77), root, replace=True)
     written.clear()
     assert archives.build_archive(TASK, hparam_set(), root, root) == url
     assert written == [url]
@@ -228,21 +230,14 @@ IDS = {str(example(label, seed)["trial_id"]) for label in LABELS for seed in (0,
 @pytest.fixture
 def reads(monkeypatch):
     """URLs of the npz files that were read."""
-    read_npz, urls = storage.read_npz, []
+    init, urls = storage.Npz.__init__, []
 
-    def record(url, keys=None):
+    def record(npz, url, **options):
         urls.append(url)
-        return read_npz(url, keys)
+        init(npz, url, **options)
 
-    monkeypatch.setattr(storage, "read_npz", record)
+    monkeypatch.setattr(storage.Npz, "__init__", record)
     return urls
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """Name every curve one second later than the one before."""
-    ticks = iter(range(100))
-    monkeypatch.setattr(curves, "curve_filename", lambda t: f"20260101_0000{next(ticks):02d}_{t}.curves")
 
 
 def build(root, trial_ids=frozenset(IDS)):
@@ -278,10 +273,10 @@ def test_without_trial_ids_every_curve_is_read(root, reads):
     assert sum(url.endswith(".curves") for url in reads) == len(IDS)
 
 
-def test_an_archive_is_rebuilt_when_a_curve_was_rerun(root, clock, reads):
+def test_an_archive_is_rebuilt_when_a_curve_was_rerun(root, reads):
     fill(root)
     url = build(root)
-    newer = curves.write_curve(example(value=77), root)
+    newer = curves.write_curve(example(value=77), root, replace=True)
     assert build(root) == url
     archive = storage.read_npz(url)
     assert archive["train/loss"][0, 0, 0] == 77
@@ -291,17 +286,19 @@ def test_an_archive_is_rebuilt_when_a_curve_was_rerun(root, clock, reads):
     assert reads == [url]
 
 
-def test_a_missing_curve_makes_a_cell_incomplete_whatever_its_archive_holds(root, clock):
+def test_a_missing_curve_makes_a_cell_incomplete_whatever_its_archive_holds(root):
     urls = fill(root)
     url = build(root)
     storage.remove(urls[LABELS[1], 1])
     assert build(root) is None
-    curves.write_curve(example(LABELS[1], 1, value=55), root)
+    later = example(LABELS[1], 1, value=55)
+    folder = urls[LABELS[1], 1].rpartition("/")[0]
+    storage.write_npz(f"{folder}/99990101_000000_{later['trial_id']}.curves", later)
     assert build(root) == url
     assert storage.read_npz(url)["train/loss"][1, 1, 0] == 55
 
 
-def test_other_trials_of_the_same_seed_are_left_alone(root, clock):
+def test_other_trials_of_the_same_seed_are_left_alone(root):
     fill(root)
     url = build(root)
     other = example(value=9999, trial_id="aaaaaaaaaa")  # e.g. on data of another kind
@@ -313,7 +310,7 @@ def test_other_trials_of_the_same_seed_are_left_alone(root, clock):
     assert storage.read_npz(build(root, trial_ids=None))["train/loss"][0, 0, 0] == 9999
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "older"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "older", "odd", "smaller"])
 def test_a_damaged_archive_is_rebuilt(root, damage):
     fill(root)
     url = build(root)
@@ -326,10 +323,27 @@ def test_a_damaged_archive_is_rebuilt(root, damage):
         storage.write_bytes(url, bytes(content))
     elif damage == "foreign":
         storage.write_npz(url, {"a": 1})
+    elif damage == "odd":  # of the same files, as it says
+        storage.write_npz(url, {**whole, "eval/xs": whole["eval/xs"] + 0.5})
+    elif damage == "smaller":
+        part = {key: array[:2] for key, array in whole.items()}
+        storage.write_npz(url, {**part, "curve_file": whole["curve_file"].reshape(2, 3)[:, :2]})
     else:  # written before archives held the names of files
         storage.write_npz(url, {key: array for key, array in whole.items() if key != "curve_file"})
     assert build(root) == url
     assert curves_equal(storage.read_npz(url), whole)
+
+
+def test_an_archive_is_made_whatever_lies_in_its_place(root):
+    fill(root)
+    url = build(root)
+    content, rng = storage.read_bytes(url), np.random.default_rng(1)
+    for _ in range(30):
+        storage.write_bytes(url, mutated(content, rng))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other hyperparameters, as it may tell
+            assert build(root) == url
+        assert storage.read_npz(url)["curve_file"].shape == (3, 2)
 
 
 @pytest.mark.parametrize("fixtures", FIXTURES)

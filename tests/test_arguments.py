@@ -26,10 +26,27 @@ def test_what_is_bad_is_argparses_error(read, text):
 
 
 def test_both_faces_have_every_option_of_a_run_with_its_default():
-    given = {name: argument.default for name, argument in _arguments.RUN.items()}
+    given = {name: a.default and a.type(a.default) for name, a in _arguments.RUN.items()}
     assert RunOptions(**given | {"report": given["report"] == "on"}) == RunOptions()
 
 
 def test_help_tells_each_default_once():
     for name, argument in _arguments.RUN.items():
         assert argument.keywords["help"].count("(default: ") == (name != "budget")
+
+
+def parser(**keywords):
+    made = argparse.ArgumentParser(exit_on_error=False)
+    made.add_argument("--data", action=_arguments.Once, **keywords)
+    return made
+
+
+def test_an_option_given_once_or_twice_the_same_has_its_value():
+    assert parser().parse_args([]).data is None
+    assert parser(default="auto").parse_args(["--data", "real"]).data == "real"
+    assert parser().parse_args(["--data", "real", "--data=real"]).data == "real"
+
+
+def test_two_values_of_an_option_that_takes_one_are_refused():
+    with pytest.raises(argparse.ArgumentError, match=r"--data: takes one value, and two .*\(real and auto\)"):
+        parser().parse_args(["--data", "real", "--data=auto"])

@@ -5,48 +5,16 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
-import fsspec
 import numpy as np
 import pytest
+from curve_examples import OURS, SCHEDULE, example, original_curves, put
 from examples import FIXTURES, REPOSITORY, TASK
 
 from optsuite import curves, storage
-from optsuite.curves import Curve, make_curve
+from optsuite.curves import Curve
 from optsuite.errors import StorageError
-from optsuite.hparam_sets import trial_id
-
-SCHEDULE = {"num_steps": 100, "eval_every": 10, "eval_batches": 5, "last_eval_batches": 10}
-OURS = [f"{split}/{m}" for split in ("train", "outer_valid", "test") for m in ("loss", "loss_normalized")]
-
-
-def original_curves(folder):
-    return sorted((folder / "baselines").rglob("*.curves"))
-
-
-def example(seed=0, **changes):
-    points = changes.get("num_steps", 100)
-    arguments = {
-        **SCHEDULE,
-        "task_name": TASK,
-        "opt_name": "SGD_lr0.1",
-        "seed": seed,
-        "train_loss": np.linspace(2, 1, points + 1),
-        "eval_metrics": {name: np.linspace(2, 1, points // 10 + 1) for name in OURS},
-        "data_source": "synthetic",
-        "config_text": "lr = 0.1",
-        "accelerator_platform": "cpu",
-        "accelerator_kind": "some cpu",
-        "accelerator_devs": 1,
-        "trial_id": trial_id({"opt": "SGD_lr0.1", "seed": seed}),
-    }
-    return make_curve(**{**arguments, **changes})
-
-
-def put(url, content):
-    with fsspec.open(url, "wb", auto_mkdir=True) as file:
-        file.write(content)
-
 
 # A curve
 
@@ -186,25 +154,104 @@ def test_a_written_curve_is_read_back(root, monkeypatch):
     assert Curve(loaded) == curve
 
 
-def clock(monkeypatch, *times):
-    ticks = iter(times)
-    monkeypatch.setattr(curves, "curve_filename", lambda trial: f"2026010{next(ticks)}_000000_{trial}.curves")
+@pytest.fixture
+def clock(monkeypatch):
+    """Set the time that this machine believes it is."""
+    from optsuite.curves import _names
+
+    def set_to(*date):
+        monkeypatch.setattr(
+            _names, "datetime", SimpleNamespace(now=lambda _: time, strptime=datetime.strptime)
+        )
+        time = datetime(*date, tzinfo=UTC)
+
+    return set_to
 
 
-def test_a_rerun_replaces_its_twin_and_no_other_file(root, monkeypatch):
-    clock(monkeypatch, 1, 2, 3)
+def files_of(curve, root):
+    folder = storage.curve_dir(curve.task_name, curve.opt_name, **SCHEDULE, root=root)
+    return curves.files_of_trial(folder, str(curve["trial_id"]))
+
+
+def test_a_readable_curve_of_the_trial_is_left(root):
+    first = curves.write_curve(example(), root)
+    assert curves.write_curve(example(config_text="again"), root) == first
+    assert Curve(curves.read_curve(first)) == example()
+
+
+@pytest.mark.parametrize("now", [(2026, 1, 2), (2026, 1, 1), (2020, 1, 1)])
+def test_a_rerun_replaces_its_twin_whatever_the_clock_says_and_no_other_file(root, clock, now):
+    clock(2026, 1, 1)
     first, other = curves.write_curve(example(0), root), curves.write_curve(example(1), root)
-    rerun = curves.write_curve(example(0, config_text="again"), root)
-    folder = first.rpartition("/")[0]
-    assert storage.list_files(folder, ".curves") == [other, rerun]
-    assert curves.recorded_trial_ids(folder) == {str(example(s)["trial_id"]) for s in (0, 1)}
+    clock(*now)
+    rerun = curves.write_curve(example(0, config_text="again"), root, replace=True)
+    assert rerun > first
+    assert storage.list_files(first.rpartition("/")[0], ".curves") == sorted([other, rerun])
+    assert Curve(curves.read_curve(rerun)) == example(0, config_text="again")
 
 
-def test_a_newer_twin_of_another_runner_stays(root, monkeypatch):
-    clock(monkeypatch, 2, 1)
-    newer = curves.write_curve(example(), root)
-    assert curves.write_curve(example(), root) == newer
-    assert storage.list_files(newer.rpartition("/")[0], ".curves") == [newer]
+@pytest.mark.parametrize("stamp", ["99991231_235959", "99999999_999999"])
+def test_a_rerun_replaces_a_twin_of_the_end_of_time(root, stamp):
+    first = curves.write_curve(example(), root)
+    late = f"{first.rpartition('/')[0]}/{stamp}_{example()['trial_id']}.curves"
+    storage.write_npz(late, example())
+    rerun = curves.write_curve(example(config_text="again"), root, replace=True)
+    assert files_of(example(), root) == [rerun]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_damaged_twin_is_replaced(root, clock, replace):
+    clock(2026, 1, 2)
+    put(curves.write_curve(example(), root), b"not a zip")
+    clock(2026, 1, 1)
+    url = curves.write_curve(example(), root, replace=replace)
+    assert files_of(example(), root) == [url]
+    assert Curve(curves.read_curve(url)) == example()
+
+
+def test_an_older_twin_that_is_readable_is_kept_rather_than_a_damaged_one(root):
+    first = curves.write_curve(example(), root)
+    put(f"{first.rpartition('/')[0]}/99990101_000000_{example()['trial_id']}.curves", b"not a zip")
+    assert curves.write_curve(example(), root) == first
+
+
+@pytest.mark.parametrize(("other", "kept"), [("20200101", "ours"), ("99980101", "theirs")])
+def test_runners_that_write_at_once_keep_the_last_by_name(root, monkeypatch, other, kept):
+    url = files_of(example(), root)
+    write_npz, written = storage.write_npz, []
+
+    def write_beside_another(url, arrays):
+        theirs = f"{url.rpartition('/')[0]}/{other}_000000_{arrays['trial_id']}.curves"
+        for one in (theirs, url):
+            write_npz(one, arrays)
+            written.append(one)
+
+    monkeypatch.setattr(storage, "write_npz", write_beside_another)
+    url = curves.write_curve(example(), root)
+    assert url == dict(zip(("theirs", "ours"), written, strict=True))[kept]
+    assert files_of(example(), root) == [url]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_what_fails_after_a_curve_is_stored_costs_nothing(root, monkeypatch, replace):
+    first = curves.write_curve(example(), root)
+    if not replace:
+        put(first, b"not a zip")
+    list_files, listings = storage.list_files, []
+
+    def fail(*_, **__):
+        raise StorageError("gone")
+
+    def list_once(*args):
+        listings.append(args)
+        return list_files(*args) if len(listings) == 1 else fail()
+
+    monkeypatch.setattr(storage, "list_files", list_once)
+    monkeypatch.setattr(storage, "remove", fail)
+    url = curves.write_curve(example(config_text="again"), root, replace=replace)
+    monkeypatch.undo()
+    assert files_of(example(), root) == [first, url]  # in the order of reading, so that the new one is taken
+    assert Curve(curves.read_curve(url)) == example(config_text="again")
 
 
 def test_the_old_file_stays_if_the_rerun_cannot_be_written(root, monkeypatch):
@@ -215,14 +262,20 @@ def test_the_old_file_stays_if_the_rerun_cannot_be_written(root, monkeypatch):
 
     monkeypatch.setattr(storage, "write_npz", fail)
     with pytest.raises(StorageError, match="full"):
-        curves.write_curve(example(), root)
+        curves.write_curve(example(), root, replace=True)
     assert storage.list_files(url.rpartition("/")[0], ".curves") == [url]
+
+
+def test_what_could_not_be_read_back_is_not_written(root):
+    odd = Curve({**example(), "train/loss": np.ones(100, np.float32)})
+    with pytest.raises(StorageError, match=r"cannot write `.*`, it is not a curve: `train/loss` needs shape"):
+        curves.write_curve(odd, root)
 
 
 def test_runners_on_one_store_do_not_duplicate(tmp_path):
     code = (
         f"import sys; sys.path[:0] = [{str(REPOSITORY)!r}, {str(REPOSITORY / 'tests')!r}]\n"
-        "from test_curves import example, curves\n"
+        "from optsuite import curves\nfrom curve_examples import example\n"
         "for seed in [*range(5), *range(5)]: curves.write_curve(example(seed), sys.argv[1])"
     )
     runners = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
@@ -282,23 +335,6 @@ def test_bad_files_are_named_and_do_not_cost_the_others(root, threads):
     assert sorted(int(arrays["seed"]) for arrays in loaded) == [0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"train/loss": np.ones(100)}, r"`train/loss` is \(100,\), `train/xs` \(101,\)"),
-        ({"train/loss": np.ones((1, 101))}, r"`train/loss` is \(1, 101\)"),
-        ({"eval/test/accuracy": np.ones(12)}, r"`eval/test/accuracy` is \(12,\), `eval/xs` \(11,\)"),
-        ({"train/xs": 3, "train/loss": 2.0}, r"`train/loss` is \(\), `train/xs` \(\)"),
-    ],
-)
-def test_a_curve_that_is_not_as_long_as_its_steps_is_bad(root, wrong, message):
-    folder = curves.write_curve(example(1), root).rpartition("/")[0]
-    storage.write_npz(f"{folder}/20260101_000000_aaaaaaaaaa.curves", {**example(2), **wrong})
-    with pytest.warns(curves.CorruptFileWarning, match=rf"_aaaaaaaaaa\.curves` is not .*{message}"):
-        (loaded,) = curves.load_baseline_results_from_dir(folder)
-    assert Curve(loaded).seed == 1
-
-
 def test_bad_files_are_set_aside_if_asked(root):
     folder, urls = folder_with_bad_files(root)
     assert len(curves.load_baseline_results_from_dir(folder, clear_bad_files=True)) == 3
@@ -318,15 +354,14 @@ def test_a_file_that_cannot_be_fetched_is_never_set_aside(tmp_path):
 
 
 def test_a_file_replaced_after_the_listing_is_found_again(root, monkeypatch):
-    clock(monkeypatch, 1, 2)
     folder = curves.write_curve(example(), root).rpartition("/")[0]
     list_files, listings = storage.list_files, []
 
     def list_then_rerun(dir_url, suffix):
         urls = list_files(dir_url, suffix)
         listings.append(urls)
-        if len(listings) == 1:
-            curves.write_curve(example(), root)
+        if len(listings) in (1, 4):  # those between are of the rerun itself
+            curves.write_curve(example(), root, replace=True)
         return urls
 
     monkeypatch.setattr(storage, "list_files", list_then_rerun)
@@ -335,7 +370,6 @@ def test_a_file_replaced_after_the_listing_is_found_again(root, monkeypatch):
 
 def test_other_output_types_are_read_by_their_suffix(root):
     storage.write_npz(f"{root}/a.timings", {"anything": 1})
-    storage.write_npz(f"{root}/a.curves", {"train/xs": [0], "train/loss": [1.0]})
     (loaded,) = curves.load_baseline_results_from_dir(root, "timings")
     assert loaded.keys() == {"anything"}
 

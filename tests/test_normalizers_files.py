@@ -1,5 +1,7 @@
 """Files of normalizers, their definitions, and what a session makes of its archives."""
 
+import subprocess
+import sys
 import uuid
 
 import numpy as np
@@ -61,6 +63,34 @@ def test_other_normalizers_of_a_task_are_not_overwritten_unasked(root):
     assert list(normalizers.load(url)) == ["A", "B", "C"]
 
 
+WRITER = """
+import sys
+from optsuite import normalizers
+from optsuite.normalizers import Normalizer
+
+for number in range(30):
+    normalizers.write({f"{sys.argv[2]}{number}": Normalizer([0, 1], [number, 0])}, sys.argv[1])
+"""
+
+
+def test_all_that_two_sessions_write_at_a_time_is_kept(tmp_path):
+    url = str(tmp_path / "n.json")
+    sessions = [subprocess.Popen([sys.executable, "-c", WRITER, url, name]) for name in "AB"]
+    assert [session.wait() for session in sessions] == [0, 0]
+    assert normalizers.load(url).keys() == {f"{name}{number}" for name in "AB" for number in range(30)}
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["n.json"]
+
+
+def test_a_file_that_would_be_too_large_to_read_is_not_written(root, monkeypatch):
+    url = f"{root}/n.json"
+    normalizers.write({"A": EXAMPLE}, url)
+    before = get(url)
+    monkeypatch.setattr(storage, "MOST_JSON", 100)
+    with pytest.raises(StorageError, match="cannot hold normalizers of 2 tasks: needed at most 100 bytes"):
+        normalizers.write({"B": EXAMPLE}, url)
+    assert get(url) == before
+
+
 def test_a_file_that_holds_the_same_is_not_rewritten(root):
     url = f"{root}/n.json"
     put(url, b'{"A": [[0, 1], [2, 1.5]]}')  # not as we would write it
@@ -71,12 +101,20 @@ def test_a_file_that_holds_the_same_is_not_rewritten(root):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"PK\x03\x04\xff", r"`.*/n\.json` is no file of normalizers, which are JSON"),
-        (b'{"A": [', r"`.*/n\.json` is no file of normalizers, which are JSON"),
+        (b"PK\x03\x04\xff", r"`.*/n\.json` is not readable JSON"),
+        (b'{"A": [', r"`.*/n\.json` is not readable JSON"),
+        (b"[" * 100_000, r"`.*/n\.json` is not readable JSON \(RecursionError"),
+        (b'{"A": [[0, 1], [1' + b"0" * 400 + b", 0]]}", "at most 300 digits"),
+        (b'{"A": [[0, Infinity], [1, 0]]}', "Infinity is no finite number"),
+        (b'{"A": [[0, 1], [1, -1e999]]}', "is no finite number"),
+        (b'{"A": [[0, 1], [1, 0]], "A": [[0, 1], [2, 0]]}', "a key is there twice"),
+        (b'{"A": ' + b"[" * 50 + b"]" * 50 + b"}", "of `A` "),
         (b"[]", r"needed \{\"task\": \[xs, ys\], \.\.\.\}, got a list"),
         (b'{"A": 1}', r"normalizer of `A` in `.*/n\.json`: needed \[xs, ys\]; "),
         (b'{"A": [[0, 1], [1, 0], []]}', r"of `A` .*needed \[xs, ys\]"),
-        (b'{"A": ["a", "b"]}', "of `A` .*could not convert"),
+        (b'{"A": ["a", "b"]}', r"of `A` .*must be numbers \(got 'a'\)"),
+        (b'{"A": [["0", 1], [1, 0]]}', r"of `A` .*must be numbers \(got '0'\)"),
+        (b'{"A": [[0, true], [1, 0]]}', r"of `A` .*must be numbers \(got True\)"),
         (b'{"A": [[0, [1]], [1, 0]]}', "of `A` "),
         (b'{"A": [[0, 1], [1, null]]}', "of `A` .*ys must be finite"),
     ],
@@ -235,7 +273,7 @@ def test_a_torn_file_is_a_problem_and_is_left_for_the_user(root):
     put(f"{root}/{SHORT[0]}.json", b"bad")
     updated = normalizers.update([(TASK, "AdamLR_30_R2")], root)
     assert len(updated.problems) == 1
-    assert f"{SHORT[0]}.json` is no file of normalizers" in updated.problems[0]
+    assert f"{SHORT[0]}.json` is not readable JSON" in updated.problems[0]
     assert get(f"{root}/{SHORT[0]}.json") == b"bad"
     assert list(normalizers.load(updated.urls[SHORT[1]])) == [TASK]
 
@@ -247,7 +285,7 @@ def test_a_torn_file_does_not_cost_the_others(root):
     loaded = normalizers.load_for([(TASK, "AdamLR_30_R2")], root, problems)
     assert list(loaded) == SHORT[:1]
     assert len(problems) == 1
-    assert f"{SHORT[1]}.json is no file of normalizers" in problems[0].replace("`", "")
+    assert f"{SHORT[1]}.json is not readable JSON" in problems[0].replace("`", "")
     with pytest.raises(storage.CorruptFileError, match=SHORT[1]):
         normalizers.load_for([(TASK, "AdamLR_30_R2")], root)
 

@@ -8,7 +8,7 @@ learned_optimization (`baselines/run_archive.py`) are read here, and ours there.
 `read_archive` gives an `Archive`, the validated value that tables, statistics and normalizers use.
 """
 
-from optsuite.archives._build import build_archive, missing_repetitions, stack_curves
+from optsuite.archives._build import Built, build_archive, missing_repetitions, stack_curves, try_archive
 from optsuite.archives._cells import (
     delete_archive,
     explained,

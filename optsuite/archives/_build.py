@@ -1,20 +1,58 @@
 """Making archives: many curves to one file."""
 
-import json
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from optsuite import storage
 from optsuite._types import Array
-from optsuite.curves import SUFFIX, read_folders, trial_id_of
+from optsuite.archives._limits import check_size, most_bytes
+from optsuite.archives._value import describe
+from optsuite.curves import (
+    EVAL_KEYS,
+    SUFFIX,
+    Read,
+    is_text,
+    read_each,
+    read_folders,
+    tell_bad_files,
+    trial_id_of,
+)
 from optsuite.errors import StorageError
 from optsuite.hparam_sets import HParamSet, Trial
+from optsuite.words import listed
 
 _Files: TypeAlias = dict[str, dict[str, Array]]
+
+_MOST_NAMED = 3  # curves that a reason names
+
+
+class Built(NamedTuple):
+    """The archive of a cell, or the reason why there is none."""
+
+    url: str | None
+    """URL of the archive; None if curves are missing."""
+    num_trials: int = 0
+    """Number of curves that it needs."""
+    missing: tuple[tuple[str, int], ...] = ()
+    """Curves that are not there, or cannot be read: (config label, repetition), in the order of the set."""
+    problems: tuple[str, ...] = ()
+    """Errors of the cell's files that cannot be read, whether or not others take their place."""
+
+    @property
+    def why(self) -> str:
+        """Reason why there is no archive, in words; empty if there is one."""
+        if self.url is not None:
+            return ""
+        named = listed([f"{label} repetition {s}" for label, s in self.missing], _MOST_NAMED)
+        if not self.problems:
+            return f"it lacks {len(self.missing)} of {self.num_trials} curves: {named}"
+        are = "cannot be read" if len(self.problems) >= len(self.missing) else "are missing or cannot be read"
+        first = listed(self.problems, 1)
+        return f"{len(self.missing)} of {self.num_trials} curves {are}: {named}; {first}"
 
 
 def stack_curves(
@@ -83,24 +121,20 @@ def build_archive(
     Raises:
         StorageError: The curves do not fit together, or reading or writing fails.
     """
-    url = storage.archive_path(task_name, hparam_set.name, archives_root)
-    dirs = _curve_dirs(task_name, hparam_set, root)
-    if trial_ids is not None and _is_current(url, dirs, set(trial_ids), threads):
-        return url
-    folders = _of_trials(read_folders(dirs, threads=threads, clear_bad_files=clear_bad_files), trial_ids)
-    picked, missing = _pick(folders, hparam_set.repetitions)
-    if any(missing):
-        return None
-    names = [[picks[s] for s in range(hparam_set.repetitions)] for picks in picked]
-    curves = [[files[file] for file in row] for files, row in zip(folders, names, strict=True)]
-    data = stack_curves(curves, names)
-    if "trial_id" in data:
-        data["curve_file"] = np.array([[_filename(file) for file in row] for row in names])
-    old = _read_old(url)
-    if not _holds(old, data):
-        _warn_of_lost(url, hparam_set, old, data)
-        storage.write_npz(url, data)
-    return url
+    built, read = _build(task_name, hparam_set, root, archives_root, threads, trial_ids)
+    tell_bad_files(read, clear_bad_files)
+    return built.url
+
+
+def try_archive(
+    task_name: str,
+    hparam_set: HParamSet,
+    root: str | None = None,
+    archives_root: str | None = None,
+    trial_ids: Collection[str] | None = None,
+) -> Built:
+    """Archive a cell as `build_archive` does, and say why where that cannot be, rather than warn of files."""
+    return _build(task_name, hparam_set, root, archives_root, storage.THREADS, trial_ids)[0]
 
 
 def missing_repetitions(
@@ -128,22 +162,81 @@ def missing_repetitions(
     return [(label, s) for label, lacks in zip(labels, missing, strict=True) for s in lacks]
 
 
+def _build(
+    task_name: str,
+    hparam_set: HParamSet,
+    root: str | None,
+    archives_root: str | None,
+    threads: int,
+    trial_ids: Collection[str] | None,
+) -> tuple[Built, list[Read]]:
+    """Archive a cell; return the files that were read for it, too."""
+    url = storage.archive_path(task_name, hparam_set.name, archives_root)
+    dirs = _curve_dirs(task_name, hparam_set, root)
+    most = most_bytes(hparam_set.name, len(hparam_set.configs))
+    old = _read_old(url, most)
+    if trial_ids is not None and _is_sound(old, task_name, hparam_set, url):
+        listings = storage.thread_map(lambda url: storage.list_files(url, SUFFIX), dirs, threads)
+        if _is_current(old, listings, set(trial_ids)):
+            return Built(url), []
+    read = read_each(dirs, threads=threads)
+    folders = _of_trials([_readable(files) for files in read], trial_ids)
+    picked, missing = _pick(folders, hparam_set.repetitions)
+    if any(missing):
+        labels = [config.label for config in hparam_set.configs]
+        lacking = tuple((label, s) for label, lacks in zip(labels, missing, strict=True) for s in lacks)
+        num_trials = len(labels) * hparam_set.repetitions
+        return Built(None, num_trials, lacking, _problems(read, trial_ids)), read
+    names = [[picks[s] for s in range(hparam_set.repetitions)] for picks in picked]
+    curves = [[files[file] for file in row] for files, row in zip(folders, names, strict=True)]
+    data = stack_curves(curves, names)
+    if "trial_id" in data:
+        data["curve_file"] = np.array([[_filename(file) for file in row] for row in names])
+    check_size(data, url, most)
+    if not _holds(old, data):
+        _warn_of_lost(url, hparam_set, old, data)
+        storage.write_npz(url, data)
+    return Built(url), read
+
+
 def _curve_dirs(task_name: str, hparam_set: HParamSet, root: str | None) -> list[str]:
     """Return the folder of each config's curves."""
     schedule = hparam_set.schedule
     return [Trial(task_name, config, schedule, seed=0).folder(root) for config in hparam_set.configs]
 
 
-def _is_current(url: str, dirs: Sequence[str], trial_ids: Collection[str], threads: int) -> bool:
-    """Return whether an archive is whole and was made of the newest file of each trial."""
+def _readable(files: Read) -> _Files:
+    return {url: arrays for url, arrays in files.items() if isinstance(arrays, dict)}
+
+
+def _problems(read: Sequence[Read], trial_ids: Collection[str] | None) -> tuple[str, ...]:
+    """Return the errors of files that are of the trials, or may be."""
+    errors = [(url, one) for files in read for url, one in files.items() if isinstance(one, StorageError)]
+    return tuple(
+        str(error) for url, error in errors if trial_ids is None or trial_id_of(url) in {None, *trial_ids}
+    )
+
+
+def _is_sound(arrays: Mapping[str, Array], task_name: str, hparam_set: HParamSet, url: str) -> bool:
+    """Return whether all that readers ask of an archive is there and fits the set."""
     try:
-        archived = storage.read_npz(url)["curve_file"]  # all of it, so that every checksum is verified
-    except (StorageError, KeyError):
+        archive = describe(arrays, task=task_name, hparam_set=hparam_set.name, url=url)
+        archive.curves("train/xs", "train/loss")
+        if archive.has_evaluations:
+            archive.curves("eval/xs", *(key for key in EVAL_KEYS if key.count("/") == 2))
+    except StorageError:
         return False
-    listings = storage.thread_map(lambda url: storage.list_files(url, SUFFIX), dirs, threads)
-    files = [_filename(file) for listing in listings for file in listing]
-    newest = {trial_id_of(file): file for file in files}
-    return sorted(archived.flat) == sorted(newest.get(identity, "") for identity in trial_ids)
+    needed = (len(hparam_set.configs), hparam_set.repetitions)
+    return arrays["train/loss"].shape[:2] == needed and "curve_file" in arrays
+
+
+def _is_current(
+    arrays: Mapping[str, Array], listings: Sequence[Sequence[str]], trial_ids: Collection[str]
+) -> bool:
+    """Return whether an archive was made of the newest file of each trial."""
+    archived = arrays["curve_file"]
+    newest = {trial_id_of(file): _filename(file) for listing in listings for file in listing}
+    return is_text(archived) and sorted(archived.flat) == sorted(newest.get(one, "") for one in trial_ids)
 
 
 def _filename(url: str) -> str:
@@ -183,9 +276,10 @@ def _by_name(files: _Files) -> dict[int, str]:
     return dict(enumerate(url for url, arrays in files.items() if "seed" not in arrays))
 
 
-def _read_old(url: str) -> dict[str, Array]:
+def _read_old(url: str, most: int) -> dict[str, Array]:
+    """Return all of the archive that is there, so that every checksum is verified; empty if it is damaged."""
     try:
-        return storage.read_npz(url)
+        return storage.read_npz(url, most=most)
     except StorageError:
         return {}
 
@@ -213,16 +307,18 @@ def _warn_of_lost(
 
 def _optimizers(arrays: Mapping[str, Array]) -> dict[str, object]:
     """Return the optimizer and hyperparameters of each label, None where the text is the original's."""
-    names = np.ravel(arrays.get("opt_name", []))
-    texts = np.ravel(arrays.get("gin_operative_config", names))
-    return {str(name): _optimizer(str(text)) for name, text in zip(names, texts, strict=True)}
+    names, texts = (arrays.get(key, np.array([])) for key in ("opt_name", "gin_operative_config"))
+    if not (is_text(names) and is_text(texts)):  # what lies there may be anything
+        return {}
+    named = zip(names.ravel().tolist(), texts.ravel().tolist(), strict=False)
+    return {name: _optimizer(text) for name, text in named if name.isprintable()}
 
 
 def _optimizer(config_text: str) -> object:
     try:
-        config = json.loads(config_text)
+        config = storage.parse_json(config_text, "configuration")
         return config["optimizer"], config["hparams"]
-    except (ValueError, LookupError, TypeError):
+    except (StorageError, LookupError, TypeError):
         return None
 
 

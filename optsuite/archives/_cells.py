@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from optsuite import storage
 from optsuite._types import Array
+from optsuite.archives._limits import most_bytes, read_again
 from optsuite.archives._value import Absent, Archive, describe
 from optsuite.errors import StorageError, parameter
 from optsuite.storage import MissingFileError
@@ -52,11 +53,14 @@ def load_archive(
         Arrays by key, (configs, repetitions, ...).
 
     Raises:
-        StorageError: There is no such archive (says which there are), or it cannot be read.
+        StorageError: There is no such archive (says which there are), or it cannot be read or would take more
+            memory than an archive of its set may: 64 bytes a step and 256 KiB for each trial, at least
+            256 MiB and at most 2 GiB.
     """
     url = storage.archive_path(task_name, hparam_set_name, root)
     try:
-        return storage.read_npz(url, keys)
+        most = most_bytes(hparam_set_name)
+        return read_again(lambda: storage.read_npz(url, keys, most=most))
     except MissingFileError as cause:
         raise _no_archive(task_name, hparam_set_name, root) from cause
 
@@ -200,8 +204,14 @@ def _read(
     task: str, hparam_set: str, root: str | None, store: str, use: Callable[[Archive], _T]
 ) -> _T | Absent:
     url = storage.archive_path(task, hparam_set, root)
+    most = most_bytes(hparam_set)
+
+    def read() -> _T:
+        npz = storage.Npz(url, most=most)
+        return use(describe(npz, task=task, hparam_set=hparam_set, url=url, store=store))
+
     try:
-        return use(describe(storage.Npz(url), task=task, hparam_set=hparam_set, url=url, store=store))
+        return read_again(read)
     except MissingFileError:
         error: StorageError = MissingFileError(f"no archive of `{hparam_set}` for task `{task}` at `{url}`")
     except StorageError as cause:  # e.g. no permission, or a folder in its place

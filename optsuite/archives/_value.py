@@ -1,18 +1,20 @@
 """The one value that readers of archives use: facts at once, arrays when they are asked for."""
 
-import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
 import numpy as np
 
+from optsuite import storage
 from optsuite._types import Array
-from optsuite.curves import SCHEDULE_KEYS
+from optsuite.curves import SCHEDULE_KEYS, is_text
 from optsuite.errors import OptsuiteError, StorageError
 from optsuite.hparam_sets import HparamValue, Schedule, get_hparam_set
 from optsuite.storage import CorruptFileError, MissingFileError
+from optsuite.words import listed, shown
 
 # Kinds of dtype of the facts of an archive, which are (H, S) where they are recorded.
 _FACTS = {
@@ -20,6 +22,11 @@ _FACTS = {
     **dict.fromkeys(("seed", *SCHEDULE_KEYS), "iu"),
 }
 _KINDS = {"U": "text", "iu": "integers", "iuf": "numbers"}
+
+_MOST_NAMED = 50  # keys that an error names
+
+_LR = re.compile(r"^\w+\.learning_rate = ([-+.\de]{1,40})$", re.MULTILINE | re.ASCII)
+_OPT_NAME = re.compile(r"^inner_train_task\.opt_name = '([^']+)'", re.MULTILINE)
 
 
 class NotEvaluatedError(StorageError):
@@ -98,7 +105,8 @@ class Archive(Facts):
                 others under `train/` or `eval/` must be as long.
 
         Raises:
-            CorruptFileError: A curve is missing, damaged, of a wrong shape or no numbers.
+            CorruptFileError: A curve is missing, damaged, of a wrong shape or no numbers, or steps are not
+                those of the schedule.
             NotEvaluatedError: The missing curves are evaluations, and nothing was evaluated.
         """
         if lacking := [key for key in keys if key not in self.arrays]:
@@ -108,7 +116,7 @@ class Archive(Facts):
                 )
             raise CorruptFileError(
                 f"`{self.url}` is not a complete archive: it lacks {', '.join(lacking)} "
-                f"(it has {', '.join(self.arrays)})"
+                f"(it has {_named(self.arrays)})"
             )
         leading = self.arrays["train/loss"].shape[:2]
         lengths = {key.partition("/")[0]: self.arrays[key].shape[-1:] for key in keys if key.endswith("/xs")}
@@ -116,8 +124,20 @@ class Archive(Facts):
             shape, needed = self.arrays[key].shape, (*leading, *lengths.get(key.partition("/")[0], ()))
             if len(shape) != 3 or 0 in shape or shape[: len(needed)] != needed:
                 raise _unfit(self.url, key, f"shape (configs, repetitions, points), here {needed}", shape)
-            _check_kind(self.arrays, self.url, key, "iuf")
+            _check_kind(self.arrays, self.url, key, "iu" if key.endswith("/xs") else "iuf")
+            if key.endswith("/xs"):
+                self._check_steps(key)
         return {key: self.arrays[key] for key in keys}
+
+    def _check_steps(self, key: str) -> None:
+        """Hold the steps of curves against the schedule; all curves have the same."""
+        steps = self.arrays[key]
+        needed = steps[0, 0]
+        if self.schedule is not None:
+            stride = 1 if key == "train/xs" else self.schedule.eval_every
+            needed = np.arange(0, self.num_steps + 1, stride)
+        if needed.shape != steps.shape[-1:] or (steps != needed).any() or (np.diff(needed) <= 0).any():
+            raise _unfit(self.url, key, "the steps of its schedule", "others")
 
     def values(self, key: str, kinds: str = "iuf") -> Array | None:
         """Return one value of each trial, (H, S), checked; None if the archive has no such key.
@@ -176,13 +196,14 @@ def describe(
     """
     if "train/loss" not in arrays:
         raise CorruptFileError(
-            f"`{url}` is not a complete archive: it lacks train/loss (it has {', '.join(arrays)})"
+            f"`{url}` is not a complete archive: it lacks train/loss (it has {_named(arrays)})"
         )
     shape = arrays["train/loss"].shape
     if len(shape) != 3 or 0 in shape:
         raise _unfit(url, "train/loss", "shape (configs, repetitions, points)", shape)
     _check_kind(arrays, url, "train/loss", "iuf")
     facts = {key: _values(arrays, url, key, kinds) for key, kinds in _FACTS.items()}
+    num_steps = shape[-1] - 1
     return Archive(
         task=task,
         hparam_set=hparam_set,
@@ -190,9 +211,9 @@ def describe(
         store=store,
         configs=_configs(facts["opt_name"], facts["gin_operative_config"], hparam_set, shape[0]),
         seeds=facts["seed"],
-        data_source=_data_source(facts["data_source"]),
-        num_steps=shape[-1] - 1,
-        schedule=_schedule([facts[key] for key in SCHEDULE_KEYS], url),
+        data_source=_data_source(facts["data_source"], url),
+        num_steps=num_steps,
+        schedule=_schedule({key: facts[key] for key in SCHEDULE_KEYS}, num_steps, url),
         arrays=arrays,
     )
 
@@ -205,14 +226,26 @@ def recorded_config(opt_name: str, config_text: str) -> RecordedConfig:
         config_text: JSON in curves of ours; in the original's, Gin with the label and the learning rate.
     """
     try:
-        hparams = {**json.loads(config_text)["hparams"]}
+        hparams = {**storage.parse_json(config_text, "configuration")["hparams"]}
         told = {k: tuple(v) if isinstance(v, list) else v for k, v in hparams.items()}
-        known = {k: v for k, v in told.items() if isinstance(v, float | int | str | tuple)}
-        return RecordedConfig(opt_name, known)
-    except (ValueError, LookupError, TypeError):
-        label = re.search(r"^inner_train_task\.opt_name = '([^']+)'", config_text, re.MULTILINE)
-        lr = re.search(r"^\w+\.learning_rate = ([-+.\de]+)$", config_text, re.MULTILINE)
-        return RecordedConfig(label[1] if label else opt_name, {"lr": float(lr[1])} if lr else {})
+        return RecordedConfig(opt_name, {k: v for k, v in told.items() if _is_hparam(v)})
+    except (OptsuiteError, LookupError, TypeError):
+        label, lr = _OPT_NAME.search(config_text), _LR.search(config_text)
+        return RecordedConfig(label[1] if label else opt_name, _number("lr", lr[1] if lr else ""))
+
+
+def _is_hparam(value: object) -> bool:
+    values = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(one, float | int | str) for one in values)
+
+
+def _number(name: str, text: str) -> dict[str, HparamValue]:
+    """Return a hyperparameter; nothing if it is no finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return {}
+    return {name: value} if math.isfinite(value) else {}
 
 
 def _configs(
@@ -222,7 +255,8 @@ def _configs(
     if names_HS is not None and texts_HS is not None:
         named = zip(names_HS[:, 0], texts_HS[:, 0], strict=True)
         told = tuple(recorded_config(str(name), str(text)) for name, text in named)
-        if len({config.label for config in told}) == num_configs:
+        labels = {config.label for config in told if config.label.isprintable()}
+        if len(labels) == num_configs:
             return told
     try:
         configs = get_hparam_set(hparam_set).configs
@@ -233,16 +267,26 @@ def _configs(
     return tuple(RecordedConfig(f"config{h}", {}) for h in range(num_configs))
 
 
-def _data_source(sources_HS: Array | None) -> str | None:
+def _data_source(sources_HS: Array | None, url: str) -> str | None:
     """Return the kind of data; one trial on stand-in data makes all of it a stand-in."""
     kinds = [] if sources_HS is None else [str(kind) for kind in sources_HS.flat]
-    return next((kind for kind in kinds if kind != "real"), kinds[0] if kinds else None)
+    found = next((kind for kind in kinds if kind != "real"), kinds[0] if kinds else None)
+    if found and shown(found) != found:
+        raise _unfit(url, "data_source", "a kind of data", shown(found))
+    return found
 
 
-def _schedule(counts: list[Array | None], url: str) -> Schedule | None:
-    known = [int(count_HS[0, 0]) for count_HS in counts if count_HS is not None]
+def _schedule(counts: Mapping[str, Array | None], num_steps: int, url: str) -> Schedule | None:
+    """Return the schedule that all trials have; None if it is not known."""
+    known = {key: count_HS for key, count_HS in counts.items() if count_HS is not None}
+    for key, count_HS in known.items():
+        if (count_HS != count_HS[0, 0]).any():
+            raise _unfit(url, key, "one value for all trials", "several")
+    if "num_steps" in known and known["num_steps"][0, 0] != num_steps:
+        raise _unfit(url, "num_steps", f"the length of train/loss, {num_steps}", known["num_steps"][0, 0])
     try:
-        return Schedule(*known) if len(known) == len(counts) else None
+        numbers = {key: int(count_HS[0, 0]) for key, count_HS in known.items()}
+        return Schedule(**numbers) if len(numbers) == len(counts) else None
     except OptsuiteError as cause:
         raise CorruptFileError(f"`{url}` is not an archive: {cause}") from cause
 
@@ -258,8 +302,16 @@ def _values(arrays: Mapping[str, Array], url: str, key: str, kinds: str) -> Arra
 
 
 def _check_kind(arrays: Mapping[str, Array], url: str, key: str, kinds: str) -> None:
-    if arrays[key].dtype.kind not in kinds:
-        raise _unfit(url, key, _KINDS[kinds], arrays[key].dtype)
+    """Raise CorruptFileError for an array of another kind, or of text that cannot be printed."""
+    dtype = arrays[key].dtype
+    if dtype.kind not in kinds or not dtype.isnative:
+        raise _unfit(url, key, _KINDS[kinds], dtype)
+    if dtype.kind == "U" and not is_text(arrays[key]):
+        raise _unfit(url, key, "text", "what is no Unicode")
+
+
+def _named(keys: Iterable[str]) -> str:
+    return listed([shown(key) for key in keys], _MOST_NAMED)
 
 
 def _unfit(url: str, key: str, needed: str, got: object) -> CorruptFileError:

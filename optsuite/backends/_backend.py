@@ -28,6 +28,8 @@ class BackendOptions:
     """Number of processes, or of workers of the cluster that is started."""
     dask_address: str | None = None
     """Scheduler of a running cluster; None starts one on this machine."""
+    is_patient: bool = False
+    """Whether a second signal ends no training before it is saved, as where others send signals twice."""
 
 
 def num_cores() -> int:
@@ -55,7 +57,11 @@ class Backend(Protocol):
         """Take a job."""
 
     def as_completed(self) -> Iterator[tuple[Job, list[Outcome]]]:
-        """Give the outcomes of each submitted job as it ends; an interrupt ends only the waiting."""
+        """Give the outcomes of each submitted job as it ends; an interrupt ends only the waiting.
+
+        Trials that other processes train have an `ElsewhereError`; where the store is gone, all that could
+        not be recorded have a `StoreGoneError`.
+        """
 
     def close(self) -> None:
         """Give up jobs that have not ended, and end everything that was started; what was recorded stays."""

@@ -15,7 +15,11 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 
+from optsuite.backends._stop import Stop
 from optsuite.backends._work import Report, Work, do
+
+STOP_SECONDS = 30.0
+"""Time that a child has to save what it trains before it is killed."""
 
 
 class Child:
@@ -48,12 +52,22 @@ class Child:
             return Report(lost=f"{self._where} {_ending(process.wait())}")
         return message
 
-    def close(self) -> None:
-        """End the child, whatever it does."""
+    def stop(self) -> None:
+        """Ask the child to save what it trains and to end; `close` waits for that."""
         self._is_closed = True
-        self._end()
+        if self._process is not None:
+            self._process.terminate()
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """End the child, which has some time to save what it trains."""
+        self.stop()
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
+        self.end()
+
+    def end(self) -> None:
+        """Kill the child, if it has not ended."""
         if self._process is None:
             return
         self._process.kill()
@@ -65,7 +79,7 @@ class Child:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
-            self._end()
+            self.end()
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"from {__name__} import main; main()", self._where],
                 stdin=subprocess.PIPE,
@@ -84,8 +98,20 @@ def _ending(status: int) -> str:
 
 
 def main() -> None:
-    """Do jobs until the parent closes the pipe or dies, which ends a job in progress too."""
+    """Do jobs until the parent asks to stop, closes the pipe or dies; a job in progress is saved first."""
+    stop = Stop()
+
+    def end(*_: object) -> None:
+        stop.set()
+        if not is_busy.is_set():
+            os._exit(0)
+        killer = threading.Timer(STOP_SECONDS, os._exit, (1,))
+        killer.daemon = True
+        killer.start()
+
+    is_busy = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
+    signal.signal(signal.SIGTERM, end)
     inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # so that nothing a library prints is taken for a report
     works: queue.SimpleQueue[Work] = queue.SimpleQueue()
@@ -95,15 +121,20 @@ def main() -> None:
             while True:
                 works.put(pickle.load(inbox))  # noqa: S301 - our own parent
         except EOFError:
-            os._exit(0)
+            end()
         except BaseException:  # noqa: BLE001 - nobody else would end this process
             traceback.print_exc()
             os._exit(1)
 
     def send(message: object) -> None:
-        pickle.dump(message, outbox)
-        outbox.flush()
+        with contextlib.suppress(BrokenPipeError):  # the parent died: what is trained is saved all the same
+            pickle.dump(message, outbox)
+            outbox.flush()
 
     threading.Thread(target=listen, daemon=True).start()
-    while True:
-        send(do(works.get(), sys.argv[1], lambda done, total: send((done, total))))
+    while not stop.is_wished:
+        work = works.get()
+        is_busy.set()
+        report = do(work, sys.argv[1], lambda done, total: send((done, total)), stop)
+        is_busy.clear()
+        send(report)

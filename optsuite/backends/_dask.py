@@ -120,5 +120,8 @@ def _work(work: Work) -> Report:
 
 def _end_children(mark: str) -> None:
     """End the children of a worker that serve one run."""
-    for key in [key for key in _children if key[0] == mark]:
-        _children.pop(key).close()
+    mine = [_children.pop(key) for key in list(_children) if key[0] == mark]
+    for child in mine:
+        child.stop()
+    for child in mine:
+        child.close()

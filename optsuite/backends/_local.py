@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from functools import partial
 
 from optsuite.backends._backend import Backend, BackendOptions, Say, Tell
+from optsuite.backends._stop import Stop
 from optsuite.backends._train import run_job
 from optsuite.backends._work import Site
-from optsuite.sweep import Job
+from optsuite.errors import StoppedError
+from optsuite.hparam_sets import Trial
+from optsuite.sweep import Job, recorded
 from optsuite.trainer import Outcome
 
 
@@ -18,7 +21,7 @@ class LocalBackend(Backend):
     num_workers = 1
 
     def __init__(self, options: BackendOptions, site: Site, tell: Tell, say: Say) -> None:  # noqa: ARG002 - no other process
-        self._device, self._tell = options.device, tell
+        self._options, self._tell, self._say = options, tell, say
         self._jobs: deque[Job] = deque()
 
     @classmethod
@@ -37,12 +40,22 @@ class LocalBackend(Backend):
             yield job, self._run(job)
 
     def _run(self, job: Job) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        try:
-            outcomes.extend(run_job(job, device=self._device, tell=partial(self._tell, job)))
-        except Exception as error:  # noqa: BLE001 - it is the outcome of the trials without one
+        outcomes, stop = list[Outcome](), Stop(self._say, is_patient=self._options.is_patient)
+
+        def without() -> list[Trial]:
             done = {outcome.trial for outcome in outcomes}
-            outcomes += [Outcome(trial, error) for trial in job.trials if trial not in done]
+            return [trial for trial in job.trials if trial not in done]
+
+        try:
+            with stop.on_signals():
+                tell = partial(self._tell, job)
+                outcomes.extend(run_job(job, device=self._options.device, tell=tell, stop=stop))
+            outcomes += recorded(without(), job.store, job.source)  # by another process, since
+        except StoppedError as stopped:
+            self._say(f"optsuite: {stopped}")
+            raise stop.interrupt from None
+        except Exception as error:  # noqa: BLE001 - it is the outcome of the trials without one
+            outcomes += [Outcome(trial, error) for trial in without()]
         return outcomes
 
     def close(self) -> None:

@@ -24,10 +24,10 @@ class ProcessBackend(Backend):
 
     is_concurrent = True
 
-    def __init__(self, options: BackendOptions, site: Site, tell: Tell, say: Say) -> None:  # noqa: ARG002 - nothing to wait for
+    def __init__(self, options: BackendOptions, site: Site, tell: Tell, say: Say) -> None:
         self._devices = _devices(options)
         self.num_workers = count = len(self._devices)
-        self._site, self._tell = site, tell
+        self._site, self._tell, self._say = site, tell, say
         threads = {"OMP_NUM_THREADS": str(max(1, num_cores() // count))}
         self._children = [Child(f"process {number}", threads) for number in range(count)]
         self._idle: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -64,12 +64,20 @@ class ProcessBackend(Backend):
                 yield job, collect(job, report)
 
     def close(self) -> None:
-        """End every process."""
-        for future in self._jobs:
-            future.cancel()
-        for child in self._children:
-            child.close()
-        self._pool.shutdown()
+        """End every process, which saves what it trains first; an interrupt ends them at once."""
+        running = [future for future in self._jobs if not future.cancel() and not future.done()]
+        if running:
+            words = "saving what child processes train, which takes some seconds"
+            self._say(f"optsuite: {words}; again to stop at once")
+        try:
+            for child in self._children:
+                child.stop()
+            for child in self._children:
+                child.close()
+        finally:
+            for child in self._children:
+                child.end()
+            self._pool.shutdown()
 
 
 def _devices(options: BackendOptions) -> list[str]:

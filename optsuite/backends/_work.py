@@ -5,17 +5,18 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-import uuid
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import NamedTuple
 
 from optsuite import storage
-from optsuite.backends._train import run_job
+from optsuite.backends._stop import Stop
+from optsuite.backends._train import ElsewhereError, StoreGoneError, run_job
 from optsuite.curves import package_version
 from optsuite.errors import OptsuiteError, RemoteError, parameter, quoted
+from optsuite.hparam_sets import Trial, check_facts
 from optsuite.storage import Store
 from optsuite.sweep import Job, missing_trials, recorded
 from optsuite.trainer import Outcome
@@ -51,7 +52,7 @@ class Site:
             modules: Modules that register tasks, optimizers or hparam sets.
         """
         files = tuple((module.__name__, str(module.__file__)) for module in modules)
-        return cls(f".optsuite_session_{uuid.uuid4().hex}", tuple(sys.path), files, versions())
+        return cls(storage.owned_name("session"), tuple(sys.path), files, versions())
 
     def sign(self, store: Store) -> None:
         """Leave the mark in a store.
@@ -85,37 +86,48 @@ class Report(NamedTuple):
     """Identities of the trials that were trained."""
     failures: dict[str, str] = {}  # noqa: RUF012 - a NamedTuple's default is never written to
     """Reasons why trials could not be trained, by identity."""
+    elsewhere: dict[str, str] = {}  # noqa: RUF012 - likewise
+    """Who else trains trials, by identity."""
+    gone: str = ""
+    """Reason why nothing can be written to the store any more; empty if it can."""
     lost: str = ""
     """Reason why the other trials were not trained; empty if they were."""
     warnings: tuple[str, ...] = ()
 
 
-def do(work: Work, where: str, tell: Callable[[int, int], None]) -> Report:
+def do(work: Work, where: str, tell: Callable[[int, int], None], stop: Stop) -> Report:
     """Train and record what is still missing of a job.
 
     Args:
         work: The job.
         where: Name of this worker, for errors.
         tell: Called with the progress, as for `run_job`.
+        stop: Wish to stop, as for `run_job`.
     """
-    new, failures = set(), {}
+    new, failures, elsewhere = set(), {}, {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        lost = ""
+        lost, gone = "", ""
         try:
             _settle(work, where)
             job = work.job
-            trials = missing_trials(job.trials, job.store, job.source, job.rerun)
-            for outcome in run_job(replace(job, trials=tuple(trials)), device=work.device, tell=tell):
+            for trial, facts in job.facts.items():
+                check_facts(trial, job.source, facts)
+            for outcome in run_job(job, device=work.device, tell=tell, stop=stop):
                 identity = outcome.trial.id(job.source)
-                if isinstance(outcome.result, Exception):
-                    failures[identity] = _in_words(outcome.result, where)
-                else:
-                    new.add(identity)
+                match outcome.result:
+                    case ElsewhereError():
+                        elsewhere[identity] = quoted(outcome.result)
+                    case Exception():
+                        failures[identity] = _in_words(outcome.result, where)
+                    case _:
+                        new.add(identity)
+        except StoreGoneError as error:
+            gone = _in_words(error, where)
         except Exception as error:  # noqa: BLE001 - the process that sent the job is told
             lost = _in_words(error, where)
     told = dict.fromkeys(f"{warning.message} (on {where})" for warning in caught)
-    return Report(frozenset(new), failures, lost, tuple(told))
+    return Report(frozenset(new), failures, elsewhere, gone, lost, tuple(told))
 
 
 def _in_words(error: Exception, where: str) -> str:
@@ -173,14 +185,22 @@ def collect(job: Job, report: Report) -> list[Outcome]:
 def _collect(job: Job, report: Report) -> list[Outcome]:
     for text in report.warnings:
         warnings.warn(text, RuntimeWarning, stacklevel=2)
+    if report.gone:
+        return [Outcome(trial, StoreGoneError(report.gone)) for trial in job.trials]
     identities = {trial: trial.id(job.source) for trial in job.trials}
-    errors = {trial: report.failures[i] for trial, i in identities.items() if i in report.failures}
+    errors: dict[Trial, OptsuiteError] = {}
+    for trial, identity in identities.items():
+        if identity in report.failures:
+            errors[trial] = RemoteError(report.failures[identity])
+        elif identity in report.elsewhere:
+            errors[trial] = ElsewhereError(report.elsewhere[identity])
     unrecorded = missing_trials(job.trials, job.store, job.source)
     if job.rerun == "all":  # an older curve is no outcome of this job
         unrecorded += [trial for trial, identity in identities.items() if identity not in report.new]
+    lost = report.lost or f"it was trained, but its curve is not in {job.store.curves}"
     for trial in unrecorded:
-        errors.setdefault(trial, report.lost or f"it was trained, but its curve is not in {job.store.curves}")
+        errors.setdefault(trial, RemoteError(lost))
     present = [trial for trial in job.trials if trial not in errors]
     read = recorded(present, job.store, job.source)
     outcomes = [outcome._replace(is_new=identities[outcome.trial] in report.new) for outcome in read]
-    return outcomes + [Outcome(trial, RemoteError(why)) for trial, why in errors.items()]
+    return outcomes + [Outcome(trial, error) for trial, error in errors.items()]

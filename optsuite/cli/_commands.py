@@ -6,7 +6,7 @@ Declaring it imports nothing heavy; the module of a command is imported when the
 import argparse
 import importlib
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from optsuite import _arguments
 
@@ -14,14 +14,24 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Object on which subcommands are declared."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Parser of a command, in which no value replaces another one unnoticed."""
+
+    def __init__(self, **keywords: Any) -> None:  # noqa: ANN401 - argparse's own
+        super().__init__(**keywords)
+        for action in (None, "store"):
+            self.register("action", action, _arguments.Once)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Declare all commands; the `run` of parsed arguments says where the command's function is."""
-    parser = argparse.ArgumentParser(prog="optsuite", description="Benchmarks for optimizers.")
+    parser: argparse.ArgumentParser = _Parser(prog="optsuite", description="Benchmarks for optimizers.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_catalogue(commands)
     _add_verify(commands)
     _add_sweep(commands)
     _add_meta_train(commands)
+    _add_upload(commands)
     _add_results(commands)
     return parser
 
@@ -179,6 +189,15 @@ def _add_meta_train(commands: _Commands) -> None:
 
 def _add_results(commands: _Commands) -> None:
     """Declare the commands that read what was recorded."""
+    status = _command(
+        commands, "status", "say what is recorded, failed, being trained and stopped", "_status", "status"
+    )
+    status.add_argument("task", nargs="?", default="*", metavar="TASK", help="name or glob (default: all)")
+    status.add_argument("sets", nargs="*", default=["*"], metavar="SET", help="names or globs (default: all)")
+    _add_own_sets(status)
+    _add_shared(status, "storage", "archives", "precision")
+    status.add_argument("--data", choices=("real", "synthetic"), help="kind of data (default: both)")
+
     archive = _command(
         commands, "archive", "stack the curves of complete cells into archives", "_results", "archive"
     )
@@ -227,6 +246,20 @@ def _add_results(commands: _Commands) -> None:
     normalizer.add_argument("-o", "--output", metavar="URL", help="(default: <archives>/<NAME>.json)")
     normalizer.add_argument("--overwrite", action="store_true", help="replace tasks that the file has")
     _add_roots(normalizer)
+
+
+def _add_upload(commands: _Commands) -> None:
+    """Declare the command that stores what could not be stored."""
+    parser = _command(
+        commands,
+        "upload",
+        "store the curves that could not be stored when they were recorded, and wait on this machine",
+        "_upload",
+        "upload",
+    )
+    parser.add_argument(
+        "--storage", metavar="URL", help="path or URL of the curves, on any kind of data (default: all)"
+    )
 
 
 def _add_archived(parser: argparse.ArgumentParser, *, is_optional: bool = False) -> None:

@@ -26,12 +26,10 @@ from optsuite.hparam_sets import (
     list_hparam_sets,
     needs_checkpoint,
 )
-from optsuite.words import listed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_MOST_NAMED = 3  # repetitions that an archive lacks
 
 _SUMMARY = {
     "task": "task",
@@ -65,7 +63,7 @@ def archive(args: argparse.Namespace) -> int:
             get_hparam_set(name)  # a misspelt name archives nothing
     complete = []
     for task in tasks:
-        recorded = functools.partial(_recorded_sets, task, store.curves, args.data)
+        recorded = functools.partial(recorded_sets, task, store.curves, args.data)
         for name in storage.expand_globs(args.sets, recorded):
             if storage.is_glob(name):
                 is_hidden = any(map(needs_checkpoint, list_hparam_sets(name)))
@@ -73,13 +71,14 @@ def archive(args: argparse.Namespace) -> int:
                 print(f"{task}: nothing recorded of `{name}`{advice}")
                 continue
             cell = sweep.Cell(task, get_hparam_set(name), args.precision)
-            url = runner.archive_cell(cell, args.data, store)
-            complete.append(url is not None)
-            print(url or f"{cell.name}: not archived, {_lacks(cell, store, args.data)}")
+            built = runner.archive_cell(cell, args.data, store)
+            complete.append(built.url is not None)
+            why = f"{built.why}{_of_other_trials(cell, store, built)}"
+            print(built.url or f"{cell.name}: not archived from {store.curves}, {why}")
     return 0 if complete and all(complete) else 1
 
 
-def _recorded_sets(task: str, root: str, source: str) -> list[str]:
+def recorded_sets(task: str, root: str, source: str) -> list[str]:
     """Return the names of the sets for which a glob may stand, of each family and length that has curves.
 
     They are the published sets of that length. Where there are none, it is the set of as many repetitions as
@@ -113,14 +112,15 @@ def _num_own(
     return len(own) or len(files)
 
 
-def _lacks(cell: sweep.Cell, store: storage.Store, source: str) -> str:
-    ids = {trial.id(source) for trial in cell.trials()}
-    find = functools.partial(archives.missing_repetitions, cell.task_name, cell.hparam_set, store.curves)
-    missing, without_any = find(trial_ids=ids), find()
-    named = listed([f"{label} repetition {s}" for label, s in missing], _MOST_NAMED)
-    others = len(missing) - len(without_any)
-    why = f"; {others} curves there are of other trials (other data or hyperparameters)" if others else ""
-    return f"it lacks {len(missing)} of {len(ids)} curves in {store.curves}: {named}{why}"
+def _of_other_trials(cell: sweep.Cell, store: storage.Store, built: archives.Built) -> str:
+    """Say how many curves there are in place of those that are missing."""
+    if not built.missing:
+        return ""
+    lacking = archives.missing_repetitions(cell.task_name, cell.hparam_set, store.curves)
+    others = len(built.missing) - len(lacking)
+    return (
+        f"; {others} curves there are of other trials (other data or hyperparameters)" if others > 0 else ""
+    )
 
 
 def table(args: argparse.Namespace) -> int:

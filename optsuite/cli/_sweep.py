@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from optsuite import runner, sweep
+from optsuite import _arguments, runner, sweep
 from optsuite.cli._own_sets import add_own_sets
 from optsuite.cli._text import explained
 from optsuite.errors import OptsuiteError, parameter
@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         results = [result for cell in cells for result in display.results.get(cell, ())]
         command = shlex.join(["optsuite", *args.typed])
         training.build(cells, results, command=command, preset=_PRESET, with_report=has_ended)
+    if training.gone is not None:
+        raise training.gone
     print(f"complete cells archived: {len(training.archived)} of {len(cells)}")
     if training.report:
         print(f"report: {training.report}")
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make_runner(args: argparse.Namespace, display: _Display) -> runner.Runner:
-    given = {name: getattr(args, name) for name in runner.RunOptions.__dataclass_fields__}
+    given = {name: getattr(args, name) for name in _arguments.RUN}
     options = runner.RunOptions(**given | {"report": args.report == "on"})
     return runner.Runner(options, display.take, explained)
 

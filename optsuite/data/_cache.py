@@ -16,7 +16,7 @@ from optsuite.data._formats import reading
 from optsuite.data._kinds import DatasetInfo
 from optsuite.errors import DataError
 
-_FORMAT = 1  # count up when the content of the files changes: another number has every file made again
+FORMAT = 1  # count up when the content of the files changes: another number has every file made again
 
 
 def cache_name(info: DatasetInfo, part: str, sources: Sequence[Path], *others: object) -> str:
@@ -33,7 +33,7 @@ def cache_name(info: DatasetInfo, part: str, sources: Sequence[Path], *others: o
         with reading(path, info):
             state = path.stat()
         files.append((path.name, state.st_size, state.st_mtime_ns))
-    identity = repr((_FORMAT, files, others)).encode()
+    identity = repr((FORMAT, files, others)).encode()
     return f"{part}_{hashlib.blake2b(identity, digest_size=8).hexdigest()}.npy"
 
 

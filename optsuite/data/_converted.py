@@ -4,7 +4,6 @@ The arrays are written in the order of the splits, so that a split is a slice of
 never a copy. They lie beside the published files, under `optsuite_<size>`.
 """
 
-import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from optsuite import storage
 from optsuite._types import Array
 from optsuite.data._cache import cache_name, mapped
 from optsuite.data._formats import Arrays, read_npz_rows, reading
@@ -55,7 +55,7 @@ def read_food101(info: ImageDataset, folder: Path, part: str, size: int, order: 
 def _food101_index(info: ImageDataset, path: Path, part: str) -> tuple[list[str], Array]:
     """Return the names of the photos and their labels, int64 (M,)."""
     with reading(path, info):
-        by_class: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+        by_class: dict[str, list[str]] = storage.parse_json(path.read_bytes(), str(path))
         photos = [photo for group in by_class.values() for photo in group]
         number = {name: index for index, name in enumerate(sorted(by_class))}
         labels = [number[name] for name, group in by_class.items() for _ in group]

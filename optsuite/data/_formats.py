@@ -21,12 +21,12 @@ import numpy as np
 
 from optsuite._types import Array
 from optsuite.data._kinds import DatasetInfo, ImageDataset
-from optsuite.errors import DataError, import_extra
+from optsuite.errors import DataError, StorageError, import_extra
 
 # The errors that readers raise on a damaged or foreign file.
 _DAMAGE = (
     *(OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError),
-    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(StorageError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 
 

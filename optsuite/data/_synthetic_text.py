@@ -24,6 +24,9 @@ from optsuite._types import Array
 from optsuite.data._kinds import FIRST_BYTE, TextDataset
 from optsuite.data._random import uniform_uint8, words
 
+RECIPE = 1
+"""Number of the recipe; another one makes other trials, so count it up when generated tokens change."""
+
 _MAX_DOCUMENTS = {"train": 100_000, "test": 10_000}
 _WORDS = 40_000
 _END, _STOP, _COMMA, _PERIOD = range(4)  # the first words; from the comma on by falling frequency

@@ -18,4 +18,13 @@ from optsuite.hparam_sets._families import (
 )
 from optsuite.hparam_sets._grammar import WEIGHT_DECAYS
 from optsuite.hparam_sets._learned import register_checkpoint
-from optsuite.hparam_sets._trials import Config, HparamValue, Schedule, Trial, trial_id
+from optsuite.hparam_sets._trials import (
+    Config,
+    HparamValue,
+    Schedule,
+    Trial,
+    check_facts,
+    facts_of,
+    ids_of,
+    trial_id,
+)

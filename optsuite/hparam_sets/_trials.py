@@ -1,18 +1,21 @@
 """Configs, schedules and trials, and what makes two trials the same."""
 
+import functools
 import hashlib
 import json
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from optsuite import storage
+from optsuite import data, storage, tasks
 from optsuite.choices import PRECISIONS
-from optsuite.errors import HParamError, UnknownNameError
-from optsuite.optimizers import check_hparams, content_of, get_row, plain_hparams
+from optsuite.errors import HParamError, RemoteError, UnknownNameError
+from optsuite.optimizers import check_hparams, content_of, get_row, is_import_path, plain_hparams
 
 HparamValue: TypeAlias = float | int | bool | str | tuple[float | int | bool | str, ...]
 
@@ -74,8 +77,9 @@ class Config:
     optimizer: str
     """Name that `get_optimizer` knows; or `MODULE:CLASS`, the import path of a `torch.optim.Optimizer`.
 
-    The module may be a .py file. The path is part of a trial's identity as it is written here, and the text
-    of the file is not: give it relative to the folder in which pytest runs, and rerun what an edit changed.
+    The module may be a .py file. What the file says is part of a trial's identity, with the files that it
+    imports from packages that are not installed; the folder in which it lies is not. An edited file makes
+    other trials, in the next process that imports it.
     """
     hparams: Mapping[str, HparamValue] = field(hash=False)
     """Hyperparameters by name.
@@ -96,6 +100,17 @@ class Config:
                     f"`{name}` of a config must be a number, a bool, a word or a tuple (got {value!r})"
                 )
         object.__setattr__(self, "hparams", get_row(self.optimizer).pin(hparams))
+        if is_import_path(self.optimizer):
+            _ = self.code  # as it is now
+
+    @cached_property
+    def code(self) -> str:
+        """Hash of the user's code that makes the optimizer, as this process imported it; empty for none."""
+        return get_row(self.optimizer).code()
+
+    def __getstate__(self) -> dict[str, object]:
+        # Another process finds out what it imports itself.
+        return {name: value for name, value in vars(self).items() if name != "code"}
 
 
 @dataclass(frozen=True)
@@ -127,41 +142,113 @@ class Trial:
         return storage.curve_dir(self.task_name, self.config.label, **vars(self.schedule), root=root)
 
     def id(self, data_source: str) -> str:
-        """Return ten characters that name the trial; the kind of device is no part of them.
+        """Return ten characters that name the trial, by all that determines its curve; see `facts_of`.
 
-        Results can therefore be taken to another device.
+        The kind of device is no part of them, so that results can be taken to another.
 
         Args:
             data_source: Kind of data that the trial trains on, `real` or `synthetic`.
         """
-        hparams = {f"hparams/{name}": content_of(value) for name, value in self.config.hparams.items()}
-        identity = {
-            "task": self.task_name,
-            "label": self.config.label,
-            "optimizer": self.config.optimizer,
-            **hparams,
-            **vars(self.schedule),
-            "seed": self.seed,
-            "data_source": data_source,
-            **({} if self.precision == "float32" else {"precision": self.precision}),
-        }
-        return trial_id(identity)
+        return _hash_of(facts_of(self, data_source))
+
+
+def facts_of(trial: Trial, data_source: str) -> dict[str, object]:
+    """Return all that determines a trial's curve, by name, as values of JSON: what its id is the hash of.
+
+    Args:
+        trial: The trial.
+        data_source: Kind of data that it trains on, `real` or `synthetic`.
+
+    Raises:
+        HParamError: An optimizer class cannot be imported.
+    """
+    config, task = trial.config, tasks.identity_of(trial.task_name)
+    return {
+        "task": trial.task_name,
+        **{f"task/{name}": value for name, value in task.items()},
+        "label": config.label,
+        "optimizer": _without_folder(config.optimizer),
+        "optimizer/code": config.code,
+        **{f"hparams/{name}": _plain(content_of(value)) for name, value in config.hparams.items()},
+        **vars(trial.schedule),
+        "seed": trial.seed,
+        "data_source": data_source,
+        "data": _data_of(trial.task_name, data_source) if task else "",
+        "precision": trial.precision,
+    }
+
+
+def ids_of(trials: Iterable[Trial], data_source: str) -> set[str] | None:
+    """Return the ids of trials, or None where their data are not on this machine, so that nobody can tell.
+
+    What only reads curves then takes those of any trials, as on a machine to which results were copied.
+
+    Args:
+        trials: The trials.
+        data_source: As for `facts_of`.
+    """
+    every = list(trials)
+    names = {trial.task_name for trial in every}
+    if any(_data_of(name, data_source) == data.ABSENT for name in names):
+        return None
+    return {trial.id(data_source) for trial in every}
+
+
+def _data_of(task_name: str, data_source: str) -> str:
+    return data.fingerprint(tasks.get_task(task_name).dataset.dataset, data_source)
+
+
+def check_facts(trial: Trial, data_source: str, needed: Mapping[str, object]) -> None:
+    """Check that a trial is here what it is where it comes from.
+
+    Args:
+        trial: The trial, as this process got it.
+        data_source: As for `facts_of`.
+        needed: What `facts_of` gave there.
+
+    Raises:
+        RemoteError: They differ, e.g. because a file was edited in between, or the data are others.
+    """
+    here = facts_of(trial, data_source)
+    if differing := sorted(name for name in {*here, *needed} if here.get(name) != needed.get(name)):
+        name = differing[0]
+        raise RemoteError(
+            f"{_WORDS.get(name, f'`{name}`')} of a trial of `{trial.config.label}` on `{trial.task_name}` "
+            f"here differs from where it comes from: needed {needed.get(name)!r}, got {here.get(name)!r}; "
+            "make files and data the same, and start this process anew if it imported a file before an edit"
+        )
+
+
+_WORDS = {
+    "task/code": "the text of the files that define the task",
+    "optimizer/code": "the text of the files, or the version of a package, that define the optimizer",
+    "data": "the content of the dataset",
+}
+
+
+@functools.cache
+def _without_folder(optimizer: str) -> str:
+    """Leave out where the .py file of an import path lies; its text is known by the code."""
+    module, colon, name = optimizer.rpartition(":")
+    return f"{Path(module).name}{colon}{name}" if module.endswith(".py") else optimizer
 
 
 def trial_id(identity: Mapping[str, object]) -> str:
     """Return ten hexadecimal characters that stand for a trial, the same in every process.
 
     Args:
-        identity: Everything that the trial's curve depends on: task, label, optimizer, hyperparameters,
-            schedule, seed, data source, and a precision below float32. Neither the order of the keys nor
-            the difference between 1 and 1.0 matters.
+        identity: Everything that the trial's curve depends on, by name, as `facts_of` gives it. Neither the
+            order of the keys nor the difference between 1 and 1.0 matters.
     """
-    plain = {key: _without_point(value) for key, value in identity.items()}
+    return _hash_of({key: _plain(value) for key, value in identity.items()})
+
+
+def _hash_of(plain: Mapping[str, object]) -> str:
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def _without_point(value: object) -> object:
+def _plain(value: object) -> object:
     if isinstance(value, tuple):
-        return [_without_point(one) for one in value]
+        return [_plain(one) for one in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -81,8 +81,8 @@ class Files:
             return None
         try:
             arrays = storage.read_npz(self._state)
-            found = json.loads(str(arrays.pop("training", "{}")))
-        except (storage.CorruptFileError, ValueError) as cause:
+            found = storage.parse_json(str(arrays.pop("training", "{}")), self._state)
+        except storage.CorruptFileError as cause:
             raise self.damaged(cause.__cause__ or cause) from cause
         self._check(self._state, found)
         return arrays

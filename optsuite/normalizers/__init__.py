@@ -1,7 +1,8 @@
 """Losses of any task on one scale: the training steps that the best baseline needs to reach them.
 
 A normalizer is fitted to archives. Each config's training loss in evaluations, mean over seeds, is smoothed
-by `ema`; the lowest over all configs of all sets is what the baselines reach by a step. Files of normalizers
+by `ema`; the lowest over all configs of all sets is what the baselines reach by a step. A config whose loss
+is not finite, of an evaluation or of a training batch, is out from that step on. Files of normalizers
 are the original's JSON, `{"task": [xs, ys]}`, one task a line: `<archives root>/<name>.json`.
 
 | name | baselines |
@@ -13,7 +14,9 @@ These are of 100,000 steps and 5 seeds; with the ending `_v2`, of 300,000. Any o
 `speedup_over_adam_200_R2` is of 200 steps and 2 seeds.
 
 Source: learned_optimization, `baselines/normalizers.py`, to the bit, except that a fit is refused where the
-original writes NaN or takes unequal evaluation steps for equal, and that a NaN loss is always 0 steps.
+original writes NaN or takes unequal evaluation steps for equal, that a trial whose training loss is not
+finite has diverged though its evaluations are finite, and that a loss that is not finite, `-inf` too, is
+always 0 steps.
 """
 
 from optsuite.normalizers._definitions import (

@@ -120,4 +120,4 @@ def _load_published(name: str, url: str | None) -> Normalizers:
         f"there is no such file; make it with `optsuite normalizer {name}`, or load the original's: "
         f'optsuite.normalizers.load("{_PUBLISHED_AT}/{name}.json")'
     )
-    return parse(storage.read_bytes(url, missing=missing), url)
+    return parse(storage.read_bytes(url, missing=missing, most=storage.MOST_JSON), url)

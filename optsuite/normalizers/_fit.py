@@ -10,7 +10,7 @@ from optsuite._types import Array
 from optsuite.archives import Archive, read_archive
 from optsuite.errors import OptsuiteError
 from optsuite.normalizers._normalizer import Normalizer
-from optsuite.statistics import TRAIN_LOSS, ema
+from optsuite.statistics import ema, evaluated_loss
 
 NUM_KNOTS = 512
 
@@ -52,10 +52,10 @@ def envelope(archive: Archive) -> Envelope:
     Raises:
         StorageError: It lacks evaluations, or they are damaged.
     """
-    curves = archive.curves("eval/xs", TRAIN_LOSS)
+    xs, loss_HSE = evaluated_loss(archive)
     with np.errstate(over="ignore", invalid="ignore"):
-        loss_HE = ema(curves[TRAIN_LOSS].mean(axis=1), _DECAY)
-    return Envelope(curves["eval/xs"][0, 0], np.where(np.isfinite(loss_HE), loss_HE, np.inf).min(axis=0))
+        loss_HE = ema(loss_HSE.mean(axis=1), _DECAY)
+    return Envelope(xs, np.where(np.isfinite(loss_HE), loss_HE, np.inf).min(axis=0))
 
 
 def fit(task: str, envelopes: Mapping[str, Envelope], num_knots: int) -> Normalizer:

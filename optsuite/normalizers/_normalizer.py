@@ -65,13 +65,12 @@ class Normalizer:
 
         Returns:
             (...), float32, of the kind of `loss` and on its device: 0 for the loss at the start, a higher
-            one or NaN, `horizon` for the lowest loss of the baselines or a lower one. Between, steps rise
-            as the loss falls, up to float32 rounding.
+            one, or one that is not finite (`-inf` too: it has diverged); `horizon` for the lowest loss of
+            the baselines or a lower one. Between, steps rise as the loss falls, up to float32 rounding.
         """
         if isinstance(loss, Tensor):
             return _interpolate(loss.detach(), self.xs, self.ys)
-        with np.errstate(over="ignore"):  # beyond float32 is infinite
-            steps = self(torch.from_numpy(np.array(loss, dtype=np.float32))).numpy()
+        steps = self(torch.from_numpy(np.array(loss, dtype=np.float64))).numpy()
         return steps if isinstance(loss, np.ndarray) else float(steps)
 
 
@@ -81,12 +80,14 @@ def _require(law: str, values: Array, holds: Array) -> None:
 
 
 def _interpolate(loss: Tensor, xs: Array, ys: Array) -> Tensor:
-    """Return `jax.numpy.interp(loss, ys[::-1], xs[::-1])` as compiled, in float32; 0 if NaN or infinite.
+    """Return `jax.numpy.interp(loss, ys[::-1], xs[::-1])` as compiled, in float32; 0 if not finite.
+
+    Of a loss that is not finite it is 0 too.
 
     XLA makes one instruction of the product and the sum, which rounds once. In float64 the product of two
     float32 is exact, and the last cast is that one rounding.
     """
-    loss = loss.to(torch.float32).contiguous()
+    is_finite, loss = loss.isfinite(), loss.to(torch.float32).contiguous()
     losses, steps = (
         torch.from_numpy(values[::-1].copy()).to(loss.device, torch.float32) for values in (ys, xs)
     )
@@ -100,7 +101,7 @@ def _interpolate(loss: Tensor, xs: Array, ys: Array) -> Tensor:
     result = torch.where(is_flat, steps[below], result)
     result = torch.where(loss < losses[0], steps[0], result)
     result = torch.where(loss > losses[-1], steps[-1], result)
-    return torch.where(result.isfinite() & ~loss.isnan(), result, 0)
+    return torch.where(result.isfinite() & is_finite, result, 0)
 
 
 @final
@@ -130,13 +131,13 @@ def load(url: str) -> Normalizers:
         CorruptFileError: It is not understood; the message has the task.
         StorageError: The storage cannot be reached.
     """
-    return parse(storage.read_bytes(url), url)
+    return parse(storage.read_bytes(url, most=storage.MOST_JSON), url)
 
 
 def write(normalizers: Mapping[str, Normalizer], url: str, *, overwrite: bool = False) -> list[str]:
     """Add normalizers to a file, atomically; one that holds the same already is left untouched.
 
-    Of two writers at the same time, the later may drop what the other added.
+    Writers at the same time wait for one another, and what each of them adds is kept.
 
     Args:
         normalizers: Normalizers by task.
@@ -147,8 +148,23 @@ def write(normalizers: Mapping[str, Normalizer], url: str, *, overwrite: bool = 
         Names of the tasks whose normalizers were replaced by other ones, sorted.
 
     Raises:
-        StorageError: The file has other normalizers of these tasks, or it cannot be read or written.
+        StorageError: The file has other normalizers of these tasks, it cannot be read or written, or it
+            would become too large to be read.
     """
+    content, taken = _merged(normalizers, url, overwrite)
+    if content is None:
+        return taken
+    with storage.locked(url):
+        content, taken = _merged(normalizers, url, overwrite)  # of what others wrote meanwhile
+        if content is not None:
+            storage.write_bytes(url, content)
+    return taken
+
+
+def _merged(
+    normalizers: Mapping[str, Normalizer], url: str, overwrite: bool
+) -> tuple[bytes | None, list[str]]:
+    """Return the content that a file should have, None if it has it; and the tasks that are replaced."""
     try:
         old = {task: _line(task, normalizer) for task, normalizer in load(url).items()}
     except MissingFileError:
@@ -160,10 +176,16 @@ def write(normalizers: Mapping[str, Normalizer], url: str, *, overwrite: bool = 
             f"`{url}` has other normalizers of {', '.join(taken)}: pass overwrite=True to replace them"
         )
     merged = old | new
-    if merged != old:
-        lines = ",\n".join(merged[task] for task in sorted(merged))
-        storage.write_bytes(url, f"{{\n{lines}\n}}".encode())
-    return taken
+    if merged == old:
+        return None, taken
+    lines = ",\n".join(merged[task] for task in sorted(merged))
+    content = f"{{\n{lines}\n}}".encode()
+    if len(content) > storage.MOST_JSON:
+        raise StorageError(
+            f"`{url}` cannot hold normalizers of {len(merged)} tasks: needed at most {storage.MOST_JSON:,} "
+            f"bytes, got {len(content):,}; write those of some tasks to another file"
+        )
+    return content, taken
 
 
 def _line(task: str, normalizer: Normalizer) -> str:
@@ -180,10 +202,7 @@ def parse(content: bytes, url: str) -> Normalizers:
     Raises:
         CorruptFileError: It is not understood; the message has the task.
     """
-    try:
-        entries = json.loads(content)
-    except ValueError as cause:
-        raise CorruptFileError(f"`{url}` is no file of normalizers, which are JSON: {cause}") from cause
+    entries = storage.parse_json(content, url)
     if not isinstance(entries, dict):
         raise CorruptFileError(
             f'`{url}` is no file of normalizers: needed {{"task": [xs, ys], ...}}, '
@@ -195,8 +214,10 @@ def parse(content: bytes, url: str) -> Normalizers:
 def _parse_entry(entry: Any, task: str, url: str) -> Normalizer:  # noqa: ANN401 (any JSON)
     try:
         xs, ys = entry
+        if odd := [value for value in (*xs, *ys) if type(value) not in (int, float)]:
+            raise TypeError(f"xs and ys must be numbers (got {odd[0]!r:.80})")
         return Normalizer(xs, ys)
-    except (OptsuiteError, TypeError, ValueError) as cause:
+    except (OptsuiteError, TypeError, ValueError, OverflowError) as cause:
         raise CorruptFileError(
             f"cannot read the normalizer of `{task}` in `{url}`: needed [xs, ys]; {cause}"
         ) from cause

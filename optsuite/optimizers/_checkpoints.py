@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 
 from optsuite import storage
 from optsuite._types import Params
-from optsuite.errors import HParamError, OptsuiteError, in_words
+from optsuite.errors import HParamError, OptsuiteError, StorageError, in_words
 from optsuite.optimizers._base import Optimizer
 from optsuite.optimizers._flax import is_flax, read_flax
 from optsuite.optimizers._learned import default_architecture, get_learned_optimizer
@@ -272,8 +272,8 @@ def _read_safetensors(content: bytes, url: str) -> tuple[dict[str, Any], Params]
         _refuse(url, f"needed a header of at most {_MOST_HEADER_BYTES:,} bytes, got {length:,}")
     try:
         theta = load(content)  # checks the header, so that it can be parsed again
-        metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as cause:
+        metadata = storage.parse_json(content[8 : 8 + length], url).get("__metadata__") or {}
+    except (SafetensorError, StorageError, KeyError, ValueError, RuntimeError) as cause:
         _refuse(url, f"it is no valid safetensors file ({in_words(cause)})", cause)
     return _described(metadata.get("optsuite"), url), dict(sorted(theta.items()))
 
@@ -285,9 +285,9 @@ def _described(text: str | None, url: str) -> dict[str, Any]:
     if len(text) > _MOST_DESCRIPTION:
         _refuse(url, f"needed a description of at most {_MOST_DESCRIPTION:,} characters, got {len(text):,}")
     try:
-        found = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as cause:
-        _refuse(url, f"its description is not JSON ({in_words(cause)})", cause)
+        found = storage.parse_json(text, url)
+    except storage.CorruptFileError as cause:
+        _refuse(url, f"its description is not JSON ({in_words(cause.__cause__ or cause)})", cause)
     needed = {"version": int, "kind": str, "architecture": dict, "training": dict}
     types = {key: type(value) for key, value in found.items()} if isinstance(found, dict) else type(found)
     if types != needed:
@@ -295,10 +295,6 @@ def _described(text: str | None, url: str) -> dict[str, Any]:
     if found["version"] != _VERSION:
         _refuse(url, f"needed version {_VERSION} of the format, got {found['version']}: update optsuite")
     return {key: found[key] for key in ("kind", "architecture", "training")}
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def _expected(kind: str, architecture: Mapping[str, Any], url: str) -> Params:

@@ -7,13 +7,16 @@ import functools
 import importlib
 import inspect
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeGuard
+from weakref import WeakKeyDictionary
 
 import torch
 
+from optsuite._code import Code, code_of_class
 from optsuite.errors import HParamError, hint, in_words
 from optsuite.optimizers._constructors import constructors, own_bases, takes_keywords
 from optsuite.optimizers._import_file import import_file
@@ -46,6 +49,46 @@ def import_optimizer(path: str) -> type[torch.optim.Optimizer]:
         >>> import_optimizer("torch.optim:NAdam") is torch.optim.NAdam
         True
     """
+    found, wrappers = _imported(path)
+    return wrapped_class(found, wrappers) if wrappers else found
+
+
+def code_of_import_path(path: str) -> str:
+    """Return what stands for the code of a class as this process imported it, 16 hexadecimal characters.
+
+    It covers the text of its file and of what that imports from files that belong to no installed package,
+    the same of its bases, and the versions of installed packages that it or a base is of.
+
+    Args:
+        path: As for `import_optimizer`.
+
+    Raises:
+        HParamError: As for `import_optimizer`.
+
+    Warns:
+        RuntimeWarning: A file was edited since it was imported, or there is no text of the class.
+
+    Example:
+        >>> code_of_import_path("torch.optim:NAdam") == code_of_import_path("torch.optim:Adam+clip")
+        True
+    """
+    code = _CODE[_imported(path)[0]]
+    if edited := code.edited():
+        warnings.warn(
+            f"`{edited}` was edited since `{path}` was imported: this process goes on with what it imported, "
+            "and takes curves of that for its own; start it anew to train what the file says now",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return code.digest
+
+
+_CODE: WeakKeyDictionary[Any, Code] = WeakKeyDictionary()
+"""The code of each class as it was when the class was first looked at."""
+
+
+def _imported(path: str) -> tuple[type[torch.optim.Optimizer], tuple[str, ...]]:
+    """Return a class and the names of its wrappers."""
     path, *wrappers = split_wrapped(path)
     source, _, name = path.rpartition(":")
     try:
@@ -54,7 +97,9 @@ def import_optimizer(path: str) -> type[torch.optim.Optimizer]:
         raise HParamError(f"`{path}`: cannot import `{source}` ({in_words(error)})") from error
     found = getattr(module, name, None)
     if _is_optimizer(found):
-        return wrapped_class(found, tuple(wrappers)) if wrappers else found
+        if found not in _CODE:
+            _CODE[found] = code_of_class(own_bases(found), module, path)
+        return found, tuple(wrappers)
     valid = [key for key, value in vars(module).items() if _is_optimizer(value)]
     what = "is no subclass of torch.optim.Optimizer" if hasattr(module, name) else "does not exist"
     where = hint(name, valid) if valid else f"there is none in `{source}`"

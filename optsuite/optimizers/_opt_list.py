@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -13,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from optsuite import _compiler, storage
+from optsuite._code import digest
 from optsuite.data import data_dir
 from optsuite.errors import StorageError
 from optsuite.optimizers._base import Optimizer
@@ -22,6 +22,10 @@ NUM_ENTRIES = 1000
 
 Hparams: TypeAlias = Mapping[str, float | bool]
 """All hyperparameters of `nadamw_cosine_lr`, by name."""
+
+_MOST_VALUE = float(np.finfo(np.float32).max)
+_MOST_BYTES = 2**22
+"""Size that no list has: the published one has a fifth of a MB."""
 
 _URL = (
     "https://raw.githubusercontent.com/google/learned_optimization/main/"
@@ -88,17 +92,37 @@ def read_opt_list() -> tuple[Hparams, ...]:
     return _entries(os.environ.get("OPTSUITE_OPT_LIST", ""))
 
 
+def own_list() -> str:
+    """Return a hash of the list in `OPTSUITE_OPT_LIST`, 16 hexadecimal characters.
+
+    It is empty without that variable, and for a list that cannot be read, with which nothing trains.
+
+    Example:
+        >>> own_list() == own_list()
+        True
+    """
+    url = os.environ.get("OPTSUITE_OPT_LIST", "")
+    with contextlib.suppress(StorageError):
+        return _digest(url) if url else ""
+    return ""
+
+
+@functools.cache
+def _digest(url: str) -> str:
+    return digest(*_entries(url))
+
+
 @functools.cache
 def _entries(url: str) -> tuple[Hparams, ...]:
-    return _parse(storage.read_bytes(url), url) if url else _parse(_published(), _URL)
+    return _parse(storage.read_bytes(url, most=_MOST_BYTES), url) if url else _parse(_published(), _URL)
 
 
 def _published() -> bytes:
     copy = str(data_dir() / "opt_list.json")
     with contextlib.suppress(storage.MissingFileError):
-        return _verified(storage.read_bytes(copy), copy)
+        return _verified(storage.read_bytes(copy, most=_MOST_BYTES), copy)
     try:
-        content = storage.read_bytes(_URL)
+        content = storage.read_bytes(_URL, most=_MOST_BYTES)
     except StorageError as cause:
         raise StorageError(
             f"the entries of OptList are not on this machine ({cause}): check the network, or get the "
@@ -122,10 +146,7 @@ def _verified(content: bytes, url: str) -> bytes:
 
 
 def _parse(content: bytes, url: str) -> tuple[Hparams, ...]:
-    try:
-        entries = json.loads(content)
-    except ValueError as cause:
-        raise storage.CorruptFileError(f"`{url}` is not JSON: {cause}") from cause
+    entries = storage.parse_json(content, url)
     if not isinstance(entries, list) or len(entries) != NUM_ENTRIES:
         found = f"{len(entries)} of them" if isinstance(entries, list) else type(entries).__name__
         raise storage.CorruptFileError(f"`{url}` needs a list of {NUM_ENTRIES} entries, got {found}")
@@ -143,7 +164,7 @@ def _value(key: str, value: object, where: str) -> float | bool:
     if key == "use_nesterov":
         if isinstance(value, bool):
             return value
-    elif isinstance(value, float | int) and not isinstance(value, bool):
+    elif isinstance(value, float | int) and not isinstance(value, bool) and abs(value) <= _MOST_VALUE:
         return float(np.float32(value))
-    needed = "true or false" if key == "use_nesterov" else "a number"
-    raise storage.CorruptFileError(f"`{key}` in {where} must be {needed}, got {value!r}")
+    needed = "true or false" if key == "use_nesterov" else "a number that float32 can hold"
+    raise storage.CorruptFileError(f"`{key}` in {where} must be {needed}, got {value!r:.40}")

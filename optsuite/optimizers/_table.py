@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import torch
 
+from optsuite._code import code_of_functions
 from optsuite.errors import HParamError, OptsuiteError, UnknownNameError
 from optsuite.optimizers._accumulate import accumulate
 from optsuite.optimizers._adabelief import adabelief
@@ -44,7 +45,7 @@ from optsuite.optimizers._domains import (
 )
 from optsuite.optimizers._fromage import fromage
 from optsuite.optimizers._graft import graft
-from optsuite.optimizers._import_path import argument_defaults, is_import_path
+from optsuite.optimizers._import_path import argument_defaults, code_of_import_path, is_import_path
 from optsuite.optimizers._lamb import lamb
 from optsuite.optimizers._lars import lars
 from optsuite.optimizers._learned import LEARNED_OPTIMIZERS
@@ -52,7 +53,7 @@ from optsuite.optimizers._lion import lion
 from optsuite.optimizers._mars import mars_adamw
 from optsuite.optimizers._muon import muon, muon_flops
 from optsuite.optimizers._nadamw import nadamw, nadamw_cosine_lr
-from optsuite.optimizers._opt_list import opt_list
+from optsuite.optimizers._opt_list import opt_list, own_list
 from optsuite.optimizers._pieces import clip as _clip
 from optsuite.optimizers._prodigy import prodigy
 from optsuite.optimizers._radam import radam
@@ -136,6 +137,11 @@ class OptimizerRow(NamedTuple):
     """Function of hyperparameters and a device, None for torch's default, that makes what the factory takes.
 
     It is called once for a program, and may read files.
+    """
+    code: Callable[[], str] = str
+    """Function that gives a hash of the user's code that makes the optimizer, or of his list of OptList.
+
+    It is empty for what is of this package.
     """
     takes_roles: bool = False
     """Whether the factory and `flops` have an argument `roles`, the roles of the parameters by name.
@@ -239,7 +245,8 @@ def _class_row(path: str) -> OptimizerRow:
             "functions only: name it in a `Config` to train it, or call it yourself"
         )
 
-    return OptimizerRow("torch", refuse, _check_class)
+    code = partial(code_of_import_path, path)
+    return OptimizerRow("torch", refuse, _check_class, code=code)
 
 
 def _learned_rows() -> Iterator[tuple[str, OptimizerRow]]:
@@ -335,7 +342,7 @@ OPTIMIZERS: dict[str, OptimizerRow] = {
     "Muon": _row(muon, LrGrid(()))._replace(flops=muon_flops),
     "NAdamW": _row(nadamw),
     "NAdamWCosineLR": _row(nadamw_cosine_lr),
-    "OptList": _row(opt_list),
+    "OptList": _row(opt_list)._replace(code=own_list),
     "PiecewiseLinearAdam": _row(piecewise_linear_adam, together=piecewise_linear_adam),
     "Prodigy": _row(prodigy, _OWN),
     "RAdam": _row(radam, LrGrid(((10_000, 5), (100_000, 5), (300_000, 5)))),
@@ -416,7 +423,11 @@ def register_optimizer(name: str, factory: Callable[..., Optimizer]) -> None:
             that differ between trials come as 0-d tensors. A hyperparameter that is called as one of
             this package, such as `beta1`, may take the same values; any other is a finite number, a
             bool or a word. An argument `roles` is none: it gets the roles of a task's parameters by name,
-            and needs a default.
+            and needs a default. The text of its file, and of the one that registers it, is part of a trial's
+            identity, with the files that these import from packages that are not installed.
+
+    Warns:
+        RuntimeWarning: There is no text of it.
 
     Raises:
         OptsuiteError: The name is no word, another optimizer has it, or the factory takes arguments
@@ -434,7 +445,10 @@ def register_optimizer(name: str, factory: Callable[..., Optimizer]) -> None:
     for parameter in inspect.signature(factory).parameters.values():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise OptsuiteError(f"the factory of `{name}` must name its hyperparameters (got `{parameter}`)")
-    if OPTIMIZERS.setdefault(name, _row(factory)._replace(is_overwritable=False)).factory is not factory:
+    if name not in OPTIMIZERS:
+        digest = code_of_functions([factory], name).digest
+        OPTIMIZERS[name] = _row(factory)._replace(is_overwritable=False, code=lambda: digest)
+    if OPTIMIZERS[name].factory is not factory:
         raise OptsuiteError(f"an optimizer `{name}` exists already: choose another name")
 
 

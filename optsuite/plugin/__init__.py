@@ -216,6 +216,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         others = [given for given in item.user_properties if given[0] not in names]
         item.user_properties[:] = [*others, *properties]  # JUnit reads those of the teardown's report
         report.user_properties = list(item.user_properties)
+        if (gone := _session_of(item.config).runner.gone) is not None:
+            item.session.shouldstop = f"nothing more can be recorded: {_options.explained(gone)}"
     return report
 
 

@@ -108,6 +108,6 @@ class CurveStore:
             warnings.simplefilter("default")
             try:
                 self._runner.train(cell_config.cell, [cell_config.config])
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as interrupt:
                 # Compiled code has frames without line numbers, which pytest fails to print.
-                raise KeyboardInterrupt from None
+                raise KeyboardInterrupt(*interrupt.args) from None

@@ -19,8 +19,8 @@ class Options(NamedTuple):
     """The options of a session; None where the default is decided elsewhere."""
 
     preset: str
-    tasks: str | None
-    sets: str | None
+    tasks: tuple[str, ...]
+    sets: tuple[str, ...]
     steps: int | None
     reps: int | None
     optimizers: tuple[str, ...]
@@ -37,37 +37,50 @@ _MATRIX = {
         choices=choices.PRESETS,
         default="auto",
     ),
-    "tasks": Argument(
-        "glob that narrows the tasks; a task given by its name joins whatever it costs", "GLOB"
-    ),
-    "sets": Argument("glob that narrows the hparam sets, or the name of any set, e.g. AdamLR_500_R2", "GLOB"),
     "steps": Argument("train this many steps instead of the sets' own", "N", type=_arguments.count),
     "reps": Argument("train this many repetitions instead of the sets' own", "N", type=_arguments.count),
 }
-"""Options that choose cells."""
+"""Options that choose cells and take one value."""
 
-OPTIONS = _MATRIX | _arguments.RUN
+_ONCE = _MATRIX | _arguments.RUN
 
-_OPTIMIZER_HELP = (
-    "add the learning-rate grid of a torch.optim.Optimizer: torch.optim:NAdam, path/to/my.py:Mine, "
-    "'torch.optim:SGD(momentum=0.9)', or NAME=MODULE:CLASS; may be repeated"
-)
+_REPEATED = {
+    "tasks": Argument(
+        "glob that narrows the tasks; a task given by its name joins whatever it costs; may be repeated",
+        "GLOB",
+    ),
+    "sets": Argument(
+        "glob that narrows the hparam sets, or the name of any set, e.g. AdamLR_500_R2; may be repeated",
+        "GLOB",
+    ),
+    "optimizer": Argument(
+        "add the learning-rate grid of a torch.optim.Optimizer: torch.optim:NAdam, path/to/my.py:Mine, "
+        "'torch.optim:SGD(momentum=0.9)', or NAME=MODULE:CLASS; may be repeated",
+        "MODULE:CLASS",
+    ),
+    "lopt": Argument(_arguments.LOPT_HELP, _arguments.LOPT_METAVAR),
+    "grid": Argument(_arguments.GRID_HELP, _arguments.GRID_METAVAR),
+}
+"""Options that choose cells, of which all that are given count."""
+
+OPTIONS = _ONCE | _REPEATED
 
 
 def add(parser: pytest.Parser) -> None:
     """Declare every option."""
     group = parser.getgroup("optsuite", "optimizer benchmarks")
-    for name, argument in OPTIONS.items():
-        option = f"--opt-{name.replace('_', '-')}"
-        group.addoption(option, **argument.keywords)
-        parser.addini(f"optsuite_{name}", f"default of {option}")
-    group.addoption("--opt-optimizer", action="append", metavar="MODULE:CLASS", help=_OPTIMIZER_HELP)
-    parser.addini("optsuite_optimizer", "defaults of --opt-optimizer, separated by spaces", type="args")
-    group.addoption("--opt-lopt", action="append", metavar=_arguments.LOPT_METAVAR, help=_arguments.LOPT_HELP)
-    parser.addini("optsuite_lopt", "defaults of --opt-lopt, separated by spaces", type="args")
-    group.addoption("--opt-grid", action="append", metavar=_arguments.GRID_METAVAR, help=_arguments.GRID_HELP)
-    parser.addini("optsuite_grid", "defaults of --opt-grid, in quotes, separated by spaces", type="args")
+    for name, argument in _ONCE.items():
+        group.addoption(_flag(name), **argument.keywords)
+        parser.addini(f"optsuite_{name}", f"default of {_flag(name)}")
+    for name, argument in _REPEATED.items():
+        group.addoption(_flag(name), action="append", **argument.keywords)
+        words = f"defaults of {_flag(name)}, separated by spaces, in quotes where one holds spaces"
+        parser.addini(f"optsuite_{name}", words, type="args")
     group.addoption("--opt-plan", action="store_true", help="print the plan, cell by cell, and train nothing")
+
+
+def _flag(name: str) -> str:
+    return f"--opt-{name.replace('_', '-')}"
 
 
 def explained(error: Exception) -> str:
@@ -79,28 +92,49 @@ def read(config: pytest.Config) -> Options:
     """Return the options of this session: the command line's, else the ini file's, else the defaults.
 
     Raises:
-        pytest.UsageError: An ini value is not a valid one, or two options exclude each other.
+        pytest.UsageError: An ini value is not a valid one, an option that takes one value was given two, or
+            two options exclude each other.
     """
     from optsuite.runner import RunOptions
 
-    values: dict[str, Any] = {name: _value(config, name) for name in OPTIONS}
+    _check_given_once(config)
+    values: dict[str, Any] = {name: _value(config, name) for name in _ONCE}
     if values["backend"] != "local" and _uses_xdist(config):
         raise pytest.UsageError("-n and --opt-backend both spread cells over processes: choose one of them")
     if values["budget"] and _uses_xdist(config):
         raise pytest.UsageError("--opt-budget is for one process to keep: pass --opt-backend process, not -n")
     values["report"] = values["report"] == "on"
     matrix = {name: values.pop(name) for name in _MATRIX}
-    optimizers = config.getoption("opt_optimizer") or config.getini("optsuite_optimizer")
-    checkpoints = config.getoption("opt_lopt") or config.getini("optsuite_lopt")
-    grids = config.getoption("opt_grid") or config.getini("optsuite_grid")
+    repeated = {
+        name: tuple(config.getoption(f"opt_{name}") or config.getini(f"optsuite_{name}"))
+        for name in _REPEATED
+    }
     return Options(
         **matrix,
-        optimizers=tuple(optimizers),
-        checkpoints=tuple(checkpoints),
-        grids=tuple(grids),
+        tasks=repeated["tasks"],
+        sets=repeated["sets"],
+        optimizers=repeated["optimizer"],
+        checkpoints=repeated["lopt"],
+        grids=repeated["grid"],
         plan=config.getoption("opt_plan"),
         run=RunOptions(**values),
     )
+
+
+def _check_given_once(config: pytest.Config) -> None:
+    """Raise UsageError if the command line gives two values for an option that takes one.
+
+    It may give another value than `addopts` does, which pytest puts before it.
+    """
+    typed = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, exit_on_error=False, fromfile_prefix_chars="@"
+    )
+    for name in _ONCE:
+        typed.add_argument(_flag(name), action=_arguments.Once)
+    try:
+        typed.parse_known_args([str(word) for word in config.invocation_params.args])
+    except argparse.ArgumentError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _uses_xdist(config: pytest.Config) -> bool:
@@ -111,9 +145,10 @@ def _value(config: pytest.Config, name: str) -> str | float | None:
     given: str | float | None = config.getoption(f"opt_{name}")
     if given is not None:
         return given
-    argument, text = OPTIONS[name], config.getini(f"optsuite_{name}")
+    argument = _ONCE[name]
+    text = config.getini(f"optsuite_{name}") or argument.default
     if not text:
-        return argument.default
+        return None
     if argument.choices and text not in argument.choices:
         raise pytest.UsageError(
             f"optsuite_{name} must be one of {', '.join(argument.choices)} (got {text!r})"

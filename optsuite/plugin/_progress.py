@@ -11,6 +11,13 @@ from optsuite.words import duration
 _TERMINAL_SECONDS, _PLAIN_SECONDS = 0.2, 15.0
 
 
+def uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
+    """Return a context in which what is printed while a test runs goes to the terminal."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    shown: AbstractContextManager[None] = capture.global_and_fixture_disabled() if capture else nullcontext()
+    return shown
+
+
 class Progress(AbstractContextManager["Progress"]):
     """Shows how far one cell has trained; silent on xdist's workers.
 
@@ -20,8 +27,8 @@ class Progress(AbstractContextManager["Progress"]):
     """
 
     def __init__(self, config: pytest.Config, name: str) -> None:
+        self._config = config
         self._reporter = config.pluginmanager.getplugin("terminalreporter")
-        self._capture = config.pluginmanager.getplugin("capturemanager")
         self.name = name
         self._is_rewriting = bool(self._reporter and self._reporter.isatty)
         self._began = self._told = time.monotonic()
@@ -31,7 +38,7 @@ class Progress(AbstractContextManager["Progress"]):
         """Show how many of all trial-steps are done, unless that was shown a moment ago."""
         self._done = done
         now = time.monotonic()
-        if now - self._told >= (_TERMINAL_SECONDS if self._is_rewriting else _PLAIN_SECONDS):
+        if done and now - self._told >= (_TERMINAL_SECONDS if self._is_rewriting else _PLAIN_SECONDS):
             self._told = now
             rate = done / (now - self._began)
             left = duration((total - done) / rate)
@@ -53,7 +60,7 @@ class Progress(AbstractContextManager["Progress"]):
     def _write(self, line: str, *, end: bool) -> None:
         if not self._reporter:
             return
-        with self._capture.global_and_fixture_disabled() if self._capture else nullcontext():
+        with uncaptured(self._config):
             self._reporter.ensure_newline()
             if self._is_rewriting:
                 self._reporter.rewrite(line + ("\n" if end else ""), erase=True)

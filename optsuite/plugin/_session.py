@@ -18,6 +18,7 @@ from optsuite.plugin import _options, _terminal
 from optsuite.plugin._curve_store import CellConfig, CurveStore
 from optsuite.plugin._ids import config_of
 from optsuite.plugin._options import explained
+from optsuite.plugin._progress import uncaptured
 from optsuite.runner import Event, Result, Runner, Said
 from optsuite.words import counted
 
@@ -35,7 +36,9 @@ class Session:
         for grid in self.options.grids:
             register_grid(grid)
         options = self.options.run
-        options = replace(options, device=options.device or _worker_device(config))
+        device = options.device or _worker_device(config)
+        # Who interrupts xdist has its workers interrupted twice.
+        options = replace(options, device=device, is_patient=hasattr(config, "workerinput"))
         self.runner = Runner(options, self._take, explained)
         self.curve_store = CurveStore(config, self.runner)
         self.selected: dict[sweep.Cell, list[Config]] = {}
@@ -135,9 +138,10 @@ class Session:
     def print_lines(self, lines: Sequence[str]) -> None:
         """Write lines to the terminal, if there is one."""
         if reporter := self.config.pluginmanager.getplugin("terminalreporter"):
-            reporter.ensure_newline()
-            for line in lines:
-                reporter.write_line(line)
+            with uncaptured(self.config):
+                reporter.ensure_newline()
+                for line in lines:
+                    reporter.write_line(line)
 
     def before_tests(self) -> bool | None:
         """Return True to end the session after its plan; otherwise make everything ready to train.

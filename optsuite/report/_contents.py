@@ -77,7 +77,7 @@ class Group(NamedTuple):
     @property
     def anchor(self) -> str:
         """Anchor of the group on the page."""
-        return f"task-{quote(self.task)}" + ("-stand-in" if self.is_stand_in else "")
+        return f"task-{quote(self.task, errors='surrogatepass')}" + ("-stand-in" if self.is_stand_in else "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The figures of a report: which there are, and their files.
 
-The name of a file holds a hash of everything it was drawn from. So it is drawn once, by whichever session is
-the first, and never changed.
+The name of a file holds a hash of everything it was drawn from. So a user's sessions draw it once, and never
+change it. A file that they did not draw is drawn again in its place.
 """
 
 import hashlib
@@ -13,7 +13,6 @@ from dataclasses import is_dataclass
 from functools import cache
 from importlib import resources
 from typing import NamedTuple, TypeAlias
-from xml.etree import ElementTree as ET
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,17 +23,24 @@ from optsuite.curves import package_version
 from optsuite.errors import StorageError
 from optsuite.normalizers import Normalizer
 from optsuite.report._contents import Figure
+from optsuite.report._seal import seal, unsealed
+from optsuite.report._words import shown
 from optsuite.statistics import Results
 
 _Cell: TypeAlias = Results | Absent
 _ByTask: TypeAlias = Mapping[str, Normalizer]
 
 _KINDS = ("svg", "png")
+# Figures have a thousandth of it.
+_MOST_BYTES = 64 * 2**20
 
 _CURVES = "Training loss of the best config of each set: mean over seeds, within their range."
 _LR = "Final training loss by learning rate."
 _FINAL_LOSSES = "Final training loss of the best config of each set."
 _NORMALIZED = "{}: training steps that the best baseline needs to reach the same loss."
+
+_DIGITS = 8
+"""Number of digits of the fingerprint in a file's name."""
 
 _NOT_DRAWN = ("url", "store", "seeds", "schedule", "seconds_per_step")
 """Fields of cells that no figure shows."""
@@ -108,12 +114,14 @@ def _figure(drawing: _Drawing, folder: str, there: Container[str], prefix: str) 
     """Return a figure as the page needs it; a failure costs this figure only."""
     figure = drawing.figure
     try:
-        name = f"{figure.stem}-{_fingerprint(drawing)}"
-        urls = {kind: storage.join_url(folder, f"{name}.{kind}") for kind in _KINDS}
-        svg, problem = _read_back(urls, there), ""
+        fingerprint = _fingerprint(drawing)
+        name = f"{figure.stem}-{fingerprint[:_DIGITS]}"
+        urls = {kind: storage.join_url(folder, storage.check_name(f"{name}.{kind}")) for kind in _KINDS}
+        svg, problem = _read_back(urls, there, fingerprint), ""
         if svg is None:
             files = _draw(drawing)
-            svg, problem = files["svg"], _write(files, urls)
+            svg = files["svg"]
+            problem = _write(files | {"svg": seal(svg, fingerprint)}, urls)
         markup = inline(svg.decode(), prefix, f"{figure.stem}: {figure.caption}")
     except Exception as error:  # noqa: BLE001 - whatever a plot or its data raise is told on the page
         return figure._replace(problem=f"{type(error).__name__}: {error}")
@@ -121,15 +129,14 @@ def _figure(drawing: _Drawing, folder: str, there: Container[str], prefix: str) 
     return figure._replace(svg=markup, links=links, problem=problem)
 
 
-def _read_back(urls: Mapping[str, str], there: Container[str]) -> bytes | None:
-    """Return the SVG, if all files of the figure are there and it is whole."""
+def _read_back(urls: Mapping[str, str], there: Container[str], fingerprint: str) -> bytes | None:
+    """Return the SVG, if all files of the figure are there and this user's sessions drew it."""
     if not all(url in there for url in urls.values()):
         return None
     try:
-        svg = storage.read_bytes(urls["svg"])
+        return unsealed(storage.read_bytes(urls["svg"], most=_MOST_BYTES), fingerprint)
     except StorageError:
         return None
-    return svg if _is_whole(svg) else None
 
 
 def _draw(drawing: _Drawing) -> dict[str, bytes]:
@@ -158,9 +165,9 @@ def _files_in(folder: str) -> set[str]:
 
 
 def _fingerprint(drawing: _Drawing) -> str:
-    """Return 8 hexadecimal digits that are equal for figures of equal inputs, drawn by equal code."""
-    told = [*_artists(), drawing.inputs]
-    return _digest(json.dumps(told, default=_plain, sort_keys=True).encode())[:8]
+    """Return 64 hexadecimal digits that are equal for figures of equal inputs, drawn by equal code."""
+    told = [*_artists(), drawing.figure.stem, drawing.inputs]
+    return _digest(json.dumps(told, default=_plain, sort_keys=True).encode())
 
 
 @cache
@@ -184,29 +191,26 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _is_whole(svg: bytes) -> bool:
-    """Return whether a file is an SVG to its end."""
-    try:
-        return ET.fromstring(svg).tag.endswith("svg")
-    except ET.ParseError:
-        return False
-
-
 def inline(svg: str, prefix: str, label: str) -> str:
     """Return the markup of a figure that shares a page with others.
 
-    Prolog, metadata and style sheet (which would hold for the whole page) are left out; ids begin with
-    `prefix`; text is in the page's colour and the grid in `var(--grid)`.
+    Prolog, comments, metadata and style sheet (which would hold for the whole page) are left out; ids begin
+    with `prefix`; text is in the page's colour and the grid in `var(--grid)`.
 
     Args:
         svg: Content of an SVG file of `vis.render`.
         prefix: Beginning of ids, another for each figure of a page; letters, digits and `-`.
         label: Description of the figure for people who cannot see it.
     """
-    svg = svg[svg.index("<svg") :].rstrip()
-    svg = re.sub(r"<(metadata|style)\b.*?</\1>\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
-    svg = re.sub(r'(url\(|href=")#', rf"\g<1>#{prefix}-", svg)
-    for colour, ours in ((vis.INK, "currentColor"), (vis.GRID, "var(--grid)")):
-        svg = re.sub(rf"((?:fill|stroke): ?){re.escape(colour)}\b", rf"\g<1>{ours}", svg, flags=re.IGNORECASE)
+    svg, label = shown(svg[svg.index("<svg") :].rstrip()), shown(label)
+    svg = re.sub(r"<!--.*?-->\s*|<(metadata|style)\b.*?</\1>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<[^<>]+>", lambda tag: _inline_tag(tag[0], prefix), svg)  # text stays as it is
     return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1)
+
+
+def _inline_tag(tag: str, prefix: str) -> str:
+    tag = re.sub(r'\bid="', f'id="{prefix}-', tag)
+    tag = re.sub(r'(url\(|href=")#', rf"\g<1>#{prefix}-", tag)
+    for colour, ours in ((vis.INK, "currentColor"), (vis.GRID, "var(--grid)")):
+        tag = re.sub(rf"((?:fill|stroke): ?){re.escape(colour)}\b", rf"\g<1>{ours}", tag, flags=re.IGNORECASE)
+    return tag

@@ -1,8 +1,10 @@
 """Writing the page."""
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from hashlib import sha256
 from typing import NamedTuple
 
 import jinja2
@@ -13,7 +15,7 @@ from optsuite.normalizers import Normalizer
 from optsuite.report._contents import Contents, Figure, SessionFacts, distinct
 from optsuite.report._figures import make_figures
 from optsuite.report._sections import SECTIONS, lede
-from optsuite.report._words import link, moment
+from optsuite.report._words import link, moment, shown
 from optsuite.statistics import Results
 from optsuite.words import counted
 
@@ -36,8 +38,10 @@ def write_report(
 ) -> Written:
     """Write a page about results, and its figures as files.
 
-    Figures whose inputs have not changed are read back rather than drawn again. Files of figures are never
-    changed, so older pages keep theirs.
+    Figures that this user's sessions drew from the same inputs are read back rather than drawn again; others,
+    whoever put them there, are drawn in their place. So older pages keep theirs, and no page holds a figure
+    that this code did not draw. Names are shown as text, whatever they hold, and a browser is told to run no
+    script but the page's own.
 
     Args:
         url: URL of the page, e.g. `reports/report.html`; one that is there is replaced.
@@ -71,8 +75,11 @@ def _problems(figures: Sequence[Figure]) -> list[str]:
 def _render(contents: Contents, url: str) -> str:
     """Return the page as HTML."""
     told = [(section, section.tell(contents)) for section in SECTIONS]
-    template = _environment().get_template("page.html")
-    return template.render(
+    environment = _environment()
+    script = environment.get_template("script.js").render()
+    return environment.get_template("page.html").render(
+        script=script,
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
         date=moment(contents.made),
         lede=lede(contents),
         sections=[(section, data) for section, data in told if data],
@@ -85,6 +92,7 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.PackageLoader("optsuite.report"),
         autoescape=True,
+        finalize=lambda value: value if hasattr(value, "__html__") else shown(str(value)),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

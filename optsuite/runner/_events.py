@@ -70,12 +70,13 @@ class Teller:
         explain: Puts an error into the words of the face.
 
     Attributes:
+        explain: Puts an error into the words of the face.
         archived: Cells that have an archive of just their curves.
         warnings: Texts of all warnings.
     """
 
     def __init__(self, tell: Callable[[Event], None], explain: Callable[[Exception], str]) -> None:
-        self._tell, self._explain = tell, explain
+        self._tell, self.explain = tell, explain
         self.lock = threading.RLock()
         self.archived: list[Cell] = []
         self.warnings: list[str] = []
@@ -102,5 +103,5 @@ class Teller:
         try:
             return step(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - the curves are recorded: nothing may fail the run now
-            self.warn(f"no {what}: {self._explain(error)}")
+            self.warn(f"no {what}: {self.explain(error)}")
             return None

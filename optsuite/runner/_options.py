@@ -22,6 +22,9 @@ class RunOptions(backends.BackendOptions):
     """Precision of products and convolutions, as for `Trial`."""
     rerun: str = "missing"
     """One of `choices.RERUNS`."""
+    checkpoint: float = 600.0
+    """Seconds of training after which the state of a group of trials is saved again; infinite: only where a
+    run is stopped."""
     budget: float | None = None
     """Seconds that the cells may take; None lets all of them run."""
     report: bool = True

@@ -12,6 +12,7 @@ import torch
 
 from optsuite import data, normalizers, statistics, storage
 from optsuite.curves import package_version
+from optsuite.errors import StorageError
 from optsuite.runner._build import Found, names
 from optsuite.runner._events import Teller
 from optsuite.runner._options import RunOptions
@@ -55,7 +56,7 @@ def write_page(
     for source, complete, incomplete in found:
         root = options.store(source).archives
         shown += teller.attempt("results to report", statistics.read_cells, names(complete), root) or []
-        shown += [_absent(cell, root) for cell in incomplete]
+        shown += [_absent(cell, reason, root) for cell, reason in incomplete.items()]
         problems: list[str] = []
         loaded = teller.attempt("scales to show", normalizers.load_for, names(complete), root, problems)
         for problem in problems:
@@ -66,11 +67,10 @@ def write_page(
     return teller.attempt("report", _write, options, teller, shown, scales, session)
 
 
-def _absent(cell: Cell, root: str) -> Absent:
-    """Say that a cell is not complete, whether or not an older archive of it lies there."""
+def _absent(cell: Cell, reason: StorageError, root: str) -> Absent:
+    """Say why a cell has no archive, whether or not an older one of it lies there."""
     url = storage.archive_path(cell.task_name, cell.hparam_set.name, root)
-    error = storage.MissingFileError(f"no archive of {cell.name}: some of its trials are not recorded")
-    return Absent(task=cell.task_name, hparam_set=cell.hparam_set.name, url=url, error=error)
+    return Absent(task=cell.task_name, hparam_set=cell.hparam_set.name, url=url, error=reason)
 
 
 def _write(

@@ -1,15 +1,19 @@
 """The runner: hands cells to a back end and tells what becomes of them."""
 
+from __future__ import annotations
+
+import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from types import ModuleType
 
-from optsuite import backends, sweep, trainer
+from optsuite import backends, spool, storage, sweep, trainer
 from optsuite.curves import Curve
-from optsuite.errors import OptsuiteError
-from optsuite.hparam_sets import Config
+from optsuite.errors import OptsuiteError, quoted
+from optsuite.hparam_sets import Config, Trial
 from optsuite.runner._build import build
 from optsuite.runner._events import Ended, Event, Outcomes, Progress, Said, Started, Teller
 from optsuite.runner._options import RunOptions
@@ -18,6 +22,10 @@ from optsuite.runner._results import Result
 from optsuite.storage import Store
 from optsuite.sweep import Cell, Job
 from optsuite.trainer import Outcome
+from optsuite.words import counted
+
+# Time between two looks at trials that other processes train, where there is nothing else to do.
+_AWAIT_SECONDS = 2.0
 
 
 class Runner:
@@ -35,6 +43,7 @@ class Runner:
         archived: Cells that `build` found complete; each has its archive.
         report: URL of the page that `build` wrote; None if there is none.
         warnings: Problems so far that cost no curve.
+        gone: Reason why nothing can be recorded any more, from when on nothing is trained; None if it can.
 
     Raises:
         OptsuiteError: The device does not exist, or a budget is asked for that nobody can keep.
@@ -57,10 +66,14 @@ class Runner:
         self._teller, self._explain = Teller(tell, explain), explain
         self.archived, self.warnings = self._teller.archived, self._teller.warnings
         self.report: str | None = None
+        self.gone: backends.StoreGoneError | None = None
+        self._run = secrets.token_hex(8)
         self._cells: dict[Cell, list[Config]] = {}
         self._modules: list[ModuleType] = []
         self._taken: set[tuple[Cell, Config]] = set()
         self._in_hand: dict[str, _InHand] = {}
+        self._num_running = 0
+        self._awaited: list[Job] = []
         self._signed: list[Store] = []
 
     def plan(self, cells: Mapping[Cell, Sequence[Config]]) -> sweep.Plan:
@@ -107,11 +120,19 @@ class Runner:
         _check_fit(self._cells)
         for store in self.options.stores(map(self.options.source, self._cells)):
             store.check_writable()
+            for root in store:
+                storage.sweep_temporaries(root)
+            self._teller.attempt(
+                "curves of an earlier run, which lie in the spool", self._take_spooled, store
+            )
         if self._cells:
             self._backend  # noqa: B018 - starts when it is first asked for
 
     def train_all(self) -> None:
-        """Train what is not recorded of all cells, and return when every one has ended."""
+        """Train what is not recorded of all cells, and return when every one has ended.
+
+        Trials that other processes train are awaited, after all others.
+        """
         self._submit(self._cells)
         self._wait_while(lambda: bool(self._in_hand))
 
@@ -119,7 +140,8 @@ class Runner:
         """Train what is not recorded of one cell, and return when it has ended.
 
         The other configs of the cell that were taken train with it. A back end of other processes is given
-        all cells that were taken, which go on while nobody waits.
+        all cells that were taken, which go on while nobody waits. Where other processes train the cell, other
+        cells that were taken are trained until these are done.
 
         Args:
             cell: The cell.
@@ -165,6 +187,9 @@ class Runner:
             left_out: Cells that the preset left out, for the page.
             with_report: False writes no page, whatever the options say.
         """
+        if self.gone is not None:
+            self._teller.warn("nothing was archived or drawn: the store is gone")
+            return
         found = build(self.options, self._teller, cells, results)
         if self.options.report and with_report:
             facts = RunFacts(self.began, self.device, command, preset, left_out)
@@ -179,6 +204,16 @@ class Runner:
     @cached_property
     def _site(self) -> backends.Site:
         return backends.Site.of_this_process(self._modules)
+
+    def _take_spooled(self, store: Store) -> None:
+        """Record curves that an earlier run could not write to a store."""
+        root = store.absolute().curves
+        if spool.waiting(root):
+            uploaded = spool.upload(root)
+            count = sum(map(len, uploaded.urls.values()))
+            self._teller.tell(Said(f"optsuite: {counted(count, 'curve')} taken from the spool"))
+            for problem in uploaded.problems:
+                self._teller.warn(problem)
 
     def _sign(self, store: Store) -> None:
         """Mark a store, so that workers elsewhere know that they see the same one."""
@@ -203,7 +238,11 @@ class Runner:
             self._in_hand[cell.name] = _InHand(cell, job, [0] * len(parts), len(parts))
             self._teller.tell(Started(cell, job.num_steps))
             for part in parts:
-                self._backend.submit(part)
+                self._submit_job(part)
+
+    def _submit_job(self, job: Job) -> None:
+        self._num_running += 1
+        self._backend.submit(job)
 
     def _prepare(self, cell: Cell, configs: Sequence[Config]) -> Job | None:
         """Tell what is recorded of configs that were not asked for before; return the rest as a job."""
@@ -213,12 +252,23 @@ class Runner:
         self._taken.update((cell, config) for config in new)
         options = self.options
         try:
+            if self.gone is not None:
+                raise self.gone
             job, outcomes = sweep.prepare(
-                cell, new, roots=options.roots, mode=options.data, rerun=options.rerun
+                cell,
+                new,
+                roots=options.roots,
+                mode=options.data,
+                rerun=options.rerun,
+                run=self._run,
+                save_every_s=options.checkpoint,
             )
             if job.trials:
                 self._sign(job.store)
+            sweep.tidy(job)
         except Exception as error:  # noqa: BLE001 - it is the outcome of all trials
+            if isinstance(error, storage.UnreachableError) and self.gone is None:
+                error = self.gone = backends.StoreGoneError(quoted(error))
             job, outcomes = None, [Outcome(trial, error) for trial in cell.trials(new)]
         if outcomes:
             self._teller.tell(Outcomes(cell, outcomes))
@@ -228,22 +278,78 @@ class Runner:
         return None
 
     def _wait_while(self, is_going: Callable[[], bool]) -> None:
-        """Take in what ends."""
-        ended = self._backend.as_completed()
-        while is_going():
-            job, outcomes = next(ended)
-            one = self._in_hand[job.name]
-            one.num_trained += sum(o.is_new and isinstance(o.result, Curve) for o in outcomes)
+        """Take in what ends; try again, now and then, what other processes trained."""
+        with backends.interrupted_by_sigterm():
+            while is_going():
+                if not self._num_running:
+                    if not self._start_another():
+                        time.sleep(_AWAIT_SECONDS)
+                    self._try_again()
+                job, outcomes = next(self._backend.as_completed())
+                self._num_running -= 1
+                is_awaited = self._take_in(self._in_hand[job.name], job, outcomes)
+                if self.gone is not None:
+                    self._give_up()
+                elif not is_awaited:
+                    self._try_again()
+
+    def _take_in(self, one: _InHand, job: Job, outcomes: Sequence[Outcome]) -> bool:
+        """Tell the outcomes of a job; return whether other processes train some of its trials."""
+        awaited = [o for o in outcomes if isinstance(o.result, backends.ElsewhereError)]
+        ended = [o for o in outcomes if not isinstance(o.result, backends.ElsewhereError)]
+        one.num_trained += sum(o.is_new and isinstance(o.result, Curve) for o in ended)
+        one.ended.update(outcome.trial for outcome in ended)
+        gone = (o.result for o in ended if isinstance(o.result, backends.StoreGoneError))
+        self.gone = self.gone or next(gone, None)
+        if ended:
+            self._teller.tell(Outcomes(one.cell, ended))
+        if awaited:
+            self._say_awaited(one, awaited)
+            self._awaited.append(replace(job, trials=tuple(outcome.trial for outcome in awaited)))
+        else:
             one.num_parts_left -= 1
-            self._teller.tell(Outcomes(one.cell, outcomes))
             if not one.num_parts_left:
-                del self._in_hand[job.name]
-                self._teller.tell(Ended(one.cell, one.num_trained, len(one.job.trials)))
+                self._end(one)
+        return bool(awaited)
+
+    def _end(self, one: _InHand) -> None:
+        del self._in_hand[one.job.name]
+        self._teller.tell(Ended(one.cell, one.num_trained, len(one.job.trials)))
+
+    def _give_up(self) -> None:
+        """End everything that trains, since nothing of it could be recorded."""
+        assert self.gone is not None
+        self._backend.close()
+        self._awaited, self._num_running = [], 0
+        for one in list(self._in_hand.values()):
+            lost = [Outcome(trial, self.gone) for trial in one.job.trials if trial not in one.ended]
+            self._teller.tell(Outcomes(one.cell, lost))
+            self._end(one)
+
+    def _say_awaited(self, one: _InHand, awaited: Sequence[Outcome]) -> None:
+        if not one.is_awaited:
+            one.is_awaited = True
+            words = f"{one.cell.name}: {counted(len(awaited), 'trial')} not trained here: {awaited[0].result}"
+            self._teller.tell(Said(f"{words}; its curves are awaited"))
+
+    def _start_another(self) -> bool:
+        """Submit the next cell that nobody has asked for yet, rather than wait for other processes."""
+        for cell, configs in self._cells.items():
+            if any((cell, config) not in self._taken for config in configs):
+                self._submit({cell: configs})
+                if self._num_running:
+                    return True
+        return False
+
+    def _try_again(self) -> None:
+        awaited, self._awaited = self._awaited, []
+        for job in awaited:
+            self._submit_job(job)
 
     def _tell_progress(self, job: Job, done: int, _total: int) -> None:
         with self._teller.lock:  # parts of a cell tell from threads of their own
             one = self._in_hand[job.name]
-            one.done[job.part] = done
+            one.done[job.part] = max(one.done[job.part], done)  # trials that were awaited count anew
             self._teller.tell(Progress(one.cell, sum(one.done), one.job.num_steps))
 
 
@@ -265,3 +371,7 @@ class _InHand:
     num_parts_left: int
     num_trained: int = 0
     """Number of trials that were trained and recorded."""
+    ended: set[Trial] = field(default_factory=set)
+    """Trials whose outcomes were told."""
+    is_awaited: bool = False
+    """Whether it was said that other processes train a part of it."""

@@ -1,91 +1,119 @@
 """Files at any URL, safe to write and to read; listings; globs over names.
 
 No other room opens a URL: a local path or anything that fsspec knows (`s3://`, `gs://`, `memory://`, ...).
-Whatever fsspec raises leaves this room as a `StorageError` that names the URL. A reader sees the old file or
-the new one, never a part of it.
+Whatever fsspec raises leaves this room as a `StorageError` that names the URL, after what time may heal was
+tried again for a while. A reader sees the old file or the new one, never a part of it. Names that begin with
+a dot are this package's own, and no listing shows them.
 """
 
 import fnmatch
-import os
 import re
-import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.utils import get_protocol
 
-from optsuite.errors import StorageError, parameter
-
-# The extra of this package that serves each protocol.
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
+from optsuite.errors import StorageError
+from optsuite.storage import _remote
+from optsuite.storage._errors import CorruptFileError
+from optsuite.storage._filesystems import is_chained, is_local, join_url, local_path, opened
+from optsuite.storage._local import create_local, list_local, read_local, replace_local
+from optsuite.storage._patience import ask, patiently
 
 THREADS = 32
 """Number of files read at a time, the same as the original's: reading from an object store is waiting."""
+
+MOST_BYTES = 2**26
+"""Largest size, in bytes, of a file that is read unless more is asked for: 64 MiB."""
+
+# Bytes that are no text, in names of local files, which nothing could print.
+_HALVES = re.compile("[\ud800-\udfff]")
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
 
 
-class CorruptFileError(StorageError):
-    """A file was fetched but is damaged or of another kind; running again replaces it."""
-
-
-class MissingFileError(StorageError):
-    """A file is not there, or not any more."""
-
-
-def join_url(base: str, *names: str) -> str:
-    """Append folder and file names to a path or URL."""
-    return "/".join([base.removesuffix("/"), *names])
-
-
-def read_bytes(url: str, *, missing: str = "there is no such file", most: int | None = None) -> bytes:
+def read_bytes(url: str, *, missing: str = "there is no such file", most: int = MOST_BYTES) -> bytes:
     """Read a whole file.
 
     Args:
         url: The file.
         missing: End of the error's message where there is no such file.
-        most: Largest size, in bytes, of a file that is read; no more are fetched. None for any size.
+        most: Largest size, in bytes, of a file that is read; no more are fetched.
 
     Raises:
         MissingFileError: There is no such file.
         CorruptFileError: It is larger than `most`.
-        StorageError: The storage cannot be reached.
+        UnreachableError: The storage could not be reached for half a minute or more.
+        StorageError: The storage refuses.
     """
-    filesystem, path = _filesystem(url)
-    part = {} if most is None else {"start": 0, "end": most + 1}
-    with _explained("read", url, missing):
-        content: bytes = filesystem.cat_file(path, **part)
-    if most is not None and len(content) > most:
+
+    def read(seconds: float) -> bytes:
+        if is_local(url):
+            return read_local(local_path(url), most)
+        return _remote.read(*opened(url), most, seconds)
+
+    content = patiently("read", url, read, missing=missing)
+    if len(content) > most:
         raise CorruptFileError(f"`{url}` is too large: needed at most {most:,} bytes, and it has more")
     return content
 
 
 def write_bytes(url: str, content: bytes) -> None:
-    """Write a whole file atomically, with the folders that it needs.
+    """Write a whole file atomically, with the folders that it needs, and make sure that it is stored.
 
-    On a local file system: a temporary name in the same folder, then a rename. Elsewhere: one put.
+    On a local file system: a temporary name in the same folder, then a rename, both synchronised with the
+    disk. Elsewhere: one put, whose checksum is compared.
 
     Raises:
+        UnreachableError: It could not be written for a minute and a half, and more where it is large.
         StorageError: It cannot be written.
     """
-    filesystem, path = _filesystem(url)
-    with _explained("write", url):
-        if isinstance(filesystem, LocalFileSystem):
-            _replace_local(Path(path), content)
-            return
-        try:
-            filesystem.pipe_file(path, content)
-        except FileNotFoundError:
-            if get_protocol(url) in _EXTRAS:  # a missing bucket: not ours to create by a typo
-                raise
-            filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-            filesystem.pipe_file(path, content)
+
+    def write(seconds: float) -> None:
+        if is_local(url):
+            replace_local(local_path(url), content)
+        else:
+            _remote.write(*opened(url), content, seconds)
+
+    _check_file(url)
+    patiently("write", url, write, num_bytes=len(content))
+
+
+def create(url: str, content: bytes, *, durable: bool = True) -> bool:
+    """Create a file with its whole content, unless there is one; of several at a time, one succeeds.
+
+    Args:
+        url: The file; the folders that it needs are made.
+        content: Its content, which should tell who wrote it: where an answer of the store was lost, the file
+            that is there is taken for that of this call if it has the same content.
+        durable: Whether it must survive a loss of power.
+
+    Returns:
+        Whether it was created; False where there is one already.
+
+    Raises:
+        UnreachableError: The storage could not be reached for a minute and a half.
+        StorageError: It cannot be written, or this kind of storage cannot create files so.
+    """
+
+    def write(seconds: float) -> bool:
+        if is_local(url):
+            return create_local(local_path(url), content, durable=durable)
+        return _remote.create(*opened(url), content, seconds)
+
+    _check_file(url)
+    return patiently("create", url, write, num_bytes=len(content))
+
+
+def _check_file(url: str) -> None:
+    """Raise StorageError for a URL below which, or at which, no file can be written."""
+    if is_chained(url):
+        raise StorageError(f"cannot write `{url}`: `::` would chain it to another URL")
+    if url.endswith("/") or "\0" in url:
+        raise StorageError(f"cannot write `{url}`: needed the name of a file")
 
 
 def list_files(dir_url: str, suffix: str) -> list[str]:
@@ -107,28 +135,24 @@ def list_folders(dir_url: str) -> list[str]:
     Raises:
         StorageError: The storage cannot be reached.
     """
+    return [name for name, kind in _listing(dir_url).items() if kind == "directory"]
 
-    def is_folder(name: str, kind: str) -> bool:
-        if kind in ("directory", "file"):
-            return kind == "directory"
-        # A local link may lead to a folder, to a file or nowhere.
-        filesystem, path = _filesystem(join_url(dir_url, name))
-        return bool(filesystem.isdir(path))
 
-    return [name for name, kind in _listing(dir_url).items() if is_folder(name, kind)]
+def listing(dir_url: str) -> dict[str, dict[str, Any]]:
+    """Return what the storage tells of each entry of a folder by name, sorted; hidden ones too."""
+
+    def list_all(seconds: float) -> dict[str, dict[str, Any]]:
+        if is_local(dir_url):
+            return list_local(local_path(dir_url))
+        return _remote.list_entries(*opened(dir_url), seconds)
+
+    named = patiently("list", dir_url, list_all)
+    return {name: named[name] for name in sorted(named) if not _HALVES.search(name)}
 
 
 def _listing(dir_url: str) -> dict[str, str]:
-    """Return the kind of each entry (`file`, `directory`, ...) by name, sorted by name."""
-    filesystem, path = _filesystem(dir_url)
-    with _explained("list", dir_url):
-        filesystem.invalidate_cache(path)  # other runners write too: the store is the truth
-        try:
-            entries = filesystem.ls(path, detail=True)
-        except FileNotFoundError:
-            return {}
-    named = {entry["name"].rstrip("/").rpartition("/")[2]: entry["type"] for entry in entries}
-    return dict(sorted(named.items()))
+    """Return the kind of each entry that is not hidden (`file`, `directory`, ...) by name, sorted by name."""
+    return {name: entry["type"] for name, entry in listing(dir_url).items() if not name.startswith(".")}
 
 
 def is_glob(name: str) -> bool:
@@ -175,13 +199,19 @@ def remove(url: str, *, missing_ok: bool = False) -> None:
         MissingFileError: There is no such file (object stores may not say so).
         StorageError: It cannot be deleted.
     """
-    filesystem, path = _filesystem(url)
-    with _explained("delete", url):
+
+    def delete(seconds: float) -> None:
+        filesystem, path = opened(url)
         try:
-            filesystem.rm_file(path)  # not `rm`, which would expand `*` and `[` in a name
+            if is_local(url):
+                Path(path).unlink()
+            else:
+                ask(filesystem, "rm_file", path, seconds=seconds)  # `rm` would expand `*` and `[` in a name
         except FileNotFoundError:
             if not missing_ok:
                 raise
+
+    patiently("delete", url, delete)
 
 
 def set_aside(url: str) -> str:
@@ -190,13 +220,16 @@ def set_aside(url: str) -> str:
     Raises:
         StorageError: It cannot be renamed.
     """
-    filesystem, path = _filesystem(url)
-    with _explained("set aside", url):
-        if isinstance(filesystem, LocalFileSystem):
+
+    def rename(seconds: float) -> None:
+        filesystem, path = opened(url)
+        if is_local(url):
             Path(path).replace(f"{path}.bad")
         else:
-            filesystem.cp_file(path, f"{path}.bad")
-            filesystem.rm_file(path)
+            ask(filesystem, "cp_file", path, f"{path}.bad", seconds=seconds)
+            ask(filesystem, "rm_file", path, seconds=seconds)
+
+    patiently("set aside", url, rename)
     return f"{url}.bad"
 
 
@@ -206,10 +239,13 @@ def exists(url: str) -> bool:
     Raises:
         StorageError: The storage cannot be reached.
     """
-    filesystem, path = _filesystem(url)
-    filesystem.invalidate_cache()
-    with _explained("look for", url):
-        return bool(filesystem.exists(path))
+
+    def look(seconds: float) -> bool:
+        filesystem, path = opened(url)
+        filesystem.invalidate_cache(path)
+        return bool(ask(filesystem, "exists", path, seconds=seconds))
+
+    return patiently("look for", url, look)
 
 
 def is_same_file(url: str, other: str) -> bool:
@@ -218,77 +254,7 @@ def is_same_file(url: str, other: str) -> bool:
     Raises:
         StorageError: A URL cannot be opened.
     """
-    (filesystem, path), (other_filesystem, other_path) = _filesystem(url), _filesystem(other)
+    (filesystem, path), (other_filesystem, other_path) = opened(url), opened(other)
     if isinstance(filesystem, LocalFileSystem) and isinstance(other_filesystem, LocalFileSystem):
         return Path(path).resolve() == Path(other_path).resolve()
     return bool(filesystem == other_filesystem and path == other_path)
-
-
-def check_writable(root_url: str) -> None:
-    """Write and delete a small file under `root_url`, to fail before training rather than after.
-
-    Raises:
-        StorageError: It cannot be written to; the message says how to choose another place.
-    """
-    root = clean_root(root_url)
-    probe = join_url(root, f".optsuite_probe_{os.getpid()}_{secrets.token_hex(8)}")
-    _filesystem(root)  # a missing package or an unknown protocol has its own advice
-    try:
-        write_bytes(probe, b"probe")
-        remove(probe)
-    except StorageError as cause:
-        raise StorageError(
-            f"cannot write to `{root_url}` ({cause}); choose another place: for curves with "
-            f"`{parameter('storage')}` or LOPT_BASELINE_DIR, for archives with `{parameter('archives')}` or "
-            "LOPT_BASELINE_ARCHIVES_DIR"
-        ) from cause
-
-
-def clean_root(root: str) -> str:
-    """Expand `~` and drop trailing slashes, but not those of `memory://` and `/`."""
-    match = re.match(r"(?:[\w.+-]+://)?/*", root)
-    head = match.group() if match else ""
-    return os.path.expanduser(head + root[len(head) :].rstrip("/"))  # noqa: PTH111 (may be a URL)
-
-
-def _filesystem(url: str) -> tuple[Any, str]:
-    """Return the fsspec file system that serves a URL, and the path inside it."""
-    protocol = get_protocol(url)
-    try:
-        filesystem, path = url_to_fs(url)
-    except ImportError as cause:
-        extra = _EXTRAS.get(protocol)
-        advice = f"pip install 'optsuite[{extra}]'" if extra else str(cause)
-        raise StorageError(f"`{url}` needs a package that is not installed: {advice}") from cause
-    except Exception as cause:
-        raise StorageError(
-            f"cannot open `{url}` ({cause}): needed a local path or a URL that fsspec knows, "
-            "such as s3://bucket/folder or gs://bucket/folder"
-        ) from cause
-    return filesystem, path
-
-
-@contextmanager
-def _explained(verb: str, url: str, missing: str = "no such file or folder") -> Iterator[None]:
-    """Turn whatever a file system raises (often no OSError) into an error that names the URL."""
-    try:
-        yield
-    except FileNotFoundError as cause:
-        raise MissingFileError(f"cannot {verb} `{url}`: {missing}") from cause
-    except Exception as cause:
-        raise StorageError(f"cannot {verb} `{url}`: {type(cause).__name__}: {cause}") from cause
-
-
-def _replace_local(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The name is hidden and ends in `.tmp`, so that no listing takes it for a result, and is unique among
-    # the hosts that share a network file system.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}_{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -24,10 +24,12 @@ import re
 from typing import NamedTuple
 
 from optsuite.errors import StorageError
-from optsuite.storage._files import check_writable, clean_root, join_url, list_folders
+from optsuite.storage._checks import check_writable
+from optsuite.storage._files import list_folders
+from optsuite.storage._filesystems import clean_root, is_local, join_url, local_path
 
 # A whole bucket or file system: a name beside it would not be in it.
-_WHOLE = re.compile(r"/|(?:[^/]*::)?[\w.+-]+://(?:[^/]*|/+)")
+_WHOLE = re.compile(r"/|[\w.+-]+://(?:[^/]*|/+)")
 _WORDS = frozenset({"archives", "reports", "synthetic", "tf32", "bf16"})
 
 
@@ -63,12 +65,22 @@ class Store(NamedTuple):
 
     def absolute(self) -> Store:
         """Return the same store for a process that runs in another folder."""
-        return Store(*(root if "://" in root else os.path.abspath(root) for root in self))  # noqa: PTH100 - may be a URL
+        return Store(*(str(local_path(root)) if is_local(root) else root for root in self))
 
-    def check_writable(self) -> None:
-        """Raise StorageError if either root cannot be written to."""
-        for root in self:
-            check_writable(root)
+    def check_writable(self, curve: str | None = None, archive: str | None = None) -> None:
+        """Raise StorageError if either root cannot be written to.
+
+        Args:
+            curve: Path of a curve below the root of curves that will be written, as for `check_writable`.
+            archive: Likewise of an archive.
+        """
+        check_writable(self.curves, curve)
+        check_writable(self.archives, archive)
+
+
+def shared_dir(root: str) -> str:
+    """Return the folder in a root of curves for what runners must know of each other."""
+    return join_url(clean_root(root), ".optsuite")
 
 
 def beside(root: str, word: str) -> str:
@@ -162,8 +174,8 @@ def check_name(name: str) -> str:
     Raises:
         StorageError: It cannot be.
     """
-    if name in {"", ".", ".."} or any(mark in name for mark in ("/", "\\", "::", "\0")):
+    if not name or name.startswith(".") or any(mark in name for mark in ("/", "\\", "::", "\0")):
         raise StorageError(
-            f"`{name}` cannot name a folder: it must not be empty, `.` or `..`, nor hold `/`, `\\` or `::`"
+            f"`{name}` cannot name a folder: it must not be empty, begin with `.`, nor hold `/`, `\\` or `::`"
         )
     return name

@@ -2,11 +2,11 @@
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from optsuite import data
-from optsuite.hparam_sets import Config, Trial
+from optsuite.hparam_sets import Config, Trial, facts_of
 from optsuite.storage import Store
 from optsuite.sweep._matrix import Cell
 from optsuite.sweep._recorded import missing_trials, recorded
@@ -25,6 +25,14 @@ class Job:
     source: data.Source
     rerun: str = "missing"
     """`missing` leaves out what was recorded since, so that the same job may run twice; `all` does not."""
+    asked: tuple[Trial, ...] = ()
+    """All trials of the cell that were asked for, recorded ones and those of other parts too."""
+    run: str = ""
+    """Word that is the same in all jobs of a run, and in no other."""
+    save_every_s: float = math.inf
+    """Seconds of training after which the state of a group is saved again; infinite: only when stopped."""
+    facts: Mapping[Trial, Mapping[str, object]] = field(default_factory=dict)
+    """Facts of its trials where it was made, which another process holds against its own."""
     part: int = 0
     """Number of this part, where several jobs do the work of one."""
 
@@ -41,6 +49,8 @@ def prepare(
     roots: tuple[str | None, str | None],
     mode: str | None = None,
     rerun: str = "missing",
+    run: str = "",
+    save_every_s: float = math.inf,
 ) -> tuple[Job, list[Outcome]]:
     """Find out what is left to train of a cell, and read the outcomes of the other trials.
 
@@ -50,19 +60,32 @@ def prepare(
         roots: Roots of curves and archives, as for `Store.at`.
         mode: Data to train on: auto, real or synthetic; None reads `OPTSUITE_DATA`.
         rerun: One of `choices.RERUNS`.
+        run: Word that is the same in all jobs of a run, and in no other.
+        save_every_s: As for `Job`.
 
     Raises:
         DataError: The data are missing.
         StorageError: The store cannot be listed.
     """
     source = cell.source(mode)
-    store = Store.at(*roots, source, cell.precision)
+    store = Store.at(*roots, source, cell.precision).absolute()
     trials = cell.trials(configs)
     missing = missing_trials(trials, store, source, rerun)
     to_train = set(missing)
     outcomes = recorded([trial for trial in trials if trial not in to_train], store, source)
-    again = "all" if rerun == "all" else "missing"
-    return Job(cell.name, cell.task_name, tuple(missing), store.absolute(), source, again), outcomes
+    job = Job(
+        cell.name,
+        cell.task_name,
+        tuple(missing),
+        store,
+        source,
+        rerun="all" if rerun == "all" else "missing",
+        asked=tuple(trials),
+        run=run,
+        save_every_s=save_every_s,
+        facts={trial: facts_of(trial, source) for trial in missing},
+    )
+    return job, outcomes
 
 
 def share_out(jobs: Sequence[Job], num_workers: int) -> list[list[Job]]:

@@ -1,6 +1,7 @@
 """Cells, and the matrix: every cell that there is to choose from."""
 
 import fnmatch
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -70,10 +71,12 @@ class Matrix:
     device: torch.device
     cell_seconds: float
     """Longest estimated training time of a cell; cells that take longer are left out."""
+    named: frozenset[str] = frozenset()
+    """Names of the tasks whose cells are not left out, whatever they cost."""
 
     def leaves_out(self, cell: Cell) -> bool:
         """Return whether a cell takes too long for the preset."""
-        if math.isinf(self.cell_seconds):
+        if math.isinf(self.cell_seconds) or cell.task_name in self.named:
             return False
         # The measured speed would let the choice differ between processes.
         trials, speed = cell.trials(), nominal_speed(self.device)
@@ -86,8 +89,8 @@ class Matrix:
 def make_matrix(
     *,
     preset: str = "auto",
-    tasks: str | None = None,
-    sets: str | None = None,
+    tasks: str | Sequence[str] = (),
+    sets: str | Sequence[str] = (),
     num_steps: int | None = None,
     repetitions: int | None = None,
     precision: str = "float32",
@@ -98,12 +101,12 @@ def make_matrix(
     Args:
         preset: One of `choices.PRESETS`. `full`: the published sets; `quick`: one short set a family, on the
             tasks that fit a time budget; `auto`: full on CUDA, quick elsewhere.
-        tasks: Glob or name; None for all. A task given by name joins whatever it costs.
-        sets: Glob over the preset's sets, or the name of any set; None for all. Sets of more than 15 configs,
-            and variants of learned optimizers, join only if no other one matches. A family of the grammar of
-            wrappers is named in full, and its length may be a glob: `AdamWLR_cosine_*`. Any other glob that
-            matches none of the preset's is one over the families without published sets, at 10,000 steps and
-            5 repetitions.
+        tasks: Globs and names; none for all. A task given by name joins whatever it costs.
+        sets: Globs over the preset's sets, and names of any sets; none for all. Sets of more than 15 configs,
+            and variants of learned optimizers, join only if no other one matches the same glob. A family of
+            the grammar of wrappers is named in full, and its length may be a glob: `AdamWLR_cosine_*`. Any
+            other glob that matches none of the preset's is one over the families without published sets, at
+            10,000 steps and 5 repetitions.
         num_steps: Replaces the steps of every set.
         repetitions: Replaces the repetitions of every set.
         precision: As for `Trial`.
@@ -115,22 +118,31 @@ def make_matrix(
     """
     if preset == "auto":
         preset = "full" if device.type == "cuda" else "quick"
-    task_names = _matching(tasks, list_tasks(), lambda name: get_task(name).name)
-    known_sets = [*_preset_sets(preset), *_grammar_sets(sets, preset)]
-    if sets is not None and not fnmatch.filter(known_sets, sets):
-        known_sets = _unpublished_sets()
-    set_names = _matching(sets, known_sets, _named_set)
-    hparam_sets = _resized(map(get_hparam_set, set_names), num_steps, repetitions)
-    hparam_sets = list(filter(_joins, hparam_sets)) or hparam_sets
+    tasks, sets = ([given] if isinstance(given, str) else given for given in (tasks, sets))
+    known_tasks = list_tasks()
+    matched = [_matching(task, known_tasks, lambda name: get_task(name).name) for task in tasks or ["*"]]
+    task_names = dict.fromkeys(itertools.chain(*matched))
+    hparam_sets = _resized(
+        itertools.chain(*(_sets_matching(pattern, preset) for pattern in sets or ["*"])),
+        num_steps,
+        repetitions,
+    )
     cells = [Cell(task, hparam_set, precision) for task in task_names for hparam_set in hparam_sets]
-    is_limited = preset == "quick" and tasks not in task_names
-    return Matrix(preset, cells, device, _QUICK_SECONDS if is_limited else math.inf)
+    cell_seconds = _QUICK_SECONDS if preset == "quick" else math.inf
+    return Matrix(preset, cells, device, cell_seconds, frozenset(tasks) & task_names.keys())
 
 
-def _matching(pattern: str | None, names: Sequence[str], look_up: Callable[[str], str]) -> list[str]:
-    """Return the names that a glob matches, all of them without one; look up what matches nothing."""
-    if pattern is None:
-        return list(names)
+def _sets_matching(pattern: str, preset: str) -> list[HParamSet]:
+    """Return the sets that one glob, or one name, stands for."""
+    known = [*_preset_sets(preset), *_grammar_sets(pattern, preset)]
+    if not fnmatch.filter(known, pattern):
+        known = _unpublished_sets()
+    hparam_sets = [get_hparam_set(name) for name in _matching(pattern, known, _named_set)]
+    return list(filter(_joins, hparam_sets)) or hparam_sets
+
+
+def _matching(pattern: str, names: Sequence[str], look_up: Callable[[str], str]) -> list[str]:
+    """Return the names that a glob matches; look up what matches nothing."""
     if matched := fnmatch.filter(names, pattern):
         return matched
     return [look_up(pattern)]  # raises with the nearest names if there is no such thing
@@ -156,9 +168,9 @@ def _preset_sets(preset: str) -> list[str]:
     return [family.set_name(_QUICK_STEPS, _QUICK_REPETITIONS) for family in families]
 
 
-def _grammar_sets(pattern: str | None, preset: str) -> list[str]:
+def _grammar_sets(pattern: str, preset: str) -> list[str]:
     """Return the set of the preset's length of a family that is not listed, but named before a wildcard."""
-    family = re.match(r"(\w+)_\w*[*?\[]", pattern or "")
+    family = re.match(r"(\w+)_\w*[*?\[]", pattern)
     if family is None or family[1] in list_families():
         return []
     try:

@@ -1,14 +1,15 @@
 """Recorded trials and their curves: the store is the truth about what is done."""
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from optsuite import curves, data, storage
+from optsuite._types import Array
 from optsuite.curves import Curve
-from optsuite.errors import StorageError, parameter
+from optsuite.errors import StorageError, parameter, quoted
 from optsuite.hparam_sets import Trial
-from optsuite.storage import Store
+from optsuite.storage import CorruptFileError, Store
 from optsuite.trainer import Outcome
+from optsuite.words import shown
 
 
 def missing_trials(
@@ -25,30 +26,30 @@ def missing_trials(
         trials: Trials of one cell.
         store: Where to look for their curves.
         source: Kind of data that they train on.
-        rerun: `missing`: trials without a file; `failed`: also those whose file cannot be read; `all`: all.
-        set_aside: Rename the files that `failed` finds to `<name>.bad`.
+        rerun: `missing`: trials without a file; `failed`: also those whose file is corrupt; `all`: all.
+        set_aside: Rename the corrupt files that `failed` finds to `<name>.bad`.
+
+    Raises:
+        StorageError: A curve would be too large to be read, or the storage cannot be reached.
     """
+    for schedule in {trial.schedule for trial in trials}:
+        curves.check_length(schedule.num_steps, schedule.eval_every)
     if rerun == "all":
         return list(trials)
-    folders = _folders(trials, store)
-    if rerun == "failed" and not set_aside:
-        readable = _read_all(folders)
-        return [trial for trial in trials if trial.id(source) not in readable]
     if rerun == "failed":
-        curves.read_folders(folders, threads=storage.THREADS, clear_bad_files=True)
-    there = set().union(*storage.thread_map(curves.recorded_trial_ids, folders))
+        found = _read_all(trials, store, source)
+        for url, result in ((url, one) for files in found.values() for url, one in files.items()):
+            if set_aside and isinstance(result, CorruptFileError):
+                curves.set_aside(url)
+        return [trial for trial in trials if isinstance(_best(found[trial]), CorruptFileError | None)]
+    there = set().union(*storage.thread_map(curves.recorded_trial_ids, _folders(trials, store)))
     return [trial for trial in trials if trial.id(source) not in there]
 
 
 def recorded(trials: Sequence[Trial], store: Store, source: data.Source) -> list[Outcome]:
     """Read the curves of trials that were trained before; a curve that cannot be read gives its error."""
-    by_id = _read_all(_folders(trials, store))
-    outcomes = []
-    for trial in trials:
-        identity = trial.id(source)
-        result = by_id[identity] if identity in by_id else _unreadable(trial, identity, store)
-        outcomes.append(Outcome(trial, result, is_new=False))
-    return outcomes
+    found = _read_all(trials, store, source)
+    return [Outcome(trial, _told(trial, _best(found[trial]), store), is_new=False) for trial in trials]
 
 
 def _folders(trials: Sequence[Trial], store: Store) -> list[str]:
@@ -56,24 +57,50 @@ def _folders(trials: Sequence[Trial], store: Store) -> list[str]:
     return list(dict.fromkeys(trial.folder(store.curves) for trial in trials))
 
 
-def _unreadable(trial: Trial, identity: str, store: Store) -> StorageError:
-    """Say what is wrong with the file of a trial whose curve could not be read."""
-    folder = trial.folder(store.curves)
-    files = curves.files_of_trial(folder, identity)
-    advice = f"to train it again, run once more with {parameter('rerun', 'failed')}"
-    try:
-        storage.read_npz(files[-1])
-    except IndexError:
-        return StorageError(f"the curve in {folder} is gone: run again to train it")
-    except StorageError as error:
-        return storage.CorruptFileError(f"{error}; {advice}")
-    return storage.CorruptFileError(f"`{files[-1]}` is not the curve of its trial; {advice}")
+def _read_all(
+    trials: Sequence[Trial], store: Store, source: data.Source
+) -> dict[Trial, dict[str, Curve | StorageError]]:
+    """Read the files of trials: a curve or an error by URL, the oldest first."""
+    by_id = {trial.id(source): trial for trial in trials}
+    found: dict[Trial, dict[str, Curve | StorageError]] = {trial: {} for trial in trials}
+    read = curves.read_each(_folders(trials, store), threads=storage.THREADS, only=by_id.keys())
+    for url, outcome in ((url, one) for files in read for url, one in files.items()):
+        trial = by_id[curves.trial_id_of(url) or ""]
+        found[trial][url] = _of_trial(trial, source, url, outcome)
+    return found
 
 
-def _read_all(folders: Sequence[str]) -> dict[str, Curve]:
-    """Read every readable curve of the folders, by trial id."""
-    with warnings.catch_warnings():
-        # A file that cannot be read becomes the outcome of its trial.
-        warnings.simplefilter("ignore", curves.CorruptFileWarning)
-        read = curves.read_folders(folders, threads=storage.THREADS)
-    return {str(arrays.get("trial_id", "")): Curve(arrays) for files in read for arrays in files.values()}
+def _of_trial(
+    trial: Trial, source: data.Source, url: str, outcome: Mapping[str, Array] | StorageError
+) -> Curve | StorageError:
+    """Hold a curve against its trial."""
+    if isinstance(outcome, StorageError):
+        return outcome
+    curve = Curve(outcome)
+    needed = (trial.seed, source, trial.precision)
+    got = (curve.seed, str(curve["data_source"]), str(curve.get("precision", "float32")))
+    if got == needed:
+        return curve
+    words = "seed {}, {} data, precision {}"
+    return CorruptFileError(
+        f"`{url}` is not the curve of its trial: needed {words.format(*needed)}, got "
+        f"{words.format(*map(shown, map(str, got)))}"
+    )
+
+
+def _best(files: Mapping[str, Curve | StorageError]) -> Curve | StorageError | None:
+    """Return the newest curve, else the newest error; None if there is no file."""
+    results = list(files.values())
+    return next(
+        (one for one in reversed(results) if isinstance(one, Curve)), results[-1] if results else None
+    )
+
+
+def _told(trial: Trial, result: Curve | StorageError | None, store: Store) -> Curve | StorageError:
+    """Say what to do where there is no curve."""
+    if result is None:
+        return StorageError(f"the curve in {trial.folder(store.curves)} is gone: run again to train it")
+    if isinstance(result, CorruptFileError):
+        advice = f"to train it again, run once more with {parameter('rerun', 'failed')}"
+        return CorruptFileError(f"{quoted(result)}; {advice}")
+    return result

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from dataclasses import fields
 
+from optsuite._code import code_of_functions
 from optsuite.errors import OptsuiteError, UnknownNameError
 from optsuite.tasks._conv import CONV_TASKS
 from optsuite.tasks._es_wrapped import ES_WRAPPED_TASKS
@@ -18,7 +20,7 @@ from optsuite.tasks._rnn_lm import RNN_LM_TASKS
 from optsuite.tasks._task import Bound, Task
 from optsuite.tasks._transformer_lm import TRANSFORMER_LM_TASKS
 
-__all__ = ["Bound", "Task", "get_task", "is_own", "list_tasks", "meta_task", "register_task"]
+__all__ = ["Bound", "Task", "get_task", "identity_of", "is_own", "list_tasks", "meta_task", "register_task"]
 
 _TASKS = {
     task.name: task
@@ -69,6 +71,11 @@ def is_own(task: Task) -> bool:
 def register_task(task: Task) -> None:
     """Add a task of your own to the table.
 
+    What it is defined by is part of its trials' identity, as `identity_of` says.
+
+    Warns:
+        RuntimeWarning: There is no text of its code.
+
     Raises:
         OptsuiteError: The name is no word, or another task has it, maybe in other upper and lower case, which
             some file systems do not tell apart.
@@ -76,5 +83,37 @@ def register_task(task: Task) -> None:
     if not re.fullmatch(r"\w+", task.name):
         raise OptsuiteError(f"a task's name is made of letters, digits and `_` (got `{task.name}`)")
     taken = next((name for name in _TASKS if name.casefold() == task.name.casefold()), task.name)
-    if _TASKS.setdefault(taken, task) is not task:
+    if taken not in _TASKS:
+        _TASKS[taken] = task
+        _CODE[taken] = code_of_functions(_defining(task), taken).digest if task.edits_count else ""
+    if _TASKS[taken] is not task:
         raise OptsuiteError(f"a task `{taken}` exists already: choose another name")
+
+
+_CODE: dict[str, str] = {}
+"""Hash of the code of each registered task; empty for one of which edits do not count."""
+
+
+def _defining(task: Task) -> list[object]:
+    return [getattr(task, one.name) for one in fields(task)]
+
+
+def identity_of(name: str) -> dict[str, object]:
+    """Return what defines a registered task, besides its name, as values of JSON.
+
+    For a task of this package that is its version; for one of your own also its dataset and sizes and, unless
+    edits do not count, a hash of its code: of the text of the file that registers it, of those that define
+    its functions, and of what these import from files that belong to no installed package. A task that is not
+    registered, which a function was given as it is, has its name alone.
+
+    Example:
+        >>> identity_of("ImageMLP_FashionMnist8_Relu32")
+        {'version': 1}
+    """
+    task = _TASKS.get(name)
+    if task is None:
+        return {}
+    if not is_own(task):
+        return {"version": task.version}
+    sizes = repr((task.dataset, task.batch_size, task.batch_dims))
+    return {"version": task.version, "sizes": sizes, "code": _CODE.get(name, "")}

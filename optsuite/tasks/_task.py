@@ -85,6 +85,13 @@ class Task:
     """Further quantities recorded in evaluation, by name."""
     estimator: GradientEstimator = field(default_factory=backpropagation)
     """The way in which the trainer estimates the gradient of the loss."""
+    version: int = 1
+    """Number to count up where a change of the definition changes its curves; part of a trial's identity."""
+    edits_count: bool = True
+    """Whether an edit of the files that define the task makes other trials; False leaves it to `version`.
+
+    Of no effect for a task of this package, of which the version alone counts.
+    """
 
     def __post_init__(self) -> None:
         if self.metric_fns and self.estimator.evaluate:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable
 from typing import final
@@ -58,7 +57,7 @@ class Checkpoints:
         about = identity(programs.task, programs.spec, group.grid, programs.device, source)
         self._identity = {**about, **layout}
         self._saved_at, self._cost = time.monotonic(), 0.0
-        self._why_not = "" if keeper.every_s < math.inf else "no checkpoints are asked for"
+        self._why_not = ""
 
     def load(self) -> tuple[Plan, Arrays] | None:
         """Read what was saved: the parts of the group, and the state of the first that is pending.

@@ -65,7 +65,7 @@ class Keeper(Protocol):
     """A place where the state of one group is kept while it trains, and which may stop it."""
 
     every_s: float
-    """Seconds from one save to the next; infinite for no saves."""
+    """Seconds from one save to the next; infinite: only when stopped."""
 
     def load(self) -> Arrays | None:
         """Give the state that was saved last, or None.

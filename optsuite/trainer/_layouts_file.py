@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +25,10 @@ class Layout(NamedTuple):
     is_compiled: bool
 
 
+# More trials side by side than any device has memory for.
+_MOST_WIDTH = 2**20
+
+
 def layouts_file() -> Path:
     """Return the JSON file of layouts that were measured; it may be deleted at any time."""
     return cache_dir() / "layouts.json"
@@ -34,20 +37,24 @@ def layouts_file() -> Path:
 def read_layouts() -> Mapping[str, Layout]:
     """Read all layouts that are kept, by name; if the file cannot be read, warn and return none."""
     try:
-        text = layouts_file().read_text()
-        return {
-            name: Layout(int(fields["width"]), bool(fields["is_compiled"]))
-            for name, fields in json.loads(text).items()
-        }
-    except FileNotFoundError:
+        named = storage.read_json(str(layouts_file()))
+        return {name: _layout(fields) for name, fields in named.items()}
+    except storage.MissingFileError:
         return {}
-    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except (StorageError, OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         warnings.warn(
             f"layouts that were measured before cannot be read ({in_words(error)}) and are measured again",
             RuntimeWarning,
             stacklevel=2,
         )
         return {}
+
+
+def _layout(fields: Mapping[str, object]) -> Layout:
+    match fields["width"], fields["is_compiled"]:
+        case int(width), bool(is_compiled) if 1 <= width <= _MOST_WIDTH:
+            return Layout(width, is_compiled)
+    raise ValueError(f"no layout: {str(fields)[:200]}")
 
 
 def keep_layout(name: str, layout: Layout) -> None:
@@ -57,7 +64,6 @@ def keep_layout(name: str, layout: Layout) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock"), timeout=_LOCK_SECONDS):
             kept = {**read_layouts(), name: layout}
-            text = json.dumps({name: one._asdict() for name, one in sorted(kept.items())}, indent=1)
-            storage.write_bytes(str(file), text.encode())
+            storage.write_json(str(file), {name: one._asdict() for name, one in sorted(kept.items())})
     except (OSError, RuntimeError, StorageError) as error:  # it only costs the next run its time
         warnings.warn(f"a measured layout cannot be kept: {in_words(error)}", RuntimeWarning, stacklevel=2)

@@ -84,7 +84,8 @@ def _curve(
 def _config_text(trial: Trial, source: str, device: torch.device) -> str:
     config = {
         "task": trial.task_name,
-        **vars(trial.config),
+        "label": trial.config.label,
+        "optimizer": trial.config.optimizer,
         "hparams": dict(trial.config.hparams),
         "schedule": vars(trial.schedule),
         "seed": trial.seed,

@@ -114,7 +114,8 @@ def _loss(cell: Cell | None, split: str) -> float:
     if cell is None or not _cells.has_best(cell) or key not in cell.final:
         return np.nan
     with np.errstate(over="ignore", invalid="ignore"):
-        return float(cell.final[key][cell.best].mean())
+        loss = float(cell.final[key][cell.best].mean())
+    return loss if np.isfinite(loss) else np.nan  # -inf is not the best of a row
 
 
 def _best(losses: Array, rows: list[list[Cell | None]]) -> Array:
@@ -132,7 +133,9 @@ def _why_no_loss(cell: Cell | None, split: str) -> str:
         return cell.reason
     if not cell.is_evaluated:
         return "not evaluated"
-    return "diverged" if f"eval/{split}/loss" in cell.final else "not recorded"
+    if f"eval/{split}/loss" not in cell.final:
+        return "not recorded"
+    return "not finite" if _cells.has_best(cell) else "diverged"
 
 
 def _colors(losses: Array, best: Array) -> Array:

@@ -74,11 +74,11 @@ def test_a_file_that_cannot_be_read_is_its_trials_outcome_alone(cell, roots, sto
 def test_a_failing_write_is_its_trials_outcome_and_the_next_is_written(cell, roots, store, monkeypatch):
     calls = []
 
-    def fail_first(curve, root):
+    def fail_first(curve, root, **options):
         calls.append(curve)
         if len(calls) == 1:
             raise StorageError("the disk is full")
-        return write_curve(curve, root)
+        return write_curve(curve, root, **options)
 
     monkeypatch.setattr("optsuite.curves.write_curve", fail_first)
     outcomes = run(cell, roots)

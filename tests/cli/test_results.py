@@ -13,7 +13,7 @@ import pytest
 
 from optsuite import archives, curves, get_hparam_set, hparam_sets, storage
 from optsuite.cli import main
-from optsuite.curves import make_curve
+from optsuite.curves import ADDED_KEYS, make_curve
 from optsuite.hparam_sets import _families
 
 TASKS = ("ImageMLP_FashionMnist8_Relu32", "ImageMLP_FashionMnist16_Relu32")
@@ -39,7 +39,8 @@ def run(root, capsys):
 
 
 def make(trial, level, source="real"):
-    steps, evals = np.arange(21), np.arange(0, 21, 10)
+    steps = np.arange(trial.schedule.num_steps + 1)
+    evals = steps[:: trial.schedule.eval_every]
     falling = {split: level * np.exp(-evals / 20) for split in ("train", "outer_valid", "test")}
     return make_curve(
         task_name=trial.task_name,
@@ -91,7 +92,7 @@ def test_archive_says_what_an_incomplete_cell_lacks(recorded, run):
     status, out, _ = run("archive", TASKS[0], *SETS)
     assert status == 1
     first, second = out.splitlines()
-    assert f"{TASKS[0]}-{SETS[0]}: not archived, it lacks 1 of 30 curves in {recorded}" in first
+    assert f"{TASKS[0]}-{SETS[0]}: not archived from {recorded}, it lacks 1 of 30 curves: " in first
     assert first.endswith(f"{trial.config.label} repetition 1")
     assert second.endswith(f"{SETS[1]}.npz")
 
@@ -101,7 +102,7 @@ def test_archive_says_if_curves_are_of_other_trials(root, run):
         curves.write_curve(make(trial, 1, "synthetic"), root)
     status, out, _ = run("archive", TASKS[0], SETS[0])
     assert status == 1
-    assert f"it lacks 30 of 30 curves in {root}: " in out
+    assert f"not archived from {root}, it lacks 30 of 30 curves: " in out
     assert out.endswith("; 30 curves there are of other trials (other data or hyperparameters)")
 
 
@@ -114,12 +115,11 @@ def test_archive_globs_over_what_is_recorded(recorded, run):
 
 def test_archive_globs_over_published_sets_of_a_recorded_length(root, run):
     trial = get_hparam_set("SGDLR_2000_R5").trials(TASKS[0])[0]
-    schedule = "_".join(str(count) for count in vars(trial.schedule).values())
-    url = f"{root}/{TASKS[0]}/{trial.config.label}/{schedule}/x.curves"
-    storage.write_npz(url, {"train/xs": np.arange(2001), "train/loss": np.ones(2001)})
+    theirs = {key: array for key, array in make(trial, 1).items() if key not in ADDED_KEYS}
+    storage.write_npz(f"{trial.folder(root)}/x.curves", theirs)
     status, out, _ = run("archive", "*", "SGD*")
     assert status == 1
-    assert out.startswith(f"{TASKS[0]}-SGDLR_2000_R5: not archived, it lacks 74 of 75")
+    assert out.startswith(f"{TASKS[0]}-SGDLR_2000_R5: not archived from {root}, it lacks 74 of 75")
 
 
 def test_a_task_without_what_a_glob_asks_for_is_one_line_and_no_error(recorded, run):
@@ -325,7 +325,7 @@ def test_a_report_warns_of_a_torn_normalizer_and_goes_on(archived, run):
     status, out, err = run("report")
     assert (status, out) == (0, f"{archived}_reports/report.html")
     assert "warning: `" in err
-    assert "speedup_over_adam_20_R2.json` is no file of normalizers" in err
+    assert "speedup_over_adam_20_R2.json` is not readable JSON" in err
 
 
 def test_report_of_nothing_is_an_error(run, root):

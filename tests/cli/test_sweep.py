@@ -145,7 +145,7 @@ def test_ctrl_c_says_what_stays(run, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("optsuite.archives.build_archive", interrupted)
+    monkeypatch.setattr("optsuite.archives.try_archive", interrupted)
     status, _, err = run("run", TASK, SET)
     assert status == 130
     assert "what was recorded stays" in err
@@ -173,3 +173,9 @@ def test_reduced_precision_is_trained_into_roots_of_its_own(run, tmp_path, capsy
     status, _, err = run("run", TASK, SET, "--precision", "tf32")
     assert status == 1
     assert "tf32 is a precision of later CUDA devices" in err
+
+
+def test_two_values_of_an_option_that_takes_one_are_refused(run, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run("plan", TASK, SET, "--precision", "bf16", "--precision=float32")
+    assert "--precision: takes one value, and two were given (bf16 and float32)" in capsys.readouterr().err

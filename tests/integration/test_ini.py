@@ -59,3 +59,27 @@ def test_a_bad_value_is_a_usage_error(bench, ini, words):
     result = plan(bench, **{"tasks": TASK, "sets": SET} | ini)
     assert words in text(result)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_globs_are_separated_by_spaces(bench):
+    result = plan(bench, tasks=TASK, sets=f"{SET} TinyLR_7_R3 SGDLR_*", data="synthetic")
+    assert "optsuite: 3 cells" in text(result)
+    assert result.ret == 0
+
+
+@pytest.mark.parametrize("words", [["--opt-reps=1", "--opt-reps", "3"], ["--opt-reps=1", "--opt-reps=03"]])
+def test_two_values_of_an_option_that_takes_one_are_a_usage_error(bench, words):
+    result = plan(bench, *words, tasks=TASK, sets=SET, data="synthetic")
+    assert "--opt-reps: takes one value, and two were given (1 and " in text(result)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_the_same_value_twice_is_one(bench):
+    result = plan(bench, "--opt-reps=1", "--opt-reps=1", tasks=TASK, sets=SET, data="synthetic")
+    assert "2 trials to train" in text(result)
+
+
+def test_the_command_line_wins_over_addopts(bench):
+    bench.pytester.makeini("[pytest]\naddopts = --opt-reps=3\noptsuite_data = synthetic\n")
+    result = bench.run("--opt-plan", "--opt-reps=1", data=None, storage=None)
+    assert "2 trials to train" in text(result)

@@ -48,7 +48,6 @@ def test_several_workers_cannot_keep_one_budget(bench):
 
 
 def test_cells_without_their_data_keep_their_own_errors(bench):
-    args = ("--opt-data=real", "--opt-report=off")
-    without = bench.run(*args).parseoutcomes()
-    assert bench.run(*args, "--opt-budget=1h").parseoutcomes() == without
+    without = bench.run(data="real").parseoutcomes()
+    assert bench.run("--opt-budget=1h", data="real").parseoutcomes() == without
     assert sum(without.values()) == len(LABELS)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from .conftest import LABELS, SET, TASK, text
+from optsuite.storage import read_npz, write_npz
+
+from .conftest import LABELS, SET, TASK, read_curves, text
 
 
 @pytest.fixture
@@ -67,6 +70,27 @@ def test_all_trains_everything_again_and_leaves_no_twins(bench):
     after = bench.stamps()
     assert len(after) == 4
     assert all(after[path] != before.get(path) for path in after)
+
+
+def test_what_all_trained_wins_over_files_of_a_time_to_come(bench):
+    """The clock of the machine that wrote them was ahead; they hold other losses, too."""
+    bench.run().assert_outcomes(passed=2)
+    trained = read_curves(bench.path)
+    for path in bench.curve_files:
+        arrays = {**read_npz(str(path)), "train/loss": np.full(11, 77, np.float32)}
+        write_npz(str(path.with_name(f"20990101_000000_{arrays['trial_id']}.curves")), arrays)
+        path.unlink()
+    bench.run().assert_outcomes(passed=2)
+    archive = str(bench.path / bench.archive_files[0])
+    assert (read_npz(archive)["train/loss"] == 77).all()
+
+    result = bench.run("--opt-rerun=all")
+    result.assert_outcomes(passed=2)
+    assert "complete cells archived: 1" in text(result)
+    assert len(bench.curve_files) == 4
+    for name, curve in read_curves(bench.path).items():
+        np.testing.assert_array_equal(curve["train/loss"], trained[name]["train/loss"])
+    assert (read_npz(archive)["train/loss"] < 77).all()
 
 
 def test_another_word_is_a_usage_error(bench):

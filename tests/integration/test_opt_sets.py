@@ -38,3 +38,8 @@ def test_a_misspelt_form_ends_the_session(bench):
     assert "optsuite: unknown hparam set `AdamLR_R2_200`" in text(result)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert TASK not in text(result)
+
+
+def test_given_twice_it_means_both(bench):
+    ids = bench.ids("--opt-sets=SGDLR_7_R1", sets="AdamLR_7_R3")
+    assert sets_of(ids) == {"AdamLR_7_R3", "SGDLR_7_R1"}

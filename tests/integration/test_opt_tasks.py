@@ -41,3 +41,8 @@ def test_a_glob_that_matches_nothing_ends_the_session(bench):
     result = bench.run(tasks="Zebra*")
     assert "optsuite: unknown task `Zebra*`" in text(result)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_given_twice_it_means_both(bench):
+    ids = bench.ids(f"--opt-tasks={LARGE}", "--opt-preset=quick", sets="SGDLR_200_R2")
+    assert tasks_of(ids) == {TASK, LARGE}

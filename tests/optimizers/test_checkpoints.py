@@ -110,7 +110,10 @@ BAD = {
     "description of no form": (file_of("[1]"), "needed a description with version, kind, architecture"),
     "description of other keys": (file_of(GOOD | {"more": 1}), "needed a description with"),
     "description that is no JSON": (file_of("{"), "its description is not JSON"),
-    "description with NaN": (file_of('{"training": NaN}'), "NaN is no number of JSON"),
+    "description with NaN": (
+        file_of('{"training": NaN}'),
+        "(ValueError: NaN is no finite number",
+    ),
     "deep description": (file_of("[" * 60_000), "its description is not JSON"),
     "long description": (file_of(" " * 70_000), "needed a description of at most 65,536 characters"),
     "later version": (file_of(GOOD | {"version": 2}), "needed version 1 of the format, got 2"),
@@ -126,7 +129,7 @@ BAD = {
     ),
     "number too large": (
         file_of(GOOD | {"architecture": {"initial_lr": 10**400}}),
-        "`initial_lr` of `LearnableSGD` must be a finite number, got 1000",
+        "its description is not JSON (ValueError: needed a number of at most 300 digits, got 401)",
     ),
     "rate of no logarithm": (
         file_of(GOOD | {"architecture": {"initial_lr": -1.0}}),

@@ -82,7 +82,8 @@ BAD = [
     ([3] * 1000, "needs the keys learning_rate, beta1, beta2, epsilon"),
     ([{"lr": 0.1}] * 1000, "constant_fraction, warmup_fraction; got lr"),
     ([ENTRY | {"beta1": "0.9"}] * 1000, "`beta1` in entry 0 of `memory://"),
-    ([ENTRY | {"beta1": True}] * 1000, "must be a number, got True"),
+    ([ENTRY | {"beta1": True}] * 1000, "must be a number that float32 can hold, got True"),
+    ([ENTRY | {"beta1": -1e39}] * 1000, "must be a number that float32 can hold, got -1e+39"),
     ([ENTRY | {"use_nesterov": 1}] * 1000, "must be true or false, got 1"),
 ]
 
@@ -94,9 +95,12 @@ def test_a_list_of_another_form_says_what_is_needed_and_what_came(entries, words
         read_opt_list()
 
 
-def test_a_file_that_is_no_json_is_named(url):
-    storage.write_bytes(url, b"\x80 no text")
-    with pytest.raises(storage.CorruptFileError, match=r"list\.json` is not JSON"):
+@pytest.mark.parametrize(
+    "content", [b"\x80 no text", b"[" * 100_000, b"[Infinity]", b"[1e400]", b"[1" + b"0" * 400 + b"]"]
+)
+def test_a_file_that_is_no_json_is_named(url, content):
+    storage.write_bytes(url, content)
+    with pytest.raises(storage.CorruptFileError, match=r"list\.json` is not readable JSON"):
         read_opt_list()
 
 

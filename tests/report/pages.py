@@ -8,12 +8,15 @@ _VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 
 class Page(HTMLParser):
-    """Elements, anchors, sections and words of a page; an element that is not closed in turn is an error."""
+    """Elements, names of attributes, anchors, sections and words of a page.
+
+    An element that is not closed in turn is an error.
+    """
 
     def __init__(self, html):
         super().__init__()
         self.html = html
-        self.tags, self.ids, self.hrefs, self.text = [], [], [], {}
+        self.tags, self.attributes, self.ids, self.hrefs, self.text = [], [], [], [], {}
         self._open, self._section = [], ""
         self.feed(html)
         self.close()
@@ -22,6 +25,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         named = dict(attrs)
         self.tags.append(tag)
+        self.attributes += [(tag, key) for key in named]
         if tag not in _VOID:
             self._open.append(tag)
         if tag == "section":

@@ -16,9 +16,11 @@ from optsuite.sweep import Cell
 def test_a_complete_cell_alone_is_archived(cell, roots, store):
     first, _ = cell.hparam_set.configs
     list(run_cell(cell, [first], roots=roots, mode="synthetic", device=CPU))
-    assert archive_cell(cell, "synthetic", store) is None
+    built = archive_cell(cell, "synthetic", store)
+    assert built.url is None
+    assert built.why == "it lacks 2 of 4 curves: SGD_lr0.1 repetition 0, SGD_lr0.1 repetition 1"
     run(cell, roots)
-    assert archive_cell(cell, "synthetic", store) == f"{store.archives}/{TASK}/TinyLR_2_R2.npz"
+    assert archive_cell(cell, "synthetic", store).url == f"{store.archives}/{TASK}/TinyLR_2_R2.npz"
     assert load_archive(TASK, "TinyLR_2_R2", root=store.archives)["train/loss"].shape == (2, 2, 3)
 
 
@@ -35,7 +37,7 @@ def test_an_archive_holds_the_trials_of_its_own_cell(roots, store, monkeypatch):
     assert not np.array_equal(*(loss for _, _, loss in sessions))
     for registered, cell, loss in sessions:
         monkeypatch.setattr(_families, "_FAMILIES", registered)
-        url = archive_cell(cell, "synthetic", store)
+        url = archive_cell(cell, "synthetic", store).url
         np.testing.assert_array_equal(storage.read_npz(url)["train/loss"][0, 0], loss)
 
 

@@ -129,6 +129,29 @@ def test_quick_leaves_out_what_takes_too_long_unless_it_is_named():
     assert not make_matrix(preset="full", device=CPU).leaves_out(large)
 
 
+def test_globs_and_names_add_up_and_each_chooses_as_it_would_alone():
+    other = "ImageMLP_FashionMnist16_Relu32"
+    matrix = make_matrix(
+        preset="quick", tasks=[TASK, other, "*8_Relu32"], sets=["SGDLR*", "OptList1k_70_R1"], device=CPU
+    )
+    tasks = list(dict.fromkeys(cell.task_name for cell in matrix.cells))
+    assert tasks[:2] == [TASK, other]
+    assert len(tasks) > 2
+    assert sets_of(matrix) == {"SGDLR_200_R2", "OptList1k_70_R1"}  # a thousand configs, but asked for
+    assert len(matrix.cells) == 2 * len(tasks)
+
+
+def test_a_task_that_is_named_beside_a_glob_is_not_left_out():
+    large = Cell(LARGE, get_hparam_set("SGDLR_200_R2"))
+    assert not make_matrix(preset="quick", tasks=["*16384*", LARGE], device=CPU).leaves_out(large)
+
+
+@pytest.mark.parametrize("names", [{"tasks": [TASK, "Zebra*"]}, {"sets": ["SGDLR*", "Zebra*"]}])
+def test_every_glob_must_match(names):
+    with pytest.raises(UnknownNameError, match=r"`Zebra\*`"):
+        make_matrix(device=CPU, **names)
+
+
 @pytest.mark.parametrize(("preset", "name"), [("full", "MuonLR_10000_R5"), ("quick", "MuonLR_200_R2")])
 def test_a_glob_finds_families_without_published_sets(preset, name):
     """With `full` they join where nothing else matches, with `quick` they are beside the others."""

@@ -185,7 +185,17 @@ def test_memory_that_runs_out_while_measuring_is_no_failure(long_runs, monkeypat
     assert {str(curve["trained_as"]) for curve in train(SOME).values()} == {"1 seeds x 1 configs, eager"}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"a": {"width": 1}}', '{"a": 3}', '{"a": {"width": "x"}}'])
+BAD_LAYOUTS = [
+    *("{", "[]", '{"a": {"width": 1}}', '{"a": 3}', '{"a": {"width": "x"}}', "[" * 100_000, "\0"),
+    *(
+        f'{{"a": {{"width": {n}, "is_compiled": false}}}}'
+        for n in ("Infinity", "1e999", 10**400, 10**9, 0, -1)
+    ),
+    '{"a": {"width": 1, "is_compiled": 0}}',
+]
+
+
+@pytest.mark.parametrize("text", BAD_LAYOUTS)
 def test_a_file_that_cannot_be_read_is_told_and_written_anew(text, long_runs):
     layouts_file().parent.mkdir(parents=True)
     layouts_file().write_text(text)

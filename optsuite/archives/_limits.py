@@ -1,0 +1,53 @@
+"""Bounds of what an archive may take."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from optsuite._types import Array
+from optsuite.errors import OptsuiteError, StorageError
+from optsuite.hparam_sets import get_hparam_set, split_name
+from optsuite.storage import CorruptFileError
+
+_T = TypeVar("_T")
+
+_LEAST_BYTES, _MOST_BYTES = 2**28, 2**31
+_STEP_BYTES, _TRIAL_BYTES = 64, 2**18  # also with an evaluation at each step; text
+_MOST_UNKNOWN = 1000  # configs of a family that is not registered here
+
+
+def most_bytes(hparam_set: str, num_configs: int | None = None) -> int:
+    """Return how much memory an archive may take, and its file.
+
+    That is 64 bytes a step and 256 KiB for the text of each trial that the name of its set tells, at least
+    256 MiB (the family may have had more configs before) and at most 2 GiB.
+
+    Args:
+        hparam_set: Name of the set.
+        num_configs: Number of its configs; of a registered family if `None`, and 1,000 of an unknown one.
+    """
+    if (parts := split_name(hparam_set)) is None:
+        return _LEAST_BYTES
+    _, num_steps, repetitions = parts
+    if num_configs is None:
+        try:
+            num_configs = len(get_hparam_set(hparam_set).labels)
+        except OptsuiteError:
+            num_configs = _MOST_UNKNOWN
+    num_trials = num_configs * repetitions
+    return min(max(num_trials * (_STEP_BYTES * (num_steps + 1) + _TRIAL_BYTES), _LEAST_BYTES), _MOST_BYTES)
+
+
+def check_size(arrays: Mapping[str, Array], url: str, most: int) -> None:
+    """Raise StorageError if arrays are too large for an archive to be read back."""
+    if (size := sum(array.nbytes for array in arrays.values())) > most:
+        raise StorageError(
+            f"cannot write `{url}`: needed at most {most:,} bytes in all, got {size:,}; split the set in two"
+        )
+
+
+def read_again(read: Callable[[], _T]) -> _T:
+    """Read a file, and once more where it is damaged: bits may flip on the way from the storage."""
+    try:
+        return read()
+    except CorruptFileError:
+        return read()
