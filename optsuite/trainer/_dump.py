@@ -132,8 +132,8 @@ def _dumped(node: Any, name: str, writer: _Writer) -> Arrays:  # noqa: ANN401 - 
     except (ValueError, RecursionError, storage.CorruptFileError) as error:
         words = in_words(error.__cause__ or error)
         raise UnsupportedError(
-            f"`{writer.owner}` keeps too many plain numbers, words and containers to be saved, too large ones, "
-            f"or too deep in each other ({words}): keep numbers in tensors"
+            f"`{writer.owner}` keeps too many plain numbers, words and containers to be saved, too large "
+            f"ones, or too deep in each other ({words}): keep numbers in tensors"
         ) from error
     return {name: np.array(text), **writer.arrays}
 

@@ -19,14 +19,15 @@ def identity(
 ) -> dict[str, str]:
     """Return what decides the state of a grid at a step, in words.
 
-    The ids of the trials stand for what their names do not tell, such as the content of a checkpoint.
+    The content is that of the trials' ids: what their names do not tell, such as the text of an own class.
     """
     ids = " ".join(trial.id(source) for trial in grid.trials(task.name, spec))
     return {
         "task": task.name,
         "data": source,
         "program": str(spec),
-        "trials": f"{grid}, {hashlib.sha256(ids.encode()).hexdigest()[:10]}",
+        "trials": str(grid),
+        "content": hashlib.sha256(ids.encode()).hexdigest()[:10],
         "device": device.type,
         "versions": ", ".join(f"{name} {package_version(name)}" for name in ("optsuite", "torch", "numpy")),
     }
