@@ -7,12 +7,11 @@ from collections.abc import Mapping
 
 import torch
 
-from optsuite import data
+from optsuite import data, storage
 from optsuite.curves import package_version
 from optsuite.errors import StorageError
 from optsuite.tasks import Task
 from optsuite.trainer._grid import Grid, ProgramSpec
-from optsuite.trainer._seal import parse_text
 
 
 def identity(
@@ -43,7 +42,7 @@ def check_identity(needed: Mapping[str, str], text: str) -> None:
     Raises:
         StorageError: It is of another run; says in what they differ.
     """
-    got = parse_text(text, "`identity` of a run's state")
+    got = storage.parse_json(text, "identity of a run's state")
     if not isinstance(got, dict):
         raise StorageError(f"`identity` of a run's state must be a dict, got a {type(got).__name__}")
     for name in {**needed, **got}:
