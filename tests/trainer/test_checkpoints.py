@@ -156,9 +156,9 @@ def test_the_error_says_where_it_stopped_and_whether_it_was_saved():
     assert stopped_after(0, TINY, group, keeper)[1] == f"{what} 0 of 60; run again to train it"
     assert keeper.file is None
     assert stopped_after(9, TINY, group, keeper)[1] == f"{what} 9 of 60 and saved; run again to go on"
-    keeper.every_s = np.inf
-    words = f"{what} 12 of 60 and not saved (no checkpoints are asked for); run again to begin anew"
-    assert stopped_after(3, TINY, group, keeper)[1] == words
+    keeper.every_s, saves = np.inf, keeper.saves
+    assert stopped_after(3, TINY, group, keeper)[1] == f"{what} 12 of 60 and saved; run again to go on"
+    assert keeper.saves == saves + 1
 
 
 def test_parts_that_ended_are_left_if_they_are_recorded_and_trained_again_if_not():
