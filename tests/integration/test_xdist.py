@@ -21,10 +21,13 @@ run = trainer.run
 
 
 def counting(task, groups, *args, **kwargs):
-    groups = list(groups)
-    with Path(__file__).with_name("trained.txt").open("a") as file:
-        file.writelines(f"{trial.id('synthetic')}\\n" for group, _ in groups for trial in group.trials)
-    return run(task, groups, *args, **kwargs)
+    def counted():  # lazily: a group is claimed when it is asked for
+        for group, keeper in groups:
+            with Path(__file__).with_name("trained.txt").open("a") as file:
+                file.writelines(f"{trial.id('synthetic')}\\n" for trial in group.trials)
+            yield group, keeper
+
+    return run(task, counted(), *args, **kwargs)
 
 
 trainer.run = counting
