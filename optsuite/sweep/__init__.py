@@ -6,9 +6,11 @@ What is being done is in the store too: groups of trials, which processes claim.
 
 from optsuite.sweep._cost import Cost, Speed, estimated_cost, measured_speed, nominal_speed
 from optsuite.sweep._groups import (
+    Failure,
     GroupFile,
     Shares,
     gather,
+    groups_dir,
     note_failure,
     read_failures,
     read_groups,

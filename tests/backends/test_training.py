@@ -9,7 +9,7 @@ import pytest
 from cells import CPU, TASK, by_trial, damage, run, run_cell
 
 from optsuite import storage
-from optsuite.curves import Curve, load_baseline_results_from_dir, write_curve
+from optsuite.curves import Curve, load_baseline_results_from_dir
 from optsuite.errors import DataError, StorageError
 from optsuite.hparam_sets import Config, Family, get_hparam_set, register_family
 from optsuite.sweep import Cell, missing_trials
@@ -69,22 +69,6 @@ def test_a_file_that_cannot_be_read_is_its_trials_outcome_alone(cell, roots, sto
         raise outcomes[bad]
     again = run(cell, roots, rerun="failed")
     assert all(isinstance(result, Curve) for result in again.values())
-
-
-def test_a_failing_write_is_its_trials_outcome_and_the_next_is_written(cell, roots, store, monkeypatch):
-    calls = []
-
-    def fail_first(curve, root, **options):
-        calls.append(curve)
-        if len(calls) == 1:
-            raise StorageError("the disk is full")
-        return write_curve(curve, root, **options)
-
-    monkeypatch.setattr("optsuite.curves.write_curve", fail_first)
-    outcomes = run(cell, roots)
-    (lost,) = [trial for trial, result in outcomes.items() if isinstance(result, Exception)]
-    assert str(outcomes[lost]) == "the disk is full"
-    assert missing_trials(cell.trials(), store, "synthetic") == [lost]
 
 
 def test_a_task_that_breaks_is_the_outcome_of_all_its_trials(roots):

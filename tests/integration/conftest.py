@@ -137,7 +137,14 @@ class Bench:
 
     @property
     def archive_files(self):
-        return sorted(str(path.relative_to(self.path)) for path in self.path.rglob("*.npz"))
+        """Every archive's file; checkpoints are none."""
+        found = (path.relative_to(self.path) for path in self.path.rglob("*.npz"))
+        return sorted(str(path) for path in found if ".optsuite" not in path.parts)
+
+    @property
+    def shared_files(self):
+        """Every file that runners have among themselves: groups, claims, checkpoints, failures."""
+        return sorted(path.name for path in self.path.rglob(".optsuite/*/*"))
 
     def labels(self):
         """Labels of the configs that have curves."""

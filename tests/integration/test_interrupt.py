@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -59,6 +60,9 @@ def test_the_cells_that_ended_are_recorded_archived_and_summarised(bench, interr
     assert "complete cells archived: 1" in output
     assert not (bench.path / "curves_reports").exists()  # who interrupts does not want to wait for figures
     assert "KeyboardInterrupt" in output
+    assert "optsuite: SIGINT: saving what was trained, which takes some seconds; again to stop" in output
+    assert re.search(rf"optsuite: training of `{TASKS[1]}` was stopped at step \d+ of 500 and saved", output)
+    assert len(list(bench.path.rglob("*.state.npz"))) == 1
     assert "INTERNALERROR" not in output
     assert bench.run("--opt-steps=500", "--opt-plan", tasks=TASKS_GLOB).stdout.str().count("4 recorded") == 1
 

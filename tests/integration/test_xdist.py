@@ -21,13 +21,13 @@ run = trainer.run
 
 
 def counting(task, groups, *args, **kwargs):
-    def counted():  # lazily: a group is claimed when it is asked for
-        for group, keeper in groups:
-            with Path(__file__).with_name("trained.txt").open("a") as file:
-                file.writelines(f"{trial.id('synthetic')}\\n" for trial in group.trials)
-            yield group, keeper
+    return run(task, map(counted, groups), *args, **kwargs)
 
-    return run(task, counted(), *args, **kwargs)
+
+def counted(both):
+    with Path(__file__).with_name("trained.txt").open("a") as file:
+        file.writelines(f"{trial.id('synthetic')}\\n" for trial in both[0].trials)
+    return both
 
 
 trainer.run = counting
