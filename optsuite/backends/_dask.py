@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -50,6 +51,8 @@ class DaskBackend(Backend):
             say(f"optsuite: no worker has joined {self._client.scheduler.address} yet: waiting for the first")
             self._client.wait_for_workers(1)
         self._check_workers()
+        if self._cluster is not None:
+            self._client.run(_ignore_interrupts)
         workers = self._workers()
         num_gpus = int(sum(worker["resources"].get("GPU", 0) for worker in workers))
         self._resources = {"GPU": 1} if num_gpus and options.device != "cpu" else None
@@ -102,6 +105,11 @@ class DaskBackend(Backend):
         self._client.close()
         if self._cluster is not None:
             self._cluster.close()
+
+
+def _ignore_interrupts() -> None:
+    """Let Ctrl-C end the session alone, which then ends its workers; a terminal sends it to all of them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _children: dict[tuple[str, int], Child] = {}

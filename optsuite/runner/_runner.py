@@ -149,7 +149,8 @@ class Runner:
         """
         self._wait_while(lambda: cell.name in self._in_hand)
         chosen = {cell: [*self._cells.get(cell, ()), *configs]}
-        self._submit(self._cells | chosen if self._backend.is_concurrent else chosen)
+        is_all = self.gone is None and self._backend.is_concurrent
+        self._submit(self._cells | chosen if is_all else chosen)
         self._wait_while(lambda: cell.name in self._in_hand)
 
     def forget(self, cell: Cell, config: Config) -> None:
@@ -159,8 +160,7 @@ class Runner:
     def close(self) -> None:
         """Give up what still trains, end what was started, and remove the marks of this run."""
         try:
-            if "_backend" in vars(self):
-                self._backend.close()
+            self._close_backend()
         finally:
             while self._signed:
                 self._leave(self._signed.pop())
@@ -205,6 +205,10 @@ class Runner:
     def _site(self) -> backends.Site:
         return backends.Site.of_this_process(self._modules)
 
+    def _close_backend(self) -> None:
+        if backend := vars(self).pop("_backend", None):
+            backend.close()
+
     def _take_spooled(self, store: Store) -> None:
         """Record curves that an earlier run could not write to a store."""
         root = store.absolute().curves
@@ -233,6 +237,8 @@ class Runner:
         for cell, configs in cells.items():
             if job := self._prepare(cell, configs):
                 jobs[cell] = job
+        if not jobs:
+            return
         shared_out = sweep.share_out(list(jobs.values()), self._backend.num_workers)
         for (cell, job), parts in zip(jobs.items(), shared_out, strict=True):
             self._in_hand[cell.name] = _InHand(cell, job, [0] * len(parts), len(parts))
@@ -279,19 +285,27 @@ class Runner:
 
     def _wait_while(self, is_going: Callable[[], bool]) -> None:
         """Take in what ends; try again, now and then, what other processes trained."""
-        with backends.interrupted_by_sigterm():
-            while is_going():
-                if not self._num_running:
-                    if not self._start_another():
-                        time.sleep(_AWAIT_SECONDS)
-                    self._try_again()
-                job, outcomes = next(self._backend.as_completed())
-                self._num_running -= 1
-                is_awaited = self._take_in(self._in_hand[job.name], job, outcomes)
-                if self.gone is not None:
-                    self._give_up()
-                elif not is_awaited:
-                    self._try_again()
+        try:
+            with backends.interrupted_by_sigterm():
+                while is_going():
+                    self._wait()
+        except KeyboardInterrupt:  # a face may have much to say before it closes this runner
+            self._close_backend()
+            raise
+
+    def _wait(self) -> None:
+        """Take in the next job that ends."""
+        if not self._num_running:
+            if not self._start_another():
+                time.sleep(_AWAIT_SECONDS)
+            self._try_again()
+        job, outcomes = next(self._backend.as_completed())
+        self._num_running -= 1
+        is_awaited = self._take_in(self._in_hand[job.name], job, outcomes)
+        if self.gone is not None:
+            self._give_up()
+        elif not is_awaited:
+            self._try_again()
 
     def _take_in(self, one: _InHand, job: Job, outcomes: Sequence[Outcome]) -> bool:
         """Tell the outcomes of a job; return whether other processes train some of its trials."""
@@ -319,7 +333,7 @@ class Runner:
     def _give_up(self) -> None:
         """End everything that trains, since nothing of it could be recorded."""
         assert self.gone is not None
-        self._backend.close()
+        self._close_backend()
         self._awaited, self._num_running = [], 0
         for one in list(self._in_hand.values()):
             lost = [Outcome(trial, self.gone) for trial in one.job.trials if trial not in one.ended]

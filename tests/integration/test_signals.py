@@ -13,7 +13,7 @@ import pytest
 
 from .conftest import EXTENSIONS, TASK, read_curves
 
-NUM_STEPS = 100
+NUM_STEPS = 240
 SET = f"TinyLR_{NUM_STEPS}_R2"
 NEEDED = 4 * (NUM_STEPS + 1)
 
@@ -174,7 +174,7 @@ def test_ctrl_c_in_a_terminal_reaches_all_processes_and_each_saves(backend, sess
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
 @pytest.mark.parametrize("backend", ["process", "dask", "xdist"])
-def test_whatever_ends_the_session_itself_its_other_processes_save(backend, name, sessions):
+def test_whatever_ends_the_session_itself_the_others_save(backend, name, sessions):
     pytest.importorskip("distributed")
     args = ("-n", "2") if backend == "xdist" else (f"--opt-backend={backend}", "--opt-workers=2")
     whole = sessions.whole(*args)
