@@ -149,7 +149,7 @@ def test_who_was_too_slow_finds_out_and_leaves_the_claim_of_the_other(stem, quic
     time.sleep(0.3)
     assert slow.is_lost
     slow.release()
-    assert "work.claim.2" in files(stem)
+    assert files(stem) == ["work.claim.2"]
 
 
 def test_who_was_too_slow_leaves_a_claim_that_has_its_number(stem, quick):

@@ -76,20 +76,16 @@ class Claim:
         self._ended.set()
         if self._thread.ident is not None:
             self._thread.join()
-        if not self._is_lost and self._holds():
-            for number in _numbers(self._stem):
-                if number <= self._number:
-                    _remove(self._stem, number)
+        for number in _numbers(self._stem):
+            if number < self._number or (number == self._number and self._is_there()):
+                _remove(self._stem, number)
 
-    def _holds(self) -> bool:
-        """Return whether the files of the claim say that it is held by this object."""
-        if max(_numbers(self._stem), default=0) != self._number:
-            return False
+    def _is_there(self) -> bool:
+        """Return whether its file is there and says what this claim says: numbers come again, words do not."""
         try:
-            content = read_bytes(_url(self._stem, self._number), most=_MOST_BYTES)
+            return self._word.encode() in read_bytes(_url(self._stem, self._number), most=_MOST_BYTES)
         except (MissingFileError, CorruptFileError):
             return False
-        return self._word.encode() in content  # numbers come again, words do not
 
     def _start(self) -> None:
         self._thread.start()
@@ -102,7 +98,8 @@ class Claim:
     def _beat(self) -> None:
         while not self._ended.wait(_BEAT_SECONDS):
             try:
-                if not self._holds():
+                is_latest = max(_numbers(self._stem), default=0) == self._number
+                if not (is_latest and self._is_there()):
                     self._is_lost = True
                     return
                 write_bytes(_url(self._stem, self._number), self._content())
