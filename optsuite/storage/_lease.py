@@ -81,7 +81,7 @@ class Claim:
                 _remove(self._stem, number)
 
     def _is_there(self) -> bool:
-        """Return whether its file is there and says what this claim says: numbers come again, words do not."""
+        """Return whether its file is there and says is its own: numbers come again, words do not."""
         try:
             return self._word.encode() in read_bytes(_url(self._stem, self._number), most=_MOST_BYTES)
         except (MissingFileError, CorruptFileError):
