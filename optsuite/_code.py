@@ -16,6 +16,7 @@ import sysconfig
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, NamedTuple
@@ -210,8 +211,10 @@ def _folders(root: Path, name: str) -> list[Path]:
         return []
     with suppress(ImportError, ValueError, AttributeError):
         if spec := importlib.util.find_spec(top):
-            places = [spec.origin or "", *(spec.submodule_search_locations or ())]
-            return [Path(place).resolve().parent for place in places if _is_of_user(Path(place).resolve())]
+            # A package without `__init__.py` has no origin.
+            places = [spec.origin, *(spec.submodule_search_locations or ())]
+            paths = [Path(place).resolve() for place in places if place]
+            return [path.parent for path in paths if _is_of_user(path)]
     return []
 
 
@@ -220,9 +223,11 @@ def _files_of(folders: Iterable[Path], name: str) -> Iterator[Path]:
     parts = name.split(".")
     for folder in folders:
         for number in range(len(parts)):
-            *packages, last = parts[: number + 1]
-            yield folder.joinpath(*packages, f"{last}.py")
-            yield folder.joinpath(*packages, last, "__init__.py")
+            stem = folder.joinpath(*parts[: number + 1])
+            for one in (str(stem), str(stem / "__init__")):
+                yield from (Path(one + suffix) for suffix in (*EXTENSION_SUFFIXES, ".py"))
+                if not Path(f"{one}.py").is_file():
+                    yield Path(f"{one}.pyc")
 
 
 def _file_of_class(cls: type) -> str:

@@ -7,7 +7,6 @@ were not recorded, below `replacing` those that are to take the place of recorde
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -143,7 +142,7 @@ def _replaces(file: Path, root: str) -> bool:
 
 def _absolute(root: str | None) -> str:
     root = storage.baseline_dir() if root is None else storage.clean_root(root)
-    return root if "://" in root else os.path.abspath(root)  # noqa: PTH100 - as `Store.absolute` has it
+    return storage.Store(root, root).absolute().curves
 
 
 def _folder(root: str) -> Path:

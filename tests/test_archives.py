@@ -310,7 +310,7 @@ def test_other_trials_of_the_same_seed_are_left_alone(root):
     assert storage.read_npz(build(root, trial_ids=None))["train/loss"][0, 0, 0] == 9999
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "older"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "older", "odd", "smaller"])
 def test_a_damaged_archive_is_rebuilt(root, damage):
     fill(root)
     url = build(root)
@@ -323,6 +323,11 @@ def test_a_damaged_archive_is_rebuilt(root, damage):
         storage.write_bytes(url, bytes(content))
     elif damage == "foreign":
         storage.write_npz(url, {"a": 1})
+    elif damage == "odd":  # of the same files, as it says
+        storage.write_npz(url, {**whole, "eval/xs": whole["eval/xs"] + 0.5})
+    elif damage == "smaller":
+        part = {key: array[:2] for key, array in whole.items()}
+        storage.write_npz(url, {**part, "curve_file": whole["curve_file"].reshape(2, 3)[:, :2]})
     else:  # written before archives held the names of files
         storage.write_npz(url, {key: array for key, array in whole.items() if key != "curve_file"})
     assert build(root) == url

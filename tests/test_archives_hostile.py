@@ -133,3 +133,18 @@ def test_a_small_file_takes_no_more_memory_than_it_tells_and_may(root, key):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 8 * 2**20
+
+
+def test_many_that_are_read_at_once_take_no_more_memory_than_one_may(root, monkeypatch):
+    monkeypatch.setattr(archives._limits, "_MOST_BYTES", 2**25)
+    names = [f"Odd{number}_20_R2" for number in range(6)]
+    for name in names:
+        put(
+            storage.archive_path(TASK, name, root), bomb({"train/loss": ((1, 1, 5 * 2**20), "<f4")})
+        )  # 20 MiB
+    tracemalloc.start()
+    read = archives.read_each([(TASK, name) for name in names], lambda archive: archive.num_steps, root)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert read == [5 * 2**20 - 1] * 6
+    assert peak < 2**25

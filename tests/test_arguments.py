@@ -26,7 +26,7 @@ def test_what_is_bad_is_argparses_error(read, text):
 
 
 def test_both_faces_have_every_option_of_a_run_with_its_default():
-    given = {name: argument.default for name, argument in _arguments.RUN.items()}
+    given = {name: a.default and a.type(a.default) for name, a in _arguments.RUN.items()}
     assert RunOptions(**given | {"report": given["report"] == "on"}) == RunOptions()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import linecache
 import os
+import py_compile
 import sys
 import types
 
@@ -94,6 +95,35 @@ def test_files_on_the_path_count_that_a_file_elsewhere_imports(folder, monkeypat
     before = code_of("mine/mine.py:Mine")
     write({"lib/loose_helper.py": "factor = 2"})
     assert code_of("mine/mine.py:Mine") != before
+
+
+def test_the_folder_of_the_session_is_no_part_of_it(folder, monkeypatch):
+    write({"a/my.py": MINE.format(imports="from spaced.near import X"), "a/spaced/near.py": "X = 1"})
+    write({"b/spaced/near.py": "X = 2", "b/c/x": ""})
+    found = set()
+    for here in ("a", "b/c"):
+        monkeypatch.chdir(folder / here)
+        found.add(code_of(f"{folder}/a/my.py:Mine"))
+        monkeypatch.chdir(folder)
+        forget()
+    assert len(found) == 1
+
+
+def compiled(folder, value):
+    (folder / "source.txt").write_text(f"X = {value}")
+    py_compile.compile("source.txt", "near.pyc", doraise=True)
+
+
+def test_a_neighbour_that_is_there_compiled_alone_counts_by_its_content(folder):
+    write({"my.py": MINE.format(imports="from near import X")})
+    compiled(folder, 1)
+    first = code_of("my.py:Mine")
+    compiled(folder, 2)
+    assert code_of("my.py:Mine") != first
+    write({"near.py": "X = 1"})
+    second = code_of("my.py:Mine")
+    compiled(folder, 2)
+    assert code_of("my.py:Mine") == second  # Python imports the text
 
 
 def test_an_installed_package_counts_by_its_version(monkeypatch):

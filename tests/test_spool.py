@@ -86,6 +86,25 @@ def test_a_relative_root_is_that_of_the_folder_of_its_session(tmp_path, monkeypa
     assert spool.upload().urls.keys() == {f"{tmp_path}/runs"}
 
 
+def test_a_root_lies_where_its_links_lead(tmp_path):
+    (tmp_path / "far" / "folder").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "folder")
+    spool.keep(trial(), f"{tmp_path}/link/../runs")
+    spool.upload()
+    assert recorded(str(tmp_path / "far" / "runs")) == by_trial(trial())
+
+
+@pytest.mark.parametrize("root", ["my runs://x", "file://runs"])
+def test_a_relative_root_of_any_name_is_that_of_its_folder(tmp_path, monkeypatch, root):
+    monkeypatch.chdir(tmp_path)
+    spool.keep(trial(), root)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    spool.upload()
+    monkeypatch.chdir(tmp_path)
+    assert recorded(root) == by_trial(trial())
+
+
 def test_the_last_that_is_kept_of_a_trial_waits_alone(root):
     spool.keep(trial(loss=2), root)
     spool.keep(trial(loss=1), root)

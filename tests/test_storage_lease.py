@@ -152,6 +152,16 @@ def test_who_was_too_slow_finds_out_and_leaves_the_claim_of_the_other(stem, quic
     assert files(stem) == ["work.claim.2"]
 
 
+def test_who_was_too_slow_leaves_a_claim_that_has_its_number(stem, quick):
+    slow = storage.claim(stem)
+    of_another_machine(stem, number=1)
+    time.sleep(0.3)
+    assert slow.is_lost
+    slow.release()
+    assert files(stem) == ["work.claim.1"]
+    assert storage.holder_of(stem).owner.host == "elsewhere-0123"
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"owner": 1}', b"\xff" * 100, b"1" * 20_000])
 def test_a_damaged_claim_holds_until_it_was_watched(stem, quick, content):
     storage.write_bytes(f"{stem}.claim.1", content)

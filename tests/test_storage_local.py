@@ -118,6 +118,40 @@ def test_names_that_are_no_text_are_not_listed(tmp_path):
         storage.list_files(f"{tmp_path}/a", "")
 
 
+@pytest.mark.parametrize("target", ["loop", "nowhere"])
+def test_a_link_that_leads_nowhere_costs_no_listing(tmp_path, target):
+    (tmp_path / "T").mkdir()
+    (tmp_path / "loop").symlink_to(target)
+    assert storage.list_tasks(str(tmp_path)) == ["T"]
+    assert storage.sweep_temporaries(str(tmp_path)) == []
+    storage.check_writable(str(tmp_path))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give up its rights")
+def test_what_may_not_be_looked_at_costs_no_listing_and_cannot_be_written(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o700)
+    (tmp_path / "open" / "T").mkdir(parents=True)
+    (tmp_path / "open" / "link").symlink_to(tmp_path / "locked" / "folder")
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    code = """if True:
+        import os, sys
+        from optsuite import storage
+        from optsuite.errors import StorageError
+        os.setuid(65534)
+        print(storage.list_tasks(sys.argv[1] + "/open"))
+        try:
+            storage.check_writable(sys.argv[1] + "/locked/folder", "T/x.curves")
+        except StorageError as error:
+            print(error)
+    """
+    out, _ = python(code, str(tmp_path), stdout=subprocess.PIPE, text=True).communicate()
+    listed, error = out.splitlines()
+    assert listed == "['T']"
+    assert "cannot write" in error
+    assert "PermissionError" in error
+
+
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a")
     with pytest.raises(StorageError, match="no regular file"):
@@ -145,6 +179,14 @@ def test_a_file_in_the_place_of_a_folder_is_found_out(tmp_path):
     storage.check_writable(str(tmp_path))
     with pytest.raises(StorageError, match="cannot write to"):
         storage.check_writable(str(tmp_path), "T/x.curves")
+
+
+@pytest.mark.parametrize("like", ["T/x.curves", "é" * 200 + "/x.curves", "/".join(["d" * 200] * 25)])
+def test_a_root_that_cannot_be_written_is_told_by_what_failed_first(tmp_path, like):
+    (tmp_path / "T").write_text("a file")
+    with pytest.raises(StorageError, match=r"^cannot write to `.*` \(cannot write "):
+        storage.check_writable(str(tmp_path), like)
+    assert os.listdir(tmp_path) == ["T"]  # noqa: PTH208
 
 
 @pytest.mark.parametrize(("broken", "answer"), [("listing", {}), ("read_bytes", b"")])
@@ -273,11 +315,18 @@ def test_nothing_is_known_of_other_machines():
     assert not Owner("elsewhere", 2**30, 1.0).is_surely_dead()
 
 
+FORKER = """
+import os
+from optsuite.storage import Owner
+here, child = Owner.here(), os.fork()
+if child == 0:
+    os._exit(Owner.here() == here._replace(pid=os.getpid(), started=Owner.here().started))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), Owner.here() == here)
+"""
+
+
 def test_an_owner_is_another_after_a_fork():
-    context = multiprocessing.get_context("fork")
-    with context.Pool(1) as pool:
-        assert pool.apply(Owner.here) != Owner.here()
-        assert pool.apply(Owner.here).host == Owner.here().host
+    assert python(FORKER, stdout=subprocess.PIPE, text=True).communicate()[0] == "1 True\n"
 
 
 @pytest.mark.parametrize(

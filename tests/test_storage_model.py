@@ -1,16 +1,19 @@
 """Any sequence of operations leaves a storage as it leaves a dict, whatever the names are."""
 
+import os
 import shutil
 import tempfile
 import uuid
+from pathlib import Path
 
 import fsspec
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from optsuite import storage
+from optsuite.errors import StorageError
 
 names = st.one_of(
     st.sampled_from(
@@ -119,6 +122,38 @@ class MemoryModel(StorageModel):
         fsspec.filesystem("memory").store.clear()
 
 
+roots = st.one_of(
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=40),
+    st.lists(
+        st.sampled_from(["a", "::", "://", "/", "#", "%2e", "?", ".", "..", " ", "~", "s3:", "\0"]),
+        max_size=6,
+    ).map("".join),
+)
+
+
+@given(roots)
+@settings(deadline=None, max_examples=150)
+def test_a_root_round_trips_or_is_refused_before_anything_is_written(name):
+    with tempfile.TemporaryDirectory() as parent:
+        (folder := Path(parent, "in", "side")).mkdir(parents=True)
+        (folder / "a").touch()
+        before = set(Path(parent).rglob("*"))
+        root = f"{folder}/x{name}"  # `..` leads as far as `in`
+        try:
+            storage.check_writable(root, "T/x.curves")
+        except StorageError:
+            assert set(Path(parent).rglob("*")) == before
+            return
+        url = storage.join_url(storage.clean_root(root), "T", "x.curves")
+        assert set(Path(parent).rglob("*")) == before
+        storage.write_bytes(url, b"1")
+        assert storage.read_bytes(url) == b"1"
+        assert "T" in storage.list_tasks(storage.clean_root(root))
+        assert storage.list_files(url.rpartition("/")[0], ".curves") == [url]
+        written = {path for path in set(Path(parent).rglob("*")) - before if path.is_file()}
+        assert written == {Path(os.path.realpath(url))}
+
+
 for model in (LocalModel, MemoryModel):
-    model.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+    model.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestLocal, TestMemory = LocalModel.TestCase, MemoryModel.TestCase

@@ -97,7 +97,24 @@ def test_a_get_that_was_damaged_is_made_again(use):
     store = use(Store(damage=[False, True]))
     storage.write_bytes("gs://b/a", b"123")
     assert storage.read_bytes("gs://b/a") == b"123"
-    assert store.calls == ["put", "head", "get", "get"]
+    assert store.calls == ["put", *["head", "get"] * 2]
+
+
+@pytest.mark.parametrize("told", ["md5Hash", "another"])
+@pytest.mark.parametrize("other", [b"1", b"1234567", b"321"])
+def test_a_file_that_is_replaced_while_it_is_read_is_read_whole(use, told, other):
+    store = use(Store(told))
+    storage.write_bytes("gs://b/a", b"123")
+    answer = store._answer
+
+    def replace_after(path):
+        try:
+            return answer(path)
+        finally:
+            store.files[path] = other
+
+    store._answer = replace_after
+    assert storage.read_bytes("gs://b/a") == other
 
 
 def test_a_file_larger_than_it_may_be_is_not_fetched_whole(use):

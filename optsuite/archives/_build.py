@@ -10,7 +10,17 @@ import numpy.typing as npt
 from optsuite import storage
 from optsuite._types import Array
 from optsuite.archives._limits import check_size, most_bytes
-from optsuite.curves import SUFFIX, Read, is_text, read_each, read_folders, tell_bad_files, trial_id_of
+from optsuite.archives._value import describe
+from optsuite.curves import (
+    EVAL_KEYS,
+    SUFFIX,
+    Read,
+    is_text,
+    read_each,
+    read_folders,
+    tell_bad_files,
+    trial_id_of,
+)
 from optsuite.errors import StorageError
 from optsuite.hparam_sets import HParamSet, Trial
 from optsuite.words import listed
@@ -40,10 +50,9 @@ class Built(NamedTuple):
         named = listed([f"{label} repetition {s}" for label, s in self.missing], _MOST_NAMED)
         if not self.problems:
             return f"it lacks {len(self.missing)} of {self.num_trials} curves: {named}"
-        return (
-            f"{len(self.missing)} of {self.num_trials} curves are missing or cannot be read: {named}; "
-            f"{listed(self.problems, 1)}"
-        )
+        are = "cannot be read" if len(self.problems) >= len(self.missing) else "are missing or cannot be read"
+        first = listed(self.problems, 1)
+        return f"{len(self.missing)} of {self.num_trials} curves {are}: {named}; {first}"
 
 
 def stack_curves(
@@ -165,8 +174,11 @@ def _build(
     url = storage.archive_path(task_name, hparam_set.name, archives_root)
     dirs = _curve_dirs(task_name, hparam_set, root)
     most = most_bytes(hparam_set.name, len(hparam_set.configs))
-    if trial_ids is not None and _is_current(url, dirs, set(trial_ids), threads, most):
-        return Built(url), []
+    old = _read_old(url, most)
+    if trial_ids is not None and _is_sound(old, task_name, hparam_set, url):
+        listings = storage.thread_map(lambda url: storage.list_files(url, SUFFIX), dirs, threads)
+        if _is_current(old, listings, set(trial_ids)):
+            return Built(url), []
     read = read_each(dirs, threads=threads)
     folders = _of_trials([_readable(files) for files in read], trial_ids)
     picked, missing = _pick(folders, hparam_set.repetitions)
@@ -181,7 +193,6 @@ def _build(
     if "trial_id" in data:
         data["curve_file"] = np.array([[_filename(file) for file in row] for row in names])
     check_size(data, url, most)
-    old = _read_old(url, most)
     if not _holds(old, data):
         _warn_of_lost(url, hparam_set, old, data)
         storage.write_npz(url, data)
@@ -206,18 +217,26 @@ def _problems(read: Sequence[Read], trial_ids: Collection[str] | None) -> tuple[
     )
 
 
-def _is_current(url: str, dirs: Sequence[str], trial_ids: Collection[str], threads: int, most: int) -> bool:
-    """Return whether an archive is whole and was made of the newest file of each trial."""
+def _is_sound(arrays: Mapping[str, Array], task_name: str, hparam_set: HParamSet, url: str) -> bool:
+    """Return whether all that readers ask of an archive is there and fits the set."""
     try:
-        archived = storage.read_npz(url, most=most)["curve_file"]  # all, so that every checksum is verified
-    except (StorageError, KeyError):
+        archive = describe(arrays, task=task_name, hparam_set=hparam_set.name, url=url)
+        archive.curves("train/xs", "train/loss")
+        if archive.has_evaluations:
+            archive.curves("eval/xs", *(key for key in EVAL_KEYS if key.count("/") == 2))
+    except StorageError:
         return False
-    if not is_text(archived):
-        return False
-    listings = storage.thread_map(lambda url: storage.list_files(url, SUFFIX), dirs, threads)
-    files = [_filename(file) for listing in listings for file in listing]
-    newest = {trial_id_of(file): file for file in files}
-    return sorted(archived.flat) == sorted(newest.get(identity, "") for identity in trial_ids)
+    needed = (len(hparam_set.configs), hparam_set.repetitions)
+    return arrays["train/loss"].shape[:2] == needed and "curve_file" in arrays
+
+
+def _is_current(
+    arrays: Mapping[str, Array], listings: Sequence[Sequence[str]], trial_ids: Collection[str]
+) -> bool:
+    """Return whether an archive was made of the newest file of each trial."""
+    archived = arrays["curve_file"]
+    newest = {trial_id_of(file): _filename(file) for listing in listings for file in listing}
+    return is_text(archived) and sorted(archived.flat) == sorted(newest.get(one, "") for one in trial_ids)
 
 
 def _filename(url: str) -> str:
@@ -258,6 +277,7 @@ def _by_name(files: _Files) -> dict[int, str]:
 
 
 def _read_old(url: str, most: int) -> dict[str, Array]:
+    """Return all of the archive that is there, so that every checksum is verified; empty if it is damaged."""
     try:
         return storage.read_npz(url, most=most)
     except StorageError:

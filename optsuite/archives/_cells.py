@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from optsuite import storage
 from optsuite._types import Array
-from optsuite.archives._limits import most_bytes, read_again
+from optsuite.archives._limits import in_memory, most_bytes, read_again
 from optsuite.archives._value import Absent, Archive, describe
 from optsuite.errors import StorageError, parameter
 from optsuite.storage import MissingFileError
@@ -208,7 +208,8 @@ def _read(
 
     def read() -> _T:
         npz = storage.Npz(url, most=most)
-        return use(describe(npz, task=task, hparam_set=hparam_set, url=url, store=store))
+        with in_memory(npz.num_bytes):
+            return use(describe(npz, task=task, hparam_set=hparam_set, url=url, store=store))
 
     try:
         return read_again(read)

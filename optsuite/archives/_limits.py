@@ -1,6 +1,8 @@
 """Bounds of what an archive may take."""
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 from optsuite._types import Array
@@ -13,6 +15,10 @@ _T = TypeVar("_T")
 _LEAST_BYTES, _MOST_BYTES = 2**28, 2**31
 _STEP_BYTES, _TRIAL_BYTES = 64, 2**18  # also with an evaluation at each step; text
 _MOST_UNKNOWN = 1000  # configs of a family that is not registered here
+
+_has_changed = threading.Condition()
+_in_memory: list[int] = []
+"""Sizes of the archives that threads read at the time."""
 
 
 def most_bytes(hparam_set: str, num_configs: int | None = None) -> int:
@@ -43,6 +49,20 @@ def check_size(arrays: Mapping[str, Array], url: str, most: int) -> None:
         raise StorageError(
             f"cannot write `{url}`: needed at most {most:,} bytes in all, got {size:,}; split the set in two"
         )
+
+
+@contextmanager
+def in_memory(num_bytes: int) -> Iterator[None]:
+    """Wait until an archive fits into memory beside those that other threads read: 2 GiB for all together."""
+    with _has_changed:
+        _has_changed.wait_for(lambda: not _in_memory or sum(_in_memory) + num_bytes <= _MOST_BYTES)
+        _in_memory.append(num_bytes)
+    try:
+        yield
+    finally:
+        with _has_changed:
+            _in_memory.remove(num_bytes)
+            _has_changed.notify_all()
 
 
 def read_again(read: Callable[[], _T]) -> _T:

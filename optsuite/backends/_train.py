@@ -53,9 +53,7 @@ def run_job(
     training = _Training(job, trainer.resolve_device(device), tell, Stop() if stop is None else stop)
     try:
         yield from training.outcomes()
-    except StoreGoneError:
-        raise
-    except StorageError as error:
+    except storage.UnreachableError as error:
         raise StoreGoneError(quoted(error)) from error
 
 

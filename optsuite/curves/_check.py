@@ -149,13 +149,16 @@ def _misfits_of_schedule(arrays: Mapping[str, Array], place: Place | None) -> It
 
 
 def _misfits_of_facts(arrays: Mapping[str, Array]) -> Iterator[str]:
-    """Hold measurements against what can be."""
+    """Hold measurements and the kind of data against what can be."""
     seconds = float(arrays.get("seconds_per_step", np.array(np.nan)))
     if not (np.isnan(seconds) or 0 <= seconds < np.inf):
         yield f"`seconds_per_step` is {seconds}"
     for key, least in (("accelerator_devs", 0), ("peak_memory_bytes", -1), ("flops_per_step", -1)):
-        if key in arrays and arrays[key] < least:
+        if key in arrays and int(arrays[key]) < least:
             yield f"`{key}` is {arrays[key]}"
+    source = str(arrays.get("data_source", _SOURCES[0]))
+    if source not in _SOURCES:
+        yield f"its `data_source` is `{shown(source)}`"
 
 
 def _misfits_of_identity(
@@ -168,8 +171,6 @@ def _misfits_of_identity(
             yield f"its `{key}` is `{shown(name)}`, its folder's `{needed}`"
     if (identity := str(arrays["trial_id"])) != trial:
         yield f"its `trial_id` is `{shown(identity)}`, in its name `{trial}`"
-    if (source := str(arrays["data_source"])) not in _SOURCES:
-        yield f"its `data_source` is `{shown(source)}`"
 
 
 def _is_metric(key: str) -> bool:
@@ -183,10 +184,11 @@ def _is_curve(key: str) -> bool:
 def is_text(array: Array) -> bool:
     """Return whether an array is text that can be printed and stored."""
     try:
-        "".join(array.ravel().tolist()).encode()
-    except (TypeError, ValueError, SystemError):  # no text; a code point beyond Unicode, or half of a pair
+        for text in array.flat if array.dtype.kind == "U" else ():
+            str(text).encode()
+    except (ValueError, SystemError):  # a code point beyond Unicode, or half of a pair
         return False
-    return True
+    return array.dtype.kind == "U"
 
 
 def _form(arrays: Mapping[str, Array], key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -32,7 +32,8 @@ def cache_name(info: DatasetInfo, part: str, sources: Sequence[Path], *others: o
     for path in sources:
         with reading(path, info):
             state = path.stat()
-        files.append((path.name, state.st_size, state.st_mtime_ns))
+        # What unpacks or copies a file may set the time of its content, which another file had.
+        files.append((path.name, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
     identity = repr((FORMAT, files, others)).encode()
     return f"{part}_{hashlib.blake2b(identity, digest_size=8).hexdigest()}.npy"
 

@@ -29,7 +29,8 @@ ABSENT = "absent"
 _UNREADABLE = "unreadable"  # nothing is trained on it
 _YOUNG_NS = 2_000_000_000  # a file so new may change again without another size or time of change
 
-_State: TypeAlias = tuple[str, int, int]  # path, size, time of change in ns
+_State: TypeAlias = tuple[str, int, int, int]
+"""Path, size, and times of the last change in ns: any, which nothing can set, and that of the content."""
 
 _SETTINGS = ("OPTSUITE_DATA_DIR", "XDG_CACHE_HOME", "HOME", MODEL_VARIABLE, ERRORS_VARIABLE)
 
@@ -44,7 +45,7 @@ def fingerprint(dataset: str, source: str) -> str:
     of Food-101 are known by the index of their names alone, as they are to their converted copy. Stand-ins:
     the number of the recipe.
 
-    Files are read once, and known by path, size and time of change from then on.
+    Files are read once, and known by path, size and times of change from then on.
 
     Args:
         dataset: Key of `DATASETS`, or several joined by `+`.
@@ -136,8 +137,8 @@ def _contents(folder: Path, files: list[Path]) -> str:
 def _state(path: Path) -> _State:
     with suppress(OSError):
         state = path.stat()
-        return str(path), state.st_size, state.st_mtime_ns
-    return str(path), -1, 0
+        return str(path), state.st_size, state.st_ctime_ns, state.st_mtime_ns
+    return str(path), -1, 0, 0
 
 
 def _hash_of_file(path: Path) -> str:

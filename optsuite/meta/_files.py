@@ -17,6 +17,7 @@ from optsuite.trainer import Arrays
 from optsuite.words import counted
 
 _SUFFIX = ".safetensors"
+_MOST_STATE = 2**34  # bytes: the inner trainings of large tasks, side by side, take gigabytes
 
 
 @final
@@ -80,7 +81,7 @@ class Files:
         if not storage.exists(self._state):
             return None
         try:
-            arrays = storage.read_npz(self._state)
+            arrays = storage.read_npz(self._state, most=_MOST_STATE)
             found = storage.parse_json(str(arrays.pop("training", "{}")), self._state)
         except storage.CorruptFileError as cause:
             raise self.damaged(cause.__cause__ or cause) from cause

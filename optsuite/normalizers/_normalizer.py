@@ -214,6 +214,8 @@ def parse(content: bytes, url: str) -> Normalizers:
 def _parse_entry(entry: Any, task: str, url: str) -> Normalizer:  # noqa: ANN401 (any JSON)
     try:
         xs, ys = entry
+        if odd := [value for value in (*xs, *ys) if type(value) not in (int, float)]:
+            raise TypeError(f"xs and ys must be numbers (got {odd[0]!r:.80})")
         return Normalizer(xs, ys)
     except (OptsuiteError, TypeError, ValueError, OverflowError) as cause:
         raise CorruptFileError(

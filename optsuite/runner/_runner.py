@@ -118,8 +118,11 @@ class Runner:
             UnsupportedError: A package is missing.
         """
         _check_fit(self._cells)
-        for store in self.options.stores(map(self.options.source, self._cells)):
-            store.check_writable()
+        by_task = {(self.options.source(cell), cell.task_name): cell for cell in self._cells}
+        for (source, _), cell in by_task.items():
+            if source:
+                sweep.check_writable(cell, self.options.store(source))
+        for store in self.options.stores(source for source, _ in by_task):
             for root in store:
                 storage.sweep_temporaries(root)
             self._teller.attempt(

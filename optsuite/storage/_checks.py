@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -50,14 +51,19 @@ def _try_out(folder_url: str, name: str) -> None:
     url, content = join_url(folder_url, name), name.encode()
     missing = _missing_folders(folder_url)
     try:
-        write_bytes(url, content)
-        if name not in listing(folder_url):
-            raise StorageError(f"`{url}` was written, but is not listed in its folder")
-        if read_bytes(url, most=len(content)) != content:
-            raise StorageError(f"`{url}` was written, but holds something else")
-    finally:
+        try:
+            write_bytes(url, content)
+            if name not in listing(folder_url):
+                raise StorageError(f"`{url}` was written, but is not listed in its folder")
+            if read_bytes(url, most=len(content)) != content:
+                raise StorageError(f"`{url}` was written, but holds something else")
+        except StorageError:
+            with suppress(StorageError):  # it may be there, and the first error is the one to tell
+                remove(url)
+            raise
         with suppress(MissingFileError):
             remove(url)
+    finally:
         for folder in missing:
             with suppress(OSError):  # others use it by now
                 folder.rmdir()
@@ -68,7 +74,8 @@ def _missing_folders(folder_url: str) -> list[Path]:
     if not is_local(folder_url):
         return []
     folder = local_path(folder_url)
-    return [path for path in (folder, *folder.parents) if not path.exists()]
+    # Unlike Path's method, it says no for what cannot be looked at, which the write then tells.
+    return [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
 
 
 def sweep_temporaries(folder_url: str) -> list[str]:

@@ -77,8 +77,15 @@ class Claim:
         if self._thread.ident is not None:
             self._thread.join()
         for number in _numbers(self._stem):
-            if number <= self._number:
+            if number < self._number or (number == self._number and self._is_there()):
                 _remove(self._stem, number)
+
+    def _is_there(self) -> bool:
+        """Return whether its file is there and says is its own: numbers come again, words do not."""
+        try:
+            return self._word.encode() in read_bytes(_url(self._stem, self._number), most=_MOST_BYTES)
+        except (MissingFileError, CorruptFileError):
+            return False
 
     def _start(self) -> None:
         self._thread.start()
@@ -91,7 +98,8 @@ class Claim:
     def _beat(self) -> None:
         while not self._ended.wait(_BEAT_SECONDS):
             try:
-                if max(_numbers(self._stem), default=self._number) > self._number:
+                is_latest = max(_numbers(self._stem), default=0) == self._number
+                if not (is_latest and self._is_there()):
                     self._is_lost = True
                     return
                 write_bytes(_url(self._stem, self._number), self._content())
@@ -179,7 +187,7 @@ def _numbers(stem: str) -> list[int]:
 
 
 _watched: dict[str, tuple[bytes, float]] = {}
-"""What each claim's file was last seen to say, and when that was first seen by this process's own clock."""
+"""Content of each claim's file as it was last seen, and when it was first seen so, by our own clock."""
 
 
 def _read(stem: str, number: int) -> Holder | None:

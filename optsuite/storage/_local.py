@@ -36,9 +36,17 @@ def list_local(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         with os.scandir(folder) as entries:
             # Files that others delete meanwhile are no error, so nothing more is asked of them.
-            return {entry.name: {"type": "directory" if entry.is_dir() else "file"} for entry in entries}
+            return {entry.name: {"type": "directory" if _is_folder(entry) else "file"} for entry in entries}
     except FileNotFoundError:
         return {}
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder; a link that leads nowhere, or where one may not look, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def replace_local(path: Path, content: bytes) -> None:

@@ -80,6 +80,11 @@ class Npz(Mapping[str, "Array"]):
         member = self._members[key]
         return self._sound(lambda: _header(self._zip, member))
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory that all arrays together take, beside the file."""
+        return sum(info.file_size for info in self._zip.infolist())
+
     def __getitem__(self, key: str) -> Array:
         if key not in self._arrays:
             member = self._members[key]

@@ -27,7 +27,7 @@ _ONE_CREATOR = threading.Lock()
 def read(filesystem: Any, path: str, most: int, seconds: float) -> bytes:  # noqa: ANN401
     """Read a file, of a larger one only one byte more than `most`.
 
-    Where the store tells a checksum that the content has not, it is read again: once more the same content
+    Where the store tells a checksum that the content has not, it is read again: once more the same of both
     means that the checksum is of another kind.
     """
     if not isinstance(filesystem, AsyncFileSystem):
@@ -36,24 +36,30 @@ def read(filesystem: Any, path: str, most: int, seconds: float) -> bytes:  # noq
     if not _WEB.isdisjoint(_protocols(filesystem)):
         limit_s = seconds + transfer_s(most)
         return bytes(sync(filesystem.loop, _read_web, filesystem, path, most, seconds, timeout=limit_s))
-    filesystem.invalidate_cache(path)
-    told = ask(filesystem, "info", path, seconds=seconds)
+    seen: set[tuple[str | None, bytes]] = set()
+    for _ in range(3):
+        filesystem.invalidate_cache(path)
+        told = ask(filesystem, "info", path, seconds=seconds)
+        content = _read_told(filesystem, path, told, most, seconds)
+        if len(content) > most or _md5(told) in (None, _md5_of(content)) or (_md5(told), content) in seen:
+            return content
+        seen.add((_md5(told), content))
+    raise OSError(errno.EIO, "it was read three times, and was another each time")
+
+
+def _read_told(filesystem: Any, path: str, told: dict[str, Any], most: int, seconds: float) -> bytes:  # noqa: ANN401
+    """Read a file of which the store has told the size; one that is replaced meanwhile may have another."""
     if told["type"] == "directory":
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     size = told.get("size")
     if size == 0:  # no part of it can be asked for
         return b""
-    fetched = min(most + 1 if size is None else size, most + 1)
-    seen: set[bytes] = set()
-    for _ in range(3):
-        limit_s = seconds + transfer_s(fetched)
-        content = ask(filesystem, "cat_file", path, start=0, end=fetched, seconds=limit_s)
-        if size is not None and len(content) != fetched:
-            raise OSError(errno.EIO, f"got {len(content):,} of {fetched:,} bytes")
-        if size != fetched or _md5(told) in (None, _md5_of(content)) or content in seen:
-            return content
-        seen.add(content)
-    raise OSError(errno.EIO, "it was read three times, and was another each time")
+    end = (most if size is None else min(size, most)) + 1  # one more shows that it has grown
+    limit_s = seconds + transfer_s(end)
+    content: bytes = ask(filesystem, "cat_file", path, start=0, end=end, seconds=limit_s)
+    if size is not None and len(content) != min(size, end):
+        raise OSError(errno.EIO, f"got {len(content):,} of {size:,} bytes")
+    return content
 
 
 def list_entries(filesystem: Any, path: str, seconds: float) -> dict[str, dict[str, Any]]:  # noqa: ANN401

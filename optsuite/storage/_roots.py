@@ -29,7 +29,7 @@ from optsuite.storage._files import list_folders
 from optsuite.storage._filesystems import clean_root, is_local, join_url, local_path
 
 # A whole bucket or file system: a name beside it would not be in it.
-_WHOLE = re.compile(r"/|(?:[^/]*::)?[\w.+-]+://(?:[^/]*|/+)")
+_WHOLE = re.compile(r"/|[\w.+-]+://(?:[^/]*|/+)")
 _WORDS = frozenset({"archives", "reports", "synthetic", "tf32", "bf16"})
 
 

@@ -17,7 +17,7 @@ from optsuite.sweep._groups import (
     tidy,
     trials_by_id,
 )
-from optsuite.sweep._jobs import Job, prepare, share_out, split
+from optsuite.sweep._jobs import Job, check_writable, prepare, share_out, split
 from optsuite.sweep._matrix import Cell, Matrix, make_matrix
 from optsuite.sweep._plan import CellPlan, Plan, plan
 from optsuite.sweep._recorded import missing_trials, recorded

@@ -214,8 +214,9 @@ def tidy(job: Job) -> None:
     Raises:
         StorageError: The store cannot be reached.
     """
-    for curve_folder in {trial.folder(job.store.curves) for trial in job.asked}:
-        storage.sweep_temporaries(curve_folder)
+    if storage.is_local(job.store.curves):  # elsewhere a put leaves nothing unfinished
+        for curve_folder in {trial.folder(job.store.curves) for trial in job.asked}:
+            storage.sweep_temporaries(curve_folder)
     storage.sweep_temporaries(
         storage.archive_path(job.task_name, "any", job.store.archives).rpartition("/")[0]
     )
@@ -238,8 +239,9 @@ def tidy(job: Job) -> None:
 
 def _is_spent(url: str, recorded: Set[str]) -> bool:
     """Return whether a file is a checkpoint without its group, or the failure of a trial that is recorded."""
-    if url.endswith(_STATE):
-        return not storage.exists(url.removesuffix(_STATE) + _GROUP)
+    stem, is_state, aside = url.rpartition(_STATE)
+    if is_state and aside in ("", ".bad"):
+        return not storage.exists(stem + _GROUP)
     return url.endswith(_FAILURE) and url.rpartition("/")[2].removesuffix(_FAILURE) in recorded
 
 

@@ -5,7 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from optsuite import data
+from optsuite import data, storage
+from optsuite.curves import SUFFIX
 from optsuite.hparam_sets import Config, Trial, facts_of
 from optsuite.storage import Store
 from optsuite.sweep._matrix import Cell
@@ -86,6 +87,13 @@ def prepare(
         facts={trial: facts_of(trial, source) for trial in missing},
     )
     return job, outcomes
+
+
+def check_writable(cell: Cell, store: Store) -> None:
+    """Raise StorageError if the curves or the archive of a cell could not be written where they belong."""
+    folder = cell.trials()[0].folder(store.curves)
+    curve = f"{folder.removeprefix(storage.clean_root(store.curves)).lstrip('/')}/any{SUFFIX}"
+    store.check_writable(curve, f"{cell.task_name}/{cell.hparam_set.name}.npz")
 
 
 def share_out(jobs: Sequence[Job], num_workers: int) -> list[list[Job]]:

@@ -9,6 +9,7 @@ from optsuite.errors import StorageError, parameter, quoted
 from optsuite.hparam_sets import Trial
 from optsuite.storage import CorruptFileError, Store
 from optsuite.trainer import Outcome
+from optsuite.words import shown
 
 
 def missing_trials(
@@ -76,11 +77,14 @@ def _of_trial(
     if isinstance(outcome, StorageError):
         return outcome
     curve = Curve(outcome)
-    if (curve.seed, str(curve["data_source"])) == (trial.seed, source):
+    needed = (trial.seed, source, trial.precision)
+    got = (curve.seed, str(curve["data_source"]), str(curve.get("precision", "float32")))
+    if got == needed:
         return curve
+    words = "seed {}, {} data, precision {}"
     return CorruptFileError(
-        f"`{url}` is not the curve of its trial: needed seed {trial.seed} on {source} data, got seed "
-        f"{curve.seed} on {curve['data_source']} data"
+        f"`{url}` is not the curve of its trial: needed {words.format(*needed)}, got "
+        f"{words.format(*map(shown, map(str, got)))}"
     )
 
 

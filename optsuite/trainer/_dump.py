@@ -24,8 +24,9 @@ from torch.utils._pytree import (
     tree_unflatten,
 )
 
+from optsuite import storage
 from optsuite._types import Array
-from optsuite.errors import StorageError, UnsupportedError
+from optsuite.errors import StorageError, UnsupportedError, in_words
 
 _Tree = TypeVar("_Tree")
 
@@ -36,8 +37,6 @@ Arrays: TypeAlias = dict[str, Array]
 _READABLE = (torch.float32, torch.float64, torch.int64)
 
 
-# Whole numbers below it are dumped; JSON's readers refuse much larger ones.
-_MOST = 10**300
 # Containers by the name under which they are dumped.
 _CONTAINERS: dict[str, Callable[[list[Any]], Any]] = {
     "list": list,
@@ -127,12 +126,21 @@ def _by_path(tree: Any, name: str) -> dict[str, Any]:  # noqa: ANN401 - any pytr
 
 
 def _dumped(node: Any, name: str, writer: _Writer) -> Arrays:  # noqa: ANN401 - any JSON
-    return {name: np.array(json.dumps(node, allow_nan=False)), **writer.arrays}
+    try:
+        text = json.dumps(node, allow_nan=False)
+        storage.parse_json(text, name)  # as it will be read, within bounds
+    except (ValueError, RecursionError, storage.CorruptFileError) as error:
+        words = in_words(error.__cause__ or error)
+        raise UnsupportedError(
+            f"`{writer.owner}` keeps too many plain numbers, words and containers to be saved, too large "
+            f"ones, or too deep in each other ({words}): keep numbers in tensors"
+        ) from error
+    return {name: np.array(text), **writer.arrays}
 
 
 def _read(reader: _Reader, name: str) -> Any:  # noqa: ANN401 - any tree
     try:
-        return reader.built(json.loads(str(reader.arrays[name])), name)
+        return reader.built(storage.parse_json(str(reader.arrays[name]), name), name)
     except (LookupError, ValueError, TypeError, RuntimeError, OverflowError, AttributeError) as error:
         raise StorageError(f"`{name}` cannot be loaded from a dumped state ({error!r})") from error
 
@@ -142,7 +150,7 @@ class _Writer:
 
     def __init__(self, known: Sequence[Tensor], owner: str) -> None:
         self.arrays: Arrays = {}
-        self._owner = owner
+        self.owner = owner
         self._known = {id(tensor): number for number, tensor in enumerate(known)}
         self._storages: dict[int, str] = {}  # names of arrays, by the memory that they are copies of
         self._met: set[int] = set()  # containers
@@ -150,7 +158,7 @@ class _Writer:
     def node(self, value: Any, path: str) -> Any:  # noqa: ANN401 - anything
         """Return what stands for a value: itself, or a dict of its kind and content."""
         kind = type(value)
-        if value is None or kind in (bool, str) or (kind is int and abs(value) < _MOST):
+        if value is None or kind in (bool, int, str):
             return value
         if kind is float:
             return value if math.isfinite(value) else {"float": repr(value)}
@@ -167,7 +175,7 @@ class _Writer:
             return {"defaultdict": [self._children(value, path), factory]}
         if constant := _constant(value):
             return {"constant": constant}
-        what = f"`{self._owner}` keeps a `{kind.__name__}` in `{path}`"
+        what = f"`{self.owner}` keeps a `{kind.__name__}` in `{path}`"
         can = "numbers, words, tensors, and lists, tuples and dicts of these can"
         raise UnsupportedError(f"{what}, which cannot be saved: only {can}")
 
@@ -178,7 +186,7 @@ class _Writer:
         if is_shared or is_odd:
             what = "by other keys than numbers and words" if is_odd else "that it keeps elsewhere too"
             raise UnsupportedError(
-                f"`{self._owner}` keeps a {type(value).__name__} in `{path}` {what}, which cannot be saved"
+                f"`{self.owner}` keeps a {type(value).__name__} in `{path}` {what}, which cannot be saved"
             )
         self._met.add(id(value))
         if isinstance(value, dict):

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 
 import torch
 
-from optsuite import data
+from optsuite import data, storage
 from optsuite.curves import package_version
 from optsuite.errors import StorageError
 from optsuite.tasks import Task
 from optsuite.trainer._grid import Grid, ProgramSpec
-from optsuite.trainer._seal import parse_text
 
 
 def identity(
@@ -20,14 +19,15 @@ def identity(
 ) -> dict[str, str]:
     """Return what decides the state of a grid at a step, in words.
 
-    The ids of the trials stand for what their names do not tell, such as the content of a checkpoint.
+    The content is that of the trials' ids: what their names do not tell, such as the text of an own class.
     """
     ids = " ".join(trial.id(source) for trial in grid.trials(task.name, spec))
     return {
         "task": task.name,
         "data": source,
         "program": str(spec),
-        "trials": f"{grid}, {hashlib.sha256(ids.encode()).hexdigest()[:10]}",
+        "trials": str(grid),
+        "content": hashlib.sha256(ids.encode()).hexdigest()[:10],
         "device": device.type,
         "versions": ", ".join(f"{name} {package_version(name)}" for name in ("optsuite", "torch", "numpy")),
     }
@@ -43,7 +43,7 @@ def check_identity(needed: Mapping[str, str], text: str) -> None:
     Raises:
         StorageError: It is of another run; says in what they differ.
     """
-    got = parse_text(text, "`identity` of a run's state")
+    got = storage.parse_json(text, "identity of a run's state")
     if not isinstance(got, dict):
         raise StorageError(f"`identity` of a run's state must be a dict, got a {type(got).__name__}")
     for name in {**needed, **got}:

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, get_args
 
+from optsuite import storage
 from optsuite.errors import StorageError, in_words
 from optsuite.trainer._grid import Grid, How, Lifting
-from optsuite.trainer._seal import parse_text
 
 
 class Part(NamedTuple):
@@ -79,7 +79,7 @@ def plan_from(text: str, whole: Grid) -> Plan:
     Raises:
         StorageError: It is no plan for these trials.
     """
-    fields = parse_text(text, "a group's plan")
+    fields = storage.parse_json(text, "the plan of a group")
     try:
         plan = Plan(*(tuple(_part(part, whole) for part in fields[name]) for name in Plan._fields))
     except (LookupError, TypeError, ValueError) as error:

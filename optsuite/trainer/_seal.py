@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
+from optsuite import storage
 from optsuite._types import Array
-from optsuite.errors import StorageError, in_words
+from optsuite.errors import StorageError
 from optsuite.trainer._dump import Arrays
 
 # Name of the digests among the arrays of a state.
@@ -31,18 +31,6 @@ def text_of(arrays: Arrays, name: str) -> str:
     return str(array)
 
 
-def parse_text(text: str, what: str) -> Any:  # noqa: ANN401 - any JSON
-    """Parse JSON of whatever content.
-
-    Raises:
-        StorageError: It is none; says so of `what`.
-    """
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise StorageError(f"{what} is damaged ({in_words(error)})") from error
-
-
 def digest(array: Array) -> str:
     """Return 32 hexadecimal characters that stand for an array's type, shape and content."""
     head = f"{array.dtype.str}{array.shape}".encode()
@@ -61,7 +49,7 @@ def digests(arrays: Arrays) -> Mapping[str, object]:
     Raises:
         StorageError: They are missing or damaged.
     """
-    found = parse_text(text_of(arrays, _SEAL), f"`{_SEAL}`")
+    found = storage.parse_json(text_of(arrays, _SEAL), f"{_SEAL} of a run's state")
     if not isinstance(found, dict):
         raise StorageError(f"`{_SEAL}` of a run's state must be a dict, got a {type(found).__name__}")
     return found

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from optsuite.data import ABSENT, DATASETS, _fingerprint, fingerprint
@@ -16,6 +17,7 @@ from optsuite.data._kinds import ImageDataset
 from optsuite.data._synthetic import RECIPE, generate, synthetic_counts
 from optsuite.data._synthetic_text import RECIPE as TEXT_RECIPE
 from optsuite.data._synthetic_text import generate_tokens
+from optsuite.data._tokens import read_tokens
 
 from .corpora import LM1B, PIECES, write_lm1b, write_wikipedia
 from .published import write_food101, write_imagenet, write_mnist
@@ -166,6 +168,29 @@ def test_files_are_hashed_once(data_folder, hashed, cache):
     change(data_folder / "imagenet16" / "val_data.npz", OLD + 1)
     assert anew("imagenet16") != first
     assert len(hashed) == 22
+
+
+def replace_alike(path, content):
+    """Put another file of the same size and time in the place of one, as what unpacks archives may."""
+    state = path.stat()
+    assert len(content) == state.st_size
+    path.write_bytes(content)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def test_a_file_of_the_same_size_and_time_is_hashed_too(mnist):
+    settle(mnist)
+    first = anew()
+    path = mnist / "t10k-labels-idx1-ubyte"
+    replace_alike(path, path.read_bytes()[:-1] + b"\1")
+    assert anew() != first
+
+
+def test_a_text_of_the_same_size_and_time_is_read_too(data_folder):
+    path = write_lm1b(data_folder)
+    first = np.array(read_tokens(DATASETS[LM1B], "train", 30))
+    replace_alike(path, path.read_bytes().swapcase())
+    assert not np.array_equal(read_tokens(DATASETS[LM1B], "train", 30), first)
 
 
 def test_a_file_that_was_just_written_is_not_trusted(mnist, hashed, cache):

@@ -37,6 +37,24 @@ def test_a_url_will_do(bench):
     fsspec.filesystem("memory").rm(root.removeprefix("memory:/"), recursive=True)
 
 
+@pytest.mark.parametrize("name", ["a::b", "a#b %?[c]*", "ä ö"])
+def test_a_folder_may_have_any_name(bench, name):
+    (bench.path / "a").write_text("mine")
+    result = bench.run(f"--opt-storage={bench.path / name / 'curves'}", storage=None, report="on")
+    result.assert_outcomes(passed=2)
+    assert {path.relative_to(bench.path).parts[0] for path in bench.curve_files} == {name}
+    assert bench.archive_files == [f"{name}/curves_archives_synthetic/{ARCHIVE}"]
+    assert (bench.path / "a").read_text() == "mine"
+    assert list((bench.path / name).rglob("report.html"))
+
+
+def test_a_chained_url_ends_the_session_before_training(bench):
+    result = bench.run("--opt-storage=simplecache::memory://a", storage=None)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "optsuite: `simplecache::memory://a" in text(result)
+    assert "cannot be a root" in text(result)
+
+
 def test_the_environment_variables_are_the_default(bench, monkeypatch):
     monkeypatch.setenv("LOPT_BASELINE_DIR", str(bench.path / "b"))
     monkeypatch.setenv("LOPT_BASELINE_ARCHIVES_DIR", str(bench.path / "a"))

@@ -10,9 +10,10 @@ import fsspec
 import pandas as pd
 import pytest
 import s3fs
+from faulty_s3 import FaultyS3
 from moto.server import ThreadedMotoServer
 
-from optsuite import storage
+from optsuite import runner, storage
 from optsuite.cli import main
 from optsuite.errors import StorageError
 
@@ -93,6 +94,31 @@ def test_a_sweep_leaves_curves_archives_and_a_report_there_and_nothing_here(benc
     again = bench.run(storage_option, storage=None)
     assert "0 trials to train" in text(again)
     assert [name for name in files_under(remote) if name.endswith(".curves")] == curves
+
+
+def test_bits_that_flip_on_the_way_cost_no_archive(bench, server, bucket, home, monkeypatch):
+    place = f"--opt-storage={bucket}/results"
+    bench.run(place, storage=None).assert_outcomes(passed=2)
+    filesystem = s3fs.S3FileSystem()
+    (archive,) = [name for name in filesystem.find("optsuite-test") if name.endswith(".npz")]
+    filesystem.rm_file(archive)
+    with FaultyS3(server, seed=1, share=0, kinds=("flipped",)) as faulty:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", faulty.url)
+        s3fs.S3FileSystem.clear_instance_cache()
+        archive_cell = runner._build.archive_cell
+
+        def archive_through_faults(*args):
+            faulty.share = 0.3
+            try:
+                return archive_cell(*args)
+            finally:
+                faulty.share = 0
+
+        monkeypatch.setattr(runner._build, "archive_cell", archive_through_faults)
+        result = bench.run(place, storage=None)
+        assert faulty.faults["flipped"]
+    result.assert_outcomes(passed=2)
+    assert "complete cells archived: 1" in text(result)
 
 
 def test_the_command_line_reads_and_writes_there(bench, remote, home, capsys):

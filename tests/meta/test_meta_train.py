@@ -19,6 +19,7 @@ from optsuite.errors import (
     UnsupportedError,
 )
 from optsuite.meta import Settings, _train, meta_train
+from optsuite.meta._files import Files
 from optsuite.optimizers import read_checkpoint, write_checkpoint
 
 MLP, CONV = "ImageMLP_FashionMnist8_Relu32", "Conv_Cifar10_8_16x32"
@@ -388,3 +389,12 @@ def test_a_training_that_diverges_writes_no_checkpoint(tmp_path):
 def test_a_training_lies_on_any_storage():
     train("memory://meta/it.safetensors")
     assert storage.exists("memory://meta/it.losses.png")
+
+
+@pytest.mark.slow
+def test_a_state_larger_than_other_files_is_read_again(tmp_path):
+    files = Files(str(tmp_path / "theta.safetensors"), "MLPLOpt", {}, {})
+    files.save({"params": np.zeros(2**29 + 1, np.int8)})
+    saved = files.saved()
+    assert saved is not None
+    assert saved["params"].nbytes == 2**29 + 1

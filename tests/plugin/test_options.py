@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from optsuite.plugin import _options
@@ -11,8 +14,9 @@ from optsuite.runner import RunOptions
 class Config:
     """What `read` needs of pytest's."""
 
-    def __init__(self, ini=None, **given):
+    def __init__(self, ini=None, typed=(), **given):
         self._ini, self._given = ini or {}, given
+        self.invocation_params = SimpleNamespace(args=typed)
 
     def getoption(self, name, default=None):
         return self._given.get(name.removeprefix("opt_"), False if name == "opt_plan" else None)
@@ -23,9 +27,9 @@ class Config:
 
 def test_the_defaults_leave_most_to_others():
     options = _options.read(Config())
-    unsaid = dict.fromkeys(("tasks", "sets", "steps", "reps"))
-    said = {"preset": "auto", "optimizers": (), "checkpoints": (), "grids": ()}
-    said |= {"plan": False, "run": RunOptions()}
+    unsaid = dict.fromkeys(("steps", "reps"))
+    said = dict.fromkeys(("tasks", "sets", "optimizers", "checkpoints", "grids"), ())
+    said |= {"preset": "auto", "plan": False, "run": RunOptions()}
     assert options._asdict() == unsaid | said
 
 
@@ -39,6 +43,28 @@ def test_optimizers_of_the_command_line_replace_those_of_the_ini_file():
     assert _options.read(Config(ini)).optimizers == ("torch.optim:ASGD",)
     given = ["torch.optim:NAdam", "torch.optim:Rprop"]
     assert _options.read(Config(ini, optimizer=given)).optimizers == tuple(given)
+
+
+def test_globs_of_the_command_line_replace_those_of_the_ini_file():
+    ini = {"sets": ["Adam*", "SGD*"], "tasks": ["A"]}
+    options = _options.read(Config(ini, sets=["Muon*"]))
+    assert (options.sets, options.tasks) == (("Muon*",), ("A",))
+
+
+def test_what_is_typed_twice_must_be_the_same():
+    words = [
+        "-k",
+        "x",
+        Path("tests"),
+        "--opt-data",
+        "real",
+        "--opt-sets=A",
+        "--opt-sets=B",
+        "--opt-data=real",
+    ]
+    _options.read(Config(typed=words))
+    with pytest.raises(pytest.UsageError, match=r"--opt-data: takes one value, and two .*\(real and auto\)"):
+        _options.read(Config(typed=[*words, "--opt-data=auto"]))
 
 
 def test_what_chooses_no_cells_is_of_the_run():

@@ -46,13 +46,14 @@ TAGS = set(
 
 def a_page(name):
     """A page in which all that can be named is named so."""
+    text = name.encode(errors="replace").decode().rstrip("\0") or "?"  # as archives hold it
     arrays = {
         "train/loss": np.ones((1, 2, 3)),
         "eval/xs": np.tile([0, 2], (1, 2, 1)),
         "eval/train/loss": np.ones((1, 2, 2)),
-        "opt_name": np.full((1, 2), name),
+        "opt_name": np.full((1, 2), text),
         "gin_operative_config": np.full((1, 2), "{}"),
-        "data_source": np.full((1, 2), name),
+        "data_source": np.full((1, 2), "synthetic"),
     }
     cell = archives.describe(arrays, task=name, hparam_set=name, url=f"r/{name}/x.npz", store=name)
     absent = archives.Absent(

@@ -67,7 +67,7 @@ def test_bits_that_flip_on_the_way_to_the_archive_are_told(cell, roots, store, s
     url = file_of(store, cell.trials()[0])
     (warning,), page = session(before_building=lambda: flip(monkeypatch, url, times=1000))
     assert warning.startswith(
-        f"no archive of {cell.name}: 1 of 4 curves are missing or cannot be read: SGD_lr0.01 repetition 0; "
+        f"no archive of {cell.name}: 1 of 4 curves cannot be read: SGD_lr0.01 repetition 0; "
         f"`{url}` is not a readable npz file"
     )
     assert f"{url}` is not a readable npz file" in page

@@ -48,8 +48,9 @@ def file_of(store, trial):
     ("changes", "message"),
     [
         ({"train/xs": np.arange(2), "train/loss": np.ones(2, np.float32)}, r"`train/xs` needs shape \(3,\)"),
-        ({"seed": 1}, "is not the curve of its trial: needed seed 0 on synthetic data, got seed 1"),
-        ({"data_source": "real"}, "got seed 0 on real data"),
+        ({"seed": 1}, "trial: needed seed 0, synthetic data, precision float32, got seed 1"),
+        ({"precision": "bf16"}, "got seed 0, synthetic data, precision bf16"),
+        ({"data_source": "real"}, "got seed 0, real data"),
     ],
 )
 def test_a_curve_that_is_not_its_trials_is_corrupt_and_repaired(cell, roots, store, changes, message):

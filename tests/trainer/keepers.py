@@ -21,17 +21,19 @@ class Memory:
     Args:
         rng: Decides when what runs is interrupted, and whether a save is in time; None lets it run.
         ends: What an interruption is: told to stop, or killed.
+        most: Steps after which it is interrupted, at most.
     """
 
     every_s = 0.0
 
-    def __init__(self, rng=None, ends="stopped"):
+    def __init__(self, rng=None, ends="stopped", most=40):
+        self.most = most
         self.rng, self.ends, self.file, self.curves = rng, ends, None, {}
         self.reasons, self.saves, self.loads = [], 0, 0
         self.start()
 
     def start(self):
-        self.asks = np.inf if self.rng is None else int(self.rng.integers(1, 40))
+        self.asks = np.inf if self.rng is None else int(self.rng.integers(1, self.most))
 
     def load(self):
         if self.file is None:
@@ -81,7 +83,7 @@ def in_pieces(task, groups, rng, ends="killed"):
     """Outcomes of groups that are interrupted again and again, by trial; and the keepers."""
     outcomes, keepers = {}, []
     for group in groups:
-        keepers.append(keeper := Memory(rng, ends))
+        keepers.append(keeper := Memory(rng, ends, 2 * group.spec.schedule.num_steps // 3))
         is_over = False
         while not is_over:
             keeper.start()

@@ -17,6 +17,7 @@ from optsuite.errors import OptsuiteError, StoppedError, StorageError
 from optsuite.hparam_sets import Config, Schedule
 from optsuite.tasks import get_task
 from optsuite.trainer import Group, Unkept, _checkpoints, _run
+from optsuite.trainer._compile import can_compile
 from optsuite.trainer._layouts_file import Layout
 
 from .keepers import WHERE, Memory, groups_of, in_pieces, whole
@@ -24,6 +25,7 @@ from .own import configs_of, own
 from .own_tasks import Net
 from .own_tasks import own as own_task
 from .runs import AVERAGED, KINDS, TINY, adam, assert_identical, nadam, sgd, trials_of
+from .test_inner_trainings import PERSISTENT
 from .test_own_tasks import with_attribute
 
 pytestmark = [
@@ -32,7 +34,6 @@ pytestmark = [
 ]
 SCHEDULE = Schedule(60, eval_every=20, eval_batches=1, last_eval_batches=2)
 SHORT = Schedule(12, eval_every=4, eval_batches=1, last_eval_batches=2)
-PES = "PESWrapped_1pair_ImageMLP_FashionMnist8_Relu32"
 
 
 @pytest.fixture
@@ -50,14 +51,15 @@ CASES = {
     "diverged": ([sgd(1e30), sgd(0.1), sgd(0.3)], TINY),
     "all-diverged": ([sgd(1e30), sgd(1e32)], TINY),
     "wrapped": (configs_of("SGDM+wsd+wd+clip+ema+accum", {}, 1e-2, 0.1), TINY),
-    "evolution": ([adam(1e-3), adam(1e-2)], get_task(f"ESWrapped_1pair_{TINY.name}")),
+    "evolution": ([adam(1e-3), adam(1e-2)], get_task(f"ESWrapped_1pair_{TINY.name}"), (0, 1), SHORT),
+    "persistent": ([adam(1e-3)], PERSISTENT, (0, 1), SHORT),
     "carry": ([sgd(0.1), sgd(0.3)], AVERAGED),
-    "dropout": ([adam(1e-3), adam(1e-4)], KINDS["dropout"]),
-    "learned": ([Config("l", "AdafacMLPLOpt", {"theta": "example"})], TINY),
+    "dropout": ([adam(1e-3), adam(1e-4)], KINDS["dropout"], (0, 1), SHORT),
+    "learned": ([Config("l", "AdafacMLPLOpt", {"theta": "example"})], TINY, (0, 1), SHORT),
     "class": ([nadam(1e-3), nadam(1e-2)], TINY),
     "class-failing": (("Fragile", 0.1, 0.25, 1e30), TINY),
-    "class-by-config": (("Sum", 0.1, 0.3), TINY),
-    "class-one-by-one": (("Noisy", 0.1, 0.3), TINY),
+    "class-by-config": (("Sum", 0.1, 0.3), TINY, (0, 1), SHORT),
+    "class-one-by-one": (("Noisy", 0.1, 0.3), TINY, (0, 1), SHORT),
     "drawing": ([sgd(0.1), sgd(0.3)], DRAWING, (0, 1), SHORT),
     "by-seed": ([sgd(0.1), sgd(0.3)], BY_SEED, (0, 1, 2), SHORT),
 }
@@ -154,9 +156,9 @@ def test_the_error_says_where_it_stopped_and_whether_it_was_saved():
     assert stopped_after(0, TINY, group, keeper)[1] == f"{what} 0 of 60; run again to train it"
     assert keeper.file is None
     assert stopped_after(9, TINY, group, keeper)[1] == f"{what} 9 of 60 and saved; run again to go on"
-    keeper.every_s = np.inf
-    words = f"{what} 12 of 60 and not saved (no checkpoints are asked for); run again to begin anew"
-    assert stopped_after(3, TINY, group, keeper)[1] == words
+    keeper.every_s, saves = np.inf, keeper.saves
+    assert stopped_after(3, TINY, group, keeper)[1] == f"{what} 12 of 60 and saved; run again to go on"
+    assert keeper.saves == saves + 1
 
 
 def test_parts_that_ended_are_left_if_they_are_recorded_and_trained_again_if_not():
@@ -387,3 +389,21 @@ def test_a_fresh_process_goes_on_where_another_was_killed(tmp_path):
     for trial, curve in whole(TINY, groups_of(TINY, trials)).items():
         found = np.load(tmp_path / f"state.{trial.seed}.{trial.config.label}.npy")
         np.testing.assert_array_equal(found, curve["train/loss"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_compile("cpu"), reason="no compiler")
+@pytest.mark.parametrize("case", ["rule", "class"])
+def test_a_compiled_group_goes_on_bit_for_bit(case):
+    """Killed twice; the programs of a group that goes on are made anew."""
+    configs, task = CASES[case]
+    (group,) = groups_of(task, trials_for(configs, task))
+    group = group._replace(layout=group.layout._replace(is_compiled=True))
+    expected = whole(task, [group])
+    keeper = Memory()
+    for asks in (7, 30):
+        stopped_after(asks, task, group, keeper)
+    keeper.asks = np.inf
+    outcomes = {o.trial: o.result for o in trainer.run(task, [(group, keeper)], **WHERE)}
+    assert_same(outcomes, expected)
+    assert all("compiled" in str(curve["trained_as"]) for curve in outcomes.values())

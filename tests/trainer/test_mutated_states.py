@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from optsuite import trainer
-from optsuite.errors import StoppedError, StorageError
+from optsuite.errors import StoppedError, StorageError, UnsupportedError
 from optsuite.hparam_sets import Schedule
 from optsuite.trainer import Group
 from optsuite.trainer._dump import dump_tree, load_tree
@@ -229,8 +229,21 @@ def test_numbers_and_containers_come_back_as_they_were():
     assert np.isnan(nan[0])
 
 
-def test_a_config_whose_class_is_gone_does_not_matter_to_a_state_of_another():
-    """Names in a state are compared, never looked up."""
+def deep(levels):
+    return [deep(levels - 1)] if levels else 0
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(deep(70), "nested"), (10**400, "digits"), (10**5000, "digits"), (["x" * 2**24], "bytes")],
+    ids=["deep", "large", "larger", "long"],
+)
+def test_what_could_not_be_read_again_is_not_dumped(value, words):
+    with pytest.raises(UnsupportedError, match=f"`Mine` keeps too many .*{words}"):
+        dump_tree({"x": value}, "trained", owner="Mine")
+
+
+def test_functions_and_types_are_compared_by_name_and_never_looked_up():
     arrays = dump_tree({"x": torch.float32}, "trained")
     with pytest.raises(StorageError, match=r"torch\.float32"):
         load_tree(arrays, "trained", CPU)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 
 from optsuite.hparam_sets import Config, Schedule
 from optsuite.noise import generator_states
-from optsuite.optimizers import Optimizer, register_optimizer
+from optsuite.optimizers import OPTIMIZERS, Optimizer, register_optimizer
 from optsuite.optimizers import sgd as pure_sgd
 from optsuite.trainer._grid import Grid, How, group_by_spec
 from optsuite.trainer._loop import GridRun
@@ -103,14 +104,15 @@ def noisy_sgd(lr):
 
 
 def test_an_optimizer_that_draws_trains_one_trial_at_a_time():
-    register_optimizer("NoisySGD", noisy_sgd)
-    configs = [Config(f"NoisySGD_lr{lr}", "NoisySGD", {"lr": lr}) for lr in (0.01, 0.02)]
-    trials = trials_of(configs, (0, 1), SCHEDULE)
-    with one_by_one():
-        together = train(trials)
-    draw_elsewhere()
-    for trial in trials:
-        assert_identical(train([trial])[trial], together[trial])
+    with patch.dict(OPTIMIZERS):
+        register_optimizer("NoisySGD", noisy_sgd)
+        configs = [Config(f"NoisySGD_lr{lr}", "NoisySGD", {"lr": lr}) for lr in (0.01, 0.02)]
+        trials = trials_of(configs, (0, 1), SCHEDULE)
+        with one_by_one():
+            together = train(trials)
+        draw_elsewhere()
+        for trial in trials:
+            assert_identical(train([trial])[trial], together[trial])
 
 
 def test_a_task_of_the_package_trains_side_by_side_whatever_was_drawn():

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from optsuite.errors import StorageError, UnsupportedError
-from optsuite.hparam_sets import Config, Schedule
+from optsuite.hparam_sets import Config, Schedule, Trial
 from optsuite.optimizers import WRAPPERS
 from optsuite.tasks import get_task
 from optsuite.trainer import group_by_spec, split_into_grids
@@ -340,12 +340,26 @@ def test_a_network_that_no_step_changes_is_dumped_once():
     assert {name.split("[")[1] for name in shapes} == {"'made']"}
 
 
-def test_the_state_of_another_network_is_refused(tmp_path):
-    arrays = dumped(("Learned", 0.1), lifting="none")
+def edit_own_file(tmp_path):
+    """Give the network other weights."""
     # Of another size: Python knows a file that it has compiled by its time in seconds and its size.
     (tmp_path / "own.py").write_text(OWN + LEARNED.replace("(0, 0.3", "(0, 0.45"))
     for module in [name for name in sys.modules if name.endswith(".own")]:
         del sys.modules[module]
+
+
+def test_the_state_of_an_edited_class_is_refused(tmp_path):
+    arrays = dumped(("Learned", 0.1), lifting="none")
+    edit_own_file(tmp_path)
+    with pytest.raises(StorageError, match="the state is of another run: needed one of content"):
+        run_of(("Learned", 0.1), lifting="none").load(arrays)
+
+
+def test_the_state_of_another_network_is_refused(tmp_path, monkeypatch):
+    """Even if the trial's identity does not tell."""
+    monkeypatch.setattr(Trial, "id", lambda self, source: "0123456789")
+    arrays = dumped(("Learned", 0.1), lifting="none")
+    edit_own_file(tmp_path)
     with pytest.raises(StorageError, match=r"not the same after it was loaded: `trained\['made'\]"):
         run_of(("Learned", 0.1), lifting="none").load(arrays)
 
