@@ -185,9 +185,10 @@ def collect(job: Job, report: Report) -> list[Outcome]:
 def _collect(job: Job, report: Report) -> list[Outcome]:
     for text in report.warnings:
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-    if report.gone:
-        return [Outcome(trial, StoreGoneError(report.gone)) for trial in job.trials]
     identities = {trial: trial.id(job.source) for trial in job.trials}
+    if report.gone:  # failures say where curves are kept
+        words = {trial: report.failures.get(identity, report.gone) for trial, identity in identities.items()}
+        return [Outcome(trial, StoreGoneError(text)) for trial, text in words.items()]
     errors: dict[Trial, OptsuiteError] = {}
     for trial, identity in identities.items():
         if identity in report.failures:

@@ -1,4 +1,4 @@
-"""A store that goes in the middle of a session: one message, an end, and nothing that was recorded is lost."""
+"""A store that goes in the middle of a session: one message, an end, and nothing recorded is lost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def test_a_disk_that_is_full_ends_the_session(args, bench, monkeypatch):
     assert result.ret != 0
     printed = text(result)
     assert "no space left on device" in printed
-    assert "its curve is kept in" in printed or "optsuite upload" in printed
+    assert "its curve is kept in" in printed
+    assert "`optsuite upload`, takes curves from there" in printed
     assert "nothing more can be recorded" in printed
     assert "INTERNALERROR" not in printed
     in_store = [path for path in bench.curve_files if "spool" not in path.parts]
