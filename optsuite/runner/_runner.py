@@ -11,7 +11,7 @@ from functools import cached_property
 from types import ModuleType
 
 from optsuite import backends, spool, storage, sweep, trainer
-from optsuite.curves import Curve
+from optsuite.curves import SUFFIX, Curve
 from optsuite.errors import OptsuiteError, quoted
 from optsuite.hparam_sets import Config, Trial
 from optsuite.runner._build import build
@@ -125,6 +125,7 @@ class Runner:
             self._teller.attempt(
                 "curves of an earlier run, which lie in the spool", self._take_spooled, store
             )
+        storage.thread_map(self._check_task, {cell.task_name: cell for cell in self._cells}.values())
         if self._cells:
             self._backend  # noqa: B018 - starts when it is first asked for
 
@@ -204,6 +205,17 @@ class Runner:
     @cached_property
     def _site(self) -> backends.Site:
         return backends.Site.of_this_process(self._modules)
+
+    def _check_task(self, cell: Cell) -> None:
+        """Raise StorageError if curves or archives of a cell's task could not be written."""
+        if source := self.options.source(cell):
+            store = self.options.store(source)
+            folder = cell.trials()[0].folder(store.curves)
+            storage.check_writable(folder, f"x{SUFFIX}")
+            names = {one.hparam_set.name for one in self._cells if one.task_name == cell.task_name}
+            url = storage.archive_path(cell.task_name, max(names, key=len), store.archives)
+            archives, _, name = url.rpartition("/")
+            storage.check_writable(archives, name)
 
     def _take_spooled(self, store: Store) -> None:
         """Record curves that an earlier run could not write to a store."""
