@@ -11,7 +11,7 @@ from functools import cached_property
 from types import ModuleType
 
 from optsuite import backends, spool, storage, sweep, trainer
-from optsuite.curves import SUFFIX, Curve
+from optsuite.curves import Curve
 from optsuite.errors import OptsuiteError, quoted
 from optsuite.hparam_sets import Config, Trial
 from optsuite.runner._build import build

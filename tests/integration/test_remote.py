@@ -16,6 +16,7 @@ from moto.server import ThreadedMotoServer
 from optsuite import runner, storage
 from optsuite.cli import main
 from optsuite.errors import StorageError
+from optsuite.storage import _patience
 
 from .conftest import LABELS, SET, TASK, text
 
@@ -109,6 +110,7 @@ def test_bits_that_flip_on_the_way_cost_no_archive(bench, server, bucket, home, 
 
         def archive_through_faults(*args):
             faulty.share = 0.3
+            monkeypatch.setattr(_patience, "READING", _patience.Patience(20, 10))
             try:
                 return archive_cell(*args)
             finally:
