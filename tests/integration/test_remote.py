@@ -109,7 +109,7 @@ def test_bits_that_flip_on_the_way_cost_no_archive(bench, server, bucket, home, 
         archive_cell = runner._build.archive_cell
 
         def archive_through_faults(*args):
-            faulty.share = 0.3
+            faulty.share = 0.6
             monkeypatch.setattr(_patience, "READING", _patience.Patience(20, 10))
             try:
                 return archive_cell(*args)

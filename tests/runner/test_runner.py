@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import fsspec
 import pytest
 from cells import TASK, damage
@@ -243,14 +241,14 @@ def test_a_place_that_cannot_be_written_is_found_before_training(make, cell, tmp
         runner.connect()
 
 
-@pytest.mark.parametrize("root", ["curves", "archives"])
-def test_a_task_whose_results_cannot_be_written_is_found_before_training(make, cell, store, root):
-    folder = Path(getattr(store, root)) / cell.task_name
-    folder.parent.mkdir(parents=True, exist_ok=True)
+@pytest.mark.parametrize("root", ["curves", "curves_archives"])
+def test_a_task_whose_results_cannot_be_written_is_found_before_training(make, cell, tmp_path, root):
+    folder = tmp_path / f"{root}_synthetic" / cell.task_name
+    folder.parent.mkdir()
     folder.symlink_to("nowhere")
-    runner = make()
+    runner = make(storage=f"{tmp_path}/curves", archives=None)
     runner.take(configs_of(cell))
-    with pytest.raises(StorageError, match=f"cannot write to `.*/{cell.task_name}"):
+    with pytest.raises(StorageError, match="cannot write to "):
         runner.connect()
     runner.close()
 
