@@ -73,7 +73,8 @@ def test_without_any_results_lie_in_the_home_folder(bench):
 @pytest.mark.parametrize("option", ["--opt-storage", "--opt-archives"])
 def test_a_place_that_cannot_be_written_ends_the_session_before_training(bench, option):
     (bench.path / "file").touch()
-    result = bench.run(f"{option}={bench.path / 'file' / 'here'}")
+    given = {"storage": None} if option == "--opt-storage" else {}  # an option takes one value
+    result = bench.run(f"{option}={bench.path / 'file' / 'here'}", **given)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert f"optsuite: cannot write to `{bench.path}/file/here_synthetic`" in text(result)
     assert "choose another place" in text(result)
