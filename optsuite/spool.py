@@ -98,8 +98,10 @@ def upload(root: str | None = None) -> Uploaded:
             with FileLock(folder / ".lock", timeout=0):
                 for stored in _upload_each(files, url, problems):
                     urls.setdefault(url, []).append(stored)
-                for place in {file.parent for file in files}:
-                    storage.sweep_temporaries(str(place))
+                places = {str(file.parent) for file in files}
+                places |= {stored.rpartition("/")[0] for stored in urls.get(url, [])}
+                for place in places:
+                    storage.sweep_temporaries(place)  # an upload may have been killed
         except Timeout:
             problems.append(f"another process is uploading the curves that wait for `{url}`")
         except (OSError, StorageError) as error:  # of this machine

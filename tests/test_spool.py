@@ -193,13 +193,23 @@ def test_a_corrupt_file_is_set_aside_with_a_word_and_costs_no_other(root, conten
     assert spool.upload() == ({}, [])
 
 
+def trial_folder(root):
+    """The folder of the trial's curve."""
+    schedule = {key: int(trial()[key]) for key in curves.SCHEDULE_KEYS}
+    return storage.curve_dir(trial().task_name, trial().opt_name, **schedule, root=root)
+
+
 def test_what_a_killed_session_left_half_written_is_swept(root):
     file = spool.keep(trial(), root)
     code = "from optsuite import storage; print(storage.owned_name('tmp', '.curves'))"
     name = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     (file.parent / name.strip()).write_bytes(b"half")
+    folder = trial_folder(root)
+    storage.write_bytes(storage.join_url(folder, name.strip()), b"half")
     assert spool.upload().problems == []
     assert list(file.parent.iterdir()) == []
+    assert not storage.exists(storage.join_url(folder, name.strip()))
+    assert len(storage.list_files(folder, "")) == 1
 
 
 def test_trouble_with_this_disk_is_told_and_costs_no_other_root(tmp_path, monkeypatch):

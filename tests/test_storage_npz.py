@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from optsuite import storage
 from optsuite.errors import StorageError
+from optsuite.storage import _npz
 
 ARRAYS = {"train/loss": np.array([1.5, np.nan], np.float32), "num_steps": 3, "opt_name": "Adam_lr1"}
 
@@ -193,3 +194,14 @@ def test_a_folder_is_not_called_corrupt(tmp_path):
     with pytest.raises(StorageError, match="cannot read") as error:
         storage.read_npz(str(tmp_path))
     assert not isinstance(error.value, storage.CorruptFileError)
+
+
+def test_a_file_whose_headers_are_asked_for_again_parses_each_kind_once(tmp_path):
+    url = f"{tmp_path}/x.npz"
+    storage.write_npz(url, {f"a{number}": np.zeros((3, 977)) for number in range(20)})
+    before = _npz._parsed.cache_info().misses
+    npz = storage.Npz(url)
+    for key in [*npz, *npz]:
+        assert npz.header(key) == ((3, 977), np.float64)
+        assert npz[key].shape == (3, 977)
+    assert _npz._parsed.cache_info().misses == before + 1

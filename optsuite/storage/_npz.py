@@ -8,6 +8,7 @@ import struct
 import threading
 import zipfile
 from collections.abc import Callable, Container, Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, final
 
 import numpy as np
@@ -66,6 +67,7 @@ class Npz(Mapping[str, "Array"]):
         """
         self._url, self._most = url, most
         self._arrays: dict[str, Array] = {}
+        self._headers: dict[str, Header] = {}
         self._content = self._fetch()
         self._zip = self._sound(lambda: _checked(self._content, most))
         self._members = {member.removesuffix(".npy"): member for member in self._zip.namelist()}
@@ -77,8 +79,10 @@ class Npz(Mapping[str, "Array"]):
             KeyError: There is no such array.
             CorruptFileError: It is damaged.
         """
-        member = self._members[key]
-        return self._sound(lambda: _header(self._zip, member))
+        if key not in self._headers:
+            member = self._members[key]
+            self._headers[key] = self._sound(lambda: _header(self._zip, member))
+        return self._headers[key]
 
     @property
     def file_bytes(self) -> int:
@@ -118,6 +122,7 @@ class Npz(Mapping[str, "Array"]):
                 if fetched == self._content:
                     raise
                 self._content = fetched
+                self._headers.clear()
                 self._zip = _checked(fetched, self._most)
                 return parse()
         except StorageError:
@@ -180,10 +185,7 @@ def _read_header(file: IO[bytes], file_size: int) -> tuple[Header, bool]:
     (size,) = struct.unpack("<H" if start[6] == 1 else "<L", start[8:])
     if size > _MOST_HEADER:
         raise ValueError(f"needed a header of at most {_MOST_HEADER:,} bytes, got {size:,}")
-    npy = io.BytesIO(start[8:] + file.read(size))
-    parse = np.lib.format.read_array_header_1_0 if start[6] == 1 else np.lib.format.read_array_header_2_0
-    with _ONE_PARSER:
-        shape, is_fortran, dtype = parse(npy)
+    shape, is_fortran, dtype = _parsed(start[6], start[8:] + file.read(size))
     left = file_size - len(start) - size
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
@@ -192,6 +194,14 @@ def _read_header(file: IO[bytes], file_size: int) -> tuple[Header, bool]:
     if math.prod(shape) * dtype.itemsize != left:
         raise ValueError(f"it tells {shape} of {dtype}, and holds {left:,} bytes")
     return Header(shape, dtype), is_fortran
+
+
+@lru_cache(maxsize=1024)  # the arrays of curves have few headers, and to parse one takes longer than the rest
+def _parsed(version: int, header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    """Return the shape, whether it is in Fortran's order, and the dtype that a header tells."""
+    parse = np.lib.format.read_array_header_1_0 if version == 1 else np.lib.format.read_array_header_2_0
+    with _ONE_PARSER:
+        return parse(io.BytesIO(header))
 
 
 def read_npz(url: str, keys: Container[str] | None = None, *, most: int = MOST_NPZ) -> dict[str, Array]:
