@@ -11,31 +11,42 @@ import time
 import numpy as np
 import pytest
 
+from optsuite import trainer
+from optsuite.backends import _keeper
+
 from .conftest import EXTENSIONS, TASK, read_curves
 
 NUM_STEPS = 240
 SET = f"TinyLR_{NUM_STEPS}_R2"
 NEEDED = 4 * (NUM_STEPS + 1)
 
-# Each process that trains tells how many trial-steps it has done, and asks often whether to stop.
+# Each process that trains tells how many trial-steps it has done. Under HOLD it trains one block, then waits
+# to be told to stop, so that a signal always finds it training; under HOLD=deaf it waits for ever.
 LOGGING = """
 import os
+import time
 
 from optsuite import trainer
-from optsuite.trainer import _run
+from optsuite.backends import _keeper
 
-_run._ASK_SECONDS = float(os.environ.get("ASK_SECONDS", "0.2"))
-advance = trainer.GridRun.advance
+log, hold = Path(__file__).with_name("trained.log"), os.environ.get("HOLD")
+advance, should_stop = trainer.GridRun.advance, _keeper.StoreKeeper.should_stop
 
 
 def logged(self, state, stop=None):
     after = advance(self, state, stop)
-    with Path(__file__).with_name("trained.log").open("a") as file:
+    with log.open("a") as file:
         file.write(f"{after.trial_steps - state.trial_steps}\\n")
     return after
 
 
-trainer.GridRun.advance = logged
+def held(self):
+    while hold and log.exists() and (hold == "deaf" or not should_stop(self)):
+        time.sleep(0.01)
+    return should_stop(self)
+
+
+trainer.GridRun.advance, _keeper.StoreKeeper.should_stop = logged, held
 """
 
 # Where this suite runs in the background of a script, children would ignore Ctrl-C.
@@ -57,70 +68,61 @@ class Sessions:
         bench.pytester.makeconftest(EXTENSIONS + LOGGING)
         self.log = bench.path / "trained.log"
 
-    def start(self, *args, face="pytest", storage="curves", **environment):
+    def start(self, *args, face="pytest", hold="yes"):
+        """Start a session that trains one block of its cell; return when it has."""
+        args = ("--checkpoint=off" if face == "command" else "--opt-checkpoint=off", *args)
         if face == "pytest":
-            args = self.bench.args(
-                "-p", "no:hypothesispytest", "--opt-checkpoint=off", *args, sets=SET, storage=storage
-            )
-            script = PYTEST
+            script, args = PYTEST, self.bench.args("-p", "no:hypothesispytest", *args, sets=SET)
         else:
-            place = ["--storage", self.bench.path / storage, "--data=synthetic", "--report=off"]
-            args = ["run", TASK, SET, *place, "--checkpoint=off", *args]
-            script = COMMAND
-        return subprocess.Popen(
+            place = ["--storage", self.bench.storage, "--data=synthetic", "--report=off"]
+            script, args = COMMAND, ["run", TASK, SET, *place, *args]
+        process = subprocess.Popen(
             [sys.executable, "-u", "-c", script, *map(str, args)],
             cwd=self.bench.path,
-            env=os.environ | environment,
+            env=os.environ | {"HOLD": hold},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
-
-    def run(self, *args, **options):
-        process = self.start(*args, **options)
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output
-        return output
+        while not self.num_trained:
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.02)
+        return process
 
     @property
     def num_trained(self):
         return sum(map(int, self.log.read_text().split())) if self.log.exists() else 0
 
-    def wait_until_trained(self, process, count):
-        while self.num_trained < count:
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.02)
-
-    def whole(self, *args, **options):
-        """Curves of a session that nobody interrupts."""
-        self.run(*args, storage="whole", **options)
-        self.log.unlink()
-        return read_curves(self.bench.path / "whole_synthetic")
+    def run(self, storage="curves"):
+        """Run to the end, in this process."""
+        self.bench.run("--opt-checkpoint=off", sets=SET, storage=storage).assert_outcomes(passed=2)
+        return read_curves(self.bench.path / f"{storage}_synthetic")
 
 
 @pytest.fixture
-def sessions(bench):
+def sessions(bench, monkeypatch):
+    for owner, name in ((trainer.GridRun, "advance"), (_keeper.StoreKeeper, "should_stop")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # which runs in this process replace
     return Sessions(bench)
 
 
-def assert_goes_on(sessions, whole, *args, **options):
+def assert_goes_on(sessions):
     """Run again: nothing that was trained is trained again, and all is as in an undisturbed session."""
     assert 0 < sessions.num_trained < NEEDED
-    sessions.run(*args, **options)
+    found = sessions.run()
     assert sessions.num_trained == NEEDED
-    found = read_curves(sessions.bench.path / "curves_synthetic")
+    assert sessions.bench.shared_files == []
+    assert not list(sessions.bench.path.rglob(".optsuite_*"))
+    whole = sessions.run("whole")
     assert found.keys() == whole.keys()
     for identity, curve in found.items():
         for key in ("train/loss", "eval/train/loss", "eval/test/loss"):
             np.testing.assert_array_equal(curve[key], whole[identity][key])
-    assert sessions.bench.shared_files == []
-    assert not list(sessions.bench.path.rglob(".optsuite_*"))
 
 
 STATUS = {
-    ("pytest", "SIGINT"): pytest.ExitCode.INTERRUPTED,
-    ("pytest", "SIGTERM"): pytest.ExitCode.INTERRUPTED,
+    ("pytest", "SIGTERM"): pytest.ExitCode.INTERRUPTED,  # SIGINT: see test_interrupt.py
     ("command", "SIGINT"): 130,
     ("command", "SIGTERM"): 143,
 }
@@ -129,22 +131,19 @@ STATUS = {
 @pytest.mark.slow
 @pytest.mark.parametrize(("face", "name"), STATUS)
 def test_a_signal_saves_what_was_trained_and_says_so(face, name, sessions):
-    whole = sessions.whole(face=face)
     process = sessions.start(face=face)
-    sessions.wait_until_trained(process, 40)
     process.send_signal(getattr(signal, name))
     output, _ = process.communicate(timeout=60)
     assert process.returncode == STATUS[face, name], output
     assert f"optsuite: {name}: saving what was trained, which takes some seconds; again to stop" in output
     assert "and saved; run again to go on" in output
     assert "INTERNALERROR" not in output
-    assert_goes_on(sessions, whole, face=face)
+    assert_goes_on(sessions)
 
 
 @pytest.mark.slow
 def test_a_second_signal_stops_at_once(sessions):
-    process = sessions.start(face="command", ASK_SECONDS="1000")
-    sessions.wait_until_trained(process, 1)
+    process = sessions.start(face="command", hold="deaf")
     process.send_signal(signal.SIGINT)
     for line in process.stdout:
         if "again to stop at once" in line:
@@ -156,31 +155,32 @@ def test_a_second_signal_stops_at_once(sessions):
     assert sessions.bench.curve_files == []
 
 
+BACKENDS = {
+    "process": ("--opt-backend=process", "--opt-workers=2"),
+    "dask": ("--opt-backend=dask", "--opt-workers=2"),
+    "xdist": ("-n", "2"),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["process", "dask", "xdist"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_ctrl_c_in_a_terminal_reaches_all_processes_and_each_saves(backend, sessions):
     """A terminal interrupts the whole process group."""
     pytest.importorskip("distributed")
-    args = ("-n", "2") if backend == "xdist" else (f"--opt-backend={backend}", "--opt-workers=2")
-    whole = sessions.whole(*args)
-    process = sessions.start(*args)
-    sessions.wait_until_trained(process, 40)
+    process = sessions.start(*BACKENDS[backend])
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=100)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
-    assert_goes_on(sessions, whole, *args)
+    assert_goes_on(sessions)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
-@pytest.mark.parametrize("backend", ["process", "dask", "xdist"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_whatever_ends_the_session_itself_the_others_save(backend, name, sessions):
     pytest.importorskip("distributed")
-    args = ("-n", "2") if backend == "xdist" else (f"--opt-backend={backend}", "--opt-workers=2")
-    whole = sessions.whole(*args)
-    process = sessions.start(*args)
-    sessions.wait_until_trained(process, 40)
+    process = sessions.start(*BACKENDS[backend])
     process.send_signal(getattr(signal, name))
     process.communicate(timeout=100)  # until all of its processes have ended, which hold the pipe
     assert process.returncode != 0
-    assert_goes_on(sessions, whole, *args)
+    assert_goes_on(sessions)
