@@ -10,7 +10,7 @@ trained beside them, and a run that goes on must end in the bits of one that was
 | `<group>.claim.<n>` | who trains it, and how far, JSON; see `storage.claim` |
 | `<group>.state.npz` | its checkpoint |
 | `<trial>.failure` | why a trial could not be trained, JSON |
-| `groups.making` | groups that are being made, JSON: all of them or none, since the rest would be cut otherwise |
+| `groups.making` | groups that are being made, JSON: all or none, since others would follow |
 """
 
 from __future__ import annotations
