@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from optsuite import storage, trainer
+from optsuite import curves, storage, trainer
 from optsuite.errors import OptsuiteError, in_words, quoted
 from optsuite.hparam_sets import Trial
 from optsuite.storage import Holder, Store
@@ -236,7 +236,7 @@ def _read(urls: Iterable[str]) -> Iterator[GroupFile]:
 def tidy(job: Job) -> None:
     """Delete what processes that died have left in the folders of a job.
 
-    That is temporary files, groups of which every curve is recorded, and what belongs to no group.
+    That is temporary files, curves that were being replaced, groups of which every curve is recorded, and what belongs to no group.
 
     Args:
         job: The job; trials that were asked for with its own, and are not among these, are recorded.
@@ -244,8 +244,10 @@ def tidy(job: Job) -> None:
     Raises:
         StorageError: The store cannot be reached.
     """
+    curve_folders = {trial.folder(job.store.curves) for trial in job.asked}
+    storage.thread_map(curves.remove_twins, curve_folders)
     if storage.is_local(job.store.curves):  # elsewhere a put leaves nothing unfinished
-        for curve_folder in {trial.folder(job.store.curves) for trial in job.asked}:
+        for curve_folder in curve_folders:
             storage.sweep_temporaries(curve_folder)
     storage.sweep_temporaries(
         storage.archive_path(job.task_name, "any", job.store.archives).rpartition("/")[0]

@@ -13,7 +13,7 @@ import pytest
 import torch
 from cells import CPU, TASK, run
 
-from optsuite import storage, sweep
+from optsuite import curves, storage, sweep
 from optsuite.hparam_sets import Config, Family, get_hparam_set, register_family
 from optsuite.storage import Owner
 from optsuite.sweep import Cell, gather, note_failure, prepare, read_failures, read_groups, tidy
@@ -262,6 +262,25 @@ def test_tidy_leaves_a_group_of_which_a_curve_is_missing(cell, roots, store):
         storage.remove(url)
     tidy(job_of(cell, roots))
     assert storage.exists(group.url)
+
+
+def test_tidy_clears_curves_that_were_replaced_but_none_that_a_damaged_one_replaced(cell, roots, store):
+    run(cell, roots)
+    one, other = cell.trials()[:2]
+    (there,), (damaged,) = [
+        curves.files_of_trial(trial.folder(store.curves), trial.id("synthetic")) for trial in (one, other)
+    ]
+    content = {url: storage.read_bytes(url) for url in (there, damaged)}
+    folder, _, name = there.rpartition("/")
+    older = f"{folder}/20010101_000000_{name.rpartition('_')[2]}"
+    storage.write_bytes(older, content[there])
+    folder, _, name = damaged.rpartition("/")
+    whole = f"{folder}/20010101_000000_{name.rpartition('_')[2]}"
+    storage.write_bytes(whole, content[damaged])
+    storage.write_bytes(damaged, b"not an npz")
+    tidy(job_of(cell, roots))
+    kept = [curves.files_of_trial(t.folder(store.curves), t.id("synthetic")) for t in (one, other)]
+    assert kept == [[there], [whole, damaged]]
 
 
 def test_temporary_files_of_the_dead_are_swept(cell, dead, tmp_path):
