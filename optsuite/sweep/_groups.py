@@ -236,7 +236,8 @@ def _read(urls: Iterable[str]) -> Iterator[GroupFile]:
 def tidy(job: Job) -> None:
     """Delete what processes that died have left in the folders of a job.
 
-    That is temporary files, curves that were being replaced, groups of which every curve is recorded, and what belongs to no group.
+    That is temporary files, curves that were being replaced, groups of which every curve is recorded, and
+    what belongs to no group.
 
     Args:
         job: The job; trials that were asked for with its own, and are not among these, are recorded.
