@@ -69,6 +69,42 @@ def test_claims_of_other_names_are_other_claims(stem):
         one.release()
 
 
+def test_ending_a_dead_claim_leaves_that_of_who_took_over_meanwhile(stem, monkeypatch):
+    of_another_machine(stem, renewed=0)
+    read, mine = _lease._read, []
+
+    def and_claim(stem, number):
+        holder = read(stem, number)
+        if not mine:
+            mine.append(None)
+            mine[0] = storage.claim(stem)
+        return holder
+
+    monkeypatch.setattr(_lease, "_read", and_claim)
+    storage.end_dead(stem)
+    assert files(stem) == ["work.claim.2"]
+    mine[0].release()
+
+
+def test_a_claim_whose_file_a_release_deletes_is_made_again(stem, monkeypatch):
+    """A process that is slow saw no claim, while others made two."""
+    of_another_machine(stem, renewed=0)
+    second, numbers, calls = storage.claim(stem), _lease._numbers, []
+
+    def slow(stem):
+        calls.append(stem)
+        if len(calls) == 2:
+            second.release()
+        return numbers(stem) if len(calls) > 1 else []
+
+    monkeypatch.setattr(_lease, "_numbers", slow)
+    mine = storage.claim(stem)
+    assert files(stem) == ["work.claim.1"]
+    assert isinstance(storage.claim(stem), Holder)
+    mine.release()
+    assert files(stem) == []
+
+
 def test_of_many_threads_one_gets_the_claim(stem):
     with ThreadPoolExecutor(8) as pool:
         got = list(pool.map(lambda _: storage.claim(stem), range(8)))

@@ -71,8 +71,8 @@ class _Training:
 
     def outcomes(self) -> Iterator[Outcome]:
         shares = sweep.gather(self._job, self._device)
-        yield from self._elsewhere(shares.taken)
-        taken, wanted = dict[str, Holder](), set(self._job.trials)
+        yield from self._elsewhere({one: _trained_by(holder) for one, holder in shares.taken.items()})
+        taken, wanted = dict[str, str](), set(self._job.trials)
         groups = self._claimed(shares.free, taken)
         with contextlib.closing(groups):
             try:
@@ -94,27 +94,28 @@ class _Training:
             raise StoppedError("training was stopped, and what had ended is recorded; run again to go on")
         yield from self._elsewhere(taken)
 
-    def _claimed(
-        self, files: list[GroupFile], taken: dict[str, Holder]
-    ) -> Generator[tuple[Group, StoreKeeper]]:
+    def _claimed(self, files: list[GroupFile], taken: dict[str, str]) -> Generator[tuple[Group, StoreKeeper]]:
         """Claim one group after the other; each is over when the next is asked for.
 
         Args:
             files: Groups that were free.
-            taken: Told of the trials of groups that are not free any more.
+            taken: Told of the trials of groups that are not free any more, and why.
         """
         for file in files:
             if self._stop.is_wished:
                 return
             claim = storage.claim(file.stem, self._facts)
             if isinstance(claim, Holder):
-                taken |= dict.fromkeys(file.trial_ids, claim)
+                taken |= dict.fromkeys(file.trial_ids, _trained_by(claim))
                 continue
             try:
-                if not storage.exists(file.url):  # its last owner ended it since
-                    continue
                 group = file.of(self._trials)
-                if missing := self._missing(group):
+                missing = self._missing(group)
+                if not storage.exists(file.url):  # its last owner ended it since, and may have failed
+                    ids = (trial.id(self._job.source) for trial in missing)
+                    taken |= dict.fromkeys(ids, "another process has ended its group since")
+                    continue
+                if missing:
                     recorded = [trial for trial in group.trials if trial not in missing]
                     keeper = StoreKeeper(
                         file, self._task, self._job.save_every_s, self._stop, recorded, claim
@@ -134,10 +135,10 @@ class _Training:
         job = self._job
         return set(sweep.missing_trials(group.trials, job.store, job.source, job.rerun))
 
-    def _elsewhere(self, taken: Mapping[str, Holder]) -> Iterator[Outcome]:
+    def _elsewhere(self, taken: Mapping[str, str]) -> Iterator[Outcome]:
         for trial in self._job.trials:
-            if holder := taken.get(trial.id(self._job.source)):
-                yield Outcome(trial, ElsewhereError(f"it is trained by {holder}"))
+            if why := taken.get(trial.id(self._job.source)):
+                yield Outcome(trial, ElsewhereError(why))
 
     def _written(self, outcome: Outcome) -> Outcome:
         """Write an outcome's curve; once the store is known to be gone, put it into the spool."""
@@ -168,3 +169,7 @@ class _Training:
 
     def _facts(self) -> dict[str, int]:
         return {"done": self._done, "total": self._job.num_steps}
+
+
+def _trained_by(holder: Holder) -> str:
+    return f"it is trained by {holder}"

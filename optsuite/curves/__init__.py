@@ -45,4 +45,4 @@ from optsuite.curves._read import (
     set_aside,
     tell_bad_files,
 )
-from optsuite.curves._write import write_curve
+from optsuite.curves._write import remove_twins, write_curve

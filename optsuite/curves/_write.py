@@ -5,7 +5,7 @@ from contextlib import suppress
 from optsuite import storage
 from optsuite.curves._check import misfit
 from optsuite.curves._curve import SCHEDULE_KEYS, Curve
-from optsuite.curves._names import curve_filename, files_of_trial, later_than
+from optsuite.curves._names import SUFFIX, curve_filename, files_of_trial, later_than, trial_id_of
 from optsuite.curves._read import read_curve
 from optsuite.errors import StorageError
 
@@ -41,6 +41,25 @@ def write_curve(curve: Curve, root: str | None = None, *, replace: bool = False)
     url = storage.join_url(folder, curve_filename(trial, later_than(seen)))
     storage.write_npz(url, curve)
     return _keep_one(folder, trial, url, seen)
+
+
+def remove_twins(folder: str) -> None:
+    """Delete files that are older than the last curve of their trial, left by who died as he replaced them.
+
+    Args:
+        folder: Folder of curves.
+
+    Raises:
+        StorageError: The storage cannot be reached.
+    """
+    files: dict[str, list[str]] = {}
+    for url in storage.list_files(folder, SUFFIX):
+        if trial := trial_id_of(url):
+            files.setdefault(trial, []).append(url)
+    for urls in files.values():
+        if len(urls) > 1 and (kept := _newest_readable(urls)):
+            for twin in urls[: urls.index(kept)]:
+                storage.remove(twin, missing_ok=True)
 
 
 def _newest_readable(urls: list[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -317,6 +318,7 @@ class Runner:
         ended = [o for o in outcomes if not isinstance(o.result, backends.ElsewhereError)]
         one.num_trained += sum(o.is_new and isinstance(o.result, Curve) for o in ended)
         one.ended.update(outcome.trial for outcome in ended)
+        one.failed.update(outcome.trial for outcome in ended if isinstance(outcome.result, Exception))
         gone = (o.result for o in ended if isinstance(o.result, backends.StoreGoneError))
         self.gone = self.gone or next(gone, None)
         if ended:
@@ -332,6 +334,9 @@ class Runner:
 
     def _end(self, one: _InHand) -> None:
         del self._in_hand[one.job.name]
+        if self.gone is None:
+            with contextlib.suppress(OptsuiteError):  # the next run does it
+                sweep.tidy(replace(one.job, trials=tuple(one.failed)))
         self._teller.tell(Ended(one.cell, one.num_trained, len(one.job.trials)))
 
     def _give_up(self) -> None:
@@ -391,5 +396,7 @@ class _InHand:
     """Number of trials that were trained and recorded."""
     ended: set[Trial] = field(default_factory=set)
     """Trials whose outcomes were told."""
+    failed: set[Trial] = field(default_factory=set)
+    """Those among them that are not recorded."""
     is_awaited: bool = False
     """Whether it was said that other processes train a part of it."""

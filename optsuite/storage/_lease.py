@@ -128,13 +128,13 @@ def claim(stem: str, facts: Callable[[], Facts] = dict) -> Claim | Holder:
     mine = Claim(stem, number + 1, facts)
     if create(_url(stem, number + 1), mine._content(), durable=False):
         there = _numbers(stem)
-        if max(there, default=0) <= number + 1:
+        if max(there, default=0) == number + 1:
             for older in there:
                 if older <= number:
                     _remove(stem, older)
             mine._start()
             return mine
-        _remove(stem, number + 1)  # the listing had missed a later one
+        _remove(stem, number + 1)  # there is a later one, or was: its release deletes older files
     return holder_of(stem) or claim(stem, facts)
 
 
@@ -226,7 +226,8 @@ def end_dead(stem: str) -> None:
     Raises:
         StorageError: The store cannot be reached.
     """
-    holder = holder_of(stem)
+    numbers = _numbers(stem)
+    holder = _read(stem, max(numbers)) if numbers else None
     if holder is not None and holder.is_dead:
-        for number in _numbers(stem):
+        for number in numbers:  # and none that was claimed since
             _remove(stem, number)

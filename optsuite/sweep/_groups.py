@@ -10,6 +10,7 @@ trained beside them, and a run that goes on must end in the bits of one that was
 | `<group>.claim.<n>` | who trains it, and how far, JSON; see `storage.claim` |
 | `<group>.state.npz` | its checkpoint |
 | `<trial>.failure` | why a trial could not be trained, JSON |
+| `groups.making` | groups that are being made, JSON: all or none, since others would follow |
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from optsuite import storage, trainer
+from optsuite import curves, storage, trainer
 from optsuite.errors import OptsuiteError, in_words, quoted
 from optsuite.hparam_sets import Trial
 from optsuite.storage import Holder, Store
@@ -32,7 +33,7 @@ from optsuite.sweep._recorded import missing_trials
 from optsuite.tasks import get_task
 from optsuite.trainer import Group, Layout
 
-_GROUP, _STATE, _FAILURE = ".group", ".state.npz", ".failure"
+_GROUP, _STATE, _FAILURE, _MAKING = ".group", ".state.npz", ".failure", "groups.making"
 _MOST_BYTES, _MOST_BYTES_OF_FAILURE = 16 * 2**20, 2**16
 
 
@@ -115,6 +116,7 @@ def gather(job: Job, device: torch.device) -> Shares:
     """
     free, taken = list[GroupFile](), dict[str, Holder]()
     with storage.locked(storage.join_url(groups_dir(job.store, job.task_name), "groups")):
+        _end_making(groups_dir(job.store, job.task_name))
         missing = missing_trials(job.trials, job.store, job.source, job.rerun)
         ids = {trial.id(job.source): trial for trial in missing}
         unheld = list[GroupFile]()
@@ -152,11 +154,11 @@ def _is_for(group: GroupFile, job: Job, device: torch.device) -> bool:
     return True
 
 
-def _make(job: Job, trials: Sequence[Trial], device: torch.device) -> Iterator[GroupFile]:
+def _make(job: Job, trials: Sequence[Trial], device: torch.device) -> list[GroupFile]:
     if not trials:
-        return
+        return []
     folder, rerun = groups_dir(job.store, job.task_name), job.run if job.rerun == "all" else ""
-    task = get_task(job.task_name)
+    task, made, all_told = get_task(job.task_name), list[GroupFile](), list[dict[str, Any]]()
     for group in trainer.make_groups(task, trials, mode=job.source, device=device):
         trial_ids = tuple(trial.id(job.source) for trial in group.trials)
         told = {
@@ -167,18 +169,46 @@ def _make(job: Job, trials: Sequence[Trial], device: torch.device) -> Iterator[G
             "device": device.type,
             "rerun": rerun,
         }
-        name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
-        made = GroupFile(
-            storage.join_url(folder, name),
-            job.name,
-            trial_ids,
-            group.varying,
-            group.layout,
-            device.type,
-            rerun,
+        all_told.append(told)
+        made.append(
+            GroupFile(
+                storage.join_url(folder, _name(told)),
+                job.name,
+                trial_ids,
+                group.varying,
+                group.layout,
+                device.type,
+                rerun,
+            )
         )
-        storage.create(made.url, json.dumps(told).encode())
-        yield made
+    if len(made) > 1:
+        storage.write_json(storage.join_url(folder, _MAKING), all_told)
+    _create(folder, all_told)
+    storage.remove(storage.join_url(folder, _MAKING), missing_ok=True)
+    return made
+
+
+def _name(told: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _create(folder: str, all_told: Iterable[Mapping[str, Any]]) -> None:
+    for told in all_told:
+        storage.create(storage.join_url(folder, _name(told) + _GROUP), json.dumps(told).encode())
+
+
+def _end_making(folder: str) -> None:
+    """Make what a process that died has left to be made."""
+    url = storage.join_url(folder, _MAKING)
+    try:
+        all_told = storage.read_json(url, most=_MOST_BYTES)
+    except storage.MissingFileError:
+        return
+    except storage.CorruptFileError:
+        all_told = []
+    if isinstance(all_told, list):
+        _create(folder, all_told)
+    storage.remove(url, missing_ok=True)
 
 
 def _read(urls: Iterable[str]) -> Iterator[GroupFile]:
@@ -206,7 +236,8 @@ def _read(urls: Iterable[str]) -> Iterator[GroupFile]:
 def tidy(job: Job) -> None:
     """Delete what processes that died have left in the folders of a job.
 
-    That is temporary files, groups of which every curve is recorded, and what belongs to no group.
+    That is temporary files, curves that were being replaced, groups of which every curve is recorded, and
+    what belongs to no group.
 
     Args:
         job: The job; trials that were asked for with its own, and are not among these, are recorded.
@@ -214,8 +245,10 @@ def tidy(job: Job) -> None:
     Raises:
         StorageError: The store cannot be reached.
     """
+    curve_folders = {trial.folder(job.store.curves) for trial in job.asked}
+    storage.thread_map(curves.remove_twins, curve_folders)
     if storage.is_local(job.store.curves):  # elsewhere a put leaves nothing unfinished
-        for curve_folder in {trial.folder(job.store.curves) for trial in job.asked}:
+        for curve_folder in curve_folders:
             storage.sweep_temporaries(curve_folder)
     storage.sweep_temporaries(
         storage.archive_path(job.task_name, "any", job.store.archives).rpartition("/")[0]

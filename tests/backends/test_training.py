@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from cells import CPU, TASK, by_trial, damage, run, run_cell
 
-from optsuite import storage
+from optsuite import storage, sweep
+from optsuite.backends import ElsewhereError
 from optsuite.curves import Curve, load_baseline_results_from_dir
 from optsuite.errors import DataError, StorageError
 from optsuite.hparam_sets import Config, Family, get_hparam_set, register_family
@@ -97,6 +98,21 @@ def test_one_rule_that_breaks_leaves_the_others(roots, monkeypatch):
     outcomes = run(Cell(TASK, get_hparam_set("MixedLR_2_R1")), roots)
     kinds = {trial.config.label: type(result) for trial, result in outcomes.items()}
     assert kinds == {"SGD_lr0.1": Curve, "Adam_lr0.1": ArithmeticError}
+
+
+def test_a_group_that_another_process_ended_without_its_curves_is_to_be_tried_again(roots, store):
+    """It failed there, for a reason that is not known here."""
+    mixed = [Config(f"{name}_lr0.1", name, {"lr": 0.1}) for name in ("SGD", "Adam")]
+    register_family(Family("MixedLR", "Mixed", lambda: mixed))
+    cell = Cell(TASK, get_hparam_set("MixedLR_2_R1"))
+    outcomes = run_cell(cell, mixed, roots=roots, mode="synthetic", device=CPU)
+    first = next(outcomes)
+    for group in sweep.read_groups(store, TASK):
+        if first.trial.id("synthetic") not in group.trial_ids:
+            group.remove()
+    (second,) = outcomes
+    assert second.trial.config != first.trial.config
+    assert isinstance(second.result, ElsewhereError)
 
 
 def test_running_needs_the_data_that_were_asked_for(cell, roots):

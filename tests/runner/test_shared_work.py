@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cells import CPU, TASK
 
-from optsuite import backends, storage, trainer
+from optsuite import backends, storage, sweep, trainer
 from optsuite.backends import StoreGoneError
 from optsuite.curves import Curve
 from optsuite.hparam_sets import get_hparam_set
@@ -124,6 +124,17 @@ def test_what_a_dead_owner_left_is_gone_on_with(cells, make, roots, steps):
     assert said(events) == []
     assert outcomes_of(events).keys() == set(cells[0].trials())
     assert sum(steps) == needed(cells[0])
+
+
+def test_groups_of_killed_runs_that_overlap_go_with_the_last_of_their_curves(cells, make, roots):
+    """Of a run of all and one of a part, whoever asks for all again goes on with one of the two."""
+    cell = cells[0]
+    for configs in (cell.hparam_set.configs, cell.hparam_set.configs[:1]):
+        gather(prepare(cell, configs, roots=roots, mode="synthetic")[0], CPU)
+    runner, _ = make(cell)
+    runner.train_all()
+    job, _ = prepare(cell, cell.hparam_set.configs, roots=roots, mode="synthetic")
+    assert storage.list_files(sweep.groups_dir(job.store, TASK), "") == []
 
 
 def test_a_store_that_goes_ends_the_run_with_one_error_for_all_that_is_left(cells, make, steps, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from cells import CPU, TASK, run
 
-from optsuite import storage, sweep
+from optsuite import curves, storage, sweep
 from optsuite.hparam_sets import Config, Family, get_hparam_set, register_family
 from optsuite.storage import Owner
 from optsuite.sweep import Cell, gather, note_failure, prepare, read_failures, read_groups, tidy
@@ -143,6 +143,42 @@ def test_a_part_of_all_does_not_train_what_another_part_does(cell, roots):
         assert sorted(shared) == sorted(ids(part.trials))
 
 
+@pytest.mark.parametrize("kind", ["create", "remove"])
+def test_who_dies_while_groups_are_made_changes_none_of_them(kind, monkeypatch, tmp_path):
+    """Of two configs one alone would have its hyperparameter as a number, and so other bits."""
+    configs = [Config(f"Adam_{beta}", "Adam", {"lr": 0.01, "beta1": beta}) for beta in (0.9, 0.95)]
+    register_family(Family("BetaLR", "Beta", lambda: configs))
+    cell = Cell(TASK, get_hparam_set("BetaLR_2_R1"))
+    monkeypatch.setattr("optsuite.trainer._layout.width_limit", lambda *_: 1)
+
+    def gathered(name):
+        groups = gather(job_of(cell, (str(tmp_path / name), None)), CPU).free
+        return sorted((group.stem.rpartition("/")[2], group.varying) for group in groups)
+
+    whole, calls, real = gathered("whole"), [], getattr(storage, kind)
+
+    def die(url, *args, **kwargs):
+        calls.append(url)
+        if url.endswith((".group", ".making")) and len(calls) > (kind == "create"):
+            raise SystemExit
+        return real(url, *args, **kwargs)
+
+    monkeypatch.setattr(storage, kind, die)
+    with pytest.raises(SystemExit):
+        gathered("killed")
+    monkeypatch.setattr(storage, kind, real)
+    assert len(whole) == 2
+    assert gathered("killed") == whole
+    assert not list(tmp_path.rglob("*.making"))
+
+
+@pytest.mark.parametrize("content", [b"", b"[7]", b"{}", b'[{"a": 1}]', b"[" * 9999])
+def test_odd_groups_to_be_made_cost_nothing(content, cell, roots, store):
+    storage.write_bytes(f"{sweep.groups_dir(store, TASK)}/groups.making", content)
+    (group,) = gather(job_of(cell, roots), CPU).free
+    assert set(group.trial_ids) == ids(cell.trials())
+
+
 ODD = [
     {"trials": "abc"},
     {"trials": 7},
@@ -226,6 +262,25 @@ def test_tidy_leaves_a_group_of_which_a_curve_is_missing(cell, roots, store):
         storage.remove(url)
     tidy(job_of(cell, roots))
     assert storage.exists(group.url)
+
+
+def test_tidy_clears_curves_that_were_replaced_but_none_that_a_damaged_one_replaced(cell, roots, store):
+    run(cell, roots)
+    one, other = cell.trials()[:2]
+    (there,), (damaged,) = [
+        curves.files_of_trial(trial.folder(store.curves), trial.id("synthetic")) for trial in (one, other)
+    ]
+    content = {url: storage.read_bytes(url) for url in (there, damaged)}
+    folder, _, name = there.rpartition("/")
+    older = f"{folder}/20010101_000000_{name.rpartition('_')[2]}"
+    storage.write_bytes(older, content[there])
+    folder, _, name = damaged.rpartition("/")
+    whole = f"{folder}/20010101_000000_{name.rpartition('_')[2]}"
+    storage.write_bytes(whole, content[damaged])
+    storage.write_bytes(damaged, b"not an npz")
+    tidy(job_of(cell, roots))
+    kept = [curves.files_of_trial(t.folder(store.curves), t.id("synthetic")) for t in (one, other)]
+    assert kept == [[there], [whole, damaged]]
 
 
 def test_temporary_files_of_the_dead_are_swept(cell, dead, tmp_path):
