@@ -50,9 +50,11 @@ def _names(args: argparse.Namespace, store: Store, source: data.Source) -> Itera
     """Give task and set of the cells that have curves or groups and that the arguments name, sorted."""
     shared = storage.list_folders(storage.shared_dir(store.curves))
     for task in fnmatch.filter(sorted({*storage.list_tasks(store.curves), *shared}), args.task):
-        told = [*sweep.read_groups(store, task), *sweep.read_failures(store, task).values()]
-        begun = (one.cell_name.removeprefix(f"{task}-") for one in told)
-        names = {*begun, *recorded_sets(task, store.curves, source)}
+        begun = {group.cell_name for group in sweep.read_groups(store, task)}
+        begun |= {failure.cell_name for failure in sweep.read_failures(store, task).values()}
+        names = {cell.removeprefix(f"{task}-") for cell in begun} | {
+            *recorded_sets(task, store.curves, source)
+        }
         for name in sorted(
             name for name in names if any(fnmatch.fnmatchcase(name, one) for one in args.sets)
         ):
