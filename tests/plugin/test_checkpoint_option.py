@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+import optsuite.runner  # noqa: F401 - pytester forgets what is imported in a test
 from optsuite.cli._commands import make_parser
 from optsuite.plugin import _options
 
