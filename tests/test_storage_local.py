@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,14 @@ def test_the_very_folder_and_kind_of_file_are_tried_out(tmp_path, monkeypatch):
     assert url.startswith(f"{tmp_path}/T/Adam/10_1_1_1/.optsuite_probe_")
     assert url.endswith(".curves")
     assert [path.name for path in tmp_path.rglob("*")] == ["T"]
+
+
+@pytest.mark.parametrize(("length", "fits"), [(255, True), (256, False)])
+def test_a_name_that_is_too_long_is_found_out(tmp_path, length, fits):
+    like = "é" + "x" * (length - 6) + ".npz"
+    with nullcontext() if fits else pytest.raises(StorageError, match="cannot write to .*too long"):
+        storage.check_writable(str(tmp_path / "root"), f"T/{like}")
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
 
 
 def test_a_file_in_the_place_of_a_folder_is_found_out(tmp_path):

@@ -15,6 +15,8 @@ from optsuite.trainer import Arrays, trial_bytes
 
 # Parameters, gradients and what an optimizer and an estimator keep, all of it several times over.
 _SPARE, _LEAST_BYTES = 8, 64 * 2**20
+# Preconditioners are matrices as large as a side of a parameter, and fill up small ones.
+_LEAST_SIDE = 128
 
 
 @final
@@ -40,13 +42,17 @@ class StoreKeeper:
         claim: Claim,
     ) -> None:
         self.every_s = every_s
-        self._most = _LEAST_BYTES + _SPARE * trial_bytes(task) * len(file.trial_ids)
+        matrices = sum(4 * max(side, _LEAST_SIDE) ** 2 for shape in task.param_shapes for side in shape)
+        self._most = _LEAST_BYTES + _SPARE * (trial_bytes(task) + matrices) * len(file.trial_ids)
         self._file, self._stop, self._recorded, self._claim = file, stop, recorded, claim
 
     def load(self) -> Arrays | None:
         """Read the checkpoint, if there is one."""
         try:
-            return storage.read_npz(self._file.state_url, most=self._most)
+            npz = storage.Npz(self._file.state_url, most=self._most)
+            if npz.num_bytes > npz.file_bytes:  # so that no small file takes much memory
+                raise storage.CorruptFileError(f"`{self._file.state_url}` is compressed, as no checkpoint is")
+            return dict(npz)
         except storage.MissingFileError:
             return None
         except storage.CorruptFileError as error:

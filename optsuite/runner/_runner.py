@@ -11,7 +11,7 @@ from functools import cached_property
 from types import ModuleType
 
 from optsuite import backends, spool, storage, sweep, trainer
-from optsuite.curves import Curve
+from optsuite.curves import SUFFIX, Curve
 from optsuite.errors import OptsuiteError, quoted
 from optsuite.hparam_sets import Config, Trial
 from optsuite.runner._build import build
@@ -118,7 +118,8 @@ class Runner:
             UnsupportedError: A package is missing.
         """
         _check_fit(self._cells)
-        by_task = {(self.options.source(cell), cell.task_name): cell for cell in self._cells}
+        by_length = sorted(self._cells, key=lambda cell: len(cell.hparam_set.name))  # it may be too long
+        by_task = {(self.options.source(cell), cell.task_name): cell for cell in by_length}
         for (source, _), cell in by_task.items():
             if source:
                 sweep.check_writable(cell, self.options.store(source))

@@ -25,8 +25,8 @@ def check_writable(root_url: str, like: str | None = None) -> None:
 
     Args:
         root_url: Root of the results.
-        like: Path below the root of a file that will be written, whose folder and suffix the small file has;
-            None: a file in the root.
+        like: Path below the root of a file that will be written, whose folder and suffix the small file has,
+            and whose length where it is long; None: a file in the root.
 
     Raises:
         StorageError: It cannot be written to; the message says how to choose another place.
@@ -36,8 +36,10 @@ def check_writable(root_url: str, like: str | None = None) -> None:
     folder, _, name = (like or "").rpartition("/")
     folder_url = join_url(root, folder) if folder else root
     ending = "." + name.rpartition(".")[2] if "." in name else ""
+    probe = owned_name("probe")
+    padding = "-" * (len(name.encode(errors="surrogatepass")) - len(probe + ending))
     try:
-        _try_out(folder_url, owned_name("probe", ending))
+        _try_out(folder_url, probe + padding + ending)
     except StorageError as cause:
         raise StorageError(
             f"cannot write to `{root_url}` ({cause}); choose another place: for curves with "

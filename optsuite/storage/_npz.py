@@ -81,6 +81,11 @@ class Npz(Mapping[str, "Array"]):
         return self._sound(lambda: _header(self._zip, member))
 
     @property
+    def file_bytes(self) -> int:
+        """Size of the file."""
+        return len(self._content)
+
+    @property
     def num_bytes(self) -> int:
         """Memory that all arrays together take, beside the file."""
         return sum(info.file_size for info in self._zip.infolist())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import fsspec
 import pytest
 from cells import TASK, damage
@@ -239,6 +241,18 @@ def test_a_place_that_cannot_be_written_is_found_before_training(make, cell, tmp
     runner.take(configs_of(cell))
     with pytest.raises(StorageError, match="cannot write to"):
         runner.connect()
+
+
+@pytest.mark.parametrize("root", ["curves", "archives"])
+def test_a_task_whose_results_cannot_be_written_is_found_before_training(make, cell, store, root):
+    folder = Path(getattr(store, root)) / cell.task_name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to("nowhere")
+    runner = make()
+    runner.take(configs_of(cell))
+    with pytest.raises(StorageError, match=f"cannot write to `.*/{cell.task_name}"):
+        runner.connect()
+    runner.close()
 
 
 def test_a_cell_that_lost_a_curve_is_not_archived_though_an_older_archive_is_there(make, cell, events, store):
