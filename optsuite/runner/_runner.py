@@ -336,7 +336,7 @@ class Runner:
         del self._in_hand[one.job.name]
         if self.gone is None:
             with contextlib.suppress(OptsuiteError):  # the next run does it
-                sweep.tidy(replace(one.job, trials=tuple(one.failed)))
+                sweep.end_recorded(replace(one.job, trials=tuple(one.failed)))
         self._teller.tell(Ended(one.cell, one.num_trained, len(one.job.trials)))
 
     def _give_up(self) -> None:
