@@ -397,6 +397,6 @@ class _InHand:
     ended: set[Trial] = field(default_factory=set)
     """Trials whose outcomes were told."""
     failed: set[Trial] = field(default_factory=set)
-    """Those among them that are not recorded."""
+    """Trials among these that are not recorded."""
     is_awaited: bool = False
     """Whether it was said that other processes train a part of it."""
