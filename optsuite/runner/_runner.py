@@ -336,7 +336,7 @@ class Runner:
         del self._in_hand[one.job.name]
         if self.gone is None:
             with contextlib.suppress(OptsuiteError):  # the next run does it
-                sweep.tidy(replace(one.job, trials=tuple(one.failed)))
+                sweep.end_recorded(replace(one.job, trials=tuple(one.failed)))
         self._teller.tell(Ended(one.cell, one.num_trained, len(one.job.trials)))
 
     def _give_up(self) -> None:
@@ -397,6 +397,6 @@ class _InHand:
     ended: set[Trial] = field(default_factory=set)
     """Trials whose outcomes were told."""
     failed: set[Trial] = field(default_factory=set)
-    """Those among them that are not recorded."""
+    """Trials among these that are not recorded."""
     is_awaited: bool = False
     """Whether it was said that other processes train a part of it."""

@@ -9,6 +9,7 @@ from optsuite.sweep._groups import (
     Failure,
     GroupFile,
     Shares,
+    end_recorded,
     gather,
     groups_dir,
     note_failure,

@@ -253,14 +253,10 @@ def tidy(job: Job) -> None:
     storage.sweep_temporaries(
         storage.archive_path(job.task_name, "any", job.store.archives).rpartition("/")[0]
     )
-    recorded = {trial.id(job.source) for trial in set(job.asked).difference(job.trials)}
+    recorded = end_recorded(job)
     folder = groups_dir(job.store, job.task_name)
     storage.sweep_temporaries(folder)
     there = storage.list_files(folder, "")
-    for group in _read(url for url in there if url.endswith(_GROUP)):
-        if not group.rerun and recorded.issuperset(group.trial_ids) and not group.holder():
-            group.remove()
-            there.remove(group.url)
     stems = {url.removesuffix(_GROUP) for url in there if url.endswith(_GROUP)}
     for url in there:
         stem, is_claim, _ = url.rpartition(".claim.")
@@ -268,6 +264,26 @@ def tidy(job: Job) -> None:
             storage.end_dead(stem)
         elif _is_spent(url, recorded):
             storage.remove(url, missing_ok=True)
+
+
+def end_recorded(job: Job) -> set[str]:
+    """Delete groups of which every curve is recorded and that nobody trains; groups may overlap.
+
+    Args:
+        job: As for `tidy`.
+
+    Returns:
+        Ids of the trials that are recorded.
+
+    Raises:
+        StorageError: The store cannot be reached.
+    """
+    recorded = {trial.id(job.source) for trial in set(job.asked).difference(job.trials)}
+    for group in read_groups(job.store, job.task_name):
+        if not group.rerun and recorded.issuperset(group.trial_ids) and not group.holder():
+            group.remove()
+            storage.end_dead(group.stem)
+    return recorded
 
 
 def _is_spent(url: str, recorded: Set[str]) -> bool:
