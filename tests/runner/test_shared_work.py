@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import threading
+import multiprocessing
 import time
 
-import numpy as np
 import pytest
 from cells import CPU, TASK
 
@@ -81,18 +81,45 @@ def claim_of(cell, roots, owner):
     return f"{group.stem}.claim.1"
 
 
-def test_two_runners_train_each_trial_once_and_both_get_all_curves(cells, make, steps):
-    (one, of_one), (two, of_two) = make(*cells), make(*reversed(cells))
-    threads = [threading.Thread(target=runner.train_all) for runner in (one, two)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    first, second = outcomes_of(of_one), outcomes_of(of_two)
-    assert first.keys() == second.keys() == {trial for cell in cells for trial in cell.trials()}
-    for trial, curve in first.items():
-        np.testing.assert_array_equal(curve["train/loss"], second[trial]["train/loss"])
-    assert sum(steps) == needed(*cells)
+def run_cells(root, names, log):
+    """Run cells in this process; log the digest of each curve, and how many trial-steps were trained."""
+    events, trained, advance = [], 0, trainer.GridRun.advance
+
+    def counting(self, state, stop=None):
+        nonlocal trained
+        after = advance(self, state, stop)
+        trained += after.trial_steps - state.trial_steps
+        return after
+
+    trainer.GridRun.advance = counting
+    runner = Runner(RunOptions(storage=root, data="synthetic", device="cpu", report=False), events.append)
+    cells = [Cell(TASK, get_hparam_set(name)) for name in names]
+    runner.take({cell: cell.hparam_set.configs for cell in cells})
+    runner.train_all()
+    losses = {
+        trial.id("synthetic"): hashlib.sha256(curve["train/loss"].tobytes()).hexdigest()
+        for trial, curve in outcomes_of(events).items()
+    }
+    log.write_text(json.dumps([trained, losses]))
+
+
+def test_two_runners_train_each_trial_once_and_both_get_all_curves(tmp_path):
+    names = ["SGDLR_20_R1", "SGDMLR_20_R1", "SignumLR_20_R1"]
+    context = multiprocessing.get_context("forkserver")
+    logs = [tmp_path / "one.json", tmp_path / "two.json"]
+    orders = [names, names[::-1]]
+    runners = [
+        context.Process(target=run_cells, args=(str(tmp_path / "store"), order, log))
+        for order, log in zip(orders, logs, strict=True)
+    ]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    (first, of_first), (second, of_second) = (json.loads(log.read_text()) for log in logs)
+    assert of_first == of_second
+    assert len(of_first) == 3 * 15
+    assert first + second == 3 * 15 * 21
 
 
 def test_who_waits_trains_other_cells_first_and_says_once_for_whom(cells, make, roots, steps, monkeypatch):
