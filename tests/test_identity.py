@@ -90,6 +90,7 @@ add({changes})
 def register(tmp_path, monkeypatch):
     """Register a task in a file, as a new process would; give its identity and the id of a trial."""
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it would hide an edit of the same second and size
     names = ("entry", "lib", "sizes", "unrelated")
 
     def forget():

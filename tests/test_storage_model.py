@@ -116,10 +116,13 @@ class LocalModel(StorageModel):
 
 class MemoryModel(StorageModel):
     def make_root(self):
-        return f"memory://{uuid.uuid4().hex} #%?"
+        self.top = f"/{uuid.uuid4().hex} #%?"
+        return f"memory:/{self.top}"
 
     def teardown(self):
-        fsspec.filesystem("memory").store.clear()
+        memory = fsspec.filesystem("memory")
+        for path in [path for path in memory.store if path.startswith(self.top)]:
+            memory.rm_file(path)
 
 
 roots = st.one_of(

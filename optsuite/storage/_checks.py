@@ -67,7 +67,7 @@ def _try_out(folder_url: str, name: str) -> None:
             remove(url)
     finally:
         for folder in missing:
-            with suppress(OSError):  # others use it by now
+            with suppress(OSError, ValueError):  # others use it by now, or no folder has such a name
                 folder.rmdir()
 
 
