@@ -9,7 +9,7 @@ import fsspec
 import pytest
 import torch
 
-from optsuite import curves, tasks
+from optsuite import curves, tasks, trainer
 from optsuite.backends import run_job
 from optsuite.data import DATASETS
 from optsuite.hparam_sets import Config, Family, _families, get_hparam_set, register_family
@@ -39,6 +39,20 @@ def tables(monkeypatch, tmp_path_factory):
         small = replace(info, num_train=2000, num_test=500, system_folders=())
         monkeypatch.setitem(DATASETS, name, small)
     register_family(family("TinyLR", "SGD_lr0.01", "SGD_lr0.1"))
+
+
+def counted_steps(monkeypatch):
+    """Count the trial-steps that are trained from now on, block by block."""
+    counts = []
+    advance = trainer.GridRun.advance
+
+    def counting(self, state, stop=None):
+        after = advance(self, state, stop)
+        counts.append(after.trial_steps - state.trial_steps)
+        return after
+
+    monkeypatch.setattr(trainer.GridRun, "advance", counting)
+    return counts
 
 
 @pytest.fixture

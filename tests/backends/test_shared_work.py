@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from cells import CPU, TASK, run
+from cells import CPU, TASK, counted_steps, run
 
-from optsuite import curves, storage, sweep, trainer
+from optsuite import curves, storage, sweep
 from optsuite.backends import ElsewhereError, Stop, run_job
 from optsuite.curves import Curve
 from optsuite.errors import StoppedError
@@ -65,20 +65,6 @@ def stopped_at(job, *, step):
 
     with pytest.raises(StoppedError, match="and saved"):
         results(job, tell=tell, stop=stop)
-
-
-def counted_steps(monkeypatch):
-    """Count the trial-steps that are trained from now on."""
-    counts = []
-    advance = trainer.GridRun.advance
-
-    def counting(self, state, stop=None):
-        after = advance(self, state, stop)
-        counts.append(after.trial_steps - state.trial_steps)
-        return after
-
-    monkeypatch.setattr(trainer.GridRun, "advance", counting)
-    return counts
 
 
 def test_what_another_process_trains_is_left_to_it_and_its_curves_are_taken(cell, roots, store):

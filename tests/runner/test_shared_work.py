@@ -8,7 +8,7 @@ import multiprocessing
 import time
 
 import pytest
-from cells import CPU, TASK
+from cells import CPU, TASK, counted_steps
 
 from optsuite import backends, storage, sweep, trainer
 from optsuite.backends import StoreGoneError
@@ -46,16 +46,7 @@ def make(roots):
 @pytest.fixture
 def steps(monkeypatch):
     """Trial-steps that were trained, block by block."""
-    counts = []
-    advance = trainer.GridRun.advance
-
-    def counting(self, state, stop=None):
-        after = advance(self, state, stop)
-        counts.append(after.trial_steps - state.trial_steps)
-        return after
-
-    monkeypatch.setattr(trainer.GridRun, "advance", counting)
-    return counts
+    return counted_steps(monkeypatch)
 
 
 def needed(*cells):
