@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import random
 import subprocess
 import sys
 import time
@@ -41,11 +42,15 @@ def files(stem):
     return [url.rpartition("/")[2] for url in storage.list_files(stem.rpartition("/")[0], "")]
 
 
-def of_another_machine(stem, number=1, **changes):
-    """Write the claim of a process that nothing is known of."""
+def content_of_another_machine(**changes):
     owner = {"host": "elsewhere-0123", "pid": 7, "started": 5.0}
     told = {"owner": owner, "since": time.time(), "renewed": time.time(), "facts": {}} | changes
-    storage.write_bytes(f"{stem}.claim.{number}", json.dumps(told).encode())
+    return json.dumps(told).encode()
+
+
+def of_another_machine(stem, number=1, **changes):
+    """Write the claim of a process that nothing is known of."""
+    storage.write_bytes(f"{stem}.claim.{number}", content_of_another_machine(**changes))
 
 
 def test_a_claim_has_one_holder_until_it_is_released(stem):
@@ -69,39 +74,82 @@ def test_claims_of_other_names_are_other_claims(stem):
         one.release()
 
 
+def amid_creation(monkeypatch, act):
+    """Let others act once, after the next claim has looked and before it creates its file."""
+    create = _lease.create
+
+    def late(*args, **kwargs):
+        monkeypatch.setattr(_lease, "create", create)
+        act()
+        return create(*args, **kwargs)
+
+    monkeypatch.setattr(_lease, "create", late)
+
+
 def test_ending_a_dead_claim_leaves_that_of_who_took_over_meanwhile(stem, monkeypatch):
     of_another_machine(stem, renewed=0)
-    read, mine = _lease._read, []
-
-    def and_claim(stem, number):
-        holder = read(stem, number)
-        if not mine:
-            mine.append(None)
-            mine[0] = storage.claim(stem)
-        return holder
-
-    monkeypatch.setattr(_lease, "_read", and_claim)
+    mine = []
+    amid_creation(monkeypatch, lambda: mine.append(storage.claim(stem)))
     storage.end_dead(stem)
     assert files(stem) == ["work.claim.2"]
     mine[0].release()
 
 
-def test_a_claim_whose_file_a_release_deletes_is_made_again(stem, monkeypatch):
-    """A process that is slow saw no claim, while others made two."""
+def test_a_claim_is_not_taken_over_for_one_that_had_its_number(stem, monkeypatch):
+    """A process that is slow saw a dead claim, after which others made two."""
     of_another_machine(stem, renewed=0)
-    second, numbers, calls = storage.claim(stem), _lease._numbers, []
+    mine = []
 
-    def slow(stem):
-        calls.append(stem)
-        if len(calls) == 2:
-            second.release()
-        return numbers(stem) if len(calls) > 1 else []
+    def take_over_and_claim_anew():
+        storage.claim(stem).release()
+        mine.append(storage.claim(stem))
 
-    monkeypatch.setattr(_lease, "_numbers", slow)
-    mine = storage.claim(stem)
-    assert files(stem) == ["work.claim.1"]
+    amid_creation(monkeypatch, take_over_and_claim_anew)
     assert isinstance(storage.claim(stem), Holder)
-    mine.release()
+    assert files(stem) == ["work.claim.1"]
+    mine[0].release()
+    assert files(stem) == []
+
+
+def test_a_claim_of_a_lower_number_that_lives_holds(stem):
+    of_another_machine(stem, number=2, renewed=0)
+    of_another_machine(stem, number=1)
+    assert not storage.holder_of(stem).is_dead
+    assert isinstance(storage.claim(stem), Holder)
+    storage.end_dead(stem)
+    assert files(stem) == ["work.claim.1", "work.claim.2"]
+
+
+def test_a_lock_lets_one_thread_at_a_time_through_whatever_the_order_of_steps(stem, monkeypatch):
+    """Each step on files comes late by chance, and some owners die."""
+    rng, inside, most = random.Random(0), [], []
+
+    def lately(function):
+        def late(*args, **kwargs):
+            time.sleep(rng.choice([0, 0, 0.001, 0.004]))
+            return function(*args, **kwargs)
+
+        return late
+
+    for name in ("create", "read_bytes", "list_files", "remove"):
+        monkeypatch.setattr(_lease, name, lately(getattr(_lease, name)))
+
+    def enter(number):
+        for _ in range(8):
+            while not isinstance(held := storage.claim(stem), Claim):
+                time.sleep(rng.choice([0, 0.002]))
+            inside.append(number)
+            time.sleep(0.001)
+            most.append(len(inside))
+            inside.remove(number)
+            if rng.random() < 0.3:
+                storage.write_bytes(f"{stem}.claim.{held._number}", content_of_another_machine(renewed=0))
+            held.release()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(enter, range(6)))
+    assert most == [1] * 48
+    storage.end_dead(stem)
     assert files(stem) == []
 
 

@@ -2,7 +2,9 @@
 
 A claim is a file that only one process can create. Its owner renews it while it lives; who finds it unrenewed
 for long takes over by creating the file of the next number, which again only one process can. So files of one
-claim are `<stem>.claim.1`, `<stem>.claim.2`, ..., of which the highest number holds.
+claim are `<stem>.claim.1`, `<stem>.claim.2`, .... Numbers come again once files were deleted; so a process
+that has created a file looks again, and steps back unless all others are those of the dead that it saw.
+Nobody deletes the file of an owner that lives but the owner.
 """
 
 from __future__ import annotations
@@ -71,24 +73,36 @@ class Claim:
         """Whether another process has taken over, since this one did not renew the claim in time."""
         return self._is_lost
 
+    def try_create(self, dead: Mapping[int, bytes]) -> bool:
+        """Create the file and begin to renew it; return False where another process was faster.
+
+        Args:
+            dead: Content of each file of the claim by number, all of owners that died.
+        """
+        if not create(_url(self._stem, self._number), self._content(), durable=False):
+            return False
+        others = {number: one for number, one in _contents(self._stem).items() if number != self._number}
+        if not others.items() <= dead.items():
+            self._delete()
+            return False
+        for number in others:
+            _remove(self._stem, number)
+        self._thread.start()
+        return True
+
     def release(self) -> None:
         """Give the claim up."""
         self._ended.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-        for number in _numbers(self._stem):
-            if number < self._number or (number == self._number and self._is_there()):
-                _remove(self._stem, number)
+        self._thread.join()
+        self._delete()
+
+    def _delete(self) -> None:
+        if self._is_there():
+            _remove(self._stem, self._number)
 
     def _is_there(self) -> bool:
         """Return whether its file is there and says is its own: numbers come again, words do not."""
-        try:
-            return self._word.encode() in read_bytes(_url(self._stem, self._number), most=_MOST_BYTES)
-        except (MissingFileError, CorruptFileError):
-            return False
-
-    def _start(self) -> None:
-        self._thread.start()
+        return self._word.encode() in (_read(_url(self._stem, self._number)) or b"")
 
     def _content(self) -> bytes:
         stamps = {"since": self._since, "renewed": time.time()}
@@ -120,22 +134,14 @@ def claim(stem: str, facts: Callable[[], Facts] = dict) -> Claim | Holder:
     Raises:
         StorageError: The store cannot be reached or written to, or cannot create files exclusively.
     """
-    number = max(_numbers(stem), default=0)
-    if number:
-        holder = _read(stem, number)
+    while True:
+        dead = _contents(stem)
+        holder = _holder(stem, dead)
         if holder is not None and not holder.is_dead:
             return holder
-    mine = Claim(stem, number + 1, facts)
-    if create(_url(stem, number + 1), mine._content(), durable=False):
-        there = _numbers(stem)
-        if max(there, default=0) == number + 1:
-            for older in there:
-                if older <= number:
-                    _remove(stem, older)
-            mine._start()
+        mine = Claim(stem, max(dead, default=0) + 1, facts)
+        if mine.try_create(dead):
             return mine
-        _remove(stem, number + 1)  # there is a later one, or was: its release deletes older files
-    return holder_of(stem) or claim(stem, facts)
 
 
 def holder_of(stem: str) -> Holder | None:
@@ -144,8 +150,7 @@ def holder_of(stem: str) -> Holder | None:
     Raises:
         StorageError: The store cannot be reached.
     """
-    number = max(_numbers(stem), default=0)
-    return _read(stem, number) if number else None
+    return _holder(stem, _contents(stem))
 
 
 @contextmanager
@@ -190,16 +195,31 @@ _watched: dict[str, tuple[bytes, float]] = {}
 """Content of each claim's file as it was last seen, and when it was first seen so, by our own clock."""
 
 
-def _read(stem: str, number: int) -> Holder | None:
-    """Return what a claim's file tells; None if it is gone."""
-    url = _url(stem, number)
+def _contents(stem: str) -> dict[int, bytes]:
+    """Return the content of each file of a claim by its number."""
+    read = {number: _read(_url(stem, number)) for number in _numbers(stem)}
+    return {number: content for number, content in read.items() if content is not None}
+
+
+def _read(url: str) -> bytes | None:
+    """Return the content of a claim's file; none of it if it is too large, None if the file is gone."""
     try:
-        content = read_bytes(url, most=_MOST_BYTES)
+        return read_bytes(url, most=_MOST_BYTES)
     except MissingFileError:
         _watched.pop(url, None)
         return None
-    except CorruptFileError:  # too large
-        content = b""
+    except CorruptFileError:
+        return b""
+
+
+def _holder(stem: str, contents: Mapping[int, bytes]) -> Holder | None:
+    """Return the last owner that lives, else the last one that died; None without files."""
+    holders = [_told(_url(stem, number), contents[number]) for number in sorted(contents, reverse=True)]
+    return max(holders, key=lambda holder: not holder.is_dead, default=None)
+
+
+def _told(url: str, content: bytes) -> Holder:
+    """Return the holder that a claim's file tells of."""
     try:
         told = parse_json(content, url)
         since, renewed = float(told["since"]), float(told["renewed"])
@@ -226,8 +246,6 @@ def end_dead(stem: str) -> None:
     Raises:
         StorageError: The store cannot be reached.
     """
-    numbers = _numbers(stem)
-    holder = _read(stem, max(numbers)) if numbers else None
-    if holder is not None and holder.is_dead:
-        for number in numbers:  # and none that was claimed since
-            _remove(stem, number)
+    holder = holder_of(stem)
+    if holder is not None and holder.is_dead and isinstance(mine := claim(stem), Claim):
+        mine.release()
