@@ -1,0 +1,1 @@
+"""Baselines in the package: evaluation curves of all settings of known optimizers, on real data."""
