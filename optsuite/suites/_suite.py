@@ -13,7 +13,7 @@ class Suite:
     version: int
     """Raised when anything below changes; verdicts name it."""
     about: str
-    """What it is for and what it costs, in a sentence."""
+    """Purpose and cost, in a sentence."""
     tasks: tuple[str, ...]
     """Names of the tasks."""
     families: tuple[str, ...]

@@ -44,9 +44,9 @@ class Entry:
 
     Where it does not reach that loss: the inverse of the share in which the reference reaches its own."""
     seconds_ratio: Interval | None
-    """The same in wall-clock time; None where the two were not timed on one device in one store."""
+    """Ratio in wall-clock time; None where the two were not timed on one device in one store."""
     flops_ratio: Interval | None
-    """The same in floating-point operations; None where they are not known."""
+    """Ratio in floating-point operations; None where they are not known."""
     notes: Sequence[str]
     """Reservations in words: one seed, unequal seeds, trials that diverged, ...."""
 
@@ -94,7 +94,7 @@ class Verdict:
     """Smallest number of seeds of a pair."""
     entries: Sequence[Entry]
     standings: Sequence[Standing]
-    """By rank."""
+    """Standings of all optimizers by rank."""
     scores: Array
     """(P,), scores at which profiles are told."""
     ranks_differ: float | None
