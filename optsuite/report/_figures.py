@@ -42,7 +42,7 @@ _NORMALIZED = "{}: training steps that the best baseline needs to reach the same
 _DIGITS = 8
 """Number of digits of the fingerprint in a file's name."""
 
-_NOT_DRAWN = ("url", "store", "seeds", "schedule", "seconds_per_step")
+_NOT_DRAWN = ("url", "store", "seeds", "schedule", "seconds_per_step", "flops_per_step")
 """Fields of cells that no figure shows."""
 
 
