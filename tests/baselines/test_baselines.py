@@ -70,9 +70,7 @@ def test_what_is_packed_is_read_again(packed):
 
 def test_it_says_where_it_comes_from(packed):
     packed(real())
-    words = (
-        "packaged with optsuite: trained with optsuite 1.2 (abc1234), torch 2.9 on a machine, 2026-11-29"
-    )
+    words = "packaged with optsuite: trained with optsuite 1.2 (abc1234), torch 2.9 on a machine, 2026-11-29"
     assert baselines.load(TASK, SET).origin == words == baselines.about().words
 
 
@@ -159,9 +157,9 @@ def test_trials_of_another_version_are_not_packed(tmp_path, monkeypatch):
         baselines.pack([(TASK, "SGDLR_20_R2")], root, str(tmp_path / "packed"), commit="", device="")
 
 
-FLOATS = st.floats(width=32, allow_subnormal=False, min_value=-(2.0**120), max_value=2.0**120) | st.sampled_from(
-    [np.nan, np.inf, -np.inf]
-)
+FLOATS = st.floats(
+    width=32, allow_subnormal=False, min_value=-(2.0**120), max_value=2.0**120
+) | st.sampled_from([np.nan, np.inf, -np.inf])
 
 
 @pytest.mark.parametrize("split", ROUNDING)
