@@ -109,30 +109,28 @@ def why_not_beside(one: Evaluations, other: Evaluations) -> str:
         return f"trained on {_data(one)}, and {other.hparam_set} on {_data(other)}"
     if one.num_steps != other.num_steps:
         return f"trained for {one.num_steps:,} steps, and {other.hparam_set} for {other.num_steps:,}"
-    if not np.isin(other.xs, one.xs).all() and not np.isin(one.xs, other.xs).all():
-        return f"evaluated at other steps than {other.hparam_set}"
     if not np.intersect1d(one.seeds, other.seeds).size:
         return f"its seeds {_seeds(one)} are not those of {other.hparam_set} ({_seeds(other)})"
     return ""
 
 
-def on_shared_steps(cells: Mapping[str, Evaluations]) -> dict[str, Evaluations]:
-    """Return cells of a task at the steps at which all were evaluated; packaged ones have fewer."""
-    shared = cells[next(iter(cells))].xs
-    for one in cells.values():
-        shared = np.intersect1d(shared, one.xs)
-    return {name: _at(one, shared) for name, one in cells.items()}
-
-
-def _at(one: Evaluations, xs: Array) -> Evaluations:
-    if len(xs) == len(one.xs):
+def on_seeds(one: Evaluations, seeds: Array) -> Evaluations:
+    """Return evaluations of some of their seeds."""
+    kept = np.isin(one.seeds, seeds)
+    if kept.all():
         return one
-    kept = np.isin(one.xs, xs)
     losses, accuracies = (
-        {split: values[..., kept] for split, values in curves.items()}
-        for curves in (one.losses, one.accuracies)
+        {split: values[:, kept] for split, values in curves.items()} for curves in (one.losses, one.accuracies)
     )
-    return replace(one, xs=one.xs[kept], losses=losses, accuracies=accuracies)
+    seconds = None if one.seconds_per_step is None else one.seconds_per_step[:, kept]
+    return replace(
+        one,
+        seeds=one.seeds[kept],
+        losses=losses,
+        accuracies=accuracies,
+        diverged=one.diverged[:, kept],
+        seconds_per_step=seconds,
+    )
 
 
 def _data(one: Evaluations) -> str:
