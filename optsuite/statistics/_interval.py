@@ -1,6 +1,12 @@
-"""The value that every uncertain number is."""
+"""The value that every uncertain number is, and how it is made of bootstrap draws."""
+
+from __future__ import annotations
 
 from typing import NamedTuple
+
+import numpy as np
+
+from optsuite._types import Array
 
 
 class Interval(NamedTuple):
@@ -12,3 +18,63 @@ class Interval(NamedTuple):
     high: float
     level: float = 0.95
     """Share of intervals that hold the truth."""
+
+
+def interval(
+    values: Array, num_seeds: int, level: float = 0.95, *, log: bool = False, num_tasks: int = 1
+) -> Interval:
+    """Make the interval of a number from its bootstrap draws.
+
+    Args:
+        values: (1 + B,), the number for the seeds as they are, then for each draw.
+        num_seeds: Number of seeds that were drawn from.
+        level: Share of intervals that shall hold the truth.
+        log: Whether the number is a ratio, whose logarithm is treated.
+        num_tasks: Number of tasks whose seeds were drawn independently.
+
+    Returns:
+        Interval; without limits if there are fewer than two seeds or the number is not finite.
+    """
+    value = float(values[0])
+    if num_seeds < 2 or not np.isfinite(value):
+        return Interval(value, np.nan, np.nan, level)
+    low, high = limits(values[:, None], num_seeds, level, log=log, num_tasks=num_tasks)
+    return Interval(value, float(low[0]), float(high[0]), level)
+
+
+def limits(
+    values: Array, num_seeds: int, level: float, *, log: bool = False, num_tasks: int = 1
+) -> tuple[Array, Array]:
+    """Return lower and upper limits of many numbers, as `interval` does.
+
+    Args:
+        values: (1 + B, N), finite in the first row.
+
+    Returns:
+        (N,) and (N,).
+    """
+    values = np.log(values) if log else values
+    is_lost = ~np.isfinite(values)
+    draws = np.where(is_lost, values[0], values)[1:]
+    center = 2 * values[0] - draws.mean(0)
+    spread = draws.std(0) * np.sqrt(num_seeds / (num_seeds - 1))
+    width = t_quantile((1 + level) / 2, num_tasks * (num_seeds - 1)) * spread
+    low, high = center - width, center + width
+    high = np.where(is_lost.mean(0) > (1 - level) / 2, np.inf, high)
+    return (np.exp(low), np.exp(high)) if log else (low, high)
+
+
+def t_quantile(probability: float, degrees: int) -> float:
+    """Return the quantile of Student's t distribution.
+
+    Args:
+        probability: Probability, 0.5 or more.
+        degrees: Degrees of freedom.
+    """
+    angles = np.linspace(
+        0, np.pi / 2, 100_001
+    )  # with t = sqrt(degrees) tan(angle) the density is a cosine's power
+    density = np.cos(angles) ** (degrees - 1)
+    shares = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    angle = np.interp(2 * probability - 1, shares / shares[-1], angles)
+    return float(np.sqrt(degrees) * np.tan(angle))
