@@ -51,7 +51,10 @@ class Listing:
         found = dict(zip(names, read, strict=True))
         first = found.get(contenders[0])
         is_real = not isinstance(first, Evaluations) or first.data_source == "real"
-        return {one: _told(found[one]) if one in found else self._packaged(task, one, is_real) for one in contenders}
+        return {
+            one: _told(found[one]) if one in found else self._packaged(task, one, is_real)
+            for one in contenders
+        }
 
     def _packaged(self, task: str, contender: Contender, is_real: bool) -> Evaluations | str:
         name = contender.choose(self.packaged.get(task, ()))
@@ -120,7 +123,8 @@ def on_seeds(one: Evaluations, seeds: Array) -> Evaluations:
     if kept.all():
         return one
     losses, accuracies = (
-        {split: values[:, kept] for split, values in curves.items()} for curves in (one.losses, one.accuracies)
+        {split: values[:, kept] for split, values in curves.items()}
+        for curves in (one.losses, one.accuracies)
     )
     seconds = None if one.seconds_per_step is None else one.seconds_per_step[:, kept]
     return replace(
@@ -141,5 +145,3 @@ def _seeds(one: Evaluations) -> str:
     seeds = sorted(one.seeds.tolist())
     is_row = len(seeds) > 1 and seeds == list(range(seeds[0], seeds[0] + len(seeds)))
     return f"{seeds[0]} to {seeds[-1]}" if is_row else ", ".join(map(str, seeds))
-
-

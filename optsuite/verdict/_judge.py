@@ -101,11 +101,7 @@ def _others(
     if not against and suite:
         found = [Contender(family, suite.num_steps) for family in suite.families]
     else:
-        found = [
-            one
-            for name in against or ["Adam"]
-            for one in find_all(name, listing.sets, mine.num_steps)
-        ]
+        found = [one for name in against or ["Adam"] for one in find_all(name, listing.sets, mine.num_steps)]
     return [one for one in dict.fromkeys(found) if one != mine and not _is_same(one, mine)]
 
 
@@ -148,7 +144,7 @@ def _judge_task(contest: _Contest, task: str, read: Mapping[Contender, Evaluatio
     resampled = statistics.resample(cells, reference, contest.rule)
     if contest.reference in cells:
         contest.resampled.append(resampled)
-    contest.entries += [_entry(contest, resampled, label, cells) for label in cells]
+    contest.entries.extend(_entry(contest, resampled, label, cells) for label in cells)
 
 
 def _why_left_out(contest: _Contest, cells: Mapping[str, Evaluations], one: Evaluations) -> str:
@@ -175,7 +171,7 @@ def _entry(contest: _Contest, resampled: Resampled, label: str, cells: Mapping[s
     if resampled.num_seeds < len(cells[label].seeds):
         notes.append(f"{resampled.num_seeds} of its {len(cells[label].seeds)} seeds are shared, and used")
     edge = statistics.edge(one, rule)
-    ratios = [None] * 3
+    ratios: list[Interval | None] = [None] * 3
     if label in resampled.steps_ratio and contest.reference in cells:
         ratios = [_interval(values, [resampled]) for values in _ratios(contest, resampled, label, cells)]
     return Entry(
@@ -291,9 +287,7 @@ def _seconds_ratio(contest: _Contest, label: str) -> Interval | None:
 
 def _rank_test(contest: _Contest) -> tuple[float | None, tuple[tuple[str, ...], ...], list[str]]:
     """Test whether ranks differ, among the optimizers that are on all tasks with the reference."""
-    labels = [
-        label for label in contest.contenders if all(label in task.final for task in contest.resampled)
-    ]
+    labels = [label for label in contest.contenders if all(label in task.final for task in contest.resampled)]
     if len(contest.resampled) < 2 or len(labels) < 3:
         return None, (), []  # nothing to test, which needs no words
     test = statistics.rank_test(

@@ -88,9 +88,9 @@ def find_all(name: str, sets: Collection[str], num_steps: int | None = None) -> 
 def label_all(contenders: Sequence[Contender]) -> list[str]:
     """Return the names of contenders on the page, each a different one."""
     labels = [optimizer_of(one.family) for one in contenders]
-    for longer in (lambda one: one.family, lambda one: one.name):
+    for longer in ("family", "name"):
         labels = [
-            longer(one) if labels.count(label) > 1 else label
+            getattr(one, longer) if labels.count(label) > 1 else label
             for one, label in zip(contenders, labels, strict=True)
         ]
     return labels

@@ -19,7 +19,7 @@ def ratio(value: float) -> str:
 
 def loss(value: float) -> str:
     """Return a loss in words, with four digits."""
-    return f"{value:.4g}" if math.isfinite(value) else "diverged"
+    return f"{value:#.4g}".rstrip(".") if math.isfinite(value) else "diverged"
 
 
 def share(value: float) -> str:

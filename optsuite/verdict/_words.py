@@ -23,6 +23,12 @@ from optsuite.words import aligned, counted, listed
 _MOST_NAMED = 6  # tasks or optimizers that a line names
 
 
+def page(verdict: Verdict, *, by_task: bool = False) -> list[str]:
+    """Return all that a terminal shows: sentences, tables, and what they rest on."""
+    tasks = ["", *task_lines(verdict)] if by_task else []
+    return [*lines(verdict), "", *table_lines(verdict), *tasks, "", *basis_lines(verdict)]
+
+
 def lines(verdict: Verdict) -> list[str]:
     """Return the verdict in three sentences: the answer, on how many tasks, and with which setting."""
     return [_answer(verdict), _on_tasks(verdict), _settings(verdict)]
@@ -35,20 +41,31 @@ def table_lines(verdict: Verdict) -> list[str]:
 
 
 def task_lines(verdict: Verdict) -> list[str]:
-    """Return the table of tasks and optimizers: final loss, steps ratio, best setting."""
-    head = ("task", "optimizer", "final loss", "steps", "best setting", "")
-    rows = [
-        (
-            entry.task,
-            entry.optimizer,
-            ranged(entry.final, loss, entry.why_no_best),
-            _steps(verdict, entry.optimizer, entry.steps_ratio),
-            setting_of(entry),
-            "at the edge" if entry.edge else "",
-        )
-        for entry in verdict.entries
-    ]
-    return aligned([head, *rows])
+    """Return a table for each task, optimizers by their final loss."""
+    entries = sorted(verdict.entries, key=lambda entry: (entry.task, _order(entry)))
+    head, *rows = aligned(
+        [
+            ("  optimizer", "final loss", f"steps to {verdict.reference}'s loss", "best setting"),
+            *(_task_row(verdict, entry) for entry in entries),
+        ]
+    )
+    lines = [head]
+    for i, (entry, row) in enumerate(zip(entries, rows, strict=True)):
+        lines += [entry.task, row] if i == 0 or entries[i - 1].task != entry.task else [row]
+    return lines
+
+
+def _order(entry: Entry) -> float:
+    return math.inf if entry.final is None else entry.final.value
+
+
+def _task_row(verdict: Verdict, entry: Entry) -> tuple[str, ...]:
+    return (
+        f"  {entry.optimizer}",
+        ranged(entry.final, loss, entry.why_no_best),
+        _steps(verdict, entry.optimizer, entry.steps_ratio),
+        setting_of(entry) + (", at the edge" if entry.edge else ""),
+    )
 
 
 def basis_lines(verdict: Verdict) -> list[str]:
@@ -61,7 +78,7 @@ def basis_lines(verdict: Verdict) -> list[str]:
         counted(verdict.num_seeds, "paired seed"),
         f"{verdict.num_steps:,} steps",
         *([several([kinds[one] for one in sorted(data, reverse=True)])] if data else []),
-        f"best setting by {verdict.rule}",
+        f"best setting {verdict.rule}",
         *([f"intervals of {_level(verdict):.0%}"] if _level(verdict) else []),
     ]
     return [", ".join(parts), *_notes(verdict)]
@@ -72,13 +89,13 @@ def _answer(verdict: Verdict) -> str:
     tuned = "tuned " if _is_tuned(verdict) else ""
     title = f"{verdict.of} against {tuned}{verdict.reference} on {_tasks(verdict, entries)}"
     if mine.steps_ratio is None:
-        return f"{title}: undecided, since {_why_undecided(verdict)}"
+        return f"{title}: undecided, since {_why_undecided(verdict)}."
     if all(entry.best is None for entry in entries):
-        return f"{title}: {mine.outcome}, since all its trials diverged"
+        return f"{title}: {mine.outcome}, since all its trials diverged."
     answer = f"{title}: {mine.outcome}; {speed(verdict, mine.steps_ratio)}"
     if mine.outcome == "undecided":
-        return f"{answer}, but {_why_undecided(verdict)}"
-    return answer
+        return f"{answer}, but {_why_undecided(verdict)}."
+    return f"{answer}."
 
 
 def speed(verdict: Verdict, interval: Interval) -> str:
@@ -86,7 +103,7 @@ def speed(verdict: Verdict, interval: Interval) -> str:
     if interval.value <= 1:
         who, whose, shown = "it", f"{verdict.reference}'s", interval
     else:
-        who, whose, shown = verdict.reference, "its", inverse(interval)
+        who, whose, shown = verdict.reference, f"{verdict.of}'s", inverse(interval)
     numbers = f"{ratio(shown.value)} of the steps"
     limits = f" [{ratio(shown.low)}, {ratio(shown.high)}]" if has_limits(shown) else ""
     return f"{who} reaches {whose} final loss in {numbers}{limits}"
@@ -105,31 +122,37 @@ def _on_tasks(verdict: Verdict) -> str:
     mine, entries = _standing(verdict), _judged(verdict)
     place = f"average rank {_rank(mine)} of {counted(len(verdict.standings), 'optimizer')}"
     if len(entries) == 1 and entries[0].final is not None:
-        own = f"final loss {ranged(entries[0].final, loss, '')}"
+        own = f"Final loss {ranged(entries[0].final, loss, '')}"
         others = [e for e in entries_of(verdict, verdict.reference) if e.task == entries[0].task]
         against = f" against {ranged(others[0].final, loss, others[0].why_no_best)}" if others else ""
-        return f"{own}{against}; {place.removeprefix('average ')}"
-    of = len(entries)
-    parts = [f"better on {mine.better_on} of {of}", f"worse on {mine.worse_on}"]
+        return f"{own}{against}; {place.removeprefix('average ')}."
+    if not entries:
+        return "No task to count."
+    of = counted(len(entries), "task")
+    if mine.outcome == "undecided":
+        ahead = sum(entry.steps_ratio.value < 1 for entry in entries if entry.steps_ratio)
+        return f"Ahead on {ahead} of {of}, by estimates alone; {place}."
+    rest = len(entries) - mine.better_on - mine.worse_on
+    parts = [f"Better on {mine.better_on} of {of}", f"worse on {mine.worse_on}", f"no difference on {rest}"]
     if lost := [entry for entry in entries if entry.best is None]:
         parts.append(f"diverged on {len(lost)}")
-    return f"{', '.join(parts) if of else 'no task to count'}; {place}"
+    return f"{', '.join(parts)}; {place}."
 
 
 def _settings(verdict: Verdict) -> str:
     """Say which settings are best, and whether they lie at the edge of their grid."""
     entries = [entry for entry in entries_of(verdict, verdict.of) if entry.best is not None]
     if not entries:
-        return "no best setting: all its trials diverged"
+        return "No best setting: all its trials diverged."
     if len(entries[0].evaluations.configs) == 1:
-        return f"one setting for all tasks, {setting_of(entries[0])}; not tuned"
+        return f"One setting for all tasks, {setting_of(entries[0])}; not tuned."
     edges = [entry for entry in entries if entry.edge]
-    text = f"best {_best(entries)}"
+    text = f"Best {_best(entries)}"
     if not edges:
-        return f"{text}, not at the edge of its grid"
+        return f"{text}, not at the edge of its grid."
     where = "" if len(entries) == 1 else f" on {len(edges)} of {len(entries)} tasks"
     advice = list(dict.fromkeys(entry.edge for entry in edges))
-    return f"{text}, at the edge of its grid{where}: {listed(advice, 2)}"
+    return f"{text}, at the edge of its grid{where}: {listed(advice, 2)}."
 
 
 def _best(entries: Sequence[Entry]) -> str:
@@ -142,7 +165,10 @@ def _best(entries: Sequence[Entry]) -> str:
 def _row(verdict: Verdict, one: Standing) -> tuple[str, ...]:
     entries = [entry for entry in entries_of(verdict, one.optimizer) if entry.best is not None]
     is_reference = one.optimizer == verdict.reference
-    counts = ("", "") if is_reference else (f"{one.better_on} of {one.num_tasks}", str(one.worse_on))
+    counts = ("", "")
+    if not is_reference:
+        is_told = one.steps_ratio is not None and has_limits(one.steps_ratio)
+        counts = (f"{one.better_on} of {one.num_tasks}", str(one.worse_on)) if is_told else ("-", "-")
     best = _best(entries) if entries else "all diverged"
     edge = ", at the edge" if any(entry.edge for entry in entries) else ""
     steps = _steps(verdict, one.optimizer, one.steps_ratio)
