@@ -297,8 +297,8 @@ def _add_verdict(commands: _Commands) -> None:
         "--rule",
         choices=choices.RULES,
         default="last",
-        help="how the best setting is chosen and judged; last: last loss on training data; smoothed: its "
-        "average over the last evaluations; validation: chosen on outer_valid, judged on test (default: last)",
+        help="how the best setting is chosen and judged; last: last loss on training data; smoothed: its average "
+        "over the last evaluations; validation: chosen on outer_valid, judged on test (default: last)",
     )
     parser.add_argument("--suite", metavar="NAME", help="take tasks, others and steps of a suite")
     parser.add_argument(

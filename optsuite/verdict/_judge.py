@@ -13,7 +13,7 @@ from optsuite import statistics
 from optsuite._types import Array
 from optsuite.errors import OptsuiteError, UnknownNameError
 from optsuite.statistics import Aggregate, Evaluations, Interval, Resampled, Rule
-from optsuite.storage import is_glob
+from optsuite.storage import MissingFileError, is_glob
 from optsuite.suites import Suite
 from optsuite.verdict._cells import Listing, list_cells, on_seeds, why_not_beside
 from optsuite.verdict._names import Contender, find_all, find_one, label_all
@@ -69,7 +69,7 @@ def judge(
     Raises:
         UnknownNameError: A name is none of an optimizer with archives, or of a rule.
         OptsuiteError: A name is ambiguous, lengths differ, or there is nothing to compare with.
-        MissingFileError: There are no such tasks.
+        MissingFileError: There are no such tasks, or none has usable results of `of`.
         StorageError: The storage cannot be reached.
     """
     if rule not in statistics.RULES:
@@ -77,6 +77,8 @@ def judge(
     listing = list_cells(tasks, root, suite.tasks if suite else None)
     steps = suite.num_steps if suite else num_steps
     mine = find_one(of, listing.sets, steps)
+    if suite and mine.repetitions is None:
+        mine = mine._replace(repetitions=suite.num_seeds)
     others = _others(against, mine, listing, suite)
     ref = _reference(reference, others, mine, listing, suite)
     contenders = list(dict.fromkeys([mine, ref, *others]))
@@ -91,6 +93,9 @@ def judge(
     for task in listing.own:
         if task in named or task in listing.tasks_of(mine):
             _judge_task(contest, task, listing.read(task, contenders))
+    if not contest.entries:
+        cell, why = next((cell, why) for cell, why in contest.missing.items())
+        raise MissingFileError(f"there is nothing to judge: {cell}: {why}")
     return _verdict(contest, suite, mine.num_steps)
 
 
@@ -99,7 +104,7 @@ def _others(
 ) -> list[Contender]:
     """Return the contenders that an optimizer is compared with."""
     if not against and suite:
-        found = [Contender(family, suite.num_steps) for family in suite.families]
+        found = [Contender(family, suite.num_steps, suite.num_seeds) for family in suite.families]
     else:
         found = [one for name in against or ["Adam"] for one in find_all(name, listing.sets, mine.num_steps)]
     return [one for one in dict.fromkeys(found) if one != mine and not _is_same(one, mine)]
@@ -160,7 +165,8 @@ def _why_left_out(contest: _Contest, cells: Mapping[str, Evaluations], one: Eval
     seeds = np.intersect1d(cells[contest.of].seeds, cells[contest.reference].seeds)
     lacking = len(seeds) - len(np.intersect1d(seeds, one.seeds))
     if lacking:
-        return f"lacks {lacking} of the {counted(len(seeds), 'seed')} that {contest.of} shares with {contest.reference}"
+        both = f"{contest.of} and {contest.reference}"
+        return f"lacks {lacking} of the {counted(len(seeds), 'seed')} that {both} share"
     return ""
 
 
@@ -304,7 +310,7 @@ def _packaged(contest: _Contest) -> list[str]:
         return []
     names = list(dict.fromkeys(entry.optimizer for entry in packaged))
     origins = dict.fromkeys(entry.evaluations.origin for entry in packaged)
-    return [f"baselines that come with optsuite: {listed(names, 6)} ({'; '.join(origins)})"]
+    return [f"{listed(names, 6)}: {'; '.join(origins)}"]
 
 
 def outcome_of(interval: Interval | None) -> Outcome:

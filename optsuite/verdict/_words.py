@@ -87,7 +87,7 @@ def basis_lines(verdict: Verdict) -> list[str]:
 def _answer(verdict: Verdict) -> str:
     mine, entries = _standing(verdict), _judged(verdict)
     tuned = "tuned " if _is_tuned(verdict) else ""
-    title = f"{verdict.of} against {tuned}{verdict.reference} on {_tasks(verdict, entries)}"
+    title = f"{verdict.of} against {tuned}{verdict.reference} on {_tasks(entries)}"
     if mine.steps_ratio is None:
         return f"{title}: undecided, since {_why_undecided(verdict)}."
     if all(entry.best is None for entry in entries):
@@ -209,7 +209,7 @@ def _judged(verdict: Verdict) -> list[Entry]:
     return [entry for entry in entries_of(verdict, verdict.of) if entry.steps_ratio is not None]
 
 
-def _tasks(verdict: Verdict, entries: Sequence[Entry]) -> str:
+def _tasks(entries: Sequence[Entry]) -> str:
     return entries[0].task if len(entries) == 1 else f"{len(entries)} tasks"
 
 
