@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -11,7 +11,7 @@ import numpy as np
 from optsuite._types import Array
 from optsuite.statistics._interval import Interval, interval, limits
 from optsuite.statistics._ranks import ranks
-from optsuite.statistics._resample import Resampled
+from optsuite.statistics._resample import Resampled, around
 
 PROFILE_SCORES: Array = 2.0 ** np.linspace(-4, 4, 65)
 """(65,), scores at which profiles are told."""
@@ -28,8 +28,7 @@ class Aggregate:
     score: Interval
     """Interquartile mean of the score over tasks and seeds."""
     improvement: Interval | None
-    """Probability that it has a better score than the reference, on a task and with any seed each; None for the
-    reference."""
+    """Probability of a better score than the reference's, on a task and with any seed each; None for the latter."""
     rank: float
     """Average rank by final loss among the optimizers of a task, 1 is best; ties share theirs."""
     better_on: int
@@ -45,7 +44,8 @@ def interquartile_mean(scores: Array) -> Array:
     Source: Agarwal et al., 2021, Deep Reinforcement Learning at the Edge of the Statistical Precipice.
     """
     cut = scores.shape[-1] // 4
-    return np.sort(scores, -1)[..., cut : scores.shape[-1] - cut].mean(-1)
+    means: Array = np.sort(scores, -1)[..., cut : scores.shape[-1] - cut].mean(-1)
+    return means
 
 
 def improvement(scores: Array, others: Array) -> Array:
@@ -56,7 +56,8 @@ def improvement(scores: Array, others: Array) -> Array:
         others: (..., R).
     """
     ours, its = scores[..., :, None], others[..., None, :]
-    return ((ours > its) + 0.5 * (ours == its)).mean((-2, -1))
+    shares: Array = ((ours > its) + 0.5 * (ours == its)).mean((-2, -1))
+    return shares
 
 
 def aggregate(tasks: Sequence[Resampled], level: float = 0.95) -> dict[str, Aggregate]:
@@ -67,33 +68,58 @@ def aggregate(tasks: Sequence[Resampled], level: float = 0.95) -> dict[str, Aggr
         level: Share of intervals that shall hold the truth.
     """
     names = dict.fromkeys(name for task in tasks for name in task.optimizers)
-    by_task = [ranks(np.array([[task.final[name][0] for name in task.optimizers]]))[0] for task in tasks]
-    rank_of = [
-        dict(zip(task.optimizers, rank, strict=True)) for task, rank in zip(tasks, by_task, strict=True)
-    ]
+    rows = [ranks(np.array([[task.final[name][0] for name in task.optimizers]]))[0] for task in tasks]
+    rank_of = [dict(zip(task.optimizers, rank, strict=True)) for task, rank in zip(tasks, rows, strict=True)]
     return {name: _aggregate(name, tasks, rank_of, level) for name in names}
 
 
-def _aggregate(name: str, tasks: Sequence[Resampled], rank_of: Sequence[Mapping[str, float]], level: float) -> Aggregate:  # fmt: skip
+def _aggregate(
+    name: str, tasks: Sequence[Resampled], rank_of: Sequence[Mapping[str, float]], level: float
+) -> Aggregate:
     """Aggregate one optimizer."""
     its = [task for task in tasks if name in task.optimizers]
+    compared = [task for task in its if name != task.reference]
     num_seeds = min(task.num_seeds for task in its)
-    log_ratios = [np.log(task.steps_ratio[name]) for task in its if name != task.reference]
-    each = [interval(np.exp(ratio), task.num_seeds, level, log=True) for ratio, task in zip(log_ratios, its)]
-    beats = [
-        improvement(task.score[name], task.score[task.reference]) for task in its if name != task.reference
-    ]
-    scores = np.concatenate([task.score[name] for task in its], axis=1)
-    above = np.stack([(scores > score).mean(1) for score in PROFILE_SCORES], axis=1)
-    with_level = {"num_seeds": num_seeds, "level": level, "num_tasks": len(its)}
-    band = limits(above, **with_level) if num_seeds > 1 else np.full((2, above.shape[1]), np.nan)
+
+    def told(values: Array, *, log: bool) -> Interval:
+        return interval(values, num_seeds, level, log=log, num_tasks=len(its))
+
+    scores, of_all = (
+        np.concatenate([by_name[name] for by_name in by_task], axis=1)
+        for by_task in ([task.score for task in its], [task.score_of_all for task in its])
+    )
+    score = around(np.log(interquartile_mean(scores)), np.log(interquartile_mean(of_all)))
+    above = around(_shares_above(scores), _shares_above(of_all))
+    low, high = limits(above, num_seeds, level, num_tasks=len(its))
+    each = [interval(task.steps_ratio[name], task.num_seeds, level, log=True) for task in compared]
+    ratio = np.mean([np.log(task.steps_ratio[name]) for task in compared], axis=0) if compared else None
     return Aggregate(
         num_tasks=len(its),
-        steps_ratio=interval(np.exp(np.mean(log_ratios, 0)), log=True, **with_level) if log_ratios else None,
-        score=interval(interquartile_mean(scores), log=True, **with_level),
-        improvement=interval(np.mean(beats, 0), **with_level) if beats else None,
+        steps_ratio=None if ratio is None else told(np.exp(ratio), log=True),
+        score=told(np.exp(score), log=True),
+        improvement=_improvement(name, compared, told) if compared else None,
         rank=float(np.mean([rank[name] for rank in rank_of if name in rank])),
         better_on=sum(one.high < 1 for one in each),
         worse_on=sum(one.low > 1 for one in each),
-        profile=np.stack([above[0], *np.clip(band, 0, 1)]),
+        profile=np.stack([above[0], low.clip(0, 1), high.clip(0, 1)]),
     )
+
+
+def _shares_above(scores: Array) -> Array:
+    """Return the shares of scores above each of `PROFILE_SCORES`.
+
+    Args:
+        scores: (1 + B, R).
+
+    Returns:
+        (1 + B, P).
+    """
+    return np.stack([(scores > score).mean(1) for score in PROFILE_SCORES], axis=1)
+
+
+def _improvement(name: str, tasks: Sequence[Resampled], told: Callable[..., Interval]) -> Interval:
+    """Return the mean over tasks of the probability of a better score than the reference's."""
+    drawn = np.mean([improvement(t.score[name], t.score[t.reference]) for t in tasks], axis=0)
+    of_all = np.mean([improvement(t.score_of_all[name], t.score_of_all[t.reference]) for t in tasks], axis=0)
+    whole = told(around(drawn, of_all), log=False)
+    return whole._replace(low=max(0.0, whole.low), high=min(1.0, whole.high))

@@ -27,7 +27,7 @@ def time_ratio(steps_ratio: Array, of: Evaluations, reference: Evaluations) -> A
 
 
 def flops_ratio(steps_ratio: Array, of: Evaluations, reference: Evaluations) -> Array | None:
-    """Return the ratio of floating-point operations to the reference's final loss; None if they are not known."""
+    """Return the ratio of floating-point operations, as `time_ratio` does; None where they are not known."""
     if of.flops_per_step is None or reference.flops_per_step is None:
         return None
     return steps_ratio * (of.flops_per_step / reference.flops_per_step)

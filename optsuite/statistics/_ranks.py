@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from typing import NamedTuple
 
@@ -30,7 +31,9 @@ def ranks(losses: Array) -> Array:
         losses: (T, O), infinite for optimizers that diverged.
     """
     own, others = losses[..., :, None], losses[..., None, :]
-    return (others < own).sum(-1) + ((others == own).sum(-1) + 1) / 2
+    better, same = (others < own).sum(-1), (others == own).sum(-1)
+    found: Array = better + (same + 1) / 2
+    return found
 
 
 def rank_test(final: Array, level: float = 0.95) -> RankTest:
@@ -52,11 +55,9 @@ def rank_test(final: Array, level: float = 0.95) -> RankTest:
         return RankTest(mean_ranks, None, (), "needs scikit-posthocs: run `pip install 'optsuite[stats]'`")
     if (ranks_TO == ranks_TO[0, 0]).all():
         return RankTest(mean_ranks, 1.0, (tuple(range(num_optimizers)),), "")
-    import scikit_posthocs
-    from scipy import stats
-
+    posthocs, stats = (importlib.import_module(name) for name in ("scikit_posthocs", "scipy.stats"))
     p_value = float(stats.friedmanchisquare(*ranks_TO.T).pvalue)
-    pairs = scikit_posthocs.posthoc_nemenyi_friedman(ranks_TO).to_numpy()
+    pairs = posthocs.posthoc_nemenyi_friedman(ranks_TO).to_numpy()
     return RankTest(mean_ranks, p_value, _groups(mean_ranks, pairs >= 1 - level), "")
 
 

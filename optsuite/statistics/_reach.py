@@ -36,7 +36,7 @@ def steps_to(target: Array, curves: Array, xs: Array) -> Array:
 
 
 def steps_ratio(curves: Array, xs: Array, reference: Array, reference_xs: Array) -> tuple[Array, Array]:
-    """Return the steps of curves as a share of those of reference curves, to the higher of their final losses.
+    """Return the steps of curves as a share of a reference's, to the higher of their final losses.
 
     The loss is one that both reach: the reference's final one if the other reaches it, else the other's.
     Steps are counted from the first evaluation after a step on, so that the ratio is finite; a curve that

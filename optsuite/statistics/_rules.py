@@ -33,12 +33,12 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {
         rule.name: rule
         for rule in (
-            Rule("last", "chosen and judged by the last loss on training data", "train", "train", False),
-            Rule("smoothed", "chosen and judged by the smoothed last loss on training data", "train", "train", True),
-            Rule("validation", "chosen by the last loss on outer_valid, judged on test", "outer_valid", "test", False),
+            Rule("last", "chosen and judged by the last training loss", "train", "train", False),
+            Rule("smoothed", "chosen and judged by the smoothed training loss", "train", "train", True),
+            Rule("validation", "chosen on outer_valid, judged on test", "outer_valid", "test", False),
         )
     }
-)  # fmt: skip
+)
 
 
 def curves(evaluations: Evaluations, split: str) -> Array:
