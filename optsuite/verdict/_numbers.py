@@ -65,7 +65,7 @@ def entries_of(verdict: Verdict, optimizer: str) -> list[Entry]:
 
 
 def setting_of(entry: Entry) -> str:
-    """Return the best setting in words: `lr 0.003`, or its label where not one hyperparameter alone varies."""
+    """Return the best setting in words: `lr 0.003`, or its label if not one hyperparameter varies."""
     if entry.best is None:
         return entry.why_no_best
     name = varied(entry)
