@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from optsuite.statistics import Interval
@@ -43,7 +44,7 @@ def draw_best_of(
         losses = np.concatenate(shown)
         if len(losses):
             _style.choose_log_scale(ax, float(losses.min()), float(losses.max()))
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         ax.set(xlabel="settings tried", ylabel="final loss of the best")
         _style.write_title(ax, title, ["mean over draws of so many settings, with its interval"])
         _style.write_legend(ax, entries)
