@@ -65,7 +65,8 @@ def profiles_chart(contents: Contents) -> Chart | None:
     verdict = contents.verdict
     if verdict is None or not len(verdict.scores) or not verdict.standings:
         return None
-    picked = np.unique(np.linspace(0, len(verdict.scores) - 1, 7).round().astype(int))
+    told = np.arange(len(verdict.scores))[vis.profile_span([one.profile for one in verdict.standings])]
+    picked = told[np.unique(np.linspace(0, len(told) - 1, 7).round().astype(int))]
     head = ("optimizer", *(f"score {number(score)}" for score in verdict.scores[picked]))
     rows = [(one.optimizer, *(_range(*one.profile[:, i]) for i in picked)) for one in verdict.standings]
     caption = (
@@ -90,8 +91,10 @@ def _profiles(contents: Contents) -> list[dict[str, Any]]:
     verdict = contents.verdict
     if verdict is None or not len(verdict.scores):
         return []
+    span = vis.profile_span([one.profile for one in verdict.standings])
+    scores = _rounded(verdict.scores[span])
     return [
-        {"place": contents.places[one.optimizer], "x": _rounded(verdict.scores), **_band(*one.profile)}
+        {"place": contents.places[one.optimizer], "x": scores, **_band(*one.profile[:, span])}
         for one in verdict.standings
     ]
 
@@ -121,6 +124,7 @@ def _line(contents: Contents, one: Results, tried: Sequence[Interval]) -> dict[s
         **_band(mean, low, high),
         "seconds": one.seconds_per_step,
         "flops": one.flops_per_step,
+        "final": _round(float(final(one, TRAIN_LOSS).mean())),
         "start": _round(float(one.best_curves[TRAIN_LOSS][:, 0].max())),
         "lr": _rates(contents, one) if vis.has_lr_line(one) else None,
         "best-of": _band(*np.array([loss[:3] for loss in tried], float).T) if tried else None,
@@ -153,9 +157,9 @@ def _rates(contents: Contents, one: Results) -> dict[str, Any]:
 
 
 def best_of(contents: Contents, group: Group) -> dict[str, Sequence[Interval]]:
-    """Return the loss of the best of k settings by optimizer, of those that have several."""
+    """Return the loss of the best of k settings by optimizer, of those with three settings or more."""
     tried = {contents.name(one): _best_of(contents, one) for one in _cells(contents, group)}
-    return {name: losses for name, losses in tried.items() if len(losses) > 1}
+    return {name: losses for name, losses in tried.items() if len(losses) > 2}
 
 
 def _best_of(contents: Contents, one: Results) -> Sequence[Interval]:
@@ -170,7 +174,7 @@ def _last(one: Results) -> Evaluations:
     start_S = one.best_curves[TRAIN_LOSS][:, 0].astype(np.float64)
     losses = np.stack([np.broadcast_to(start_S, final_HS.shape), final_HS], axis=-1)
     return Evaluations(
-        task=one.task,
+        task=shown(one.task),
         hparam_set=one.hparam_set,
         source="own",
         configs=one.configs,

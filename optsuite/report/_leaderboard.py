@@ -53,7 +53,7 @@ def _rank(entry: Entry) -> tuple[str, float]:
 def _standing(one: Standing, of: str, width: float) -> list[Cell]:
     tasks = f"of {one.num_tasks}"
     return [
-        Cell(f"{one.rank:.2f}", order=one.rank, kind="number"),
+        Cell(f"{one.rank:.2f}", order=one.rank, kind="rank"),
         _name(one.optimizer, of),
         _ratio(one.steps_ratio, width),
         _interval(one.seconds_ratio, "not comparable"),
@@ -73,7 +73,7 @@ def _entry(entry: Entry, of: str, width: float) -> list[Cell]:
     return [
         Cell(entry.task, href=f"#{Group(entry.task, key.is_stand_in).anchor}"),
         _name(entry.optimizer, of),
-        Cell(entry.best.label, "at the edge" * bool(entry.edge)) if entry.best else _words(entry.why_no_best),
+        _setting(entry),
         _interval(entry.final, entry.why_no_best or "not known"),
         _ratio(entry.steps_ratio, width),
         _interval(entry.seconds_ratio, "not comparable" if entry.steps_ratio else "reference"),
@@ -91,8 +91,10 @@ def _name(optimizer: str, of: str) -> Cell:
     return Cell(optimizer, kind="own" if optimizer == of else "", look=optimizer)
 
 
-def _words(words: str) -> Cell:
-    return Cell(words, kind="words")
+def _setting(entry: Entry) -> Cell:
+    if entry.best is None:
+        return Cell(entry.why_no_best, kind="words")
+    return Cell(entry.best.label, "at the edge" if entry.edge else "", kind="setting")
 
 
 def _ratio(ratio: Interval | None, width: float) -> Cell:
@@ -105,14 +107,25 @@ def _interval(interval: Interval | None, words: str) -> Cell:
     if interval is None or not math.isfinite(interval.value):
         return no_number(words or "not known")
     has_limits = math.isfinite(interval.low) and math.isfinite(interval.high)
-    note = f"[{number(interval.low)}, {number(interval.high)}]" if has_limits else "no interval"
-    return Cell(number(interval.value), note, interval.value, "number")
+    note = f"[{_short(interval.low)}, {_short(interval.high)}]" if has_limits else "no interval"
+    return Cell(_short(interval.value), note, interval.value, "number")
+
+
+def _short(value: float) -> str:
+    """Return a number with three significant digits."""
+    return (
+        f"{value:#.3g}".rstrip(".")
+        if 1e-3 <= abs(value) < 1e3
+        else number(float(f"{value:.3g}"))
+        if value
+        else "0"
+    )
 
 
 def _half_width(ratios: Sequence[Interval]) -> float:
     """Return half the width of the scale of all bars: of logarithms, 1 in the middle."""
     ends = [abs(math.log(end)) for ratio in ratios for end in ratio[:3] if math.isfinite(end) and end > 0]
-    return min(max([_LEAST_RANGE, *ends]) * 1.05, math.log(8))
+    return min(max([_LEAST_RANGE, *ends]) * 1.05, math.log(4))
 
 
 def _bar(ratio: Interval, width: float) -> Bar:

@@ -18,7 +18,7 @@ from optsuite.normalizers import Normalizer
 from optsuite.report._charts import as_json
 from optsuite.report._contents import Contents, Figure, SessionFacts, distinct, with_entries
 from optsuite.report._figures import make_figures
-from optsuite.report._sections import SECTIONS, lede
+from optsuite.report._sections import lede, sections
 from optsuite.report._words import link, moment, shown
 from optsuite.statistics import Results
 from optsuite.verdict import Verdict
@@ -83,7 +83,7 @@ def _problems(figures: Sequence[Figure]) -> list[str]:
 
 def _render(contents: Contents, url: str) -> str:
     """Return the page as HTML."""
-    told = [(section, section.tell(contents)) for section in SECTIONS]
+    told = [(section, section.tell(contents)) for section in sections(contents)]
     environment = _environment()
     scripts = [_vendored("uPlot.iife.min.js"), environment.get_template("script.js").render()]
     return environment.get_template("page.html").render(

@@ -89,7 +89,7 @@ def _verdict(contents: Contents) -> _Words | None:
         f"{' and '.join(sorted(kinds))} data",
         counted(verdict.num_steps, "step"),
         counted(verdict.num_seeds, "seed"),
-        f"{sources.count(True)} of {len(sources)} cells from the baselines in the package",
+        *([f"{sources.count(True)} of {counted(len(sources), 'cell')} packaged"] if any(sources) else []),
         f"reference {verdict.reference}",
     ]
     return _Words(lines(verdict), f"{'; '.join(parts)}. Rule: {verdict.rule}.", verdict.notes)
@@ -244,14 +244,24 @@ def _files(contents: Contents) -> list[tuple[str, Sequence[tuple[str, str | None
     return [(kind, [(root, href(root)) for root in urls]) for kind, urls in roots.items() if urls]
 
 
+def sections(contents: Contents) -> list[Section]:
+    """Return the sections of a page in order: results come first unless a leaderboard does."""
+    if contents.verdict is None:
+        return list(SECTIONS)
+    table = next(section for section in SECTIONS if section.name == "summary")
+    others = [section for section in SECTIONS if section is not table]
+    at = others.index(next(section for section in others if section.name == "session"))
+    return [*others[:at], table, *others[at:]]
+
+
 SECTIONS = (
     Section("notice", "", _notice),
     Section("verdict", "Verdict", _verdict),
     Section("leaderboard", "Leaderboard", leaderboard),
-    Section("session", "Session", _session),
     Section("summary", "Results", summary),
-    Section("gaps", "Missing or diverged", _gaps),
     Section("overview", "Overview", _overview),
     Section("tasks", "Tasks", _tasks),
+    Section("session", "Session", _session),
+    Section("gaps", "Missing or diverged", _gaps),
     Section("files", "Files", _files),
 )

@@ -40,7 +40,7 @@ def _row(one: Results, metrics: Iterable[str], contents: Contents, is_best: bool
         Cell(one.task, href=f"#{Group.of(one).anchor}"),
         Cell(one.hparam_set, look=contents.name(one), note=packaged),
         Cell("stand-in", kind="stand-in") if one.is_stand_in else Cell("real"),
-        Cell(one.best_label) if one.best_label else Cell(one.why_no_best, kind="words"),
+        Cell(one.best_label, kind="setting") if one.best_label else Cell(one.why_no_best, kind="words"),
         *(_metric(one, metric, is_best) for metric in metrics),
         Cell(f"{num_diverged} of {num_trials}", order=num_diverged / num_trials, kind=looks),
         _number(1 / one.seconds_per_step, number) if one.seconds_per_step else no_number("not known"),

@@ -23,7 +23,7 @@ from optsuite.vis._lr_sensitivity import (
 )
 from optsuite.vis._meta_losses import draw_meta_losses
 from optsuite.vis._normalized import draw_normalized, plot_normalized
-from optsuite.vis._profiles import draw_profiles
+from optsuite.vis._profiles import draw_profiles, profile_span
 from optsuite.vis._ranks import draw_ranks
 from optsuite.vis._render import render
 from optsuite.vis._style import GRID, INK, look, without_pyplot
@@ -47,6 +47,7 @@ __all__ = [
     "plot_lr_sensitivity",
     "plot_normalized",
     "plot_tasks_and_sets",
+    "profile_span",
     "render",
     "without_pyplot",
 ]

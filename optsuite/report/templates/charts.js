@@ -72,7 +72,7 @@ function bestOfView(lines) {
 }
 
 function profilesView(lines) {
-  const labels = { xLabel: "score", yLabel: "share with at least it", range: [0, 1.02] };
+  const labels = { xLabel: "score", yLabel: "share of tasks and seeds", range: [0, 1.02], xLog: lines[0].x[0] > 0 };
   return alignedView(lines, (line) => line, union(lines.map((line) => line.x)), (line) => line.x, labels);
 }
 
@@ -82,8 +82,8 @@ const VIEWS = { curves: curvesView, lr: lrView, "best-of": bestOfView, profiles:
 
 function logTicks(low, high) {
   const decades = Math.log10(high / low);
-  if (decades < 1) return niceTicks(low, high);
-  const parts = decades > 3 ? [1] : decades > 1.5 ? [1, 3] : [1, 2, 5];
+  if (decades < 0.35) return niceTicks(low, high);
+  const parts = decades > 3 ? [1] : decades > 1.5 ? [1, 3] : decades > 0.8 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
   const ticks = [], step = Math.max(1, Math.ceil(decades / 8));
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += step) {
     for (const part of parts) ticks.push(Number(`${part}e${power}`));
@@ -132,6 +132,7 @@ class Chart {
 
   get ink() { return getComputedStyle(this.box).color; }
   get gridInk() { return getComputedStyle(this.box).borderTopColor; }
+  get paper() { return getComputedStyle(document.body).backgroundColor; }
   get width() { return Math.max(200, this.box.clientWidth); }
   get height() { return Math.round(Math.min(340, Math.max(240, this.width * 0.55))); }
 
@@ -153,7 +154,7 @@ class Chart {
       height: this.height,
       legend: { show: false },
       focus: { alpha: 0.2 },
-      padding: [10, 14, 0, 0],
+      padding: [10, 24, 0, 0],
       cursor: {
         y: false,
         points: { one: true, size: 7 },
@@ -205,7 +206,8 @@ class Chart {
   }
 
   xRange(low, high) {
-    if (this.view.xLog) return low === high ? [low / 2, high * 2] : [low / (this.isZoomed(low, high) ? 1 : 1.4), high * (this.isZoomed(low, high) ? 1 : 1.4)];
+    const margin = this.kind === "lr" && !this.isZoomed(low, high) ? 1.4 : 1;
+    if (this.view.xLog) return low === high ? [low / 2, high * 2] : [low / margin, high * margin];
     return low === high ? [low - 1, high + 1] : [low, high];
   }
 
@@ -218,8 +220,8 @@ class Chart {
     if (this.view.range) return this.view.range;
     const { x, series } = this.view, { min, max } = plot.scales.x;
     const isWhole = min === null || min === undefined || !this.isZoomed(min, max);
-    // Before a twentieth of the way losses are high; a linear scale would show little else.
-    const from = isWhole ? (this.kind === "curves" && !this.isLog ? x[0] + (x[x.length - 1] - x[0]) / 20 : -Infinity) : min;
+    // Before a twentieth of the way losses are so high that little else would be seen.
+    const from = isWhole ? (this.kind === "curves" ? x[0] + (x[x.length - 1] - x[0]) / 20 : -Infinity) : min;
     const to = isWhole ? Infinity : max;
     const values = [], starts = [];
     for (const { line, mid, low, high } of series) {
@@ -283,7 +285,9 @@ class Chart {
       stroke(ctx, [[plot.valToPos(lr.plateau[0], "x", true), y], [plot.valToPos(lr.plateau[1], "x", true), y]]);
       ctx.globalAlpha = 1;
     }
-    star(ctx, x, y, 7 * px);
+    ctx.lineWidth = 1.5 * px;
+    ctx.strokeStyle = this.paper;
+    star(ctx, x, y, 8 * px);
     if (lr.edge) triangle(ctx, x + lr.edge * 11 * px, y, lr.edge * 6 * px);
   }
 
@@ -377,6 +381,7 @@ function star(ctx, x, y, radius) {
   }
   ctx.closePath();
   ctx.fill();
+  ctx.stroke();
 }
 
 function triangle(ctx, x, y, size) {
@@ -445,7 +450,7 @@ class Panel {
 
   tell(values) {
     for (const line of this.lines) {
-      const value = values ? values.get(line.place) : line.mid.findLast((one) => one !== null);
+      const value = values ? values.get(line.place) : line.final;
       this.buttons.get(line.place).querySelector(".value").textContent = show(value);
     }
   }
