@@ -14,7 +14,7 @@ from _pytest.mark import ParameterSet
 from optsuite import backends, sweep
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Config, register_checkpoint, register_grid, register_lr_family
-from optsuite.plugin import _options, _terminal
+from optsuite.plugin import _options, _terminal, _verdict
 from optsuite.plugin._curve_store import CellConfig, CurveStore
 from optsuite.plugin._ids import config_of
 from optsuite.plugin._options import explained
@@ -187,6 +187,7 @@ class Session:
         return [
             *_terminal.table_lines(results),
             *_terminal.places_lines(stores, len(self.runner.archived), self.runner.report),
+            *_verdict.verdict_lines(self.options, results),
             *(f"warning: {text}" for text in self.runner.warnings),
         ]
 
