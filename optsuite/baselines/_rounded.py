@@ -4,8 +4,8 @@ import numpy as np
 
 from optsuite._types import Array
 
-# Bits that are kept of the 23 of a float32's fraction. The rules of verdicts read curves on `train` and `test`,
-# and of `outer_valid` the last evaluation alone.
+# Bits that are kept of the 23 of a float32's fraction. The rules of verdicts read curves on `train` and
+# `test`, and of `outer_valid` the last evaluation alone.
 _KEPT_BITS = {"train": 9, "test": 8, "outer_valid": 5}
 _NUM_PLANES = 3  # bytes that a change of changes takes at most
 
