@@ -180,7 +180,7 @@ def _steps(verdict: Verdict, optimizer: str, interval: Interval | None) -> str:
 
 
 def _rank(one: Standing) -> str:
-    return "-" if math.isnan(one.rank) else f"{one.rank:.1f}".removesuffix(".0")
+    return f"{one.rank:.1f}".removesuffix(".0") if math.isfinite(one.rank) else "-"
 
 
 def _notes(verdict: Verdict) -> Iterator[str]:

@@ -54,12 +54,18 @@ def test_it_answers_in_three_lines_a_table_and_a_basis(run):
         ["2", "Adam"],
         ["3", "SGD"],
     ]
-    assert lines[9].startswith("2 tasks, 3 paired seeds, 100 steps, real data, best setting chosen and judged by ")
+    assert lines[9].startswith(
+        "2 tasks, 3 paired seeds, 100 steps, real data, best setting chosen and judged by "
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "status"),
-    [(("Mine", "--against", "Adam"), 0), (("Adam", "--against", "Mine"), 4), (("Mine", "--against", "S*"), 0)],
+    [
+        (("Mine", "--against", "Adam"), 0),
+        (("Adam", "--against", "Mine"), 4),
+        (("Mine", "--against", "S*"), 0),
+    ],
 )
 def test_the_exit_status_is_the_outcome(run, arguments, status):
     assert run("--of", *arguments)[0] == status
@@ -97,7 +103,10 @@ def test_it_is_written_too(run, tmp_path):
     ("arguments", "words"),
     [
         (("--of", "Mien"), "error: unknown optimizer among those with archives `Mien`: did you mean Mine"),
-        (("--of", "Mine", "-o", "a.txt"), "error: a verdict is written as .json, .csv, .parquet, .tex (got `a.txt`)"),
+        (
+            ("--of", "Mine", "-o", "a.txt"),
+            "error: a verdict is written as .json, .csv, .parquet, .tex (got `a.txt`)",
+        ),
         (("--of", "Mine", "--suite", "cpu-quik"), "error: unknown suite `cpu-quik`: did you mean cpu-quick"),
         (("--of", "Mine", "--steps", "7"), "error: there is no `Mine` of 7 steps"),
     ],

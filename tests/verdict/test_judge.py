@@ -186,7 +186,7 @@ def test_own_archives_of_other_data_are_not_compared(root):
 def test_lengths_are_not_mixed(root):
     archive(root, "MineLR", FAST, steps=100)
     archive(root, "AdamLR", SLOW, steps=50)
-    with pytest.raises(OptsuiteError, match="no `Adam` of 100 steps.* trained for 50 steps"):
+    with pytest.raises(OptsuiteError, match=r"no `Adam` of 100 steps.* trained for 50 steps"):
         judge("Mine", root=root)
     archive(root, "MineLR", FAST, steps=50)
     with pytest.raises(OptsuiteError, match="`Mine` was trained for 50 and 100 steps: say which"):
@@ -230,7 +230,7 @@ def test_what_cannot_be_asked(root, arguments, kind, words):
 
 
 def test_an_empty_root_says_so(root):
-    with pytest.raises(MissingFileError, match="no tasks `\\*` with archives in .* train some first"):
+    with pytest.raises(MissingFileError, match=r"no tasks `\*` with archives in .* train some first"):
         judge("Mine", root=root)
 
 
@@ -290,3 +290,33 @@ def test_adding_an_opponent_leaves_the_others_ratio_alone(root):
         archive(root, "SGDLR", SLOW, task=task)
     after = by_name(judge("Mine", ["*"], root=root))["Mine"].steps_ratio
     assert np.allclose(before, after)
+
+
+def test_untuned_each_has_the_setting_that_ranks_best_over_all_tasks(root):
+    for task, mine in zip(TASKS, ((0.9, 0.5, 0.4), (0.9, 0.5, 2.2)), strict=True):
+        archive(root, "MineLR", mine, task=task)
+        archive(root, "AdamLR", SLOW, task=task)
+    found = judge("Mine", root=root, untuned=True)
+    assert {entry.best.label for entry in found.entries} == {"Mine_lr0.001", "Adam_lr0.001"}
+    assert page(found)[2] == "One setting for all tasks, Mine_lr0.001; not tuned."
+    assert "one setting for all tasks" in found.notes[0]
+    tuned = [entry.best.label for entry in judge("Mine", root=root).entries if entry.optimizer == "Mine"]
+    assert sorted(tuned) == ["Mine_lr0.001", "Mine_lr0.01"]
+
+
+def test_a_rule_whose_data_were_not_evaluated_cannot_judge(root, packaged):
+    both(root)
+    for task in TASKS:
+        lacking = statistics.evaluations(archives.read_archive(task, "AdamLR_100_R3", root)).losses
+        pack(packaged, root, task, "AdamLR_100_R3", losses={"train": lacking["train"]})
+    found = judge("Mine", root=root, rule="validation")
+    assert set(found.missing.values()) == {
+        "not evaluated on outer_valid and test, as the rule `validation` needs"
+    }
+
+
+def test_who_has_fewer_tasks_is_named(root):
+    both(root)
+    archive(root, "SGDLR", SLOW)
+    found = judge("Mine", ["*"], root=root)
+    assert list(found.notes) == ["on fewer than 2 tasks, so that its rank compares less: SGD 1"]

@@ -7,7 +7,14 @@ import pytest
 from optsuite.errors import OptsuiteError, UnknownNameError, in_face
 from optsuite.verdict._names import Contender, find_all, find_one, label_all, optimizer_of
 
-SETS = ("AdamLR_500_R2", "AdamLR_2000_R2", "AdamLR_2000_R5", "AdamLR_cosine_2000_R5", "AdamWLR_2000_R5", "Wide_2000_R1")
+SETS = (
+    "AdamLR_500_R2",
+    "AdamLR_2000_R2",
+    "AdamLR_2000_R5",
+    "AdamLR_cosine_2000_R5",
+    "AdamWLR_2000_R5",
+    "Wide_2000_R1",
+)
 ADAM = Contender("AdamLR", 2000)
 
 
@@ -43,12 +50,14 @@ def test_several_lengths_are_refused_and_listed():
 
 
 def test_several_optimizers_are_refused_and_listed():
-    with pytest.raises(OptsuiteError, match=r"one .* needed, and `Adam\*` stands for Adam, Adam_cosine, AdamW$"):
+    with pytest.raises(
+        OptsuiteError, match=r"one .* needed, and `Adam\*` stands for Adam, Adam_cosine, AdamW$"
+    ):
         find_one("Adam*", SETS, 2000)
 
 
 def test_another_length_is_refused_with_those_there_are():
-    with pytest.raises(OptsuiteError, match="no `Wide` of 500 steps.*it was trained for 2,000 steps"):
+    with pytest.raises(OptsuiteError, match=r"no `Wide` of 500 steps.*it was trained for 2,000 steps"):
         find_one("Wide", SETS, 500)
 
 
@@ -66,7 +75,13 @@ def test_the_set_with_most_seeds_is_taken_unless_said_otherwise(repetitions, cho
 
 @pytest.mark.parametrize(
     ("family", "optimizer"),
-    [("AdamLR", "Adam"), ("AdamWLRxWD_cosine", "AdamWxWD_cosine"), ("Wide", "Wide"), ("LRLR", "LR"), ("LR", "LR")],
+    [
+        ("AdamLR", "Adam"),
+        ("AdamWLRxWD_cosine", "AdamWxWD_cosine"),
+        ("Wide", "Wide"),
+        ("LRLR", "LR"),
+        ("LR", "LR"),
+    ],
 )
 def test_the_name_of_the_optimizer_in_that_of_its_family(family, optimizer):
     assert optimizer_of(family) == optimizer

@@ -35,8 +35,8 @@ def test_worse_says_how_soon_the_reference_is_there():
 
 def test_no_difference():
     assert first(verdict_on_two((0.98, 0.91, 1.04), "no difference")) == (
-        "Mine against tuned Adam on 2 tasks: no difference; it reaches Adam's final loss in 0.98 of the steps "
-        "[0.91, 1.04]."
+        "Mine against tuned Adam on 2 tasks: no difference; it reaches Adam's final loss in 0.98 of the "
+        "steps [0.91, 1.04]."
     )
 
 
@@ -80,9 +80,7 @@ def test_no_task_in_common_is_undecided():
         "Mine against Adam: undecided, since no task has results of both.",
         "It has results on 1 task.",
     ]
-    assert page(value)[-1] == (
-        f"missing: {TASKS[0]}/AdamLR_2000_R*: there is no archive of AdamLR_2000_R*"
-    )
+    assert page(value)[-1] == (f"missing: {TASKS[0]}/AdamLR_2000_R*: there is no archive of AdamLR_2000_R*")
 
 
 def test_all_trials_of_it_diverged():
@@ -91,7 +89,8 @@ def test_all_trials_of_it_diverged():
     value = verdict(entries, [standing("Adam", 1, num_tasks=1), mine])
     assert lines(value) == [
         f"Mine against tuned Adam on {TASKS[0]}: worse, since all its trials diverged.",
-        "Better on 0 of 1 task, worse on 1, no difference on 0, diverged on 1; average rank 2 of 2 optimizers.",
+        "Better on 0 of 1 task, worse on 1, no difference on 0, diverged on 1; average rank 2 of 2 "
+        "optimizers.",
         "No best setting: all its trials diverged.",
     ]
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from examples import SPLITS, make_trial
 
 from optsuite import archives
 from optsuite.archives import RecordedConfig
 from optsuite.statistics import Evaluations, Interval
 from optsuite.verdict import Entry, Standing, Verdict
-
-from examples import SPLITS, make_trial
 
 TASKS = ("ImageMLP_FashionMnist8_Relu32", "ImageMLP_FashionMnist16_Relu32")
 LRS = (0.001, 0.003, 0.01)
@@ -142,6 +141,8 @@ def _trial(opt, h, end, seed, task, steps, source, noise):
         task_name=task,
         num_steps=steps,
         train_loss=np.interp(np.arange(steps + 1), xs, curve),
-        eval_metrics={f"{split}/{metric}": curve for split in SPLITS for metric in ("loss", "loss_normalized")},
+        eval_metrics={
+            f"{split}/{metric}": curve for split in SPLITS for metric in ("loss", "loss_normalized")
+        },
         data_source=source,
     )
