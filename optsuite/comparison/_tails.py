@@ -23,6 +23,17 @@ def t_tails(t: float, df: int) -> float:
     return min(1.0, max(_LEAST, 1 - inside))
 
 
+def t_limit(p: float, df: int) -> float:
+    """Return the value that |T| exceeds with probability `p`, by bisection of `t_tails`."""
+    low, high = 0.0, 1.0
+    while t_tails(high, df) > p:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_tails(middle, df) > p else (low, middle)
+    return high
+
+
 def chi2_tail(x: float, df: int) -> float:
     """Return the probability that chi-squared with `df` degrees of freedom exceeds `x`."""
     if x <= 0:
