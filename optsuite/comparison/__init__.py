@@ -1,5 +1,6 @@
 """Comparison of two stores: the same trials last night and tonight, with a gate for real changes."""
 
+from optsuite.comparison._history import read_history, record_night
 from optsuite.comparison._rounds import Rounds, rounds_of, train_in_turn
 from optsuite.comparison._stores import compare
 from optsuite.comparison._value import (
@@ -10,11 +11,12 @@ from optsuite.comparison._value import (
     Divergence,
     Slowdown,
 )
-from optsuite.comparison._words import CHANGED, SAME, SLOWER, exit_status, lines, to_json
+from optsuite.comparison._words import CHANGED, NOTHING, SAME, SLOWER, exit_status, lines, to_json
 
 __all__ = [
     "CHANGED",
     "FALSE_ALARMS",
+    "NOTHING",
     "SAME",
     "SLOWER",
     "Change",
@@ -26,6 +28,8 @@ __all__ = [
     "compare",
     "exit_status",
     "lines",
+    "read_history",
+    "record_night",
     "rounds_of",
     "to_json",
     "train_in_turn",

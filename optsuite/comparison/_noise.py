@@ -31,7 +31,8 @@ def relative_change(a: Array, b: Array) -> Array:
     """
     with np.errstate(invalid="ignore", over="ignore"):
         change = (b - a) / np.maximum((np.abs(a) + np.abs(b)) / 2, np.finfo(np.float64).tiny)
-    return np.where(np.isfinite(a) & np.isfinite(b), change, np.nan)
+    finite: Array = np.where(np.isfinite(a) & np.isfinite(b), change, np.nan)
+    return finite
 
 
 def loss_p_values(changes: Sequence[Array]) -> list[float]:
@@ -94,7 +95,8 @@ def divergence_p_value(only_a: int, only_b: int) -> float:
     It is the exact form of McNemar's test, two-sided.
     """
     count, least = only_a + only_b, min(only_a, only_b)
-    return min(1.0, 2 * sum(math.comb(count, k) for k in range(least + 1)) / 2**count)
+    tail = sum(math.comb(count, k) for k in range(least + 1))
+    return min(1.0, tail / 2 ** (count - 1)) if count else 1.0
 
 
 def speed_p_value(log_ratios: Array) -> float:

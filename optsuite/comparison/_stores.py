@@ -16,7 +16,6 @@ from optsuite.comparison import _noise
 from optsuite.comparison._rounds import Rounds, rounds_of
 from optsuite.comparison._tails import t_limit
 from optsuite.comparison._value import (
-    FALSE_ALARMS,
     Change,
     ComparedCell,
     Comparison,
@@ -24,25 +23,33 @@ from optsuite.comparison._value import (
     Slowdown,
 )
 from optsuite.errors import OptsuiteError
-from optsuite.statistics import TRAIN_LOSS, Evaluations, Interval
+from optsuite.statistics import Evaluations, Interval
 from optsuite.storage import MissingFileError
 from optsuite.words import counted, listed
 
 _MOST_NAMED = 3  # settings that a note names
 
 
-def compare(a: str, b: str, tasks: str | Sequence[str] = "*", sets: str | Sequence[str] = "*") -> Comparison:
+def compare(
+    a: str,
+    b: str,
+    tasks: str | Sequence[str] = "*",
+    sets: str | Sequence[str] = "*",
+    *,
+    rate: float = FALSE_ALARMS,
+) -> Comparison:
     """Compare the same trials in two stores, e.g. of last night and of tonight.
 
     Trials are pairs where task, setting, seed, schedule, data and their versions agree. Changes of loss, of
     which trials diverge and, after `train_in_turn`, of speed are told from noise by tests that take it for a
-    change in at most `FALSE_ALARMS` of comparisons, over all cells together.
+    change in at most a share `rate` of comparisons, over all cells together.
 
     Args:
         a: Root of the archives before, or a folder of rounds.
         b: Root of the archives after, likewise.
         tasks: Names or globs of tasks.
         sets: Names or globs of hparam sets.
+        rate: Share of comparisons in which noise alone may be taken for a change somewhere.
 
     Raises:
         MissingFileError: One of the two has no archive of these.
@@ -58,8 +65,8 @@ def compare(a: str, b: str, tasks: str | Sequence[str] = "*", sets: str | Sequen
         found.append(cell)
         changes.append(change)
     ratios = [_log_ratios(cell, rounds_a, rounds_b) for cell in found]
-    cells, num_tests = _tested(found, changes, ratios)
-    return Comparison(a=first_a, b=first_b, cells=cells, num_tests=num_tests)
+    cells, num_tests = _tested(found, changes, ratios, rate)
+    return Comparison(a=first_a, b=first_b, cells=cells, num_tests=num_tests, rate=rate)
 
 
 class _Recorded(NamedTuple):
@@ -135,7 +142,7 @@ def _paired(
     cell = replace(
         cell,
         notes=notes,
-        is_identical=all(np.array_equal(*two, equal_nan=True) for two in (losses, whole)),
+        is_identical=all(np.array_equal(one[0], one[1], equal_nan=True) for one in (losses, whole)),
         num_settings=int(has_two_H.sum()),
         num_seeds=len(pairs.seeds),
         best=_change_of_best(*losses),
@@ -237,7 +244,10 @@ def _seconds(root: str, cell: ComparedCell) -> float:
 
 
 def _tested(
-    cells: Sequence[ComparedCell], changes: Sequence[dict[str, Array]], ratios: Sequence[Array | None]
+    cells: Sequence[ComparedCell],
+    changes: Sequence[dict[str, Array]],
+    ratios: Sequence[Array | None],
+    rate: float,
 ) -> tuple[list[ComparedCell], int]:
     """Return the cells with all tests made, and the number of tests that share the rate of false alarms.
 
@@ -253,7 +263,7 @@ def _tested(
             p_values[at, "diverged"] = _noise.divergence_p_value(cell.diverged.only_a, cell.diverged.only_b)
         if (ratios_R := ratios[at]) is not None:
             p_values[at, "slowdown"] = _noise.speed_p_value(ratios_R)
-    flags = _noise.real_ones(list(p_values.values()), FALSE_ALARMS)
+    flags = _noise.real_ones(list(p_values.values()), rate)
     is_real = dict(zip(p_values, flags, strict=True))
     tested = []
     for at, cell in enumerate(cells):
@@ -271,7 +281,7 @@ def _tested(
     return tested, len(p_values)
 
 
-def _change(change_HS: Array, p: float, is_real: bool) -> Change:  # noqa: FBT001 - a field
+def _change(change_HS: Array, p: float, is_real: bool) -> Change:
     means = np.array([row[np.isfinite(row)].mean() for row in change_HS if np.isfinite(row).any()])
     is_worse, is_better = means > _noise.ROUNDING, means < -_noise.ROUNDING
     return Change(float(np.nanmean(change_HS)), p, is_real, int(is_worse.sum()), int(is_better.sum()))

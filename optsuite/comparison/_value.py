@@ -101,6 +101,8 @@ class Comparison:
     cells: Sequence[ComparedCell]
     num_tests: int
     """Number of tests that share the rate of false alarms."""
+    rate: float
+    """Rate of false alarms of all tests together."""
 
     @property
     def compared(self) -> Sequence[ComparedCell]:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any
 
-from optsuite.comparison._value import FALSE_ALARMS, Change, ComparedCell, Comparison
-from optsuite.words import aligned, counted
+from optsuite.comparison._value import ComparedCell, Comparison
+from optsuite.words import aligned, counted, listed
 
-SAME, CHANGED, SLOWER = 0, 3, 4
+SAME, NOTHING, CHANGED, SLOWER = 0, 1, 3, 4
 """Exit statuses of a comparison; a change of loss goes before one of speed."""
+
+_MOST_NAMED = 3  # cells that a reservation names
 
 _HEAD = ("task", "hparam set", "n", "final loss", "best setting", "diverged", "s/step", "result")
 
 
 def exit_status(comparison: Comparison) -> int:
-    """Return 3 after a real change of loss, 4 if all that changed is that B is slower, otherwise 0."""
+    """Return 3 after a real change of loss, 4 if all that changed is that B is slower, otherwise 0.
+
+    It is 1 if not one cell compares, since no change would be seen.
+    """
+    if not comparison.compared:
+        return NOTHING
     if comparison.changed:
         return CHANGED
     return SLOWER if comparison.slower else SAME
@@ -25,12 +31,11 @@ def exit_status(comparison: Comparison) -> int:
 
 def lines(comparison: Comparison) -> list[str]:
     """Return a comparison in words: what it came to, then a row a cell, then reservations."""
-    cells = comparison.cells
+    rows = [_row(cell) for cell in comparison.compared]
     return [
         *_summary(comparison),
-        "",
-        *aligned([_HEAD, *map(_row, cells)]),
-        *_notes(cells),
+        *(["", *aligned([_HEAD, *rows])] if rows else []),
+        *_notes(comparison.cells),
     ]
 
 
@@ -50,35 +55,27 @@ def _summary(comparison: Comparison) -> list[str]:
         told.append("nothing compares: a change would not be seen")
     if any(cell.slowdown for cell in compared):
         told.append(f"slower: {', '.join(cell.name for cell in slower)}" if slower else "no cell is slower")
-    told.append(
-        f"{counted(comparison.num_tests, 'test')} at a rate of {FALSE_ALARMS:.0%} of false alarms for all together"
-    )
+    if comparison.num_tests:
+        tests = counted(comparison.num_tests, "test")
+        told.append(f"{tests}; noise alone would trip one of them in at most {comparison.rate:.1%} of nights")
     return told
 
 
 def _row(cell: ComparedCell) -> tuple[str, ...]:
-    if cell.why_not:
-        return (cell.task, cell.hparam_set, *"-----", "not comparable")
     number = f"{cell.num_settings} x {cell.num_seeds}"
     best = "-" if cell.best is None else _percent(cell.best)
-    diverged = "-"
-    if (found := cell.diverged) is not None:
-        diverged = f"-{found.only_a} +{found.only_b}" if found.only_a or found.only_b else "same"
+    final = "-" if cell.final is None else _percent(cell.final.mean)
+    found = cell.diverged
+    diverged = f"-{found.only_a} +{found.only_b}" if found and (found.only_a or found.only_b) else "same"
     speed = "-"
     if cell.slowdown is not None:
         ratio = cell.slowdown.ratio
         speed = f"x {ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
-    return (cell.task, cell.hparam_set, number, _told(cell.final), best, diverged, speed, _result(cell))
-
-
-def _told(change: Change | None) -> str:
-    if change is None:
-        return "-"
-    return f"{_percent(change.mean)} (p={change.p:.1g})"
+    return (cell.task, cell.hparam_set, number, final, best, diverged, speed, _result(cell))
 
 
 def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:+.2g} %"
+    return f"{100 * share:+.2g} %" if share else "same"
 
 
 def _result(cell: ComparedCell) -> str:
@@ -87,7 +84,8 @@ def _result(cell: ComparedCell) -> str:
     elif cell.final is None and not cell.has_changed:
         said = ["nothing to test"]
     elif not cell.has_changed:
-        said = ["noise"]
+        tests = (cell.final, cell.curve, cell.diverged)
+        said = [f"noise (p={min(test.p for test in tests if test is not None):.2g})"]
     else:
         said = []
         for words, change in (("final loss", cell.final), ("loss before the end", cell.curve)):
@@ -106,7 +104,7 @@ def _notes(cells: Sequence[ComparedCell]) -> list[str]:
     for cell in cells:
         for note in (*filter(None, [cell.why_not]), *cell.notes):
             about.setdefault(note, []).append(cell.name)
-    return ["", *(f"{note}: {', '.join(names)}" for note, names in about.items())] if about else []
+    return ["", *(f"{note}: {listed(names, _MOST_NAMED)}" for note, names in about.items())] if about else []
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
