@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import io
 import math
 import os
@@ -38,7 +38,7 @@ def record_night(roots: Sequence[str], url: str, *, commit: str | None = None) -
     """
     history = read_history(url) if storage.exists(url) else pd.DataFrame(columns=list(COLUMNS))
     commit = os.environ.get("GITHUB_SHA", "") if commit is None else commit
-    night = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    night = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     rows = []
     for root in roots:
         cells = [cell for cell in archives.find_cells("*", "*", root) if not any(map(storage.is_glob, cell))]

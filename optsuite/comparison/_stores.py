@@ -15,13 +15,7 @@ from optsuite.archives import Absent, Archive
 from optsuite.comparison import _noise
 from optsuite.comparison._rounds import Rounds, rounds_of
 from optsuite.comparison._tails import t_limit
-from optsuite.comparison._value import (
-    Change,
-    ComparedCell,
-    Comparison,
-    Divergence,
-    Slowdown,
-)
+from optsuite.comparison._value import FALSE_ALARMS, Change, ComparedCell, Comparison, Divergence, Slowdown
 from optsuite.errors import OptsuiteError
 from optsuite.statistics import Evaluations, Interval
 from optsuite.storage import MissingFileError

@@ -52,8 +52,7 @@ def _draw_lines(ax: Axes, lines: dict[str, tuple[Array, Array]]) -> None:
     entries = []
     for name, (nights, percents) in lines.items():
         looks: dict[str, Any] = styles[name].line() if name in styles else {"color": _style.GRID}
-        marked = {"marker": "o", "markersize": 3, "zorder": 2 if name in styles else 1}
-        ax.plot(nights, percents, **looks, **marked)
+        ax.plot(nights, percents, marker="o", markersize=3, zorder=2 if name in styles else 1, **looks)
         if name in styles:
             last = percents[np.isfinite(percents)][-1:]
             entries.append(
