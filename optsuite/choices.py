@@ -20,3 +20,6 @@ PRESETS = ("auto", "quick", "full")
 
 RERUNS = ("missing", "failed", "all")
 """Trials that are trained: those not recorded, also those whose file cannot be read, or all of them."""
+
+RULES = ("last", "smoothed", "validation")
+"""Rules by which a verdict chooses and judges the best setting."""

@@ -42,6 +42,7 @@ Parameter: TypeAlias = Literal[
     "rerun",
     "restart",
     "std",
+    "steps",
     "storage",
 ]
 """Something that faces let their users choose, by the name of the command-line option."""
@@ -60,6 +61,7 @@ _IN_PYTHON: dict[Parameter, str] = {
     "rerun": "the file deleted",  # no function takes it
     "restart": "restart=True",
     "std": "std",
+    "steps": "num_steps",
     "storage": "root={}",
 }
 

@@ -1,1 +1,12 @@
-"""Baselines in the package: evaluation curves of all settings of known optimizers, on real data."""
+"""Baselines in the package: evaluation curves of all settings of known optimizers, on real data.
+
+They give an optimizer company that nobody has to train. A cell is a file of its own in `data/`, and
+`index.json` beside them has its digest, so that a damaged one is an error and never other numbers. All
+evaluations are kept. Each is rounded to `ROUNDING` of its size, far below its noise, but for the last, by
+which settings are chosen: that is as it was recorded. `benchmarks/make_baselines.py` makes them.
+"""
+
+from optsuite.baselines._files import Made
+from optsuite.baselines._pack import pack
+from optsuite.baselines._read import about, available, load
+from optsuite.baselines._rounded import ROUNDING

@@ -8,10 +8,21 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from optsuite import _arguments
+from optsuite import _arguments, choices
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Object on which subcommands are declared."""
+
+
+_VERDICT_EPILOG = """\
+exit status: 0 better than the reference, 3 no difference, 4 worse, 5 undecided; 1 error, 2 bad usage
+
+examples:
+  optsuite verdict --of Mine --against Adam SGDM
+  optsuite verdict 'ImageMLP_*' --of MineLR_2000_R5 --against '*' --rule validation --by-task
+  optsuite verdict --of Mine --suite cpu-quick --json
+  optsuite verdict --of AdamW+cosine --against AdamW -o table.tex
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_upload(commands)
     _add_results(commands)
     _add_compare(commands)
+    _add_verdict(commands)
     return parser
 
 
@@ -286,6 +298,56 @@ def _add_compare(commands: _Commands) -> None:
         "-o", "--output", metavar="URL", required=True, help="a .csv; the figure is the .png beside it"
     )
     history.add_argument("--commit", metavar="NAME", help="what was run (default: $GITHUB_SHA)")
+
+
+def _add_verdict(commands: _Commands) -> None:
+    """Declare the command that judges an optimizer."""
+    parser = _command(
+        commands,
+        "verdict",
+        "tell whether an optimizer is better than others, by how much, and how sure that is",
+        "_verdict",
+        "verdict_of",
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _VERDICT_EPILOG
+    parser.add_argument(
+        "tasks",
+        nargs="*",
+        default=["*"],
+        metavar="TASK",
+        help="names or globs (default: all it was trained on)",
+    )
+    parser.add_argument(
+        "--of", required=True, metavar="NAME", help="optimizer, family or set: Mine, MineLR_2000_R5"
+    )
+    parser.add_argument(
+        "--against",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="names or globs (default: the suite's, or Adam)",
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="NAME",
+        help="the one that ratios refer to (default: Adam, or the first of the others)",
+    )
+    parser.add_argument(
+        "--rule",
+        choices=choices.RULES,
+        default="last",
+        help="how the best setting is chosen and judged; last: last loss on training data; smoothed: its average "
+        "over the last evaluations; validation: chosen on outer_valid, judged on test (default: last)",
+    )
+    parser.add_argument("--suite", metavar="NAME", help="take tasks, others and steps of a suite")
+    parser.add_argument(
+        "--steps", type=_arguments.count, metavar="N", help="length of the sets, if it has several"
+    )
+    parser.add_argument("--by-task", action="store_true", help="print or write a row for each task, too")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("-o", "--output", metavar="URL", help="write it to a .json, .csv, .parquet or .tex")
+    _add_roots(parser)
 
 
 def _add_upload(commands: _Commands) -> None:

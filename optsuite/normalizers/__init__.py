@@ -11,7 +11,7 @@ are the original's JSON, `{"task": [xs, ys]}`, one task a line: `<archives root>
 | `speedup_over_multiple_baselines` | `AdamLR`, `AdamSqrtDecayLR`, `AdamExpDecayLR`, `RAdamLR` |
 
 These are of 100,000 steps and 5 seeds; with the ending `_v2`, of 300,000. Any other length is in the name:
-`speedup_over_adam_200_R2` is of 200 steps and 2 seeds.
+`speedup_over_adam_200_R2` is of 200 steps and 2 seeds. `packaged()` are those of the packaged baselines.
 
 Source: learned_optimization, `baselines/normalizers.py`, to the bit, except that a fit is refused where the
 original writes NaN or takes unequal evaluation steps for equal, that a trial whose training loss is not
@@ -24,6 +24,7 @@ from optsuite.normalizers._definitions import (
     Definition,
     definition_names,
     get_definition,
+    packaged,
     speedup_over_adam,
     speedup_over_adam_v2,
     speedup_over_multiple_baselines,
@@ -44,6 +45,7 @@ __all__ = [
     "get_definition",
     "load",
     "load_for",
+    "packaged",
     "speedup_over_adam",
     "speedup_over_adam_v2",
     "speedup_over_multiple_baselines",

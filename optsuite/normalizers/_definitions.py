@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from optsuite import storage
 from optsuite.errors import UnknownNameError
@@ -112,6 +113,17 @@ def speedup_over_adam_v2(url: str | None = None) -> Normalizers:
 def speedup_over_multiple_baselines_v2(url: str | None = None) -> Normalizers:
     """Load `speedup_over_multiple_baselines` of 300,000 steps."""
     return _load_published("speedup_over_multiple_baselines_v2", url)
+
+
+def packaged() -> Normalizers:
+    """Load `speedup_over_adam_2000_R5` of the tasks whose baselines come with optsuite.
+
+    Raises:
+        StorageError: The file of the package is missing or damaged.
+    """
+    url = str(Path(__file__).with_name("speedup_over_adam_2000_R5.json"))
+    missing = "there is no such file; install optsuite again"
+    return parse(storage.read_bytes(url, missing=missing, most=storage.MOST_JSON), url)
 
 
 def _load_published(name: str, url: str | None) -> Normalizers:

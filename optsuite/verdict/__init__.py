@@ -1,5 +1,23 @@
 """Verdicts: is this optimizer better, by how much, and how sure are we?"""
 
+from optsuite.verdict._export import FORMS, check_form, exit_status, table, to_json, to_latex, write
+from optsuite.verdict._judge import judge
 from optsuite.verdict._value import Entry, Outcome, Standing, Verdict
+from optsuite.verdict._words import lines, page
 
-__all__ = ["Entry", "Outcome", "Standing", "Verdict"]
+__all__ = [
+    "FORMS",
+    "Entry",
+    "Outcome",
+    "Standing",
+    "Verdict",
+    "check_form",
+    "exit_status",
+    "judge",
+    "lines",
+    "page",
+    "table",
+    "to_json",
+    "to_latex",
+    "write",
+]

@@ -1,0 +1,28 @@
+"""The command `verdict`: is an optimizer better than others?"""
+
+from __future__ import annotations
+
+import argparse
+
+from optsuite import storage, suites, verdict
+
+
+def verdict_of(args: argparse.Namespace) -> int:
+    """Print or write a verdict; the exit status is its outcome."""
+    if args.output:
+        verdict.check_form(args.output)
+    store = storage.Store.at(args.storage, args.archives, args.data, args.precision)
+    found = verdict.judge(
+        args.of,
+        args.against,
+        args.tasks,
+        reference=args.reference,
+        rule=args.rule,
+        suite=suites.get_suite(args.suite) if args.suite else None,
+        num_steps=args.steps,
+        root=store.archives,
+    )
+    if args.output:
+        verdict.write(found, args.output, by_task=args.by_task)
+    print(verdict.to_json(found) if args.json else "\n".join(verdict.page(found, by_task=args.by_task)))
+    return verdict.exit_status(found)

@@ -1,0 +1,222 @@
+"""Verdicts in words: three calm lines, a table by rank, and what the numbers rest on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from optsuite.statistics import Interval
+from optsuite.verdict._numbers import (
+    entries_of,
+    has_limits,
+    inverse,
+    loss,
+    ranged,
+    ratio,
+    setting_of,
+    several,
+    varied,
+)
+from optsuite.verdict._value import Entry, Standing, Verdict
+from optsuite.words import aligned, counted, listed
+
+_MOST_NAMED = 6  # tasks or optimizers that a line names
+
+
+def page(verdict: Verdict, *, by_task: bool = False) -> list[str]:
+    """Return all that a terminal shows: sentences, tables, and what they rest on."""
+    tasks = ["", *task_lines(verdict)] if by_task else []
+    return [*lines(verdict), "", *table_lines(verdict), *tasks, "", *basis_lines(verdict)]
+
+
+def lines(verdict: Verdict) -> list[str]:
+    """Return the verdict in three sentences: the answer, on how many tasks, and with which setting."""
+    return [_answer(verdict), _on_tasks(verdict), _settings(verdict)]
+
+
+def table_lines(verdict: Verdict) -> list[str]:
+    """Return the table of optimizers by rank, in columns of at most 100 characters for names up to 24."""
+    head = ("rank", "optimizer", f"steps to {verdict.reference}'s loss", "better", "worse", "best setting")
+    return aligned([head, *(_row(verdict, one) for one in verdict.standings)])
+
+
+def task_lines(verdict: Verdict) -> list[str]:
+    """Return a table for each task, optimizers by their final loss."""
+    entries = sorted(verdict.entries, key=lambda entry: (entry.task, _order(entry)))
+    head, *rows = aligned(
+        [
+            ("  optimizer", "final loss", f"steps to {verdict.reference}'s loss", "best setting"),
+            *(_task_row(verdict, entry) for entry in entries),
+        ]
+    )
+    lines = [head]
+    for i, (entry, row) in enumerate(zip(entries, rows, strict=True)):
+        lines += [entry.task, row] if i == 0 or entries[i - 1].task != entry.task else [row]
+    return lines
+
+
+def _order(entry: Entry) -> float:
+    return math.inf if entry.final is None else entry.final.value
+
+
+def _task_row(verdict: Verdict, entry: Entry) -> tuple[str, ...]:
+    return (
+        f"  {entry.optimizer}",
+        ranged(entry.final, loss, entry.why_no_best),
+        _steps(verdict, entry.optimizer, entry.steps_ratio),
+        setting_of(entry) + (", at the edge" if entry.edge else ""),
+    )
+
+
+def basis_lines(verdict: Verdict) -> list[str]:
+    """Return what the numbers rest on, what is missing, and reservations."""
+    data = {entry.evaluations.data_source == "real" for entry in verdict.entries}
+    kinds = {True: "real data", False: "stand-in data"}
+    parts = [
+        *([f"suite {verdict.suite}"] if verdict.suite else []),
+        counted(len({entry.task for entry in verdict.entries}), "task"),
+        counted(verdict.num_seeds, "paired seed"),
+        f"{verdict.num_steps:,} steps",
+        *([several([kinds[one] for one in sorted(data, reverse=True)])] if data else []),
+        f"best setting {verdict.rule}",
+        *([f"intervals of {_level(verdict):.0%}"] if _level(verdict) else []),
+    ]
+    return [", ".join(parts), *_notes(verdict)]
+
+
+def _answer(verdict: Verdict) -> str:
+    mine, entries = _standing(verdict), _judged(verdict)
+    tuned = "tuned " if _is_tuned(verdict) else ""
+    title = f"{verdict.of} against {tuned}{verdict.reference} on {_tasks(entries)}"
+    if mine.steps_ratio is None:
+        return f"{title}: undecided, since {_why_undecided(verdict)}."
+    if all(entry.best is None for entry in entries):
+        return f"{title}: {mine.outcome}, since all its trials diverged."
+    answer = f"{title}: {mine.outcome}; {speed(verdict, mine.steps_ratio)}"
+    if mine.outcome == "undecided":
+        return f"{answer}, but {_why_undecided(verdict)}."
+    return f"{answer}."
+
+
+def speed(verdict: Verdict, interval: Interval) -> str:
+    """Say how fast the optimizer in question is: in which share of the steps one reaches the other's loss."""
+    if interval.value <= 1:
+        who, whose, shown = "it", f"{verdict.reference}'s", interval
+    else:
+        who, whose, shown = verdict.reference, f"{verdict.of}'s", inverse(interval)
+    numbers = f"{ratio(shown.value)} of the steps"
+    limits = f" [{ratio(shown.low)}, {ratio(shown.high)}]" if has_limits(shown) else ""
+    return f"{who} reaches {whose} final loss in {numbers}{limits}"
+
+
+def _why_undecided(verdict: Verdict) -> str:
+    entries = _judged(verdict)
+    if not entries:
+        return f"no task has results of both {verdict.of} and {verdict.reference}"
+    if verdict.num_seeds < 2:
+        return "one seed gives no interval; train two or more, better five"
+    return "its interval cannot be told"
+
+
+def _on_tasks(verdict: Verdict) -> str:
+    mine, entries = _standing(verdict), _judged(verdict)
+    place = f"average rank {_rank(mine)} of {counted(len(verdict.standings), 'optimizer')}"
+    if len(entries) == 1 and entries[0].final is not None:
+        own = f"Final loss {ranged(entries[0].final, loss, '')}"
+        others = [e for e in entries_of(verdict, verdict.reference) if e.task == entries[0].task]
+        against = f" against {ranged(others[0].final, loss, others[0].why_no_best)}" if others else ""
+        return f"{own}{against}; {place.removeprefix('average ')}."
+    if not entries:
+        return "No task to count."
+    of = counted(len(entries), "task")
+    if mine.outcome == "undecided":
+        ahead = sum(entry.steps_ratio.value < 1 for entry in entries if entry.steps_ratio)
+        return f"Ahead on {ahead} of {of}, by estimates alone; {place}."
+    rest = len(entries) - mine.better_on - mine.worse_on
+    parts = [f"Better on {mine.better_on} of {of}", f"worse on {mine.worse_on}", f"no difference on {rest}"]
+    if lost := [entry for entry in entries if entry.best is None]:
+        parts.append(f"diverged on {len(lost)}")
+    return f"{', '.join(parts)}; {place}."
+
+
+def _settings(verdict: Verdict) -> str:
+    """Say which settings are best, and whether they lie at the edge of their grid."""
+    entries = [entry for entry in entries_of(verdict, verdict.of) if entry.best is not None]
+    if not entries:
+        return "No best setting: all its trials diverged."
+    if len(entries[0].evaluations.configs) == 1:
+        return f"One setting for all tasks, {setting_of(entries[0])}; not tuned."
+    edges = [entry for entry in entries if entry.edge]
+    text = f"Best {_best(entries)}"
+    if not edges:
+        return f"{text}, not at the edge of its grid."
+    where = "" if len(entries) == 1 else f" on {len(edges)} of {len(entries)} tasks"
+    advice = list(dict.fromkeys(entry.edge for entry in edges))
+    return f"{text}, at the edge of its grid{where}: {listed(advice, 2)}."
+
+
+def _best(entries: Sequence[Entry]) -> str:
+    if (name := varied(entries[0])) and all(varied(entry) == name for entry in entries):
+        values = sorted({float(entry.best.hparams[name]) for entry in entries if entry.best})  # type: ignore[arg-type]
+        return f"{name} {values[0]:g}" + (f" to {values[-1]:g}, by task" if len(values) > 1 else "")
+    return f"setting {listed(list(dict.fromkeys(map(setting_of, entries))), 3)}"
+
+
+def _row(verdict: Verdict, one: Standing) -> tuple[str, ...]:
+    entries = [entry for entry in entries_of(verdict, one.optimizer) if entry.best is not None]
+    is_reference = one.optimizer == verdict.reference
+    counts = ("", "")
+    if not is_reference:
+        is_told = one.steps_ratio is not None and has_limits(one.steps_ratio)
+        counts = (f"{one.better_on} of {one.num_tasks}", str(one.worse_on)) if is_told else ("-", "-")
+    best = _best(entries) if entries else "all diverged"
+    edge = ", at the edge" if any(entry.edge for entry in entries) else ""
+    steps = _steps(verdict, one.optimizer, one.steps_ratio)
+    return (_rank(one), one.optimizer, steps, *counts, f"{best}{edge}")
+
+
+def _steps(verdict: Verdict, optimizer: str, interval: Interval | None) -> str:
+    if optimizer == verdict.reference:
+        return "1 (reference)"
+    return ranged(interval, ratio, f"no {verdict.reference} beside it")
+
+
+def _rank(one: Standing) -> str:
+    return "-" if math.isnan(one.rank) else f"{one.rank:.1f}".removesuffix(".0")
+
+
+def _notes(verdict: Verdict) -> Iterator[str]:
+    yield from verdict.notes
+    told: dict[str, list[str]] = {}
+    for entry in verdict.entries:
+        for note in entry.notes:
+            told.setdefault(f"{entry.optimizer}: {note}", []).append(entry.task)
+    for note, tasks in told.items():
+        yield f"{note} ({listed(tasks, _MOST_NAMED) if len(tasks) < 3 else counted(len(tasks), 'task')})"
+    causes: dict[str, list[str]] = {}
+    for cell, cause in verdict.missing.items():
+        causes.setdefault(cause, []).append(cell)
+    for cause, cells in causes.items():
+        yield f"missing: {listed(cells, 2)}: {cause}"
+
+
+def _standing(verdict: Verdict) -> Standing:
+    return next(one for one in verdict.standings if one.optimizer == verdict.of)
+
+
+def _judged(verdict: Verdict) -> list[Entry]:
+    """Return the entries of the optimizer in question beside which there is the reference."""
+    return [entry for entry in entries_of(verdict, verdict.of) if entry.steps_ratio is not None]
+
+
+def _tasks(entries: Sequence[Entry]) -> str:
+    return entries[0].task if len(entries) == 1 else f"{len(entries)} tasks"
+
+
+def _is_tuned(verdict: Verdict) -> bool:
+    return any(len(entry.evaluations.configs) > 1 for entry in entries_of(verdict, verdict.reference))
+
+
+def _level(verdict: Verdict) -> float:
+    found = (entry.final.level for entry in verdict.entries if entry.final and has_limits(entry.final))
+    return next(found, 0.0)
