@@ -9,7 +9,7 @@ differ independently; how much they do not is estimated over all cells.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -47,40 +47,45 @@ def loss_p_values(changes: Sequence[Array]) -> list[float]:
         changes: (H, S) of each cell, relative changes of a loss; NaN for pairs that diverged. A setting with
             less than two pairs has no say, and a cell without any is given 1.
     """
-    cells = [list(_deviates(changes_HS)) for changes_HS in changes]
-    spreads = [_spread([residuals for _, residuals in cell]) for cell in cells]
+    cells = [_deviates(changes_HS) for changes_HS in changes]
+    spreads = [_spread(residuals_HS) for _, residuals_HS in cells]
     known = [(1.0, _PRIOR), *spreads]
     total_df = sum(df for _, df in known)
     common = sum(spread * df for spread, df in known) / total_df
     return [
-        _p_value(np.array([z for z, _ in cell]), max(1.0, common, spread), total_df) if cell else 1.0
-        for cell, (spread, _) in zip(cells, spreads, strict=True)
+        _p_value(deviates_H, max(1.0, common, spread), total_df)
+        for (deviates_H, _), (spread, _) in zip(cells, spreads, strict=True)
     ]
 
 
-def _deviates(changes_HS: Array) -> Iterator[tuple[float, Array]]:
-    """Return for each setting its normal deviate, and the residuals of its seeds in units of their spread."""
-    for changes_S in changes_HS:
-        is_pair = np.isfinite(changes_S)
-        num = int(is_pair.sum())
-        if num < 2:
-            continue
-        mean = changes_S[is_pair].mean()
-        std = max(float(changes_S[is_pair].std(ddof=1)), ROUNDING)
-        yield normal_score(mean / std * math.sqrt(num), num - 1), np.where(is_pair, changes_S - mean, 0) / std
+def _deviates(changes_HS: Array) -> tuple[Array, Array]:
+    """Return for each setting with two pairs its normal deviate, and residuals in units of their spread."""
+    is_pair_HS = np.isfinite(changes_HS)
+    num_H = is_pair_HS.sum(1)
+    has_two_H = num_H >= 2
+    is_pair_HS, num_H = is_pair_HS[has_two_H], num_H[has_two_H]
+    values_HS = np.where(is_pair_HS, changes_HS[has_two_H], 0.0)
+    mean_H = values_HS.sum(1) / num_H
+    residuals_HS = np.where(is_pair_HS, values_HS - mean_H[:, None], 0.0)
+    std_H = np.maximum(np.sqrt((residuals_HS**2).sum(1) / (num_H - 1)), ROUNDING)
+    t_H = mean_H / std_H * np.sqrt(num_H)
+    deviates = [normal_score(float(t), int(num) - 1) for t, num in zip(t_H, num_H, strict=True)]
+    return np.array(deviates), residuals_HS / std_H[:, None]
 
 
-def _spread(residuals: Sequence[Array]) -> tuple[float, int]:
+def _spread(residuals_HS: Array) -> tuple[float, int]:
     """Return the variance of a sum of settings over that of independent ones, and its degrees of freedom."""
-    if not residuals:
+    num_settings, num_seeds = residuals_HS.shape
+    if not num_settings:
         return 0.0, 0
-    sums_S = np.sum(residuals, axis=0)
-    df = len(sums_S) - 1
-    return float((sums_S**2).sum() / df / len(residuals)), df
+    df = num_seeds - 1
+    return float((residuals_HS.sum(0) ** 2).sum() / df / num_settings), df
 
 
 def _p_value(deviates_H: Array, spread: float, df: int) -> float:
     count = len(deviates_H)
+    if not count:
+        return 1.0
     mean = float(deviates_H.mean())
     together = t_tails(mean * math.sqrt(count / spread), df)
     if count == 1:

@@ -10,7 +10,6 @@ import pytest
 from optsuite.plugin import _options
 from optsuite.runner import RunOptions
 
-
 _FLAGS = ("opt_plan", "opt_compare_fail")
 
 
