@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from optsuite import storage, suites, verdict
+from optsuite.verdict import Verdict
 
 
 def verdict_of(args: argparse.Namespace) -> int:
@@ -22,6 +23,11 @@ def verdict_of(args: argparse.Namespace) -> int:
         num_steps=args.steps,
         root=store.archives,
     )
+    return show(found, args)
+
+
+def show(found: Verdict, args: argparse.Namespace) -> int:
+    """Print or write a verdict; returns the exit status."""
     if args.output:
         verdict.write(found, args.output, by_task=args.by_task)
     print(verdict.to_json(found) if args.json else "\n".join(verdict.page(found, by_task=args.by_task)))
