@@ -73,7 +73,10 @@ def test_a_ratio_below_one_is_faster():
 
 def test_steps_are_interpolated_between_evaluations():
     xs = np.array([0, 100, 200])
-    cells = {"A": make_cell(np.array([[[3.0, 2.0, 0.0]]]), xs=xs), "B": make_cell(np.array([[[3.0, 2.0, 1.0]]]), xs=xs)}
+    cells = {
+        "A": make_cell(np.array([[[3.0, 2.0, 0.0]]]), xs=xs),
+        "B": make_cell(np.array([[[3.0, 2.0, 1.0]]]), xs=xs),
+    }
     assert resample(cells, "B", LAST, num_resamples=1).steps_ratio["A"][0] == pytest.approx(150 / 200)
 
 
@@ -274,7 +277,9 @@ def test_cells_that_differ_are_refused_with_both_named(fields, words):
 
 
 def test_a_split_that_is_missing_is_named():
-    with pytest.raises(OptsuiteError, match=r"needs losses on `outer_valid` \(got train\): choose another rule"):
+    with pytest.raises(
+        OptsuiteError, match=r"needs losses on `outer_valid` \(got train\): choose another rule"
+    ):
         resample({"A": final_cell(np.ones((1, 2)))}, "A", RULES["validation"])
 
 
