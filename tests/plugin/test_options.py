@@ -27,7 +27,7 @@ class Config:
 
 def test_the_defaults_leave_most_to_others():
     options = _options.read(Config())
-    unsaid = dict.fromkeys(("steps", "reps"))
+    unsaid = dict.fromkeys(("steps", "reps", "suite"))
     said = dict.fromkeys(("tasks", "sets", "optimizers", "checkpoints", "grids"), ())
     said |= {"preset": "auto", "plan": False, "run": RunOptions()}
     assert options._asdict() == unsaid | said
