@@ -55,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_meta_train(commands)
     _add_upload(commands)
     _add_results(commands)
+    _add_compare(commands)
     _add_verdict(commands)
     _add_contest(commands)
     return parser
@@ -272,6 +273,45 @@ def _add_results(commands: _Commands) -> None:
     _add_roots(normalizer)
 
 
+def _add_compare(commands: _Commands) -> None:
+    """Declare the commands that compare stores, and nights."""
+    parser = _command(
+        commands,
+        "compare",
+        "compare the same trials in two stores, e.g. of last night and tonight; the exit status is 0 if all "
+        "that differs is noise, 3 after a real change of loss, 4 if B is slower, 1 after an error or if "
+        "nothing compares",
+        "_compare",
+        "compare",
+    )
+    parser.add_argument("a", metavar="A", help="root of the archives before")
+    parser.add_argument("b", metavar="B", help="root of the archives after")
+    parser.add_argument("task", nargs="?", default="*", metavar="TASK", help="name or glob (default: all)")
+    parser.add_argument("sets", nargs="*", default=["*"], metavar="SET", help="names or globs (default: all)")
+    parser.add_argument(
+        "--train",
+        nargs=2,
+        metavar=("BASE", "HEAD"),
+        help="first train these cells into A and B, two new folders, by two installations of optsuite in "
+        "turn, so that their speeds compare; each is a Python interpreter, or a folder with the source",
+    )
+    parser.add_argument(
+        "--rounds", metavar="N", type=_arguments.count, default=10, help="rounds of --train (default: 10)"
+    )
+    parser.add_argument("--data", choices=("real", "synthetic"), default="real", help="data of --train")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of words")
+    parser.add_argument("-o", "--output", metavar="URL", help="also write the JSON to a file")
+
+    history = _command(
+        commands, "history", "add archives to a history of nights, and draw it", "_compare", "history"
+    )
+    history.add_argument("roots", nargs="+", metavar="ARCHIVES", help="root of tonight's archives")
+    history.add_argument(
+        "-o", "--output", metavar="URL", required=True, help="a .csv; the figure is the .png beside it"
+    )
+    history.add_argument("--commit", metavar="NAME", help="what was run (default: $GITHUB_SHA)")
+
+
 def _add_verdict(commands: _Commands) -> None:
     """Declare the command that judges an optimizer."""
     parser = _command(
@@ -303,6 +343,9 @@ def _add_verdict(commands: _Commands) -> None:
     parser.add_argument("--suite", metavar="NAME", help="take tasks, others and steps of a suite")
     parser.add_argument(
         "--steps", type=_arguments.count, metavar="N", help="length of the sets, if it has several"
+    )
+    parser.add_argument(
+        "--untuned", action="store_true", help="judge each by one setting for all tasks, the best over them"
     )
     _add_judging(parser)
     _add_roots(parser)

@@ -21,6 +21,7 @@ def verdict_of(args: argparse.Namespace) -> int:
         rule=args.rule,
         suite=suites.get_suite(args.suite) if args.suite else None,
         num_steps=args.steps,
+        untuned=args.untuned,
         root=store.archives,
     )
     return show(found, args)

@@ -28,6 +28,9 @@ class Options(NamedTuple):
     checkpoints: tuple[str, ...]
     grids: tuple[str, ...]
     plan: bool
+    compare: str | None
+    """Root of the archives to compare with."""
+    compare_fail: bool
     run: RunOptions
     """The options that do not choose cells."""
 
@@ -48,7 +51,15 @@ _MATRIX = {
 }
 """Options that choose cells and take one value."""
 
-_ONCE = _MATRIX | _arguments.RUN
+_COMPARE = {
+    "compare": Argument(
+        "compare this session's archives with others, e.g. last night's: path or URL of their root, as for "
+        "--opt-archives",
+        "URL",
+    )
+}
+
+_ONCE = _MATRIX | _COMPARE | _arguments.RUN
 
 _REPEATED = {
     "tasks": Argument(
@@ -82,6 +93,11 @@ def add(parser: pytest.Parser) -> None:
         group.addoption(_flag(name), action="append", **argument.keywords)
         words = f"defaults of {_flag(name)}, separated by spaces, in quotes where one holds spaces"
         parser.addini(f"optsuite_{name}", words, type="args")
+    group.addoption(
+        "--opt-compare-fail",
+        action="store_true",
+        help="fail after a real change of loss, or if nothing compares, with the archives of --opt-compare",
+    )
     group.addoption("--opt-plan", action="store_true", help="print the plan, cell by cell, and train nothing")
 
 
@@ -110,8 +126,11 @@ def read(config: pytest.Config) -> Options:
         raise pytest.UsageError("-n and --opt-backend both spread cells over processes: choose one of them")
     if values["budget"] and _uses_xdist(config):
         raise pytest.UsageError("--opt-budget is for one process to keep: pass --opt-backend process, not -n")
+    is_gate = bool(config.getoption("opt_compare_fail"))
+    if is_gate and not values["compare"]:
+        raise pytest.UsageError("--opt-compare-fail needs --opt-compare URL, the archives to compare with")
     values["report"] = values["report"] == "on"
-    matrix = {name: values.pop(name) for name in _MATRIX}
+    matrix = {name: values.pop(name) for name in (*_MATRIX, *_COMPARE)}
     repeated = {
         name: tuple(config.getoption(f"opt_{name}") or config.getini(f"optsuite_{name}"))
         for name in _REPEATED
@@ -124,6 +143,7 @@ def read(config: pytest.Config) -> Options:
         checkpoints=repeated["lopt"],
         grids=repeated["grid"],
         plan=config.getoption("opt_plan"),
+        compare_fail=is_gate,
         run=RunOptions(**values),
     )
 

@@ -14,7 +14,7 @@ from _pytest.mark import ParameterSet
 from optsuite import backends, sweep
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import Config, register_checkpoint, register_grid, register_lr_family
-from optsuite.plugin import _options, _terminal, _verdict
+from optsuite.plugin import _compare, _options, _terminal, _verdict
 from optsuite.plugin._curve_store import CellConfig, CurveStore
 from optsuite.plugin._ids import config_of
 from optsuite.plugin._options import explained
@@ -40,6 +40,7 @@ class Session:
         self.selected: dict[sweep.Cell, list[Config]] = {}
         self.left_out: list[sweep.Cell] = []
         self._plan: sweep.Plan | None = None
+        self._compared: _compare.Compared | None = None
 
     def _register(self) -> list[str]:
         """Register the optimizers that options add; returns their families."""
@@ -193,7 +194,7 @@ class Session:
             pytest.fail(cause, pytrace=False)
 
     def after_tests(self, results: Sequence[Result], *, is_interrupted: bool) -> None:
-        """Make archives, normalizers and the report; nothing of it fails the session."""
+        """Make archives, normalizers and the report, and compare; only the gate can fail the session."""
         try:
             self.runner.build(
                 self.matrix.cells,
@@ -205,6 +206,13 @@ class Session:
             )
         except KeyboardInterrupt:
             self.runner.warnings.append("interrupted: what was left to archive, draw and report is not done")
+        if self.options.compare and not is_interrupted:
+            self._compared = _compare.compare(self.options, results)
+
+    @property
+    def is_gate_shut(self) -> bool:
+        """Whether the session fails by what its archives were compared with."""
+        return self.options.compare_fail and self._compared is not None and self._compared.fails
 
     def summary_lines(self, results: Sequence[Result]) -> list[str]:
         """Return the summary in words."""
@@ -212,6 +220,8 @@ class Session:
         return [
             *_terminal.table_lines(results),
             *_terminal.places_lines(stores, len(self.runner.archived), self.runner.report),
+            *(["", *self._compared.lines] if self._compared else []),
+            *(["", "FAILED by --opt-compare-fail"] if self.is_gate_shut else []),
             *_verdict.verdict_lines(self.options, results, self.suite),
             *(f"warning: {text}" for text in self.runner.warnings),
         ]

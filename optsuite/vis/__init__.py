@@ -12,6 +12,7 @@ evaluated after training, unequal horizons or numbers of seeds. Results on stand
 
 from optsuite.vis._curves import draw_curves, plot_tasks_and_sets
 from optsuite.vis._final_losses import draw_final_losses, plot_final_losses
+from optsuite.vis._history import draw_history
 from optsuite.vis._lr_sensitivity import draw_lr_sensitivity, has_lr_line, plot_lr_sensitivity
 from optsuite.vis._meta_losses import draw_meta_losses
 from optsuite.vis._normalized import draw_normalized, plot_normalized
@@ -23,6 +24,7 @@ __all__ = [
     "INK",
     "draw_curves",
     "draw_final_losses",
+    "draw_history",
     "draw_lr_sensitivity",
     "draw_meta_losses",
     "draw_normalized",
