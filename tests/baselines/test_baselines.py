@@ -58,7 +58,7 @@ def test_what_is_packed_is_read_again(packed):
     found = baselines.load(TASK, SET)
     assert (found.source, found.task, found.hparam_set) == ("packaged", TASK, SET)
     assert (found.configs, found.schedule, found.num_steps) == (own.configs, own.schedule, 20)
-    assert (found.data_source, found.device) == ("real", "a machine")
+    assert (found.data_source, found.device) == ("real", "")  # times do not compare
     for name in ("seeds", "xs", "diverged"):
         np.testing.assert_array_equal(getattr(found, name), getattr(own, name))
     for split, loss_HSE in own.losses.items():
