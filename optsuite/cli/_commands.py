@@ -344,6 +344,9 @@ def _add_verdict(commands: _Commands) -> None:
     parser.add_argument(
         "--steps", type=_arguments.count, metavar="N", help="length of the sets, if it has several"
     )
+    parser.add_argument(
+        "--untuned", action="store_true", help="judge each by one setting for all tasks, the best over them"
+    )
     _add_judging(parser)
     _add_roots(parser)
 
@@ -362,9 +365,6 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
         help="how the best setting is chosen and judged; last: last loss on training data; smoothed: its "
         "average over the last evaluations; validation: chosen on outer_valid, judged on test (default: "
         "last)",
-    )
-    parser.add_argument(
-        "--untuned", action="store_true", help="judge each by one setting for all tasks, the best over them"
     )
     parser.add_argument("--by-task", action="store_true", help="print or write a row for each task, too")
     parser.add_argument("--json", action="store_true", help="print it as JSON")

@@ -9,12 +9,13 @@ from optsuite.hparam_sets import get_hparam_set
 from optsuite.optimizers import is_import_path
 from optsuite.plugin._options import Options, explained
 from optsuite.runner import Result
+from optsuite.suites import Suite
 
 _MOST_SETS = 4  # that a summary judges
 
 
-def verdict_lines(options: Options, results: Sequence[Result]) -> list[str]:
-    """Return a verdict on each set of an added optimizer, against all others of its length.
+def verdict_lines(options: Options, results: Sequence[Result], suite: Suite | None = None) -> list[str]:
+    """Return a verdict on each set of an added optimizer, against all others of its length, or of a suite.
 
     Nothing fails: what cannot be judged is said in words.
     """
@@ -27,7 +28,7 @@ def verdict_lines(options: Options, results: Sequence[Result]) -> list[str]:
     lines = [
         line
         for (name, source), there in list(tasks.items())[:_MOST_SETS]
-        for line in _judged(options, name, source, list(dict.fromkeys(there)))
+        for line in _judged(options, name, source, list(dict.fromkeys(there)), suite)
     ]
     if len(tasks) > _MOST_SETS:
         lines += ["", f"{len(tasks) - _MOST_SETS} more sets can be judged by `optsuite verdict --of SET`"]
@@ -40,11 +41,14 @@ def _is_added(name: str) -> bool:
     return any(is_import_path(config.optimizer) or "theta" in config.hparams for config in configs)
 
 
-def _judged(options: Options, name: str, source: str, tasks: Sequence[str]) -> Iterator[str]:
+def _judged(
+    options: Options, name: str, source: str, tasks: Sequence[str], suite: Suite | None
+) -> Iterator[str]:
     """Yield the verdict on one set."""
     yield ""
     try:
-        found = verdict.judge(name, ["*"], tasks, root=options.run.store(source).archives)
+        against = [] if suite else ["*"]
+        found = verdict.judge(name, against, tasks, suite=suite, root=options.run.store(source).archives)
         yield from verdict.page(found)
     except Exception as error:  # noqa: BLE001 - the curves are recorded: nothing may fail the session now
         yield f"no verdict on {name}: {explained(error)}"
