@@ -17,17 +17,15 @@ from optsuite.comparison import COLUMNS
 ROOT = Path(__file__).parents[2]
 
 INSTALLATION = """#!{python}
-import sys
-sys.path[:0] = [{root!r}, {tests!r}]
-from nights import losses, write
+import shutil, sys
 
 words = sys.argv[1:]
-assert words[:4] == ["-P", "-m", "optsuite", "run"], words
+assert words[:6] == ["-P", "-m", "optsuite", "run", "{task}", "{set}"], words
 options = dict(zip(words[6::2], words[7::2]))
 assert options["--report"] == "off"
-round = int(options["--archives"].split("/")[-2])
+round = options["--archives"].split("/")[-2]
 ending = "_synthetic" if options["--data"] == "synthetic" else ""
-write(options["--archives"] + ending, losses(), hparam_set=words[5], seconds={seconds} * (1 + round / 1000))
+shutil.copytree(f"{prepared}/{{round}}", options["--archives"] + ending)
 """
 
 
@@ -53,9 +51,11 @@ def installation(tmp_path):
     """Make a stand-in of a Python interpreter with optsuite, which takes so long for a step."""
 
     def make(name, seconds):
-        path = tmp_path / name
-        known = {"python": sys.executable, "root": str(ROOT), "tests": str(ROOT / "tests")}
-        path.write_text(INSTALLATION.format(seconds=seconds, **known))
+        path, prepared = tmp_path / name, tmp_path / f"{name}.prepared"
+        for number in (1, 2):
+            write(prepared / f"{number:02}", losses(), seconds=seconds * (1 + number / 1000))
+        words = {"python": sys.executable, "prepared": prepared, "task": TASK, "set": SET}
+        path.write_text(INSTALLATION.format(**words))
         path.chmod(0o755)
         return path
 
