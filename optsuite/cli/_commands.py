@@ -14,14 +14,25 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Object on which subcommands are declared."""
 
 
-_VERDICT_EPILOG = """\
+_EXIT_STATUS = """\
 exit status: 0 better than the reference, 3 no difference, 4 worse, 5 undecided; 1 error, 2 bad usage
+"""
 
+_VERDICT_EPILOG = f"""{_EXIT_STATUS}
 examples:
   optsuite verdict --of Mine --against Adam SGDM
   optsuite verdict 'ImageMLP_*' --of MineLR_2000_R5 --against '*' --rule validation --by-task
   optsuite verdict --of Mine --suite cpu-quick --json
   optsuite verdict --of AdamW+cosine --against AdamW -o table.tex
+"""
+
+
+_CONTEST_EPILOG = f"""{_EXIT_STATUS}
+examples:
+  optsuite contest my.py:Mine --suite cpu-quick
+  optsuite contest my.py:Mine --suite cpu-small --budget 1h --opponents Muon --opponents 'Adam*'
+  optsuite contest 'my.py:Mine(lr=0.01)' --suite cpu-quick --untuned
+  optsuite contest Mine --grid 'Mine=my.py:Mine(lr=log(1e-3,1)/7, momentum=0|0.9)' --suite cpu-quick --json
 """
 
 
@@ -46,6 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_results(commands)
     _add_compare(commands)
     _add_verdict(commands)
+    _add_contest(commands)
     return parser
 
 
@@ -328,26 +340,85 @@ def _add_verdict(commands: _Commands) -> None:
         metavar="NAME",
         help="names or globs (default: the suite's, or Adam)",
     )
+    parser.add_argument("--suite", metavar="NAME", help="take tasks, others and steps of a suite")
+    parser.add_argument(
+        "--steps", type=_arguments.count, metavar="N", help="length of the sets, if it has several"
+    )
+    parser.add_argument(
+        "--untuned", action="store_true", help="judge each by one setting for all tasks, the best over them"
+    )
+    _add_judging(parser)
+    _add_roots(parser)
+
+
+def _add_judging(parser: argparse.ArgumentParser) -> None:
+    """Declare how a verdict is reached and shown."""
     parser.add_argument(
         "--reference",
         metavar="NAME",
-        help="the one that ratios refer to (default: Adam, or the first of the others)",
+        help="the one that ratios refer to (default: the suite's, or Adam, or the first of the others)",
     )
     parser.add_argument(
         "--rule",
         choices=choices.RULES,
         default="last",
-        help="how the best setting is chosen and judged; last: last loss on training data; smoothed: its average "
-        "over the last evaluations; validation: chosen on outer_valid, judged on test (default: last)",
-    )
-    parser.add_argument("--suite", metavar="NAME", help="take tasks, others and steps of a suite")
-    parser.add_argument(
-        "--steps", type=_arguments.count, metavar="N", help="length of the sets, if it has several"
+        help="how the best setting is chosen and judged; last: last loss on training data; smoothed: its "
+        "average over the last evaluations; validation: chosen on outer_valid, judged on test (default: "
+        "last)",
     )
     parser.add_argument("--by-task", action="store_true", help="print or write a row for each task, too")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.add_argument("-o", "--output", metavar="URL", help="write it to a .json, .csv, .parquet or .tex")
-    _add_roots(parser)
+
+
+def _add_contest(commands: _Commands) -> None:
+    """Declare the commands of suites."""
+    listing = _command(
+        commands, "suites", "list the suites that contests are held on", "_contest", "show_suites"
+    )
+    listing.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
+    listing.add_argument(
+        "--cost",
+        action="store_true",
+        help="also estimate what one optimizer costs here, in seconds to a minute",
+    )
+    listing.add_argument("--json", action="store_true", help="print all that a suite says as JSON")
+
+    parser = _command(
+        commands,
+        "contest",
+        "train an optimizer on a suite, as far as that is not recorded, and judge it",
+        "_contest",
+        "contest",
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _CONTEST_EPILOG
+    parser.add_argument(
+        "optimizer",
+        metavar="OPTIMIZER",
+        help="a torch.optim.Optimizer such as path/to/my.py:Mine, 'NAME=torch.optim:SGD(momentum=0.9)', at "
+        "15 learning rates; or the name of an optimizer, a family, or a --grid",
+    )
+    parser.add_argument(
+        "--suite", required=True, metavar="NAME", help="one of `optsuite suites`, or a .toml file of your own"
+    )
+    parser.add_argument(
+        "--opponents",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name of an optimizer, which is trained where neither you nor optsuite have its results, or "
+        "glob over the families that come with optsuite; may be repeated (default: the suite's)",
+    )
+    parser.add_argument(
+        "--untuned",
+        action="store_true",
+        help="one setting for all tasks: the defaults of OPTIMIZER, or those in its brackets, "
+        "'my.py:Mine(lr=0.01)'; others have one setting for all tasks too, their best",
+    )
+    _add_judging(parser)
+    _add_own_sets(parser)
+    _add_shared(parser, *_arguments.RUN)
 
 
 def _add_upload(commands: _Commands) -> None:

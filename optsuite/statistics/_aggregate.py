@@ -28,7 +28,7 @@ class Aggregate:
     score: Interval
     """Interquartile mean of the score over tasks and seeds."""
     improvement: Interval | None
-    """Probability of a better score than the reference's, on a task and with any seed each; None for the latter."""
+    """Probability of a better score than the reference's, of any two seeds on a task; None for itself."""
     rank: float
     """Average rank by final loss among the optimizers of a task, 1 is best; ties share theirs."""
     better_on: int

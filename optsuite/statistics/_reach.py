@@ -26,6 +26,7 @@ def steps_to(target: Array, curves: Array, xs: Array) -> Array:
         xs: (E,), steps of the evaluations.
     """
     is_there = curves <= target[..., None]
+    curves = np.broadcast_to(curves, is_there.shape)
     after = is_there.argmax(-1)
     before = np.maximum(after - 1, 0)
     high, low = (np.take_along_axis(curves, i[..., None], -1)[..., 0] for i in (before, after))
