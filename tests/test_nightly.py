@@ -11,7 +11,7 @@ import yaml
 
 WORKFLOW = Path(__file__).parents[1] / ".github" / "workflows" / "nightly.yml"
 
-# Stand-ins for the tools that need a network or hours: they write what those would, or say what they were asked.
+# Stand-ins for the tools that need hours: they write what those would, or say what they were asked.
 TOX = """#!/bin/sh
 echo "$@" >> asked
 case "$*" in *bench*)
