@@ -19,7 +19,7 @@ _MOST_BYTES = 2**27  # of one cell, decompressed
 
 
 class Made(NamedTuple):
-    """How baselines were made."""
+    """Origin of baselines."""
 
     commit: str
     """Commit of optsuite that trained them."""
@@ -44,7 +44,7 @@ class Index(NamedTuple):
     digests: dict[tuple[str, str], str]
     """SHA-256 of the file of each (task, set)."""
     made: Made | None = None
-    """How the latest were made; None if there are no baselines."""
+    """Origin of the latest; None if there are no baselines."""
 
 
 def path_of(folder: str, task: str, hparam_set: str) -> str:

@@ -6,17 +6,20 @@ Declaring it imports nothing heavy; the module of a command is imported when the
 import argparse
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from optsuite import _arguments, choices
+from optsuite.cli._parser import Parser, PrintCompletion
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Object on which subcommands are declared."""
 
 
-_VERDICT_EPILOG = """\
+_EXIT_STATUS = """\
 exit status: 0 better than the reference, 3 no difference, 4 worse, 5 undecided; 1 error, 2 bad usage
+"""
 
+_VERDICT_EPILOG = f"""{_EXIT_STATUS}
 examples:
   optsuite verdict --of Mine --against Adam SGDM
   optsuite verdict 'ImageMLP_*' --of MineLR_2000_R5 --against '*' --rule validation --by-task
@@ -25,18 +28,24 @@ examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Parser of a command, in which no value replaces another one unnoticed."""
-
-    def __init__(self, **keywords: Any) -> None:  # noqa: ANN401 - argparse's own
-        super().__init__(**keywords)
-        for action in (None, "store"):
-            self.register("action", action, _arguments.Once)
+_CONTEST_EPILOG = f"""{_EXIT_STATUS}
+examples:
+  optsuite contest my.py:Mine --suite cpu-quick
+  optsuite contest my.py:Mine --suite cpu-small --budget 1h --opponents Muon --opponents 'Adam*'
+  optsuite contest 'my.py:Mine(lr=0.01)' --suite cpu-quick --untuned
+  optsuite contest Mine --grid 'Mine=my.py:Mine(lr=log(1e-3,1)/7, momentum=0|0.9)' --suite cpu-quick --json
+"""
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Declare all commands; the `run` of parsed arguments says where the command's function is."""
-    parser: argparse.ArgumentParser = _Parser(prog="optsuite", description="Benchmarks for optimizers.")
+    parser: argparse.ArgumentParser = Parser(prog="optsuite", description="Benchmarks for optimizers.")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=choices.SHELLS,
+        help="print a script with which a shell completes commands and options, and end",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_catalogue(commands)
     _add_verify(commands)
@@ -44,7 +53,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_meta_train(commands)
     _add_upload(commands)
     _add_results(commands)
+    _add_compare(commands)
     _add_verdict(commands)
+    _add_contest(commands)
     return parser
 
 
@@ -249,6 +260,8 @@ def _add_results(commands: _Commands) -> None:
     report = _command(commands, "report", "write one page with tables and figures", "_results", "report")
     _add_archived(report, is_optional=True)
     report.add_argument("-o", "--output", metavar="URL", help="(default: <storage>_reports/report.html)")
+    report.add_argument("--of", metavar="NAME", help="begin with the verdict on this optimizer, as `verdict`")
+    report.add_argument("--against", nargs="+", default=[], metavar="NAME", help="as for `verdict`")
 
     normalizer = _command(
         commands, "normalizer", "build the scale that makes tasks comparable", "_results", "normalizer"
@@ -258,6 +271,45 @@ def _add_results(commands: _Commands) -> None:
     normalizer.add_argument("-o", "--output", metavar="URL", help="(default: <archives>/<NAME>.json)")
     normalizer.add_argument("--overwrite", action="store_true", help="replace tasks that the file has")
     _add_roots(normalizer)
+
+
+def _add_compare(commands: _Commands) -> None:
+    """Declare the commands that compare stores, and nights."""
+    parser = _command(
+        commands,
+        "compare",
+        "compare the same trials in two stores, e.g. of last night and tonight; the exit status is 0 if all "
+        "that differs is noise, 3 after a real change of loss, 4 if B is slower, 1 after an error or if "
+        "nothing compares",
+        "_compare",
+        "compare",
+    )
+    parser.add_argument("a", metavar="A", help="root of the archives before")
+    parser.add_argument("b", metavar="B", help="root of the archives after")
+    parser.add_argument("task", nargs="?", default="*", metavar="TASK", help="name or glob (default: all)")
+    parser.add_argument("sets", nargs="*", default=["*"], metavar="SET", help="names or globs (default: all)")
+    parser.add_argument(
+        "--train",
+        nargs=2,
+        metavar=("BASE", "HEAD"),
+        help="first train these cells into A and B, two new folders, by two installations of optsuite in "
+        "turn, so that their speeds compare; each is a Python interpreter, or a folder with the source",
+    )
+    parser.add_argument(
+        "--rounds", metavar="N", type=_arguments.count, default=10, help="rounds of --train (default: 10)"
+    )
+    parser.add_argument("--data", choices=("real", "synthetic"), default="real", help="data of --train")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of words")
+    parser.add_argument("-o", "--output", metavar="URL", help="also write the JSON to a file")
+
+    history = _command(
+        commands, "history", "add archives to a history of nights, and draw it", "_compare", "history"
+    )
+    history.add_argument("roots", nargs="+", metavar="ARCHIVES", help="root of tonight's archives")
+    history.add_argument(
+        "-o", "--output", metavar="URL", required=True, help="a .csv; the figure is the .png beside it"
+    )
+    history.add_argument("--commit", metavar="NAME", help="what was run (default: $GITHUB_SHA)")
 
 
 def _add_verdict(commands: _Commands) -> None:
@@ -288,26 +340,85 @@ def _add_verdict(commands: _Commands) -> None:
         metavar="NAME",
         help="names or globs (default: the suite's, or Adam)",
     )
+    parser.add_argument("--suite", metavar="NAME", help="take tasks, others and steps of a suite")
+    parser.add_argument(
+        "--steps", type=_arguments.count, metavar="N", help="length of the sets, if it has several"
+    )
+    parser.add_argument(
+        "--untuned", action="store_true", help="judge each by one setting for all tasks, the best over them"
+    )
+    _add_judging(parser)
+    _add_roots(parser)
+
+
+def _add_judging(parser: argparse.ArgumentParser) -> None:
+    """Declare how a verdict is reached and shown."""
     parser.add_argument(
         "--reference",
         metavar="NAME",
-        help="the one that ratios refer to (default: Adam, or the first of the others)",
+        help="the one that ratios refer to (default: the suite's, or Adam, or the first of the others)",
     )
     parser.add_argument(
         "--rule",
         choices=choices.RULES,
         default="last",
-        help="how the best setting is chosen and judged; last: last loss on training data; smoothed: its average "
-        "over the last evaluations; validation: chosen on outer_valid, judged on test (default: last)",
-    )
-    parser.add_argument("--suite", metavar="NAME", help="take tasks, others and steps of a suite")
-    parser.add_argument(
-        "--steps", type=_arguments.count, metavar="N", help="length of the sets, if it has several"
+        help="how the best setting is chosen and judged; last: last loss on training data; smoothed: its "
+        "average over the last evaluations; validation: chosen on outer_valid, judged on test (default: "
+        "last)",
     )
     parser.add_argument("--by-task", action="store_true", help="print or write a row for each task, too")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.add_argument("-o", "--output", metavar="URL", help="write it to a .json, .csv, .parquet or .tex")
-    _add_roots(parser)
+
+
+def _add_contest(commands: _Commands) -> None:
+    """Declare the commands of suites."""
+    listing = _command(
+        commands, "suites", "list the suites that contests are held on", "_contest", "show_suites"
+    )
+    listing.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
+    listing.add_argument(
+        "--cost",
+        action="store_true",
+        help="also estimate what one optimizer costs here, in seconds to a minute",
+    )
+    listing.add_argument("--json", action="store_true", help="print all that a suite says as JSON")
+
+    parser = _command(
+        commands,
+        "contest",
+        "train an optimizer on a suite, as far as that is not recorded, and judge it",
+        "_contest",
+        "contest",
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _CONTEST_EPILOG
+    parser.add_argument(
+        "optimizer",
+        metavar="OPTIMIZER",
+        help="a torch.optim.Optimizer such as path/to/my.py:Mine, 'NAME=torch.optim:SGD(momentum=0.9)', at "
+        "15 learning rates; or the name of an optimizer, a family, or a --grid",
+    )
+    parser.add_argument(
+        "--suite", required=True, metavar="NAME", help="one of `optsuite suites`, or a .toml file of your own"
+    )
+    parser.add_argument(
+        "--opponents",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name of an optimizer, which is trained where neither you nor optsuite have its results, or "
+        "glob over the families that come with optsuite; may be repeated (default: the suite's)",
+    )
+    parser.add_argument(
+        "--untuned",
+        action="store_true",
+        help="one setting for all tasks: the defaults of OPTIMIZER, or those in its brackets, "
+        "'my.py:Mine(lr=0.01)'; others have one setting for all tasks too, their best",
+    )
+    _add_judging(parser)
+    _add_own_sets(parser)
+    _add_shared(parser, *_arguments.RUN)
 
 
 def _add_upload(commands: _Commands) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from optsuite import _arguments, runner, sweep
 from optsuite.cli._own_sets import add_own_sets
@@ -16,6 +16,7 @@ from optsuite.errors import OptsuiteError, parameter
 from optsuite.hparam_sets import Trial
 from optsuite.sweep import Cell
 from optsuite.trainer import Outcome
+from optsuite.verdict import Verdict
 from optsuite.words import counted
 
 _PRESET = "full"
@@ -24,7 +25,8 @@ _TELL_SECONDS = 15.0
 
 def plan(args: argparse.Namespace) -> int:
     """Print what training cells would cost, cell by cell."""
-    planned = _planned(_make_runner(args, _Display()), args)
+    training = make_runner(args, Display())
+    planned = make_plan(training, _cells(args, training), "as named")
     print("\n".join(sweep.plan_table(planned)))
     for cell, error in planned.without_data.items():
         print(f"{cell.name}: no plan: {explained(error)}", file=sys.stderr)
@@ -37,10 +39,52 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         OptsuiteError: A trial failed; the others are recorded.
     """
-    display = _Display()
-    training = _make_runner(args, display)
-    planned = _planned(training, args)
+    display = Display()
+    training = make_runner(args, display)
+    planned = make_plan(training, _cells(args, training), "as named")
     cells = [*planned.cells, *planned.without_data]
+    train(training, display, cells, args.typed, _PRESET)
+    return 0 if len(training.archived) == len(cells) else 1
+
+
+def make_runner(args: argparse.Namespace, display: Display) -> runner.Runner:
+    """Return the runner that the options describe; it tells what happens to a display."""
+    given = {name: getattr(args, name) for name in _arguments.RUN}
+    options = runner.RunOptions(**given | {"report": args.report == "on"})
+    return runner.Runner(options, display.take, explained)
+
+
+def make_plan(training: runner.Runner, cells: Sequence[Cell], chosen_by: str) -> sweep.Plan:
+    """Return the plan of cells, and print it with what is left out of it."""
+    planned = training.plan({cell: cell.hparam_set.configs for cell in cells})
+    stores = training.options.stores(planned.sources.values())
+    lines = sweep.plan_lines(planned, stores, training.device, chosen_by)
+    for line in (*lines, *sweep.over_budget_lines(planned.over_budget, training.options.budget)):
+        print(line)
+    return planned
+
+
+def train(
+    training: runner.Runner,
+    display: Display,
+    cells: Sequence[Cell],
+    typed: Sequence[str],
+    preset: str,
+    judge: Callable[[], Verdict | None] = lambda: None,
+) -> None:
+    """Train cells, archive and report them.
+
+    Args:
+        training: The runner.
+        display: Display that it tells what happens.
+        cells: The cells.
+        typed: Words after `optsuite`, for the page.
+        preset: Words on what chose the cells, for the page.
+        judge: Gives the verdict that the page begins with, if any.
+
+    Raises:
+        OptsuiteError: A trial failed; the others are recorded.
+    """
     has_ended = False
     try:
         with contextlib.closing(training):
@@ -50,8 +94,8 @@ def run(args: argparse.Namespace) -> int:
         has_ended = True
     finally:  # who interrupts keeps the archives of the cells that ended, and does not wait for figures
         results = [result for cell in cells for result in display.results.get(cell, ())]
-        command = shlex.join(["optsuite", *args.typed])
-        training.build(cells, results, command=command, preset=_PRESET, with_report=has_ended)
+        command = shlex.join(["optsuite", *typed])
+        training.build(cells, results, command=command, preset=preset, with_report=has_ended, judge=judge)
     if training.gone is not None:
         raise training.gone
     print(f"complete cells archived: {len(training.archived)} of {len(cells)}")
@@ -62,30 +106,17 @@ def run(args: argparse.Namespace) -> int:
             f"{counted(display.num_failed, 'trial')} failed; run again to try those alone, with "
             f"{parameter('rerun', 'failed')} where a curve cannot be read"
         )
-    return 0 if len(training.archived) == len(cells) else 1
 
 
-def _make_runner(args: argparse.Namespace, display: _Display) -> runner.Runner:
-    given = {name: getattr(args, name) for name in _arguments.RUN}
-    options = runner.RunOptions(**given | {"report": args.report == "on"})
-    return runner.Runner(options, display.take, explained)
-
-
-def _planned(training: runner.Runner, args: argparse.Namespace) -> sweep.Plan:
-    """Return the plan of the cells that are asked for, and print it with what is left out of it."""
+def _cells(args: argparse.Namespace, training: runner.Runner) -> Sequence[Cell]:
     add_own_sets(args)
     matrix = sweep.make_matrix(
         preset=_PRESET, tasks=args.task, sets=args.set, precision=args.precision, device=training.device
     )
-    planned = training.plan({cell: cell.hparam_set.configs for cell in matrix.cells})
-    stores = training.options.stores(planned.sources.values())
-    lines = sweep.plan_lines(planned, stores, training.device, "as named")
-    for line in (*lines, *sweep.over_budget_lines(planned.over_budget, training.options.budget)):
-        print(line)
-    return planned
+    return matrix.cells
 
 
-class _Display:
+class Display:
     """Says how far cells are and what became of them, and remembers it without the curves."""
 
     def __init__(self) -> None:

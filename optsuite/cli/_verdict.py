@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from optsuite import storage, suites, verdict
+from optsuite.verdict import Verdict
 
 
 def verdict_of(args: argparse.Namespace) -> int:
@@ -20,8 +21,14 @@ def verdict_of(args: argparse.Namespace) -> int:
         rule=args.rule,
         suite=suites.get_suite(args.suite) if args.suite else None,
         num_steps=args.steps,
+        untuned=args.untuned,
         root=store.archives,
     )
+    return show(found, args)
+
+
+def show(found: Verdict, args: argparse.Namespace) -> int:
+    """Print or write a verdict; returns the exit status."""
     if args.output:
         verdict.write(found, args.output, by_task=args.by_task)
     print(verdict.to_json(found) if args.json else "\n".join(verdict.page(found, by_task=args.by_task)))

@@ -1,5 +1,6 @@
 """The named hparam sets as data, the grammar of their names, and the trials that they hold."""
 
+from optsuite.hparam_sets._contenders import find_family, register_untuned
 from optsuite.hparam_sets._families import (
     ACCUMULATIONS,
     LEARNING_RATES,

@@ -402,8 +402,8 @@ def _of_like_name(name: str) -> Family | None:
     return next((f for f in _FAMILIES.values() if f.name.casefold() == name.casefold()), None)
 
 
-def register_lr_family(text: str) -> None:
-    """Add the learning-rate grid of an optimizer class to the families.
+def register_lr_family(text: str) -> str:
+    """Add the learning-rate grid of an optimizer class to the families, and return the family's name.
 
     `torch.optim:NAdam` makes the family `NAdamLR` with labels such as `NAdam_lr0.001`,
     `torch.optim:SGD(momentum=0.9)` makes `SGD_momentum0_9LR`, and `Heavy=torch.optim:SGD(momentum=0.9)`
@@ -436,10 +436,11 @@ def register_lr_family(text: str) -> None:
             f"`{text}` would make the family `{family.name}`, but `{taken.name}` is another optimizer's: "
             f"give it a name of its own, e.g. `My{opt}={call}`"
         )
+    return family.name
 
 
-def register_grid(text: str) -> None:
-    """Add the family of a grid, or of a random space, of hyperparameters.
+def register_grid(text: str) -> str:
+    """Add the family of a grid, or of a random space, of hyperparameters, and return its name.
 
     `Wide=AdamW+cosine(lr=log(1e-4,1)/15, weight_decay=0|0.1)` makes the family `Wide` of 30 configs with
     labels such as `Wide_lr0.1_wd0`, and `Rand=AdamW(lr=loguniform(3e-5,1e-3))/100@7` makes `Rand` of 100,
@@ -473,6 +474,7 @@ def register_grid(text: str) -> None:
             )
     if opt not in _FAMILIES:
         register_family(family)
+    return opt
 
 
 def _with_like_labels(opt: str) -> Iterator[Family]:

@@ -229,6 +229,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if _RECORDER in session.config.stash and (results := session.config.stash[_RECORDER].results):
         is_interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         _session_of(session.config).after_tests(results, is_interrupted=is_interrupted)
+        if _session_of(session.config).is_gate_shut and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -23,10 +23,14 @@ class Options(NamedTuple):
     sets: tuple[str, ...]
     steps: int | None
     reps: int | None
+    suite: str | None
     optimizers: tuple[str, ...]
     checkpoints: tuple[str, ...]
     grids: tuple[str, ...]
     plan: bool
+    compare: str | None
+    """Root of the archives to compare with."""
+    compare_fail: bool
     run: RunOptions
     """The options that do not choose cells."""
 
@@ -39,10 +43,23 @@ _MATRIX = {
     ),
     "steps": Argument("train this many steps instead of the sets' own", "N", type=_arguments.count),
     "reps": Argument("train this many repetitions instead of the sets' own", "N", type=_arguments.count),
+    "suite": Argument(
+        "take tasks, steps and repetitions of a suite, such as cpu-quick or a .toml file, and the sets "
+        "of the optimizers that options add, and of --opt-sets; without either, the suite's own sets",
+        "NAME",
+    ),
 }
 """Options that choose cells and take one value."""
 
-_ONCE = _MATRIX | _arguments.RUN
+_COMPARE = {
+    "compare": Argument(
+        "compare this session's archives with others, e.g. last night's: path or URL of their root, as for "
+        "--opt-archives",
+        "URL",
+    )
+}
+
+_ONCE = _MATRIX | _COMPARE | _arguments.RUN
 
 _REPEATED = {
     "tasks": Argument(
@@ -76,6 +93,11 @@ def add(parser: pytest.Parser) -> None:
         group.addoption(_flag(name), action="append", **argument.keywords)
         words = f"defaults of {_flag(name)}, separated by spaces, in quotes where one holds spaces"
         parser.addini(f"optsuite_{name}", words, type="args")
+    group.addoption(
+        "--opt-compare-fail",
+        action="store_true",
+        help="fail after a real change of loss, or if nothing compares, with the archives of --opt-compare",
+    )
     group.addoption("--opt-plan", action="store_true", help="print the plan, cell by cell, and train nothing")
 
 
@@ -98,13 +120,17 @@ def read(config: pytest.Config) -> Options:
     from optsuite.runner import RunOptions
 
     _check_given_once(config)
+    _check_suite(config)
     values: dict[str, Any] = {name: _value(config, name) for name in _ONCE}
     if values["backend"] != "local" and _uses_xdist(config):
         raise pytest.UsageError("-n and --opt-backend both spread cells over processes: choose one of them")
     if values["budget"] and _uses_xdist(config):
         raise pytest.UsageError("--opt-budget is for one process to keep: pass --opt-backend process, not -n")
+    is_gate = bool(config.getoption("opt_compare_fail"))
+    if is_gate and not values["compare"]:
+        raise pytest.UsageError("--opt-compare-fail needs --opt-compare URL, the archives to compare with")
     values["report"] = values["report"] == "on"
-    matrix = {name: values.pop(name) for name in _MATRIX}
+    matrix = {name: values.pop(name) for name in (*_MATRIX, *_COMPARE)}
     repeated = {
         name: tuple(config.getoption(f"opt_{name}") or config.getini(f"optsuite_{name}"))
         for name in _REPEATED
@@ -117,6 +143,7 @@ def read(config: pytest.Config) -> Options:
         checkpoints=repeated["lopt"],
         grids=repeated["grid"],
         plan=config.getoption("opt_plan"),
+        compare_fail=is_gate,
         run=RunOptions(**values),
     )
 
@@ -135,6 +162,21 @@ def _check_given_once(config: pytest.Config) -> None:
         typed.parse_known_args([str(word) for word in config.invocation_params.args])
     except argparse.ArgumentError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _check_suite(config: pytest.Config) -> None:
+    """Raise UsageError if a suite is asked for, and also what it decides."""
+    if not _given(config, "suite"):
+        return
+    if also := [name for name in ("preset", "tasks", "steps", "reps") if _given(config, name)]:
+        flags, lines = ", ".join(map(_flag, also)), ", ".join(f"optsuite_{name}" for name in also)
+        raise pytest.UsageError(
+            f"--opt-suite decides tasks, steps and repetitions: leave out {flags} (in the ini file: {lines})"
+        )
+
+
+def _given(config: pytest.Config, name: str) -> bool:
+    return bool(config.getoption(f"opt_{name}") or config.getini(f"optsuite_{name}"))
 
 
 def _uses_xdist(config: pytest.Config) -> bool:

@@ -14,6 +14,7 @@ events that it tells; so all faces leave the same files.
 """
 
 from optsuite.runner._build import archive_cell
+from optsuite.runner._contest import Contest, make_contest
 from optsuite.runner._events import Ended, Event, Outcomes, Progress, Said, Started, Warned
 from optsuite.runner._options import RunOptions
 from optsuite.runner._results import Result, result_of

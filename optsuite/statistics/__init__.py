@@ -25,7 +25,7 @@ from optsuite.statistics._results import (
     summarize,
     summarize_curves,
 )
-from optsuite.statistics._rules import RULES, Rule
+from optsuite.statistics._rules import RULES, Rule, last_losses
 from optsuite.statistics._tuning import Edge, best_of_k, edge, plateau
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "improvement",
     "interquartile_mean",
     "interval",
+    "last_losses",
     "plateau",
     "rank_test",
     "ranks",

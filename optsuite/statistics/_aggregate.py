@@ -28,7 +28,7 @@ class Aggregate:
     score: Interval
     """Interquartile mean of the score over tasks and seeds."""
     improvement: Interval | None
-    """Probability of a better score than the reference's, on a task and with any seed each; None for the latter."""
+    """Probability of a better score than the reference's, of any two seeds on a task; None for itself."""
     rank: float
     """Average rank by final loss among the optimizers of a task, 1 is best; ties share theirs."""
     better_on: int
@@ -122,4 +122,5 @@ def _improvement(name: str, tasks: Sequence[Resampled], told: Callable[..., Inte
     drawn = np.mean([improvement(t.score[name], t.score[t.reference]) for t in tasks], axis=0)
     of_all = np.mean([improvement(t.score_of_all[name], t.score_of_all[t.reference]) for t in tasks], axis=0)
     whole = told(around(drawn, of_all), log=False)
-    return whole._replace(low=max(0.0, whole.low), high=min(1.0, whole.high))
+    low, high = np.clip(whole[1:3], 0, 1).tolist()
+    return whole._replace(low=low, high=high)

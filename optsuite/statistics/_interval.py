@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -72,6 +73,7 @@ def limits(
     return np.where(is_lost, np.nan, both[0]), np.where(is_lost, np.nan, both[1])
 
 
+@lru_cache
 def t_quantile(probability: float, degrees: int) -> float:
     """Return the quantile of Student's t distribution.
 

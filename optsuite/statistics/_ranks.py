@@ -19,7 +19,7 @@ class RankTest(NamedTuple):
     p_value: float | None
     """Probability of ranks that differ so much by chance; None where there is no test."""
     groups: tuple[tuple[int, ...], ...]
-    """Indices of optimizers, from the best rank on, whose ranks do not differ; empty where there is no test."""
+    """Indices of optimizers whose ranks do not differ, the best first; empty where there is no test."""
     why_no_test: str
     """Reason in words; empty if there is one."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 
@@ -17,15 +17,16 @@ from optsuite.statistics._rules import Rule, curves, last_losses
 
 NUM_RESAMPLES = 2000
 
+_BY_OPTIMIZER = ("chosen", "final", "steps_ratio", "reached", "score", "score_of_all")
+
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Resampled:
     """Numbers of optimizers on one task: for the seeds as they are (first), then for B draws of them.
 
-    A draw chooses the best settings anew. It tells by how much these differ, on the drawn seeds, from
-    themselves on all seeds; this is added to the number for the seeds as they are. The mean over draws is
-    then off by as much as choosing and judging on the same seeds flatters, which `interval` puts right.
+    Draws are as `around` has them, so that `interval` covers although the best setting was chosen on the
+    seeds that judge it.
     """
 
     task: str
@@ -82,13 +83,25 @@ class Draws(NamedTuple):
 
 
 def around(drawn: Array, of_all: Array) -> Array:
-    """Return the first number, and around it how far each draw is from the same settings on all seeds.
+    """Return draws of a number whose mean and spread tell how far the number may be off.
+
+    A draw chooses settings anew. On the drawn seeds they look better than on all seeds, by as much as the
+    settings that were chosen on all seeds look better than they are; so the mean over draws of the
+    difference is the bias. The spread is that of the differences or that of the drawn numbers, whichever is
+    larger: the first misses that another setting might have been chosen, the second is too small where
+    settings are alike.
 
     Args:
-        drawn: (1 + B, ...), finite.
-        of_all: (1 + B, ...), finite.
+        drawn: (1 + B, ...), number on the drawn seeds, with settings chosen on them; first all seeds.
+        of_all: (1 + B, ...), number on all seeds, with the same settings.
+
+    Source: the difference is the optimism of Efron, 1983, Estimating the Error Rate of a Prediction Rule.
     """
-    moved: Array = drawn[0] + (drawn - of_all)
+    differences = drawn - of_all
+    mean = differences[1:].mean(0)
+    plain = drawn - drawn[1:].mean(0) + mean
+    moved: Array = drawn[0] + np.where(plain[1:].std(0) > differences[1:].std(0), plain, differences)
+    moved[0] = drawn[0]
     return moved
 
 
@@ -112,10 +125,10 @@ class _Best(NamedTuple):
     """(1 + B,)"""
     mean_curve: Array
     """(U, E), over the drawn seeds, never rising."""
-    mean_curve_of_all: Array
-    """(U, E), over all seeds."""
-    curves: Array
-    """(U, S, E), of each seed."""
+    curves_HSE: Array
+    """Curves of each seed, never rising."""
+    curves_HE: Array
+    """Curves over all seeds, never rising."""
     xs: Array
 
 
@@ -145,24 +158,23 @@ def resample(
     """
     seeds = _shared_seeds(cells)
     draws = draw_seeds(len(seeds), num_resamples, key, cells[reference].task)
-    best = {name: _choose(cell, seeds, rule, draws) for name, cell in cells.items()}
-    its = best[reference]
-    others = {name: one for name, one in best.items() if name != reference}
-    ratios = {name: _ratio(one, its, draws) for name, one in others.items()}
-    scores = {name: _scores(one, its, draws) for name, one in best.items()}
-    first = {name: int(one.setting[draws.row[0]]) for name, one in best.items()}
+    its = _choose(cells[reference], seeds, rule, draws)
+    found: dict[str, dict[str, Any]] = {field: {} for field in _BY_OPTIMIZER}
+    for name, cell in cells.items():
+        one = _choose(cell, seeds, rule, draws)
+        index = int(one.setting[draws.row[0]])
+        found["chosen"][name] = None if index < 0 else index
+        found["final"][name] = one.final
+        found["score"][name], found["score_of_all"][name] = _scores(one, its, draws)
+        if name != reference:
+            found["steps_ratio"][name], found["reached"][name] = _ratio(one, its, draws)
     return Resampled(
         task=cells[reference].task,
         reference=reference,
         rule=rule,
         optimizers=tuple(cells),
         seeds=seeds,
-        chosen={name: None if index < 0 else index for name, index in first.items()},
-        final={name: one.final for name, one in best.items()},
-        steps_ratio={name: ratio for name, (ratio, _) in ratios.items()},
-        reached={name: reached for name, (_, reached) in ratios.items()},
-        score={name: drawn for name, (drawn, _) in scores.items()},
-        score_of_all={name: of_all for name, (_, of_all) in scores.items()},
+        **found,
     )
 
 
@@ -174,42 +186,43 @@ def _choose(cell: Evaluations, seeds: Array, rule: Rule, draws: Draws) -> _Best:
     )
     curves_HSE = curves(cell, rule.judges_on)[:, at]
     never_lost = np.flatnonzero(np.isfinite(choice_HS).all(1) & np.isfinite(judged_HS).all(1))
-    num_draws = len(draws.shares)
+    mean_UE = np.full((len(draws.shares), len(cell.xs)), np.inf)
     if not len(never_lost):
-        lost_UE = np.full((num_draws, len(cell.xs)), np.inf)
-        curves_USE = np.repeat(lost_UE[:, None], len(seeds), axis=1)
         lost = np.full(len(draws.row), np.inf)
-        return _Best(np.full(num_draws, -1), lost, lost_UE, lost_UE, curves_USE, cell.xs)
+        lost_HSE = np.full_like(curves_HSE, np.inf)
+        return _Best(np.full(len(mean_UE), -1), lost, mean_UE, lost_HSE, lost_HSE[:, 0], cell.xs)
     setting = never_lost[(draws.shares @ choice_HS[never_lost].T).argmin(1)]
-    final = np.einsum("us,us->u", draws.shares, judged_HS[setting])
-    curves_USE = curves_HSE[setting]
-    with np.errstate(invalid="ignore"):  # a loss that is not finite before the end, of a trial that recovered
-        mean_UE = np.matmul(draws.shares[:, None], curves_USE)[:, 0]
-    mean_HE = falling(curves_HSE.mean(1))
+    for index in np.unique(setting):
+        rows = setting == index
+        with np.errstate(invalid="ignore"):  # a loss that is not finite before the end
+            mean_UE[rows] = draws.shares[rows] @ curves_HSE[index]
+    final = (draws.shares * judged_HS[setting]).sum(1)
     return _Best(
         setting=setting,
         final=draws.around(final, judged_HS.mean(1)[setting]),
         mean_curve=falling(mean_UE),
-        mean_curve_of_all=mean_HE[setting],
-        curves=falling(curves_HSE)[setting],
+        curves_HSE=falling(curves_HSE),
+        curves_HE=falling(curves_HSE.mean(1)),
         xs=cell.xs,
     )
 
 
 def _ratio(one: _Best, its: _Best, draws: Draws) -> tuple[Array, bool]:
-    """Return the steps ratio of one optimizer to the reference, and whether it reaches the reference's loss."""
+    """Return the steps ratio of one optimizer to the reference, and whether it reaches the latter's loss."""
     drawn, reached = steps_ratio(one.mean_curve, one.xs, its.mean_curve, its.xs)
-    of_all, _ = steps_ratio(one.mean_curve_of_all, one.xs, its.mean_curve_of_all, its.xs)
+    curves_UE, reference_UE = (best.curves_HE[best.setting] for best in (one, its))
+    of_all, _ = steps_ratio(curves_UE, one.xs, reference_UE, its.xs)
     return np.exp(draws.around(np.log(drawn), np.log(of_all))), bool(reached[draws.row[0]])
 
 
 def _scores(one: _Best, its: _Best, draws: Draws) -> tuple[Array, Array]:
     """Return the scores of drawn seeds, and those of all seeds with the same settings."""
-    num_seeds = one.curves.shape[1]
-    drawn_US, of_all_US = (
-        1 / steps_ratio(one.curves, one.xs, np.repeat(mean_UE[:, None], num_seeds, axis=1), its.xs)[0]
-        for mean_UE in (its.mean_curve, its.mean_curve_of_all)
-    )
+    drawn_US, of_all_US = np.empty((2, len(one.setting), one.curves_HSE.shape[1]))
+    for index in np.unique(one.setting):
+        rows = one.setting == index
+        references = its.mean_curve[rows], its.curves_HE[its.setting[rows]]
+        for scores_US, reference_UE in zip((drawn_US, of_all_US), references, strict=True):
+            scores_US[rows] = 1 / steps_ratio(one.curves_HSE[index], one.xs, reference_UE[:, None], its.xs)[0]
     return drawn_US[draws.row[:, None], draws.seeds], of_all_US[draws.row]
 
 

@@ -16,7 +16,7 @@ from optsuite.statistics._results import ema
 
 @final
 class Rule(NamedTuple):
-    """How the best setting is chosen, and on which loss it is judged."""
+    """Way to choose the best setting, and the loss on which it is judged."""
 
     name: str
     words: str

@@ -52,7 +52,7 @@ def best_of_k(
     draws = draw_seeds(num_seeds, num_resamples, key, evaluations.task)
     choice_HS = last_losses(evaluations, rule.chooses_on, rule.smooth)
     judged_HS = np.minimum(last_losses(evaluations, rule.judges_on, rule.smooth), _start(evaluations, rule))
-    is_lost_H = np.isinf(choice_HS).any(1)
+    is_lost_H = ~np.isfinite(choice_HS.max(1))
     choice_UH = draws.shares @ np.where(is_lost_H[:, None], 0, choice_HS).T
     order_UH = np.argsort(np.where(is_lost_H, np.inf, choice_UH), axis=1, kind="stable")
     drawn_UH = np.take_along_axis(draws.shares @ judged_HS.T, order_UH, axis=1)
@@ -166,7 +166,7 @@ def _start(evaluations: Evaluations, rule: Rule) -> float:
 
 
 def _leaves(xs: Array, ys: Array, most: float) -> float:
-    """Return where a line through points first exceeds a value, which the first does not; or the last point."""
+    """Return where a line through points first exceeds a value; the last point if it does not."""
     is_above = ys > most
     if not is_above.any():
         return float(xs[-1])

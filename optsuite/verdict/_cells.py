@@ -12,9 +12,10 @@ import numpy as np
 from optsuite import archives, baselines, statistics, storage
 from optsuite._types import Array
 from optsuite.archives import Absent
-from optsuite.statistics import Evaluations
+from optsuite.statistics import Evaluations, Rule
 from optsuite.storage import MissingFileError
 from optsuite.verdict._names import Contender
+from optsuite.words import counted
 
 
 @final
@@ -106,15 +107,35 @@ def _packaged() -> dict[str, list[str]]:
     return found
 
 
-def why_not_beside(one: Evaluations, other: Evaluations) -> str:
-    """Say in words why two cells of a task do not compare; empty if they do."""
-    if one.data_source != other.data_source:
-        return f"trained on {_data(one)}, and {other.hparam_set} on {_data(other)}"
-    if one.num_steps != other.num_steps:
-        return f"trained for {one.num_steps:,} steps, and {other.hparam_set} for {other.num_steps:,}"
-    if not np.intersect1d(one.seeds, other.seeds).size:
-        return f"its seeds {_seeds(one)} are not those of {other.hparam_set} ({_seeds(other)})"
-    return ""
+def why_not_judged(one: Evaluations, rule: Rule) -> str:
+    """Say in words why a rule cannot judge a cell; empty if it can."""
+    lacking = [split for split in dict.fromkeys((rule.chooses_on, rule.judges_on)) if split not in one.losses]
+    if lacking:
+        return f"not evaluated on {' and '.join(lacking)}, as the rule `{rule.name}` needs"
+    return "" if one.xs[-1] > 0 else "not evaluated after training"
+
+
+def why_not_beside(one: Evaluations, cells: Mapping[str, Evaluations], first: tuple[str, str]) -> str:
+    """Say in words why a cell does not compare with the others of its task; empty if it does.
+
+    Args:
+        one: The cell.
+        cells: The others by label.
+        first: Labels of the two whose shared seeds all others need.
+    """
+    for other in cells.values():
+        if one.data_source != other.data_source:
+            return f"trained on {_data(one)}, and {other.hparam_set} on {_data(other)}"
+        if one.num_steps != other.num_steps:
+            return f"trained for {one.num_steps:,} steps, and {other.hparam_set} for {other.num_steps:,}"
+        if not np.intersect1d(one.seeds, other.seeds).size:
+            return f"its seeds {_seeds(one)} are not those of {other.hparam_set} ({_seeds(other)})"
+    if not all(label in cells for label in first):
+        return ""
+    shared = np.intersect1d(cells[first[0]].seeds, cells[first[1]].seeds)
+    lacking = len(np.setdiff1d(shared, one.seeds))
+    words = f"lacks {lacking} of the {counted(len(shared), 'seed')} that {' and '.join(first)} share"
+    return words if lacking else ""
 
 
 def on_seeds(one: Evaluations, seeds: Array) -> Evaluations:

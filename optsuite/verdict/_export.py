@@ -146,7 +146,7 @@ def check_form(url: str) -> None:
 
 def _standing_row(verdict: Verdict, one: Standing) -> dict[str, Any]:
     return {
-        "rank": None if math.isnan(one.rank) else one.rank,
+        "rank": _number(one.rank),
         "optimizer": one.optimizer,
         "outcome": one.outcome,
         **_columns("steps_ratio", one.steps_ratio),
@@ -255,7 +255,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a hyperparameter is of many typ
 
 
 def _latex_row(verdict: Verdict, one: Standing) -> str:
-    interval, rank = one.steps_ratio, "--" if math.isnan(one.rank) else f"{one.rank:.1f}"
+    interval, rank = one.steps_ratio, f"{one.rank:.1f}" if math.isfinite(one.rank) else "--"
     if one.optimizer == verdict.reference:
         cells = ("1", "reference", "--", "--")
     else:

@@ -22,11 +22,6 @@ def loss(value: float) -> str:
     return f"{value:#.4g}".rstrip(".") if math.isfinite(value) else "diverged"
 
 
-def share(value: float) -> str:
-    """Return a share in per cent."""
-    return f"{100 * value:.0f} %" if math.isfinite(value) else "unknown"
-
-
 def has_limits(interval: Interval) -> bool:
     """Whether there is an interval around the estimate: not with one seed."""
     return not (math.isnan(interval.low) or math.isnan(interval.high))

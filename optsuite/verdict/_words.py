@@ -63,7 +63,7 @@ def _task_row(verdict: Verdict, entry: Entry) -> tuple[str, ...]:
     return (
         f"  {entry.optimizer}",
         ranged(entry.final, loss, entry.why_no_best),
-        _steps(verdict, entry.optimizer, entry.steps_ratio),
+        _steps(verdict, entry.optimizer, entry.steps_ratio) if entry.best else "diverged",
         setting_of(entry) + (", at the edge" if entry.edge else ""),
     )
 
@@ -87,9 +87,10 @@ def basis_lines(verdict: Verdict) -> list[str]:
 def _answer(verdict: Verdict) -> str:
     mine, entries = _standing(verdict), _judged(verdict)
     tuned = "tuned " if _is_tuned(verdict) else ""
-    title = f"{verdict.of} against {tuned}{verdict.reference} on {_tasks(entries)}"
-    if mine.steps_ratio is None:
-        return f"{title}: undecided, since {_why_undecided(verdict)}."
+    title = f"{verdict.of} against {tuned}{verdict.reference}"
+    if not entries or mine.steps_ratio is None:
+        return f"{title}: undecided, since no task has results of both."
+    title += f" on {_tasks(entries)}"
     if all(entry.best is None for entry in entries):
         return f"{title}: {mine.outcome}, since all its trials diverged."
     answer = f"{title}: {mine.outcome}; {speed(verdict, mine.steps_ratio)}"
@@ -110,9 +111,6 @@ def speed(verdict: Verdict, interval: Interval) -> str:
 
 
 def _why_undecided(verdict: Verdict) -> str:
-    entries = _judged(verdict)
-    if not entries:
-        return f"no task has results of both {verdict.of} and {verdict.reference}"
     if verdict.num_seeds < 2:
         return "one seed gives no interval; train two or more, better five"
     return "its interval cannot be told"
@@ -127,7 +125,7 @@ def _on_tasks(verdict: Verdict) -> str:
         against = f" against {ranged(others[0].final, loss, others[0].why_no_best)}" if others else ""
         return f"{own}{against}; {place.removeprefix('average ')}."
     if not entries:
-        return "No task to count."
+        return f"It has results on {counted(len(entries_of(verdict, verdict.of)), 'task')}."
     of = counted(len(entries), "task")
     if mine.outcome == "undecided":
         ahead = sum(entry.steps_ratio.value < 1 for entry in entries if entry.steps_ratio)
@@ -182,7 +180,7 @@ def _steps(verdict: Verdict, optimizer: str, interval: Interval | None) -> str:
 
 
 def _rank(one: Standing) -> str:
-    return "-" if math.isnan(one.rank) else f"{one.rank:.1f}".removesuffix(".0")
+    return f"{one.rank:.1f}".removesuffix(".0") if math.isfinite(one.rank) else "-"
 
 
 def _notes(verdict: Verdict) -> Iterator[str]:

@@ -14,6 +14,7 @@ evaluated after training, unequal horizons or numbers of seeds. Results on stand
 from optsuite.vis._best_of import draw_best_of
 from optsuite.vis._curves import draw_curves, plot_tasks_and_sets
 from optsuite.vis._final_losses import draw_final_losses, plot_final_losses
+from optsuite.vis._history import draw_history
 from optsuite.vis._lr_sensitivity import (
     LrLine,
     draw_lr_sensitivity,
@@ -35,6 +36,7 @@ __all__ = [
     "draw_best_of",
     "draw_curves",
     "draw_final_losses",
+    "draw_history",
     "draw_lr_sensitivity",
     "draw_meta_losses",
     "draw_normalized",

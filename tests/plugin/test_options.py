@@ -10,6 +10,8 @@ import pytest
 from optsuite.plugin import _options
 from optsuite.runner import RunOptions
 
+_FLAGS = ("opt_plan", "opt_compare_fail")
+
 
 class Config:
     """What `read` needs of pytest's."""
@@ -19,7 +21,7 @@ class Config:
         self.invocation_params = SimpleNamespace(args=typed)
 
     def getoption(self, name, default=None):
-        return self._given.get(name.removeprefix("opt_"), False if name == "opt_plan" else None)
+        return self._given.get(name.removeprefix("opt_"), False if name in _FLAGS else None)
 
     def getini(self, name):
         return self._ini.get(name.removeprefix("optsuite_"), "")
@@ -27,9 +29,9 @@ class Config:
 
 def test_the_defaults_leave_most_to_others():
     options = _options.read(Config())
-    unsaid = dict.fromkeys(("steps", "reps"))
+    unsaid = dict.fromkeys(("steps", "reps", "suite", "compare"))
     said = dict.fromkeys(("tasks", "sets", "optimizers", "checkpoints", "grids"), ())
-    said |= {"preset": "auto", "plan": False, "run": RunOptions()}
+    said |= {"preset": "auto", "plan": False, "compare_fail": False, "run": RunOptions()}
     assert options._asdict() == unsaid | said
 
 
