@@ -41,6 +41,7 @@ class Session:
         self.left_out: list[sweep.Cell] = []
         self._plan: sweep.Plan | None = None
         self._compared: _compare.Compared | None = None
+        self._judged: list[_verdict.Judged] | None = None
 
     def _register(self) -> list[str]:
         """Register the optimizers that options add; returns their families."""
@@ -203,6 +204,7 @@ class Session:
                 preset=self.suite.label if self.suite else self.matrix.preset,
                 left_out=self.left_out,
                 with_report=not is_interrupted,
+                judge=lambda: _verdict.first(self._judge(results)),
             )
         except KeyboardInterrupt:
             self.runner.warnings.append("interrupted: what was left to archive, draw and report is not done")
@@ -222,9 +224,15 @@ class Session:
             *_terminal.places_lines(stores, len(self.runner.archived), self.runner.report),
             *(["", *self._compared.lines] if self._compared else []),
             *(["", "FAILED by --opt-compare-fail"] if self.is_gate_shut else []),
-            *_verdict.verdict_lines(self.options, results, self.suite),
+            *_verdict.verdict_lines(self._judge(results)),
             *(f"warning: {text}" for text in self.runner.warnings),
         ]
+
+    def _judge(self, results: Sequence[Result]) -> list[_verdict.Judged]:
+        """Judge the added optimizers, once."""
+        if self._judged is None:
+            self._judged = _verdict.judge_added(self.options, results, self.suite)
+        return self._judged
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Said):
