@@ -78,10 +78,9 @@ def basis_lines(verdict: Verdict) -> list[str]:
         counted(verdict.num_seeds, "paired seed"),
         f"{verdict.num_steps:,} steps",
         *([several([kinds[one] for one in sorted(data, reverse=True)])] if data else []),
-        f"best setting {verdict.rule}",
         *([f"intervals of {_level(verdict):.0%}"] if _level(verdict) else []),
     ]
-    return [", ".join(parts), *_notes(verdict)]
+    return [", ".join(parts), f"best setting {verdict.rule}", *_notes(verdict)]
 
 
 def _answer(verdict: Verdict) -> str:
