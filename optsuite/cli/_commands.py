@@ -6,9 +6,10 @@ Declaring it imports nothing heavy; the module of a command is imported when the
 import argparse
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from optsuite import _arguments, choices
+from optsuite.cli._parser import Parser, PrintCompletion
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Object on which subcommands are declared."""
@@ -36,18 +37,15 @@ examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Parser of a command, in which no value replaces another one unnoticed."""
-
-    def __init__(self, **keywords: Any) -> None:  # noqa: ANN401 - argparse's own
-        super().__init__(**keywords)
-        for action in (None, "store"):
-            self.register("action", action, _arguments.Once)
-
-
 def make_parser() -> argparse.ArgumentParser:
     """Declare all commands; the `run` of parsed arguments says where the command's function is."""
-    parser: argparse.ArgumentParser = _Parser(prog="optsuite", description="Benchmarks for optimizers.")
+    parser: argparse.ArgumentParser = Parser(prog="optsuite", description="Benchmarks for optimizers.")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=choices.SHELLS,
+        help="print a script with which a shell completes commands and options, and end",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_catalogue(commands)
     _add_verify(commands)

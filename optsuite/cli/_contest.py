@@ -48,7 +48,7 @@ def contest(args: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
         root = _train(held, args)
         print()
-    return show(held.judge(root, args.rule), args)
+    return show(held.judge(root, rule=args.rule, untuned=args.untuned), args)
 
 
 def _family(args: argparse.Namespace) -> str:

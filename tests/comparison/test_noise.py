@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nights import rounding
 from scipy import stats
 
 from optsuite.comparison import FALSE_ALARMS
@@ -14,8 +15,6 @@ from optsuite.comparison._noise import (
     relative_change,
     speed_p_value,
 )
-
-from .nights import rounding
 
 SEEDS, SETTINGS = 5, 15
 
