@@ -20,6 +20,7 @@ from optsuite.verdict._numbers import (
 from optsuite.verdict._value import Entry, Standing, Verdict
 from optsuite.words import aligned, counted, listed
 
+_CHANCE = 0.05
 _MOST_NAMED = 6  # tasks or optimizers that a line names
 
 
@@ -80,7 +81,7 @@ def basis_lines(verdict: Verdict) -> list[str]:
         *([several([kinds[one] for one in sorted(data, reverse=True)])] if data else []),
         *([f"intervals of {_level(verdict):.0%}"] if _level(verdict) else []),
     ]
-    return [", ".join(parts), f"best setting {verdict.rule}", *_notes(verdict)]
+    return [", ".join(parts), f"best setting {verdict.rule}", *_ranks(verdict), *_notes(verdict)]
 
 
 def _answer(verdict: Verdict) -> str:
@@ -180,6 +181,19 @@ def _steps(verdict: Verdict, optimizer: str, interval: Interval | None) -> str:
 
 def _rank(one: Standing) -> str:
     return f"{one.rank:.1f}".removesuffix(".0") if math.isfinite(one.rank) else "-"
+
+
+def _ranks(verdict: Verdict) -> Iterator[str]:
+    """Say whether ranks differ by more than chance."""
+    p_value = verdict.ranks_differ
+    if p_value is None or math.isnan(p_value):
+        return
+    if p_value > _CHANCE:
+        yield f"ranks do not differ by more than chance (Friedman's test, p = {p_value:.2g})"
+        return
+    groups = [", ".join(group) for group in verdict.rank_groups if len(group) > 1]
+    alike = f"; not told apart by Nemenyi's: {'; '.join(groups)}" if groups else ""
+    yield f"ranks differ by more than chance (Friedman's test, p = {p_value:.2g}){alike}"
 
 
 def _notes(verdict: Verdict) -> Iterator[str]:

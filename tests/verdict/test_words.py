@@ -125,6 +125,23 @@ def test_the_basis_says_how_many_what_and_how():
     ]
 
 
+@pytest.mark.parametrize(
+    ("p_value", "words"),
+    [
+        (0.2, "ranks do not differ by more than chance (Friedman's test, p = 0.2)"),
+        (
+            0.0012,
+            "ranks differ by more than chance (Friedman's test, p = 0.0012); not told apart by Nemenyi's: "
+            "Mine, Adam",
+        ),
+    ],
+)
+def test_ranks_that_differ(p_value, words):
+    groups = (("Mine", "Adam"), ("SGD",))
+    value = verdict_on_two((0.9, 0.8, 1.1), "no difference", ranks_differ=p_value, rank_groups=groups)
+    assert page(value)[-1] == words
+
+
 def test_equal_notes_and_causes_are_told_once():
     entries = [
         entry("MineLR", (0.9, 0.8, 1.1), task=task, notes=("3 of its 5 seeds are shared, and used",))
