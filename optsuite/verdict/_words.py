@@ -191,9 +191,10 @@ def _ranks(verdict: Verdict) -> Iterator[str]:
     if p_value > _CHANCE:
         yield f"ranks do not differ by more than chance (Friedman's test, p = {p_value:.2g})"
         return
-    groups = [", ".join(group) for group in verdict.rank_groups if len(group) > 1]
-    alike = f"; not told apart by Nemenyi's: {'; '.join(groups)}" if groups else ""
-    yield f"ranks differ by more than chance (Friedman's test, p = {p_value:.2g}){alike}"
+    near = {name for group in verdict.rank_groups if verdict.of in group for name in group} - {verdict.of}
+    others = listed([one.optimizer for one in verdict.standings if one.optimizer in near], _MOST_NAMED)
+    told = f"does not tell {verdict.of} from {others}" if near else f"tells {verdict.of} from all others"
+    yield f"ranks differ by more than chance (Friedman's test, p = {p_value:.2g}); Nemenyi's {told}"
 
 
 def _notes(verdict: Verdict) -> Iterator[str]:

@@ -131,8 +131,8 @@ def test_the_basis_says_how_many_what_and_how():
         (0.2, "ranks do not differ by more than chance (Friedman's test, p = 0.2)"),
         (
             0.0012,
-            "ranks differ by more than chance (Friedman's test, p = 0.0012); not told apart by Nemenyi's: "
-            "Mine, Adam",
+            "ranks differ by more than chance (Friedman's test, p = 0.0012); Nemenyi's does not tell Mine "
+            "from Adam",
         ),
     ],
 )
