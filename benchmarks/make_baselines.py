@@ -21,11 +21,13 @@ from optsuite import baselines, normalizers
 from optsuite.archives import list_hparam_sets_for_task
 from optsuite.cli import main as optsuite
 from optsuite.errors import OptsuiteError
+from optsuite.suites import get_suite
 
 ROOT = Path(__file__).parents[1] / "optsuite"
 
 F8, F16, F32 = (f"ImageMLP_FashionMnist{size}_Relu32" for size in (8, 16, 32))
-LARGER = "ImageMLP_FashionMnist_Relu128x128"
+SMALL = get_suite("cpu-small")
+*_, LARGER, AUTOENCODER, STRATEGIES = SMALL.tasks
 
 RULES = (
     *("Adam", "SGD", "SGDM", "AdamW", "NAdamW", "Muon", "Lion", "RMSProp", "RMSPropMom", "Adafactor"),
@@ -45,10 +47,8 @@ CELLS = (
     *((task, f"{family}_2000_R5") for family in FAMILIES for task in (F8, F16, F32)),
     *((task, "SOAPLR_2000_R5") for task in (F8, F16)),
     (F16, "ShampooLR_2000_R5"),
-    *(
-        (LARGER, f"{rule}LR_2000_R5")
-        for rule in ("Adam", "SGD", "SGDM", "AdamW", "NAdamW", "Muon", "Lion", "RMSProp")
-    ),
+    *((task, f"{family}_2000_R5") for task in (LARGER, STRATEGIES) for family in SMALL.families),
+    (AUTOENCODER, "AdamLR_2000_R5"),
     *((F8, f"{rule}LR_10000_R5") for rule in ORIGINAL),
 )
 """(task, set) of each, the more wanted first."""

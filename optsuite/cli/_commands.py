@@ -260,6 +260,8 @@ def _add_results(commands: _Commands) -> None:
     report = _command(commands, "report", "write one page with tables and figures", "_results", "report")
     _add_archived(report, is_optional=True)
     report.add_argument("-o", "--output", metavar="URL", help="(default: <storage>_reports/report.html)")
+    report.add_argument("--of", metavar="NAME", help="begin with the verdict on this optimizer, as `verdict`")
+    report.add_argument("--against", nargs="+", default=[], metavar="NAME", help="as for `verdict`")
 
     normalizer = _command(
         commands, "normalizer", "build the scale that makes tasks comparable", "_results", "normalizer"

@@ -122,4 +122,5 @@ def _improvement(name: str, tasks: Sequence[Resampled], told: Callable[..., Inte
     drawn = np.mean([improvement(t.score[name], t.score[t.reference]) for t in tasks], axis=0)
     of_all = np.mean([improvement(t.score_of_all[name], t.score_of_all[t.reference]) for t in tasks], axis=0)
     whole = told(around(drawn, of_all), log=False)
-    return whole._replace(low=max(0.0, whole.low), high=min(1.0, whole.high))
+    low, high = np.clip(whole[1:3], 0, 1).tolist()
+    return whole._replace(low=low, high=high)

@@ -7,6 +7,9 @@ import numpy as np
 from optsuite._types import Array
 from optsuite.statistics._rules import smoothed
 
+SHORTEST = 0.01
+"""Share of the horizon that counts as the shortest way to a loss, so that ratios are finite."""
+
 
 def falling(curves: Array) -> Array:
     """Return the lowest smoothed loss up to each evaluation.
@@ -40,8 +43,8 @@ def steps_ratio(curves: Array, xs: Array, reference: Array, reference_xs: Array)
     """Return the steps of curves as a share of a reference's, to the higher of their final losses.
 
     The loss is one that both reach: the reference's final one if the other reaches it, else the other's.
-    Steps are counted from the first evaluation after a step on, so that the ratio is finite; a curve that
-    never becomes finite has the greatest ratio that there is.
+    A curve that reaches it within a hundredth of the horizon counts as one that needs so long; one that is
+    never finite has the greatest ratio that there is, 100.
 
     Args:
         curves: (..., E), never rising.
@@ -52,13 +55,14 @@ def steps_ratio(curves: Array, xs: Array, reference: Array, reference_xs: Array)
     Returns:
         (...), ratio, below 1 if it is faster than the reference; and whether it reaches the reference's loss.
     """
-    horizon, least = float(xs[-1]), float(max(x[x > 0][0] for x in (xs, reference_xs)))
+    horizon = float(xs[-1])
+    least = SHORTEST * horizon
     own, its = curves[..., -1], reference[..., -1]
     reached, both_lost = own <= its, ~np.isfinite(own) & ~np.isfinite(its)
     target = np.maximum(own, its)
     steps = steps_to(target, curves, xs).clip(least, horizon)
     its_steps = steps_to(target, reference, reference_xs).clip(least, horizon)
-    ratio = np.where(np.isfinite(own), steps, horizon) / np.where(np.isfinite(its), its_steps, horizon)
-    ratio = np.where(np.isfinite(own), ratio, horizon / least)
-    ratio = np.where(np.isfinite(its), ratio, least / horizon)
-    return np.where(both_lost, 1.0, ratio), reached
+    ratio = np.select(
+        [both_lost, ~np.isfinite(own), ~np.isfinite(its)], [1.0, 1 / SHORTEST, SHORTEST], steps / its_steps
+    )
+    return ratio, reached

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from optsuite import statistics
 from optsuite.errors import OptsuiteError, UnknownNameError
@@ -64,36 +65,43 @@ def judge(
     others = _others(against, mine, listing, suite)
     ref = _reference(reference, others, mine, listing, suite)
     contenders = list(dict.fromkeys([mine, ref, *others]))
-    labelled = dict(zip(label_all(contenders), contenders, strict=True))
     named = [*listing.own] if suite else [task for task in tasks if not is_glob(task)]
     there = {*named, *listing.tasks_of(mine)}
+    labelled = dict(zip(label_all(contenders), contenders, strict=True))
+    contest = _contest(listing, [task for task in listing.own if task in there], labelled, rule)
+    if untuned:
+        contest = _untuned(contest)
+    return sum_up(replace(contest, suite=suite.label if suite else ""))
+
+
+def _contest(listing: Listing, tasks: Sequence[str], labelled: Mapping[str, Contender], rule: str) -> Contest:
+    """Read the evaluations of tasks.
+
+    Raises:
+        MissingFileError: None of the tasks has usable ones of the first contender.
+    """
     missing: dict[str, str] = {}
-    cells = {
-        task: compared
-        for task in listing.own
-        if task in there
-        if (compared := _compared(listing, task, labelled, statistics.RULES[rule], missing))
-    }
+    read = {task: _compared(listing, task, labelled, statistics.RULES[rule], missing) for task in tasks}
+    cells = {task: compared for task, compared in read.items() if compared}
     if not cells:
         cell, why = next(iter(missing.items()))
         raise MissingFileError(f"there is nothing to judge: {cell}: {why}")
-    notes = []
-    if untuned:
-        cells = with_one_setting(cells, statistics.RULES[rule])
-        notes = ["each optimizer has one setting for all tasks, the one that ranks best over them"]
-    return sum_up(
-        Contest(
-            of=next(iter(labelled)),
-            reference=list(labelled)[1],
-            labels=list(labelled),
-            rule=statistics.RULES[rule],
-            suite=suite,
-            num_steps=mine.num_steps,
-            cells=cells,
-            missing=missing,
-            notes=notes,
-        )
+    of, reference, *_ = labelled
+    return Contest(
+        of=of,
+        reference=reference,
+        labels=list(labelled),
+        rule=statistics.RULES[rule],
+        num_steps=labelled[of].num_steps,
+        cells=cells,
+        missing=missing,
     )
+
+
+def _untuned(contest: Contest) -> Contest:
+    """Leave each optimizer the one setting that ranks best over all tasks."""
+    note = "each optimizer has one setting for all tasks, the one that ranks best over them"
+    return replace(contest, cells=with_one_setting(contest.cells, contest.rule), notes=[note])
 
 
 def _others(

@@ -127,6 +127,7 @@ def test_json_alone_is_on_stdout(contest, files):
 def test_one_setting_is_the_default_of_the_class(contest, files):
     _, out, _ = contest(f"{files}/my.py:Mine", "--untuned")
     assert f"{TASK}-MineUntuned_10_R2: 2 of 2 trials trained" in out
+    assert "each optimizer has one setting for all tasks" in out
 
 
 def test_one_setting_may_be_given(contest, files):

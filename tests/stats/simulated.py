@@ -1,4 +1,4 @@
-"""Cells with known truth: loss curves that fall as a power of the step, with noise that seeds share and noise of their own."""
+"""Cells with known truth: losses that fall as a power of the step, with noise that settings share or not."""
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def true_curves(speeds):
 
 
 def shared_noise(random, num_seeds, size):
-    """(S, E): of the order of batches and the initial parameters, the same for all settings and optimizers."""
+    """(S, E): noise of batches and initial parameters, the same for all settings and optimizers."""
     lasting, passing = random.standard_normal((num_seeds, 1)), random.standard_normal((num_seeds, len(XS)))
     return size * (lasting + passing)
 

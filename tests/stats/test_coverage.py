@@ -1,4 +1,4 @@
-"""Intervals hold the truth as often as they say, though the best setting is chosen on the seeds that judge it."""
+"""Intervals hold the truth as often as they say, though the seeds that judge a setting have chosen it."""
 
 import numpy as np
 import pytest

@@ -319,4 +319,4 @@ def test_who_has_fewer_tasks_is_named(root):
     both(root)
     archive(root, "SGDLR", SLOW)
     found = judge("Mine", ["*"], root=root)
-    assert list(found.notes) == ["on fewer than 2 tasks, so that its rank compares less: SGD 1"]
+    assert list(found.notes) == ["ranks over fewer than 2 tasks compare less: SGD on 1"]

@@ -51,7 +51,7 @@ def test_cells_say_their_loss_or_why_there_is_none(root, cells):
     assert [label.get_text() for label in ax.get_xticklabels()] == NAMES
     assert ax.yaxis_inverted()
     assert ax.get_title() == "final training loss"
-    assert "above the best of the row" in words.everything(ax.figure)
+    assert "above the best of the task" in words.everything(ax.figure)
 
 
 def test_a_loss_from_before_training_is_no_final_loss(root, write):
@@ -79,7 +79,7 @@ def test_the_best_is_that_of_as_many_steps(root, write):
     np.testing.assert_array_equal(rgba[0, 0], rgba[0, 2])
     assert rgba[0, 1].sum() < rgba[0, 0].sum()
     assert [text.get_text() for text in ax.texts if text.get_fontweight() == "bold"] == ["2", "1"]
-    assert "above the best of the row\nwith as many steps" in words.everything(ax.figure)
+    assert "above the best of the task\nwith as many steps" in words.everything(ax.figure)
 
 
 @pytest.mark.parametrize("losses", [(-2.0, -1.0), (0.0, 1.0), (5.0, 1e30)])

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from optsuite.statistics import Interval, interval
+from optsuite.statistics._interval import t_quantile
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 4, 9, 29, 1000])
+@pytest.mark.parametrize("probability", [0.5, 0.75, 0.9, 0.975, 0.995])
+def test_the_quantile_of_t_agrees_with_scipy(probability, degrees):
+    expected = stats.t.ppf(probability, degrees)
+    assert t_quantile(probability, degrees) == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+def means_of_draws(values_S, num_resamples=200_000):
+    random = np.random.default_rng(0)
+    drawn = values_S[random.integers(len(values_S), size=(num_resamples, len(values_S)))].mean(1)
+    return np.concatenate([[values_S.mean()], drawn])
+
+
+@pytest.mark.parametrize("num_seeds", [2, 5, 20])
+def test_the_interval_of_a_mean_is_that_of_student(num_seeds):
+    values_S = np.random.default_rng(1).normal(3, 2, num_seeds)
+    found = interval(means_of_draws(values_S), num_seeds)
+    expected = stats.t.interval(0.95, num_seeds - 1, values_S.mean(), stats.sem(values_S))
+    assert found.value == values_S.mean()
+    np.testing.assert_allclose(found[1:3], expected, atol=0.02 * (expected[1] - expected[0]))
+
+
+def test_other_levels_are_as_wide_as_they_say():
+    values = means_of_draws(np.array([1.0, 2.0, 4.0, 5.0]))
+    wide, narrow = interval(values, 4, 0.99), interval(values, 4, 0.5)
+    assert (wide.level, narrow.level) == (0.99, 0.5)
+    ratio = (wide.high - wide.low) / (narrow.high - narrow.low)
+    assert ratio == pytest.approx(stats.t.ppf(0.995, 3) / stats.t.ppf(0.75, 3), rel=1e-4)
+
+
+def test_a_ratio_is_treated_as_its_logarithm():
+    values = np.exp([0.0, -1.0, 1.0, -1.0, 1.0])
+    value, low, high, _ = interval(values, 5, log=True)
+    assert value == 1
+    assert low * high == pytest.approx(1)
+    plain = interval(np.log(values), 5)
+    assert np.log(high) == pytest.approx(plain.high)
+
+
+def test_more_tasks_have_more_degrees_of_freedom():
+    values = np.array([0.0, -1.0, 1.0])
+    one, four = interval(values, 5), interval(values, 5, num_tasks=4)
+    assert one.high / four.high == pytest.approx(stats.t.ppf(0.975, 4) / stats.t.ppf(0.975, 16), rel=1e-5)
+
+
+def test_the_mean_of_draws_tells_the_bias():
+    biased = interval(np.array([1.0, 0.0, 1.2]), 5)
+    assert (biased.low + biased.high) / 2 == pytest.approx(1.4)
+
+
+def test_the_number_lies_in_its_interval():
+    found = interval(np.array([1.0, 0.5, 0.5]), 5)
+    assert found[:3] == (1.0, 1.0, 1.5)
+
+
+def test_without_spread_the_interval_is_the_number():
+    assert interval(np.ones(11), 5, log=True) == Interval(1, 1, 1)
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], [np.inf, np.inf, np.inf], [1.0, np.inf, 2.0]])
+def test_there_are_no_limits_with_one_seed_or_infinite_numbers(values):
+    found = interval(np.array(values), 1 if np.isfinite(values).all() else 5)
+    assert found.value == values[0]
+    assert np.isnan(found[1:3]).all()
