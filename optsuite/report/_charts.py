@@ -135,7 +135,9 @@ def _curve(one: Results) -> tuple[Array, Array, Array, Array]:
     loss_SE, xs = one.best_curves[TRAIN_LOSS].astype(np.float64), one.eval_xs
     decay = min(_DECAY, max(0.0, 1 - _LOOK_BACK / len(xs)))
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, low, high = (statistics.ema(f(loss_SE, axis=0), decay) for f in (np.mean, np.min, np.max))
+        mean, low, high = (f(loss_SE, axis=0) for f in (np.mean, np.min, np.max))
+        if decay:
+            mean, low, high = (statistics.ema(values, decay) for values in (mean, low, high))
     kept = np.unique(np.linspace(0, len(xs) - 1, min(len(xs), _MOST_POINTS)).round().astype(int))
     return xs[kept], mean[kept], low[kept], high[kept]
 
@@ -198,8 +200,8 @@ def _lr_chart(lines: Mapping[str, vis.LrLine], tunings: Mapping[str, Tuning]) ->
         rows.append((name, best, width, *(told.get(rate, "") for rate in rates)))
     caption = (
         "Final training loss by learning rate, bars from the lowest to the highest seed. Star: chosen; thick "
-        "line: plateau, where others are nearly as good (if at most 8 optimizers are shown); arrow: chosen at "
-        "the edge of its grid; cross: a seed diverged."
+        "line: plateau, where others are nearly as good (if at most 8 optimizers are shown); arrow: chosen "
+        "at the edge of its grid; cross: a seed diverged."
     )
     return Chart(
         "lr", KINDS["lr"], caption, ("optimizer", "best", "plateau", *(f"{rate:.3g}" for rate in rates)), rows

@@ -12,6 +12,8 @@ from optsuite import report
 from .pages import Page
 from .verdicts import make_verdict
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 
 @pytest.fixture
 def write(tmp_path):
@@ -39,15 +41,12 @@ def test_the_words_say_what_they_rest_on(write):
 
 def test_a_leaderboard_of_all_tasks_and_one_by_task(write):
     text = write(make_verdict(packaged=("Adam",))).text["leaderboard"]
-    assert (
-        "1.00 Mine 0.800 [0.700, 1.50] not comparable 1.20 [1.00, 1.30] 0.900 [0.700, 1.00] 2 of 2 0 of 2 better"
-        in text
-    )
+    ratios = "0.800 [0.700, 1.50] not comparable 1.20 [1.00, 1.30] 0.900 [0.700, 1.00]"
+    assert f"1.00 Mine {ratios} 2 of 2 0 of 2 better" in text
     assert "2.00 Adam reference" in text
-    assert (
-        "T Mine Mine_lr0.01 0.510 [0.410, 0.610] 0.800 [0.700, 0.900] not comparable 0.800 [0.700, 0.900] 0 of 9 3 200 real own"
-        in text
-    )
+    ratio = "0.800 [0.700, 0.900]"
+    numbers = f"0.510 [0.410, 0.610] {ratio} not comparable {ratio}"
+    assert f"T Mine Mine_lr0.01 {numbers} 0 of 9 3 200 real own" in text
     assert (
         "T Adam Adam_lr0.01 0.612 [0.512, 0.712] reference reference reference 0 of 9 3 200 real packaged"
         in text
@@ -84,7 +83,8 @@ def test_stand_ins_are_told(write):
     assert "stand-in own" in page.text["leaderboard"]
 
 
-def test_a_verdict_has_figures_of_its_own_beside_the_page(write, tmp_path):
+def test_a_verdict_has_figures_of_its_own_beside_the_page(write, tmp_path, monkeypatch):
+    monkeypatch.undo()  # with the real plots
     page = write(make_verdict())
     stems = {re.sub(r"-[0-9a-f]{8}\.\w+$", "", path.name) for path in (tmp_path / "figures").iterdir()}
     assert {"profiles", "ranks", "T-best-of", "U-best-of", "T-curves", "T-lr", "final-losses"} <= stems
