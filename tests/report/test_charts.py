@@ -105,6 +105,6 @@ def test_profiles_are_cut_to_the_scores_that_tell_something(chart_data):
 def test_the_numbers_of_a_chart_are_a_table_too(tmp_path):
     report.write_report(str(tmp_path / "report.html"), [], verdict=make_verdict(("T",)))
     text = Page((tmp_path / "report.html").read_text()).text["tasks"]
-    assert "Numbers optimizer step 0 step 50 step 100 step 150 step 200 Mine 2.000 1.635" in text
+    assert "Numbers optimizer step 0 step 50 step 100 step 150 step 200 Mine 2.000 1.631 [1.629, 1.634]" in text
     assert "optimizer best plateau 0.001 0.01 0.1 Mine 0.01 0.005 to 0.02 0.7650 [0.7500, 0.7800]" in text
     assert "optimizer 1 2 3 Mine 1.510 [0.5100, 2.510]" in text

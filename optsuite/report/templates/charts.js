@@ -15,6 +15,12 @@ function show(value) {
   return rounded.toLocaleString("en", { maximumSignificantDigits: 4 });
 }
 
+// Values have as many digits as those beside them; ticks have few.
+function told(value) {
+  const words = show(value), isPlain = /^-?[\d.]+$/.test(words) && Math.abs(value) < 1000;
+  return isPlain && value !== 0 ? value.toPrecision(4) : words;
+}
+
 // Views: what a chart shows, each line at the points of one x axis; undefined where a line has no point.
 
 function interpolated(xs, ys, grid) {
@@ -320,8 +326,8 @@ class Chart {
     const sign = this.kind === "profiles" ? -1 : 1;
     const best = there.sort((a, b) => sign * (a.mid[idx] - b.mid[idx])).slice(0, 3);
     const words = best.map(({ line, mid, low, high }) => {
-      const range = Number.isFinite(low[idx]) && low[idx] !== high[idx] ? ` [${show(low[idx])}, ${show(high[idx])}]` : "";
-      return `${look(line).name} ${show(mid[idx])}${range}`;
+      const range = Number.isFinite(low[idx]) && low[idx] !== high[idx] ? ` [${told(low[idx])}, ${told(high[idx])}]` : "";
+      return `${look(line).name} ${told(mid[idx])}${range}`;
     });
     const more = there.length > 3 ? `; ${there.length - 3} more` : "";
     reading.textContent = `${xLabel} ${show(x[idx])}: ${words.join("; ") || "no values"}${more}`;
@@ -451,7 +457,7 @@ class Panel {
   tell(values) {
     for (const line of this.lines) {
       const value = values ? values.get(line.place) : line.final;
-      this.buttons.get(line.place).querySelector(".value").textContent = show(value);
+      this.buttons.get(line.place).querySelector(".value").textContent = told(value);
     }
   }
 }
