@@ -5,7 +5,8 @@ const AXES = {
   time: { name: "time", label: "time, s", per: (line) => line.seconds },
   flops: { name: "FLOPs", label: "floating-point operations", per: (line) => line.flops },
 };
-const FULL_BANDS = 8; // as many lie over one another at full opacity
+const FULL_BANDS = 5; // as many lie over one another at full opacity
+const MOST_PLATEAUS = 8;
 const GRID_POINTS = 201;
 
 function show(value) {
@@ -268,7 +269,7 @@ class Chart {
     if (this.kind === "lr") {
       const shown = this.view.series.filter(({ line }) => !this.panel.hidden.has(line.place));
       const crossed = shown.filter(({ line }) => line.lr.lost.some(Boolean));
-      shown.forEach(({ line }) => this.drawRates(plot, line, at, shown.length <= FULL_BANDS));
+      shown.forEach(({ line }) => this.drawRates(plot, line, at, shown.length <= MOST_PLATEAUS));
       crossed.forEach(({ line }, row) => this.drawCrosses(plot, line, row, crossed.length));
     }
     ctx.restore();
