@@ -27,9 +27,10 @@ def draw_history(history: pd.DataFrame) -> Array:
     with _style.canvases(2, 1, 9, 6.4) as axes:
         for ax, (column, title) in zip(axes.flat, _PANELS, strict=True):
             keys = ["task", "set", "data_source", *(["device"] if column == "seconds_per_step" else [])]
+            told = [key for key in keys if key in ("task", "set") or history[key].nunique() > 1]
             lines = {
-                "/".join(str(part) for part in key[:2]): _relative(places[rows.index], rows[column])
-                for key, rows in history.groupby(keys, sort=False)
+                "\n".join(str(rows[key].iloc[0]) for key in told): _relative(places[rows.index], rows[column])
+                for _, rows in history.groupby(keys, sort=False)
             }
             _draw_lines(ax, lines)
             _format(ax, nights, title)
@@ -56,9 +57,7 @@ def _draw_lines(ax: Axes, lines: dict[str, tuple[Array, Array]]) -> None:
         ax.plot(nights, percents, zorder=2 if name in styles else 1, **looks)
         if name in styles:
             last = percents[np.isfinite(percents)][-1:]
-            entries.append(
-                _style.Entry(name.replace("/", "\n"), looks, float(last[0]) if len(last) else np.nan)
-            )
+            entries.append(_style.Entry(name, looks, float(last[0]) if len(last) else np.nan))
     ax.axhline(0, color=_style.INK, linewidth=0.8, zorder=0.5)
     _style.write_legend(ax, entries)
 

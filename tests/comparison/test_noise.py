@@ -96,6 +96,12 @@ def test_settings_that_differ_alike_count_as_one():
     assert each < 1e-4 < 1e-3 < alike
 
 
+def test_what_is_far_above_noise_is_found_in_large_families_though_settings_of_a_seed_differ_alike():
+    rng = np.random.default_rng(2)
+    broken = np.tile(0.5 + 0.01 * rng.standard_normal((1, SEEDS)), (SETTINGS, 1))
+    assert alarms([broken, *(rounding(rng, (SETTINGS, SEEDS)) for _ in range(39))]) == [True] + [False] * 39
+
+
 def test_a_cell_without_pairs_is_no_evidence():
     assert loss_p_values([np.full((3, 5), np.nan), np.zeros((3, 5))]) == [1.0, 1.0]
 
