@@ -93,13 +93,13 @@ def _answer(verdict: Verdict) -> str:
     title += f" on {_tasks(entries)}"
     if all(entry.best is None for entry in entries):
         return f"{title}: {mine.outcome}, since all its trials diverged."
-    answer = f"{title}: {mine.outcome}; {speed(verdict, mine.steps_ratio)}"
+    answer = f"{title}: {mine.outcome}; {_speed(verdict, mine.steps_ratio)}"
     if mine.outcome == "undecided":
         return f"{answer}, but {_why_undecided(verdict)}."
     return f"{answer}."
 
 
-def speed(verdict: Verdict, interval: Interval) -> str:
+def _speed(verdict: Verdict, interval: Interval) -> str:
     """Say how fast the optimizer in question is: in which share of the steps one reaches the other's loss."""
     if interval.value <= 1:
         who, whose, shown = "it", f"{verdict.reference}'s", interval
