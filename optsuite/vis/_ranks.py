@@ -55,6 +55,6 @@ def draw_ranks(
         ax.set_xlabel("average rank over tasks, 1 is best")
         ax.grid(visible=False, axis="y")
         notes = ["bars join ranks that do not differ significantly"] * bool(bars)
-        notes += [f"all rank alike: p = {p_value:.2g}"] * (p_value is not None)
+        notes += [] if p_value is None else [f"all rank alike: p = {p_value:.2g}"]
         _style.write_title(ax, "average ranks", notes)
     return ax
