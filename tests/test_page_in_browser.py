@@ -203,7 +203,7 @@ def test_axes_are_steps_time_and_flops(page, task):
     select, chart = task.get_by_label("Horizontal axis"), task.locator(".chart").first
     assert select.locator("option").all_inner_texts() == ["steps", "time", "FLOPs"]
     select.select_option("time")
-    assert task.locator(".aside").first.inner_text() == "Not shown, without time that compares: Adam."
+    assert task.locator(".aside").first.inner_text() == "Not shown, no comparable time: Adam."
     chart.focus()
     page.keyboard.press("End")
     assert task.locator(".reading").first.inner_text().startswith("time, s 0.2: Mine 0.5137")

@@ -387,7 +387,8 @@ def _add_contest(commands: _Commands) -> None:
     parser = _command(
         commands,
         "contest",
-        "train an optimizer on a suite, as far as that is not recorded, and judge it",
+        "train an optimizer on a suite, on real data unless --data says otherwise, as far as that is not "
+        "recorded, and judge it",
         "_contest",
         "contest",
     )

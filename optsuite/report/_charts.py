@@ -10,9 +10,9 @@ import numpy as np
 
 from optsuite import statistics, vis
 from optsuite._types import Array
-from optsuite.report._contents import Contents, Group, final
+from optsuite.report._contents import Contents, Group, Key, final
 from optsuite.report._words import number, shown
-from optsuite.statistics import RULES, TRAIN_LOSS, Evaluations, Interval, Results
+from optsuite.statistics import TRAIN_LOSS, Interval, Results
 
 KINDS = {
     "curves": "Training loss",
@@ -21,9 +21,6 @@ KINDS = {
     "profiles": "Performance profiles",
 }
 """Kinds of charts and their headings."""
-
-_RULE = RULES["last"]
-"""Rule of results without a verdict, by which `Results.best` is chosen too."""
 
 _MOST_POINTS = 201
 _DECAY, _LOOK_BACK = 0.9, 20
@@ -142,55 +139,22 @@ def _curve(one: Results) -> tuple[Array, Array, Array, Array]:
 
 
 def _rates(contents: Contents, one: Results) -> dict[str, Any]:
-    line, entry = vis.lr_line(one), contents.entry(one)
-    plateau = entry.plateau if entry else statistics.plateau(_last(one), _RULE)
-    is_at_edge = bool(entry.edge) if entry else statistics.edge(_last(one), _RULE) is not None
-    sides = {0: -1, len(line.lr) - 1: 1} if is_at_edge and len(line.lr) > 1 else {}
+    line, tuning = vis.lr_line(one), contents.tuning[Key.of(one)]
+    sides = {0: -1, len(line.lr) - 1: 1} if tuning.is_at_edge and len(line.lr) > 1 else {}
     return {
         "x": _rounded(line.lr),
         **_band(line.mean, line.low, line.high),
         "lost": line.diverged.tolist(),
         "best": line.best,
-        "plateau": _rounded(plateau) if plateau else None,
+        "plateau": _rounded(tuning.plateau) if tuning.plateau else None,
         "edge": 0 if line.best is None else sides.get(line.best, 0),
     }
 
 
 def best_of(contents: Contents, group: Group) -> dict[str, Sequence[Interval]]:
     """Return the loss of the best of k settings by optimizer, of those with three settings or more."""
-    tried = {contents.name(one): _best_of(contents, one) for one in _cells(contents, group)}
+    tried = {contents.name(one): contents.tuning[Key.of(one)].best_of for one in _cells(contents, group)}
     return {name: losses for name, losses in tried.items() if len(losses) > 2}
-
-
-def _best_of(contents: Contents, one: Results) -> Sequence[Interval]:
-    if entry := contents.entry(one):
-        return entry.best_of
-    return statistics.best_of_k(_last(one), _RULE, range(1, len(one.configs) + 1))
-
-
-def _last(one: Results) -> Evaluations:
-    """Return the first and last evaluations of a cell, on training data, all there is of every setting."""
-    final_HS = one.final[TRAIN_LOSS].astype(np.float64)
-    start_S = one.best_curves[TRAIN_LOSS][:, 0].astype(np.float64)
-    losses = np.stack([np.broadcast_to(start_S, final_HS.shape), final_HS], axis=-1)
-    return Evaluations(
-        task=shown(one.task),
-        hparam_set=one.hparam_set,
-        source="own",
-        configs=one.configs,
-        seeds=np.arange(final_HS.shape[1]),
-        data_source=one.data_source or "real",
-        schedule=one.schedule,
-        num_steps=one.num_steps,
-        xs=one.eval_xs[[0, -1]],
-        losses={"train": losses},
-        accuracies={},
-        diverged=one.diverged,
-        seconds_per_step=None,
-        flops_per_step=None,
-        device="",
-        origin=one.url,
-    )
 
 
 # Tables of the numbers

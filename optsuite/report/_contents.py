@@ -14,6 +14,7 @@ import numpy as np
 
 from optsuite._types import Array
 from optsuite.archives import Absent
+from optsuite.report._tuning import Tuning, tuning_of
 from optsuite.statistics import TRAIN_LOSS, Results
 from optsuite.verdict import Entry, Verdict
 
@@ -109,7 +110,8 @@ class Contents:
 
     made: datetime
     cells: Sequence[Results | Absent]
-    figures: Sequence[Figure]
+    figures: list[Figure]
+    """Figures, which are drawn from the rest."""
     figures_url: str
     """Folder of the figures' files."""
     facts: SessionFacts | None
@@ -134,6 +136,11 @@ class Contents:
         """Return the name of a cell's optimizer on the page: the verdict's, or that of its set."""
         entry = self.entry(one)
         return entry.optimizer if entry else one.hparam_set
+
+    @cached_property
+    def tuning(self) -> dict[Key, Tuning]:
+        """Tuning of each cell that has a best setting."""
+        return {Key.of(one): tuning_of(one, self.entry(one)) for one in self.results if one.best is not None}
 
     @cached_property
     def places(self) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
@@ -66,11 +65,10 @@ def write_report(
     folder = storage.clean_root(figures_url or f"{url[: url.rfind('/') + 1]}figures")
     made = facts.started if facts else datetime.now().astimezone()
     cells = with_entries(distinct(results), verdict)
-    contents = Contents(made=made, cells=cells, figures=(), figures_url=folder, facts=facts, verdict=verdict)
-    figures = make_figures(contents, normalizers or {}, folder)
-    contents = replace(contents, figures=figures)
+    contents = Contents(made=made, cells=cells, figures=[], figures_url=folder, facts=facts, verdict=verdict)
+    contents.figures.extend(make_figures(contents, normalizers or {}, folder))
     storage.write_bytes(url, _render(contents, url).encode())
-    return Written(url, _problems(figures))
+    return Written(url, _problems(contents.figures))
 
 
 def _problems(figures: Sequence[Figure]) -> list[str]:

@@ -30,7 +30,7 @@ class Contest:
     opponents: tuple[str, ...]
     """Families of the others, the reference first."""
     wanted: frozenset[str]
-    """Those of `opponents` that are trained where there is no baseline of them."""
+    """Opponents that are trained where there is no baseline of them."""
     source: Source
     """Kind of data; baselines are of real ones."""
     precision: str = "float32"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
 from optsuite._types import Array
-from optsuite.statistics._interval import Interval, interval, limits
+from optsuite.statistics._interval import Interval, interval, share_limits
 from optsuite.statistics._ranks import ranks
 from optsuite.statistics._resample import Resampled, around
 
@@ -79,29 +79,30 @@ def _aggregate(
     """Aggregate one optimizer."""
     its = [task for task in tasks if name in task.optimizers]
     compared = [task for task in its if name != task.reference]
-    num_seeds = min(task.num_seeds for task in its)
-
-    def told(values: Array, *, log: bool) -> Interval:
-        return interval(values, num_seeds, level, log=log, num_tasks=len(its))
-
+    num_seeds, num_tasks = min(task.num_seeds for task in its), len(its)
     scores, of_all = (
         np.concatenate([by_name[name] for by_name in by_task], axis=1)
         for by_task in ([task.score for task in its], [task.score_of_all for task in its])
     )
-    score = around(np.log(interquartile_mean(scores)), np.log(interquartile_mean(of_all)))
+    score = np.exp(around(np.log(interquartile_mean(scores)), np.log(interquartile_mean(of_all))))
     above = around(_shares_above(scores), _shares_above(of_all))
-    low, high = limits(above, num_seeds, level, num_tasks=len(its))
     each = [interval(task.steps_ratio[name], task.num_seeds, level, log=True) for task in compared]
-    ratio = np.mean([np.log(task.steps_ratio[name]) for task in compared], axis=0) if compared else None
+    ratio = better = None
+    if compared:
+        log_ratio = np.mean([np.log(task.steps_ratio[name]) for task in compared], axis=0)
+        ratio = interval(np.exp(log_ratio), num_seeds, level, log=True, num_tasks=num_tasks)
+        values = _improvement(name, compared)[:, None]
+        low, high = share_limits(values, num_seeds, level, num_tasks=num_tasks)
+        better = Interval(float(values[0, 0]), float(low[0]), float(high[0]), level)
     return Aggregate(
-        num_tasks=len(its),
-        steps_ratio=None if ratio is None else told(np.exp(ratio), log=True),
-        score=told(np.exp(score), log=True),
-        improvement=_improvement(name, compared, told) if compared else None,
+        num_tasks=num_tasks,
+        steps_ratio=ratio,
+        score=interval(score, num_seeds, level, log=True, num_tasks=num_tasks),
+        improvement=better,
         rank=float(np.mean([rank[name] for rank in rank_of if name in rank])),
         better_on=sum(one.high < 1 for one in each),
         worse_on=sum(one.low > 1 for one in each),
-        profile=np.stack([above[0], low.clip(0, 1), high.clip(0, 1)]),
+        profile=np.stack([above[0], *share_limits(above, num_seeds, level, num_tasks=num_tasks)]),
     )
 
 
@@ -117,10 +118,8 @@ def _shares_above(scores: Array) -> Array:
     return np.stack([(scores > score).mean(1) for score in PROFILE_SCORES], axis=1)
 
 
-def _improvement(name: str, tasks: Sequence[Resampled], told: Callable[..., Interval]) -> Interval:
-    """Return the mean over tasks of the probability of a better score than the reference's."""
+def _improvement(name: str, tasks: Sequence[Resampled]) -> Array:
+    """Return the mean over tasks of the probability of a better score than the reference's, (1 + B,)."""
     drawn = np.mean([improvement(t.score[name], t.score[t.reference]) for t in tasks], axis=0)
     of_all = np.mean([improvement(t.score_of_all[name], t.score_of_all[t.reference]) for t in tasks], axis=0)
-    whole = told(around(drawn, of_all), log=False)
-    low, high = np.clip(whole[1:3], 0, 1).tolist()
-    return whole._replace(low=low, high=high)
+    return around(drawn, of_all)

@@ -73,6 +73,35 @@ def limits(
     return np.where(is_lost, np.nan, both[0]), np.where(is_lost, np.nan, both[1])
 
 
+def share_limits(
+    values: Array, num_seeds: int, level: float = 0.95, *, num_tasks: int = 1
+) -> tuple[Array, Array]:
+    """Return lower and upper limits of shares, which are in doubt also where all seeds say the same.
+
+    They are Wilson's, for as many independent runs as would spread so much, but no more than there were.
+
+    Args:
+        values: (1 + B, N), shares as `limits` takes them.
+        num_seeds: As for `interval`, as are the others.
+        level: As for `interval`.
+        num_tasks: As for `interval`.
+
+    Source: Wilson, 1927, Probable Inference, the Law of Succession, and Statistical Inference.
+    """
+    first, draws = values[0], values[1:]
+    if num_seeds < 2:
+        return np.full_like(first, np.nan), np.full_like(first, np.nan)
+    center = (2 * first - draws.mean(0)).clip(0, 1)
+    num_runs = num_seeds * num_tasks
+    prior = (center * num_runs + 1) / (num_runs + 2)  # neither 0 nor 1
+    variance = draws.var(0) * num_seeds / (num_seeds - 1)
+    runs = prior * (1 - prior) / np.maximum(variance, prior * (1 - prior) / num_runs)
+    scale = t_quantile((1 + level) / 2, num_tasks * (num_seeds - 1)) ** 2 / runs
+    middle = (center + scale / 2) / (1 + scale)
+    width = np.sqrt(scale * (center * (1 - center) + scale / 4)) / (1 + scale)
+    return np.minimum(middle - width, first), np.maximum(middle + width, first)
+
+
 @lru_cache
 def t_quantile(probability: float, degrees: int) -> float:
     """Return the quantile of Student's t distribution.

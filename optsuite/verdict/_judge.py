@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from optsuite import statistics
-from optsuite.errors import OptsuiteError, UnknownNameError
+from optsuite.errors import OptsuiteError, UnknownNameError, parameter
 from optsuite.statistics import Evaluations, Rule
 from optsuite.storage import MissingFileError, is_glob
 from optsuite.suites import Suite
-from optsuite.verdict._cells import Listing, list_cells, why_not_beside, why_not_judged
+from optsuite.verdict._cells import Listing, list_cells, root_of_stand_ins, why_not_beside, why_not_judged
 from optsuite.verdict._names import Contender, find_all, find_one, label_all
 from optsuite.verdict._sum_up import Contest, sum_up
 from optsuite.verdict._untuned import with_one_setting
@@ -59,7 +59,7 @@ def judge(
         raise UnknownNameError("rule", rule, statistics.RULES)
     listing = list_cells(tasks, root, suite.tasks if suite else None)
     steps = suite.num_steps if suite else num_steps
-    mine = find_one(of, listing.sets, steps)
+    mine = _in_question(of, listing, steps)
     if suite and mine.repetitions is None:
         mine = mine._replace(repetitions=suite.num_seeds)
     others = _others(against, mine, listing, suite)
@@ -72,6 +72,19 @@ def judge(
     if untuned:
         contest = _untuned(contest)
     return sum_up(replace(contest, suite=suite.label if suite else ""))
+
+
+def _in_question(of: str, listing: Listing, num_steps: int | None) -> Contender:
+    """Return the contender that a name stands for, or point to results of it on stand-ins."""
+    try:
+        return find_one(of, listing.sets, num_steps)
+    except (MissingFileError, UnknownNameError):
+        if stand_ins := root_of_stand_ins(listing.root, of):
+            raise MissingFileError(
+                f"there is no archive of `{of}` in `{listing.root}`, but there is one on stand-in data: "
+                f"pass {parameter('archives', stand_ins)}"
+            ) from None
+        raise
 
 
 def _contest(listing: Listing, tasks: Sequence[str], labelled: Mapping[str, Contender], rule: str) -> Contest:

@@ -20,6 +20,7 @@ from optsuite.verdict._numbers import (
 from optsuite.verdict._value import Entry, Standing, Verdict
 from optsuite.words import aligned, counted, listed
 
+_CHANCE = 0.05
 _MOST_NAMED = 6  # tasks or optimizers that a line names
 
 
@@ -78,10 +79,9 @@ def basis_lines(verdict: Verdict) -> list[str]:
         counted(verdict.num_seeds, "paired seed"),
         f"{verdict.num_steps:,} steps",
         *([several([kinds[one] for one in sorted(data, reverse=True)])] if data else []),
-        f"best setting {verdict.rule}",
         *([f"intervals of {_level(verdict):.0%}"] if _level(verdict) else []),
     ]
-    return [", ".join(parts), *_notes(verdict)]
+    return [", ".join(parts), f"best setting {verdict.rule}", *_ranks(verdict), *_notes(verdict)]
 
 
 def _answer(verdict: Verdict) -> str:
@@ -181,6 +181,20 @@ def _steps(verdict: Verdict, optimizer: str, interval: Interval | None) -> str:
 
 def _rank(one: Standing) -> str:
     return f"{one.rank:.1f}".removesuffix(".0") if math.isfinite(one.rank) else "-"
+
+
+def _ranks(verdict: Verdict) -> Iterator[str]:
+    """Say whether ranks differ by more than chance."""
+    p_value = verdict.ranks_differ
+    if p_value is None or math.isnan(p_value):
+        return
+    if p_value > _CHANCE:
+        yield f"ranks do not differ by more than chance (Friedman's test, p = {p_value:.2g})"
+        return
+    near = {name for group in verdict.rank_groups if verdict.of in group for name in group} - {verdict.of}
+    others = listed([one.optimizer for one in verdict.standings if one.optimizer in near], _MOST_NAMED)
+    told = f"does not tell {verdict.of} from {others}" if near else f"tells {verdict.of} from all others"
+    yield f"ranks differ by more than chance (Friedman's test, p = {p_value:.2g}); Nemenyi's {told}"
 
 
 def _notes(verdict: Verdict) -> Iterator[str]:

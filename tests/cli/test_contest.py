@@ -61,7 +61,8 @@ def contest(files, capsys):
 
     def run(optimizer, *args, data="synthetic"):
         capsys.readouterr()
-        places = ["--storage", str(files / "curves"), "--report=off", "--device=cpu"]
+        places = ["--storage", str(files / "curves"), "--device=cpu"]
+        places += [] if "--report=on" in args else ["--report=off"]
         suite = [] if "--suite" in args else ["--suite", str(files / "tiny.toml")]
         status = main(["contest", optimizer, *suite, *args, *places, *([f"--data={data}"] if data else [])])
         printed = capsys.readouterr()
@@ -199,3 +200,10 @@ def test_suites_are_told_as_json(capsys):
     assert "AdamLR_2000_R5" in told["sets"]
     assert told["missing_data"] == ["fashion_mnist"]
     assert told["seconds"] > 0
+
+
+def test_the_page_begins_with_the_verdict(contest, files):
+    _, out, _ = contest(f"{files}/my.py:Mine", "--report=on")
+    (page,) = files.glob("curves_reports/*/report.html")
+    assert f"report: {page}" in out
+    assert "Mine against tuned SGD" in page.read_text()

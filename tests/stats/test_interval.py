@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from optsuite.statistics import Interval, interval
-from optsuite.statistics._interval import t_quantile
+from optsuite.statistics._interval import share_limits, t_quantile
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 4, 9, 29, 1000])
@@ -70,3 +70,35 @@ def test_there_are_no_limits_with_one_seed_or_infinite_numbers(values):
     found = interval(np.array(values), 1 if np.isfinite(values).all() else 5)
     assert found.value == values[0]
     assert np.isnan(found[1:3]).all()
+
+
+# Shares
+
+
+def draws_of_a_share(wins, num_seeds):
+    won_S = np.arange(num_seeds) < wins
+    return means_of_draws(won_S.astype(float), 20_000)[:, None]
+
+
+@pytest.mark.parametrize("wins", [0, 1, 30, 99, 100])
+def test_a_share_of_many_seeds_has_the_interval_of_wilson(wins):
+    low, high = share_limits(draws_of_a_share(wins, 100), 100)
+    expected = stats.binomtest(wins, 100).proportion_ci(method="wilson")
+    np.testing.assert_allclose([low[0], high[0]], expected, atol=0.01)
+
+
+def test_a_share_of_all_seeds_is_in_doubt():
+    low, high = share_limits(np.ones((11, 1)), 5)
+    assert 0.3 < low[0] < 0.5
+    assert high[0] == 1
+
+
+def test_runs_that_hang_together_count_as_fewer():
+    """Here each draw says all or nothing."""
+    alike = share_limits(np.array([[0.5], *[[0.0], [1.0]] * 50]), 10)
+    apart = share_limits(draws_of_a_share(5, 10), 10)
+    assert alike[0][0] < apart[0][0] < 0.5 < apart[1][0] < alike[1][0]
+
+
+def test_a_share_of_one_seed_has_no_limits():
+    assert np.isnan(share_limits(np.ones((11, 2)), 1)).all()

@@ -348,7 +348,7 @@ class Chart {
   sayLeft() {
     const aside = this.figure.querySelector(".aside"), { left } = this.view;
     const names = left.map((line) => look(line).name).join(", ");
-    aside.textContent = left.length ? `Not shown, without ${AXES[this.axis].name} that compares: ${names}.` : "";
+    aside.textContent = left.length ? `Not shown, no comparable ${AXES[this.axis].name}: ${names}.` : "";
   }
 
   update() {
