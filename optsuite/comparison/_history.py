@@ -25,6 +25,8 @@ COLUMNS = (
 )
 """Columns of a history; `best_loss` is the final training loss of the best config, mean over seeds."""
 
+_NUMBERS = ("best_loss", "diverged", "trials", "seconds_per_step")
+
 
 def record_night(roots: Sequence[str], url: str, *, commit: str | None = None) -> pd.DataFrame:
     """Add a row for each archived cell to a history, and return all of it.
@@ -60,7 +62,7 @@ def record_night(roots: Sequence[str], url: str, *, commit: str | None = None) -
 
 
 def read_history(url: str) -> pd.DataFrame:
-    """Return a history, its nights as times.
+    """Return a history.
 
     Raises:
         MissingFileError: There is no such file.
@@ -69,10 +71,8 @@ def read_history(url: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        history = pd.read_csv(
-            io.BytesIO(storage.read_bytes(url)), keep_default_na=False, na_values={"best_loss": [""]}
-        )
-        for column in ("best_loss", "seconds_per_step"):
+        history = pd.read_csv(io.BytesIO(storage.read_bytes(url)), dtype=str, keep_default_na=False)
+        for column in _NUMBERS:
             history[column] = pd.to_numeric(history[column])
     except StorageError:
         raise
