@@ -48,12 +48,7 @@ def sum_up(contest: Contest) -> Verdict:
     tasks = {task: _resampled(contest, cells) for task, cells in contest.cells.items()}
     compared = [one for task, one in tasks.items() if contest.reference in contest.cells[task]]
     aggregates = statistics.aggregate(compared) if compared else {}
-    there = {label for cells in contest.cells.values() for label in cells}
-    standings = [
-        _standing(contest, compared, label, aggregates.get(label))
-        for label in contest.labels
-        if label in there
-    ]
+    standings = [_standing(contest, compared, label, aggregates.get(label)) for label in contest.labels]
     p_value, groups, why_no_test = _rank_test(contest, compared)
     return Verdict(
         of=contest.of,
