@@ -21,11 +21,13 @@ from optsuite import baselines, normalizers
 from optsuite.archives import list_hparam_sets_for_task
 from optsuite.cli import main as optsuite
 from optsuite.errors import OptsuiteError
+from optsuite.suites import get_suite
 
 ROOT = Path(__file__).parents[1] / "optsuite"
 
 F8, F16, F32 = (f"ImageMLP_FashionMnist{size}_Relu32" for size in (8, 16, 32))
-LARGER = "ImageMLP_FashionMnist_Relu128x128"
+SMALL = get_suite("cpu-small")
+*_, LARGER, AUTOENCODER, STRATEGIES = SMALL.tasks
 
 RULES = (
     *("Adam", "SGD", "SGDM", "AdamW", "NAdamW", "Muon", "Lion", "RMSProp", "RMSPropMom", "Adafactor"),
@@ -45,10 +47,8 @@ CELLS = (
     *((task, f"{family}_2000_R5") for family in FAMILIES for task in (F8, F16, F32)),
     *((task, "SOAPLR_2000_R5") for task in (F8, F16)),
     (F16, "ShampooLR_2000_R5"),
-    *(
-        (LARGER, f"{rule}LR_2000_R5")
-        for rule in ("Adam", "SGD", "SGDM", "AdamW", "NAdamW", "Muon", "Lion", "RMSProp")
-    ),
+    *((task, f"{family}_2000_R5") for task in (LARGER, STRATEGIES) for family in SMALL.families),
+    (AUTOENCODER, "AdamLR_2000_R5"),
     *((F8, f"{rule}LR_10000_R5") for rule in ORIGINAL),
 )
 """(task, set) of each, the more wanted first."""
@@ -66,7 +66,7 @@ def pack(args: argparse.Namespace) -> None:
     there = {(task, name) for task in tasks for name in list_hparam_sets_for_task(task, args.archives)}
     cells = [cell for cell in CELLS if cell in there]
     folder = str(ROOT / "baselines" / "data")
-    baselines.pack(cells, args.archives, folder, commit=args.commit, device=args.device)
+    baselines.pack(cells, args.archives, folder, commit=args.commit or commit(), device=args.device)
     fitted = {t: normalizers.build(t, [ADAM], root=args.archives) for t in tasks if (t, ADAM) in there}
     normalizers.write(fitted, str(ROOT / "normalizers" / f"speedup_over_adam{ADAM[6:]}.json"), overwrite=True)
     size = sum(path.stat().st_size for path in Path(folder).rglob("*.npz"))
@@ -96,9 +96,7 @@ def main() -> int:
     parser.add_argument("--storage", required=True, help="path of the curves")
     parser.add_argument("--archives", required=True, help="path of the archives")
     parser.add_argument("--pack", action="store_true", help="train nothing")
-    parser.add_argument(
-        "--commit", default=commit(), help="commit that trained them (default: of this checkout)"
-    )
+    parser.add_argument("--commit", help="commit that trained them (default: of this checkout)")
     parser.add_argument("--device", default=device(), help="machine that trained them (default: this one)")
     args = parser.parse_args()
     status = 0 if args.pack else train(args)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         register_family,
     )
     from optsuite.optimizers import get_optimizer, list_optimizers, register_optimizer
+    from optsuite.suites import Suite, get_suite, list_suites, register_suite
     from optsuite.tables import archive_table, curves_table, summary_table
     from optsuite.tasks import Task, get_task, list_tasks, register_task
     from optsuite.trainer import train, train_many
@@ -49,6 +50,7 @@ __all__ = [
     "OutOfMemoryError",
     "Schedule",
     "StorageError",
+    "Suite",
     "Task",
     "Trial",
     "UnknownNameError",
@@ -58,10 +60,12 @@ __all__ = [
     "delete_archive",
     "get_hparam_set",
     "get_optimizer",
+    "get_suite",
     "get_task",
     "list_hparam_sets",
     "list_hparam_sets_for_task",
     "list_optimizers",
+    "list_suites",
     "list_tasks",
     "load_archive",
     "load_baseline_results",
@@ -72,6 +76,7 @@ __all__ = [
     "register_checkpoint",
     "register_family",
     "register_optimizer",
+    "register_suite",
     "register_task",
     "summary_table",
     "train",
@@ -89,6 +94,7 @@ _NAMES = {
     "hparam_sets": "Config Family HParamSet Schedule Trial get_hparam_set list_hparam_sets lr_grid "
     "register_checkpoint register_family",
     "optimizers": "get_optimizer list_optimizers register_optimizer",
+    "suites": "Suite get_suite list_suites register_suite",
     "tables": "archive_table curves_table summary_table",
     "tasks": "Task get_task list_tasks register_task",
     "trainer": "train train_many",

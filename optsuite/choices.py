@@ -23,3 +23,6 @@ RERUNS = ("missing", "failed", "all")
 
 RULES = ("last", "smoothed", "validation")
 """Rules by which a verdict chooses and judges the best setting."""
+
+SHELLS = ("bash", "zsh", "tcsh")
+"""Shells that can complete the command."""

@@ -20,6 +20,7 @@ PUBLIC = {
     *("get_hparam_set", "list_hparam_sets", "lr_grid", "register_family"),
     "register_checkpoint",
     *("get_optimizer", "list_optimizers", "optimizers", "register_optimizer"),
+    *("Suite", "get_suite", "list_suites", "register_suite"),
     *("train", "train_many", "verify"),
     *("load_baseline_results", "load_baseline_results_from_dir"),
     *("delete_archive", "list_hparam_sets_for_task", "load_archive", "write_archive"),

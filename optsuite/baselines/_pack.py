@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from optsuite import storage
+from optsuite import data, storage
 from optsuite._types import Array
 from optsuite.archives import Archive, read_archive
 from optsuite.baselines import _files
@@ -17,6 +17,7 @@ from optsuite.baselines._rounded import encode
 from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import get_hparam_set, ids_of
 from optsuite.statistics import Evaluations, evaluations
+from optsuite.tasks import get_task
 
 
 def pack(cells: Iterable[tuple[str, str]], archives: str, folder: str, *, commit: str, device: str) -> Made:
@@ -62,6 +63,7 @@ def _arrays(archive: Archive, evals: Evaluations, made: Made) -> dict[str, Array
         "splits": list(evals.losses),
         "flops_per_step": evals.flops_per_step,
         "made": made._asdict(),
+        "data": data.fingerprint(get_task(evals.task).dataset.dataset, "real"),
         "trial_ids": archive.arrays["trial_id"].tolist(),
     }
     seconds_HS = evals.seconds_per_step

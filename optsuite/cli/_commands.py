@@ -6,9 +6,10 @@ Declaring it imports nothing heavy; the module of a command is imported when the
 import argparse
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from optsuite import _arguments, choices
+from optsuite.cli._parser import Parser, PrintCompletion
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Object on which subcommands are declared."""
@@ -36,18 +37,15 @@ examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Parser of a command, in which no value replaces another one unnoticed."""
-
-    def __init__(self, **keywords: Any) -> None:  # noqa: ANN401 - argparse's own
-        super().__init__(**keywords)
-        for action in (None, "store"):
-            self.register("action", action, _arguments.Once)
-
-
 def make_parser() -> argparse.ArgumentParser:
     """Declare all commands; the `run` of parsed arguments says where the command's function is."""
-    parser: argparse.ArgumentParser = _Parser(prog="optsuite", description="Benchmarks for optimizers.")
+    parser: argparse.ArgumentParser = Parser(prog="optsuite", description="Benchmarks for optimizers.")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=choices.SHELLS,
+        help="print a script with which a shell completes commands and options, and end",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_catalogue(commands)
     _add_verify(commands)
@@ -262,6 +260,8 @@ def _add_results(commands: _Commands) -> None:
     report = _command(commands, "report", "write one page with tables and figures", "_results", "report")
     _add_archived(report, is_optional=True)
     report.add_argument("-o", "--output", metavar="URL", help="(default: <storage>_reports/report.html)")
+    report.add_argument("--of", metavar="NAME", help="begin with the verdict on this optimizer, as `verdict`")
+    report.add_argument("--against", nargs="+", default=[], metavar="NAME", help="as for `verdict`")
 
     normalizer = _command(
         commands, "normalizer", "build the scale that makes tasks comparable", "_results", "normalizer"
@@ -296,7 +296,7 @@ def _add_compare(commands: _Commands) -> None:
         "turn, so that their speeds compare; each is a Python interpreter, or a folder with the source",
     )
     parser.add_argument(
-        "--rounds", metavar="N", type=_arguments.count, default=10, help="rounds of --train (default: 10)"
+        "--rounds", metavar="N", type=_arguments.count, default=20, help="rounds of --train (default: 20)"
     )
     parser.add_argument("--data", choices=("real", "synthetic"), default="real", help="data of --train")
     parser.add_argument("--json", action="store_true", help="print JSON in place of words")
@@ -344,6 +344,9 @@ def _add_verdict(commands: _Commands) -> None:
     parser.add_argument(
         "--steps", type=_arguments.count, metavar="N", help="length of the sets, if it has several"
     )
+    parser.add_argument(
+        "--untuned", action="store_true", help="judge each by one setting for all tasks, the best over them"
+    )
     _add_judging(parser)
     _add_roots(parser)
 
@@ -362,9 +365,6 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
         help="how the best setting is chosen and judged; last: last loss on training data; smoothed: its "
         "average over the last evaluations; validation: chosen on outer_valid, judged on test (default: "
         "last)",
-    )
-    parser.add_argument(
-        "--untuned", action="store_true", help="judge each by one setting for all tasks, the best over them"
     )
     parser.add_argument("--by-task", action="store_true", help="print or write a row for each task, too")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
@@ -387,7 +387,8 @@ def _add_contest(commands: _Commands) -> None:
     parser = _command(
         commands,
         "contest",
-        "train an optimizer on a suite, as far as that is not recorded, and judge it",
+        "train an optimizer on a suite, on real data unless --data says otherwise, as far as that is not "
+        "recorded, and judge it",
         "_contest",
         "contest",
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fnmatch
+import functools
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -28,6 +30,7 @@ from optsuite.optimizers import is_import_path
 from optsuite.suites import Suite
 from optsuite.sweep import Cell
 from optsuite.tasks import get_task
+from optsuite.verdict import Verdict
 from optsuite.words import duration, listed
 
 
@@ -46,9 +49,9 @@ def contest(args: argparse.Namespace) -> int:
     )
     args.data = held.source  # one kind for all tasks
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
-        root = _train(held, args)
+        judge = _train(held, args)
         print()
-    return show(held.judge(root, args.rule), args)
+    return show(judge(), args)
 
 
 def _family(args: argparse.Namespace) -> str:
@@ -59,16 +62,17 @@ def _family(args: argparse.Namespace) -> str:
     return register_lr_family(args.optimizer) if is_class else find_family(args.optimizer)
 
 
-def _train(held: runner.Contest, args: argparse.Namespace) -> str:
-    """Train what is missing; returns the root of the archives."""
+def _train(held: runner.Contest, args: argparse.Namespace) -> Callable[[], Verdict]:
+    """Train what is missing; returns what gives the verdict."""
     display = _sweep.Display()
     training = _sweep.make_runner(args, display)
     root = training.options.store(held.source).archives
     for line in _words(held, root):
         print(line)
     planned = _sweep.make_plan(training, held.cells, held.suite.label)
-    _sweep.train(training, display, list(planned.cells), args.typed, held.suite.label)
-    return root
+    judge = functools.cache(functools.partial(held.judge, root, rule=args.rule, untuned=args.untuned))
+    _sweep.train(training, display, list(planned.cells), args.typed, held.suite.label, judge)
+    return judge
 
 
 def _words(held: runner.Contest, root: str) -> list[str]:

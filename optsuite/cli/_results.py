@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optsuite import archives, curves, normalizers, runner, statistics, storage, sweep
+from optsuite import archives, curves, normalizers, runner, statistics, storage, sweep, verdict
 from optsuite.cli._own_sets import add_own_sets
 from optsuite.cli._text import explained, print_table
 from optsuite.errors import OptsuiteError
@@ -212,7 +212,8 @@ def report(args: argparse.Namespace) -> int:
     url = args.output or storage.join_url(reports, _PAGES[args.data])
     problems: list[str] = []
     scales = normalizers.load_for(cells, root, problems)
-    written = report.write_report(url, results, normalizers=scales)
+    judged = verdict.judge(args.of, args.against, [args.task], root=root) if args.of else None
+    written = report.write_report(url, results, normalizers=scales, verdict=judged)
     for problem in [*problems, *written.problems]:
         print(f"warning: {problem}", file=sys.stderr)
     print(written.url)

@@ -7,7 +7,7 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from optsuite import _arguments, runner, sweep
 from optsuite.cli._own_sets import add_own_sets
@@ -16,6 +16,7 @@ from optsuite.errors import OptsuiteError, parameter
 from optsuite.hparam_sets import Trial
 from optsuite.sweep import Cell
 from optsuite.trainer import Outcome
+from optsuite.verdict import Verdict
 from optsuite.words import counted
 
 _PRESET = "full"
@@ -64,7 +65,12 @@ def make_plan(training: runner.Runner, cells: Sequence[Cell], chosen_by: str) ->
 
 
 def train(
-    training: runner.Runner, display: Display, cells: Sequence[Cell], typed: Sequence[str], preset: str
+    training: runner.Runner,
+    display: Display,
+    cells: Sequence[Cell],
+    typed: Sequence[str],
+    preset: str,
+    judge: Callable[[], Verdict | None] = lambda: None,
 ) -> None:
     """Train cells, archive and report them.
 
@@ -74,6 +80,7 @@ def train(
         cells: The cells.
         typed: Words after `optsuite`, for the page.
         preset: Words on what chose the cells, for the page.
+        judge: Gives the verdict that the page begins with, if any.
 
     Raises:
         OptsuiteError: A trial failed; the others are recorded.
@@ -88,7 +95,7 @@ def train(
     finally:  # who interrupts keeps the archives of the cells that ended, and does not wait for figures
         results = [result for cell in cells for result in display.results.get(cell, ())]
         command = shlex.join(["optsuite", *typed])
-        training.build(cells, results, command=command, preset=preset, with_report=has_ended)
+        training.build(cells, results, command=command, preset=preset, with_report=has_ended, judge=judge)
     if training.gone is not None:
         raise training.gone
     print(f"complete cells archived: {len(training.archived)} of {len(cells)}")

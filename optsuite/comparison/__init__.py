@@ -1,6 +1,6 @@
 """Comparison of two stores: the same trials last night and tonight, with a gate for real changes."""
 
-from optsuite.comparison._history import read_history, record_night
+from optsuite.comparison._history import COLUMNS, read_history, record_night
 from optsuite.comparison._rounds import Rounds, rounds_of, train_in_turn
 from optsuite.comparison._stores import compare
 from optsuite.comparison._value import (
@@ -15,6 +15,7 @@ from optsuite.comparison._words import CHANGED, NOTHING, SAME, SLOWER, exit_stat
 
 __all__ = [
     "CHANGED",
+    "COLUMNS",
     "FALSE_ALARMS",
     "NOTHING",
     "SAME",

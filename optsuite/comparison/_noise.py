@@ -38,10 +38,11 @@ def relative_change(a: Array, b: Array) -> Array:
 def loss_p_values(changes: Sequence[Array]) -> list[float]:
     """Return for each cell the probability that noise alone changes losses as much.
 
-    Each setting has a paired t-test over its seeds, told as a normal deviate. Two tests look at the deviates
-    of a cell: whether their mean is not 0, so that all settings became worse or better, with an error that
-    allows for settings of a seed that differ together; and whether they vary more than noise, so that some
-    settings became better and others worse.
+    Each setting has a paired t-test over its seeds, told as a normal deviate. Three tests of a cell share its
+    probability: whether the mean deviate is not 0, so that all settings became worse or better, with an error
+    that allows for settings of a seed that differ together; whether deviates vary more than noise, so that
+    some settings became better and others worse; and a t-test over seeds of the mean change of their
+    settings, which finds what is far above all noise and alike in all settings of a seed.
 
     Args:
         changes: (H, S) of each cell, relative changes of a loss; NaN for pairs that diverged. A setting with
@@ -53,8 +54,8 @@ def loss_p_values(changes: Sequence[Array]) -> list[float]:
     total_df = sum(df for _, df in known)
     common = sum(spread * df for spread, df in known) / total_df
     return [
-        _p_value(deviates_H, max(1.0, common, spread), total_df)
-        for (deviates_H, _), (spread, _) in zip(cells, spreads, strict=True)
+        _p_value(deviates_H, max(1.0, common, spread), total_df, changes_HS)
+        for (deviates_H, _), (spread, _), changes_HS in zip(cells, spreads, changes, strict=True)
     ]
 
 
@@ -82,7 +83,7 @@ def _spread(residuals_HS: Array) -> tuple[float, int]:
     return float((residuals_HS.sum(0) ** 2).sum() / df / num_settings), df
 
 
-def _p_value(deviates_H: Array, spread: float, df: int) -> float:
+def _p_value(deviates_H: Array, spread: float, df: int, changes_HS: Array) -> float:
     count = len(deviates_H)
     if not count:
         return 1.0
@@ -91,7 +92,20 @@ def _p_value(deviates_H: Array, spread: float, df: int) -> float:
     if count == 1:
         return together
     apart = chi2_tail(float(((deviates_H - mean) ** 2).sum()), count - 1)
-    return min(1.0, 2 * min(together, apart))
+    return min(1.0, 3 * min(together, apart, _seeds_p_value(changes_HS)))
+
+
+def _seeds_p_value(changes_HS: Array) -> float:
+    """Return the p-value of a t-test over seeds whose settings all have pairs, each setting on its scale."""
+    pairs_HS = changes_HS[np.isfinite(changes_HS).sum(1) >= 2]
+    pairs_HS = pairs_HS[:, np.isfinite(pairs_HS).all(0)]
+    num = pairs_HS.shape[1]
+    if num < 2:
+        return 1.0
+    scale_H = np.maximum(np.sqrt((pairs_HS**2).mean(1)), ROUNDING)
+    mean_S = (pairs_HS / scale_H[:, None]).mean(0)
+    std = max(float(mean_S.std(ddof=1)), float((ROUNDING / scale_H).mean()))
+    return t_tails(float(mean_S.mean()) / std * math.sqrt(num), num - 1)
 
 
 def divergence_p_value(only_a: int, only_b: int) -> float:

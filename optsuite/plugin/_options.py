@@ -23,6 +23,7 @@ class Options(NamedTuple):
     sets: tuple[str, ...]
     steps: int | None
     reps: int | None
+    suite: str | None
     optimizers: tuple[str, ...]
     checkpoints: tuple[str, ...]
     grids: tuple[str, ...]
@@ -42,6 +43,11 @@ _MATRIX = {
     ),
     "steps": Argument("train this many steps instead of the sets' own", "N", type=_arguments.count),
     "reps": Argument("train this many repetitions instead of the sets' own", "N", type=_arguments.count),
+    "suite": Argument(
+        "take tasks, steps and repetitions of a suite, such as cpu-quick or a .toml file, and the sets "
+        "of the optimizers that options add, and of --opt-sets; without either, the suite's own sets",
+        "NAME",
+    ),
 }
 """Options that choose cells and take one value."""
 
@@ -114,6 +120,7 @@ def read(config: pytest.Config) -> Options:
     from optsuite.runner import RunOptions
 
     _check_given_once(config)
+    _check_suite(config)
     values: dict[str, Any] = {name: _value(config, name) for name in _ONCE}
     if values["backend"] != "local" and _uses_xdist(config):
         raise pytest.UsageError("-n and --opt-backend both spread cells over processes: choose one of them")
@@ -155,6 +162,21 @@ def _check_given_once(config: pytest.Config) -> None:
         typed.parse_known_args([str(word) for word in config.invocation_params.args])
     except argparse.ArgumentError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _check_suite(config: pytest.Config) -> None:
+    """Raise UsageError if a suite is asked for, and also what it decides."""
+    if not _given(config, "suite"):
+        return
+    if also := [name for name in ("preset", "tasks", "steps", "reps") if _given(config, name)]:
+        flags, lines = ", ".join(map(_flag, also)), ", ".join(f"optsuite_{name}" for name in also)
+        raise pytest.UsageError(
+            f"--opt-suite decides tasks, steps and repetitions: leave out {flags} (in the ini file: {lines})"
+        )
+
+
+def _given(config: pytest.Config, name: str) -> bool:
+    return bool(config.getoption(f"opt_{name}") or config.getini(f"optsuite_{name}"))
 
 
 def _uses_xdist(config: pytest.Config) -> bool:

@@ -20,6 +20,7 @@ from optsuite.plugin._ids import config_of
 from optsuite.plugin._options import explained
 from optsuite.plugin._progress import uncaptured
 from optsuite.runner import Event, Result, Runner, Said
+from optsuite.suites import Suite, get_suite
 from optsuite.words import counted
 
 
@@ -29,12 +30,7 @@ class Session:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.options = _options.read(config)
-        for optimizer in self.options.optimizers:
-            register_lr_family(optimizer)
-        for checkpoint in self.options.checkpoints:
-            register_checkpoint(checkpoint)
-        for grid in self.options.grids:
-            register_grid(grid)
+        self._added = self._register()
         options = self.options.run
         device = options.device or _worker_device(config)
         # Who interrupts xdist has its workers interrupted twice.
@@ -45,11 +41,41 @@ class Session:
         self.left_out: list[sweep.Cell] = []
         self._plan: sweep.Plan | None = None
         self._compared: _compare.Compared | None = None
+        self._judged: list[_verdict.Judged] | None = None
+
+    def _register(self) -> list[str]:
+        """Register the optimizers that options add; returns their families."""
+        families = [register_lr_family(optimizer) for optimizer in self.options.optimizers]
+        for checkpoint in self.options.checkpoints:
+            register_checkpoint(checkpoint)
+        families += ["LOpt"] * bool(self.options.checkpoints)
+        return [*families, *map(register_grid, self.options.grids)]
+
+    @cached_property
+    def suite(self) -> Suite | None:
+        """The suite that is asked for."""
+        return get_suite(self.options.suite) if self.options.suite else None
+
+    @property
+    def chosen_by(self) -> str:
+        """Words on what chose the cells."""
+        return f"suite {self.suite.label}" if self.suite else f"preset {self.matrix.preset}"
 
     @cached_property
     def matrix(self) -> sweep.Matrix:
         """The cells that the options ask for."""
         options = self.options
+        if suite := self.suite:
+            added = [suite.set_of(family) for family in self._added]
+            return sweep.make_matrix(
+                preset="full",
+                tasks=suite.tasks,
+                sets=[*added, *options.sets] or [suite.set_of(family) for family in suite.families],
+                num_steps=suite.num_steps,
+                repetitions=suite.num_seeds,
+                precision=options.run.precision,
+                device=self.runner.device,
+            )
         return sweep.make_matrix(
             preset=options.preset,
             tasks=options.tasks,
@@ -122,17 +148,17 @@ class Session:
             plan = self._plan or self.runner.plan(self.selected)
         except OptsuiteError as error:
             return [f"optsuite: no plan: {explained(error)}"]
-        preset, options = f"preset {self.matrix.preset}", self.options.run
+        chosen_by, options = self.chosen_by, self.options.run
         causes = [explained(error) for error in plan.without_data.values()]
         advice = "that take too long; --opt-tasks NAME or --opt-preset full brings them back"
         return [
-            *sweep.plan_lines(plan, options.stores(plan.sources.values()), self.runner.device, preset),
+            *sweep.plan_lines(plan, options.stores(plan.sources.values()), self.runner.device, chosen_by),
             *(f"  {line}" for line in sweep.plan_table(plan) if self.options.plan and plan.cells),
             *(
                 f"optsuite: no plan of {counted(causes.count(cause), 'cell')}: {cause}"
                 for cause in dict.fromkeys(causes)
             ),
-            *sweep.left_out_lines(self.left_out, preset, advice),
+            *sweep.left_out_lines(self.left_out, chosen_by, advice),
             *sweep.over_budget_lines(plan.over_budget, options.budget),
         ]
 
@@ -175,9 +201,10 @@ class Session:
                 self.matrix.cells,
                 results,
                 command=shlex.join(("pytest", *map(str, self.config.invocation_params.args))),
-                preset=self.matrix.preset,
+                preset=self.suite.label if self.suite else self.matrix.preset,
                 left_out=self.left_out,
                 with_report=not is_interrupted,
+                judge=lambda: _verdict.first(self._judge(results)),
             )
         except KeyboardInterrupt:
             self.runner.warnings.append("interrupted: what was left to archive, draw and report is not done")
@@ -197,9 +224,15 @@ class Session:
             *_terminal.places_lines(stores, len(self.runner.archived), self.runner.report),
             *(["", *self._compared.lines] if self._compared else []),
             *(["", "FAILED by --opt-compare-fail"] if self.is_gate_shut else []),
-            *_verdict.verdict_lines(self.options, results),
+            *_verdict.verdict_lines(self._judge(results)),
             *(f"warning: {text}" for text in self.runner.warnings),
         ]
+
+    def _judge(self, results: Sequence[Result]) -> list[_verdict.Judged]:
+        """Judge the added optimizers, once."""
+        if self._judged is None:
+            self._judged = _verdict.judge_added(self.options, results, self.suite)
+        return self._judged
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Said):

@@ -22,7 +22,8 @@ from optsuite.archives import Absent
 from optsuite.curves import package_version
 from optsuite.errors import StorageError
 from optsuite.normalizers import Normalizer
-from optsuite.report._contents import Figure
+from optsuite.report._charts import best_of
+from optsuite.report._contents import Contents, Figure, Group
 from optsuite.report._seal import seal, unsealed
 from optsuite.report._words import shown
 from optsuite.statistics import Results
@@ -38,11 +39,14 @@ _CURVES = "Training loss of the best config of each set: mean over seeds, within
 _LR = "Final training loss by learning rate."
 _FINAL_LOSSES = "Final training loss of the best config of each set."
 _NORMALIZED = "{}: training steps that the best baseline needs to reach the same loss."
+_BEST_OF = "Final loss of the best of so many settings, drawn at random."
+_PROFILES = "Performance profiles over tasks and seeds."
+_RANKS = "Average rank over tasks; bars join optimizers that do not differ significantly."
 
 _DIGITS = 8
 """Number of digits of the fingerprint in a file's name."""
 
-_NOT_DRAWN = ("url", "store", "seeds", "schedule", "seconds_per_step")
+_NOT_DRAWN = ("url", "store", "seeds", "schedule", "seconds_per_step", "flops_per_step")
 """Fields of cells that no figure shows."""
 
 
@@ -53,28 +57,52 @@ class _Drawing(NamedTuple):
     """The figure, without its markup and its files."""
     draw: Callable[..., Axes]
     inputs: Sequence[object]
-    """Arguments of `draw`, which are everything that is drawn: cells, and normalizers by task."""
+    """Arguments of `draw`: cells, normalizers by task, numbers of a verdict."""
+    options: Mapping[str, object]
+    """Options of `draw`; with the inputs everything that is drawn."""
 
 
-def make_figures(cells: Sequence[_Cell], normalizers: Mapping[str, _ByTask], folder: str) -> list[Figure]:
+def make_figures(contents: Contents, normalizers: Mapping[str, _ByTask], folder: str) -> list[Figure]:
     """Draw the figures that are new, and read back the others.
 
     Results on real data and on stand-ins never share a figure.
 
     Args:
-        cells: Cells with results, and cells without, which figures may mention.
+        contents: Cells with results, and cells without, which figures may mention; a verdict about them.
         normalizers: Normalizers by name, then by task.
         folder: Folder of the files.
     """
     there = _files_in(folder)
-    drawings = [*_drawings(cells, normalizers, False), *_drawings(cells, normalizers, True)]
+    drawings = [
+        *_verdict_drawings(contents),
+        *_drawings(contents, normalizers, False),
+        *_drawings(contents, normalizers, True),
+    ]
     return [_figure(drawing, folder, there, f"f{i}") for i, drawing in enumerate(drawings)]
 
 
+def _verdict_drawings(contents: Contents) -> Iterator[_Drawing]:
+    """Give the figures of a verdict over all of its tasks."""
+    verdict = contents.verdict
+    if verdict is None or not verdict.standings:
+        return
+    is_stand_in = any(key.is_stand_in for key in contents.entries)
+    places = {"places": [contents.places[one.optimizer] for one in verdict.standings]}
+    if len(verdict.scores):
+        profiles = {one.optimizer: one.profile for one in verdict.standings}
+        figure = Figure("profiles", _PROFILES, None, is_stand_in, chart="profiles")
+        yield _Drawing(figure, vis.draw_profiles, [verdict.scores, profiles], places)
+    if len({entry.task for entry in verdict.entries}) > 1:
+        ranks = {one.optimizer: one.rank for one in verdict.standings}
+        inputs = [ranks, verdict.rank_groups, verdict.ranks_differ]
+        yield _Drawing(Figure("ranks", _RANKS, None, is_stand_in), vis.draw_ranks, inputs, places)
+
+
 def _drawings(
-    cells: Sequence[_Cell], normalizers: Mapping[str, _ByTask], is_stand_in: bool
+    contents: Contents, normalizers: Mapping[str, _ByTask], is_stand_in: bool
 ) -> Iterator[_Drawing]:
     """Give the figures of one kind of data, those of single tasks last."""
+    cells: Sequence[_Cell] = contents.cells
     tasks = {one.task: None for one in cells if isinstance(one, Results) and one.is_stand_in is is_stand_in}
     cells = [
         one
@@ -84,30 +112,53 @@ def _drawings(
     suffix = "-stand-in" if is_stand_in else ""
 
     def drawing(
-        stem: str, caption: str, task: str | None, draw: Callable[..., Axes], *inputs: object
+        stem: str,
+        caption: str,
+        task: str | None,
+        draw: Callable[..., Axes],
+        inputs: Sequence[object],
+        options: Mapping[str, object] | None = None,
+        chart: str = "",
     ) -> _Drawing:
-        return _Drawing(Figure(stem + suffix, caption, task, is_stand_in), draw, inputs)
+        return _Drawing(Figure(stem + suffix, caption, task, is_stand_in, chart), draw, inputs, options or {})
 
     if len(cells) > 1:
-        yield drawing("final-losses", _FINAL_LOSSES, None, vis.draw_final_losses, cells)
+        yield drawing("final-losses", _FINAL_LOSSES, None, vis.draw_final_losses, [cells])
     for name, by_task in normalizers.items():
         if covered := [one for one in cells if one.task in by_task]:
             needed = {one.task: by_task[one.task] for one in covered}
-            caption = _NORMALIZED.format(name)
-            yield drawing(name, caption, None, vis.draw_normalized, covered, needed)
+            caption, looks = _NORMALIZED.format(name), _looks(contents, covered)
+            yield drawing(name, caption, None, vis.draw_normalized, [covered, needed], looks)
     for task in tasks:
         own = [one for one in cells if one.task == task]
         if all(isinstance(one, Absent) or one.best is None for one in own):
             continue  # nothing to draw, which the page says in words
-        yield drawing(f"{task}-curves", _CURVES, task, _draw_curves, own)
+        looks = _looks(contents, own)
+        yield drawing(f"{task}-curves", _CURVES, task, _draw_curves, [own], looks, "curves")
         if any(isinstance(one, Results) and vis.has_lr_line(one) for one in own):
-            yield drawing(f"{task}-lr", _LR, task, vis.draw_lr_sensitivity, own)
+            yield drawing(f"{task}-lr", _LR, task, vis.draw_lr_sensitivity, [own], looks, "lr")
+        if tried := best_of(contents, Group(task, is_stand_in)):
+            places = [contents.places[name] for name in tried]
+            options = {"title": task, "places": places, "is_stand_in": is_stand_in}
+            yield drawing(f"{task}-best-of", _BEST_OF, task, vis.draw_best_of, [tried], options, "best-of")
 
 
-def _draw_curves(cells: Sequence[_Cell]) -> Axes:
+def _looks(contents: Contents, cells: Sequence[_Cell]) -> dict[str, Sequence[object]]:
+    """Return names and places of the sets of a figure, which are the page's."""
+    names = {
+        one.hparam_set: contents.name(one) if isinstance(one, Results) else one.hparam_set for one in cells
+    }
+    last = len(contents.places)  # sets without results anywhere
+    return {
+        "labels": list(names.values()),
+        "places": [contents.places.get(name, last) for name in names.values()],
+    }
+
+
+def _draw_curves(cells: Sequence[_Cell], labels: Sequence[str], places: Sequence[int]) -> Axes:
     """Draw the curves, and where they are short show them from an early step on."""
     num_steps = min(one.num_steps for one in cells if isinstance(one, Results))
-    return vis.draw_curves(cells, initial_shift=min(500, num_steps / 20))
+    return vis.draw_curves(cells, initial_shift=min(500, num_steps / 20), labels=labels, places=places)
 
 
 def _figure(drawing: _Drawing, folder: str, there: Container[str], prefix: str) -> Figure:
@@ -122,9 +173,10 @@ def _figure(drawing: _Drawing, folder: str, there: Container[str], prefix: str) 
             files = _draw(drawing)
             svg = files["svg"]
             problem = _write(files | {"svg": seal(svg, fingerprint)}, urls)
-        markup = inline(svg.decode(), prefix, f"{figure.stem}: {figure.caption}")
+        label = f"{figure.stem}: {figure.caption}"
+        markup = "" if figure.chart else inline(svg.decode(), prefix, label)
     except Exception as error:  # noqa: BLE001 - whatever a plot or its data raise is told on the page
-        return figure._replace(problem=f"{type(error).__name__}: {error}")
+        return figure._replace(problem=f"{type(error).__name__}: {error}", is_drawn=False)
     links = {} if problem else {kind.upper(): url for kind, url in urls.items()}
     return figure._replace(svg=markup, links=links, problem=problem)
 
@@ -142,7 +194,7 @@ def _read_back(urls: Mapping[str, str], there: Container[str], fingerprint: str)
 def _draw(drawing: _Drawing) -> dict[str, bytes]:
     """Draw a figure and return the content of each file."""
     with vis.without_pyplot():  # its backend may be missing or open windows
-        axes = drawing.draw(*drawing.inputs)
+        axes = drawing.draw(*drawing.inputs, **drawing.options)
     return {"svg": vis.render(axes, "svg"), "png": vis.render(axes, "png")}
 
 
@@ -166,7 +218,7 @@ def _files_in(folder: str) -> set[str]:
 
 def _fingerprint(drawing: _Drawing) -> str:
     """Return 64 hexadecimal digits that are equal for figures of equal inputs, drawn by equal code."""
-    told = [*_artists(), drawing.figure.stem, drawing.inputs]
+    told = [*_artists(), drawing.figure.stem, drawing.inputs, drawing.options]
     return _digest(json.dumps(told, default=_plain, sort_keys=True).encode())
 
 

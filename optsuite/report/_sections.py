@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from optsuite.archives import Absent
+from optsuite.report._charts import Chart, charts, groups, profiles_chart
 from optsuite.report._contents import Contents, Figure, Group, final
+from optsuite.report._leaderboard import leaderboard
 from optsuite.report._summary import summary
 from optsuite.report._words import href, moment, number
 from optsuite.statistics import TRAIN_LOSS, Results
+from optsuite.verdict import lines
 from optsuite.words import counted, duration
 
 
@@ -64,6 +67,34 @@ def _notice(contents: Contents) -> _Notice | None:
     return _Notice(is_all, datasets, tasks) if datasets or tasks else None
 
 
+# Verdict
+
+
+class _Words(NamedTuple):
+    lines: Sequence[str]
+    basis: str
+    """Tasks, data, seeds and rule that the numbers rest on."""
+    notes: Sequence[str]
+
+
+def _verdict(contents: Contents) -> _Words | None:
+    verdict = contents.verdict
+    if verdict is None:
+        return None
+    sources = [contents.is_packaged(one) for one in contents.results if contents.entry(one)]
+    kinds = {"stand-in" if key.is_stand_in else "real" for key in contents.entries}
+    parts = [
+        *([verdict.suite] if verdict.suite else []),
+        counted(len({entry.task for entry in verdict.entries}), "task"),
+        f"{' and '.join(sorted(kinds))} data",
+        counted(verdict.num_steps, "step"),
+        counted(verdict.num_seeds, "seed"),
+        *([f"{sources.count(True)} of {counted(len(sources), 'cell')} packaged"] if any(sources) else []),
+        f"reference {verdict.reference}",
+    ]
+    return _Words(lines(verdict), f"{'; '.join(parts)}. Rule: {verdict.rule}.", verdict.notes)
+
+
 # Session
 
 
@@ -92,7 +123,9 @@ def _session(contents: Contents) -> list[_Fact]:
 
 def _archive_roots(contents: Contents) -> list[str]:
     """Return the roots in which archives were sought."""
-    return list(dict.fromkeys(one.root for one in contents.cells))
+    cells = contents.cells
+    own = [one for one in cells if isinstance(one, Absent) or not contents.is_packaged(one)]
+    return list(dict.fromkeys(one.root for one in own))
 
 
 # Missing or diverged
@@ -112,6 +145,7 @@ def _gaps(contents: Contents) -> list[_Gap]:
     gaps = [
         _Gap("Failed", facts.failures if facts else ()),
         *(_Gap(reason.capitalize(), cells) for reason, cells in sorted(without_best.items(), reverse=True)),
+        _Gap("Not in the verdict", list(contents.verdict.missing.items()) if contents.verdict else ()),
         _Gap("Left out by the preset", [(name, "") for name in facts.left_out] if facts else ()),
         _Gap("Warnings", [("", text) for text in facts.warnings] if facts else ()),
     ]
@@ -132,21 +166,54 @@ def _cell(one: Results | Absent) -> str:
 
 class _Task(NamedTuple):
     group: Group
+    place: int
+    """Place of its data among those of the charts."""
     best: Sequence[str]
     """Sentence about the best cell of each number of steps."""
+    notes: Sequence[tuple[str, str]]
+    """Optimizer, and a reservation or advice about it."""
+    charts: Sequence[tuple[Chart, Figure | None]]
+    """Charts, each with the figure whose files show the same."""
+
+
+class _Overview(NamedTuple):
     figures: Sequence[Figure]
+    profiles: tuple[Chart, Figure | None] | None
 
 
-def _overview(contents: Contents) -> list[Figure]:
-    return [figure for figure in contents.figures if figure.task is None]
+def _overview(contents: Contents) -> _Overview | None:
+    figures = [figure for figure in contents.figures if figure.task is None and not figure.chart]
+    chart = profiles_chart(contents)
+    if not figures and not chart:
+        return None
+    return _Overview(figures, (chart, _figure_of(contents, "profiles", None)) if chart else None)
+
+
+def _figure_of(contents: Contents, kind: str, group: Group | None) -> Figure | None:
+    """Return the figure that shows the same as a chart, of one task or of all."""
+    figures = (figure for figure in contents.figures if figure.chart == kind)
+    if group is None:
+        return next(figures, None)
+    return next((one for one in figures if (one.task, one.is_stand_in) == group), None)
 
 
 def _tasks(contents: Contents) -> list[_Task]:
-    tasks = []
-    for group in sorted(contents.best, key=lambda group: group.is_stand_in):
-        figures = [one for one in contents.figures if (one.task, one.is_stand_in) == group]
-        tasks.append(_Task(group, _in_words(contents, group), figures))
-    return tasks
+    return [
+        _Task(
+            group,
+            place,
+            _in_words(contents, group),
+            _notes(contents, group),
+            [(chart, _figure_of(contents, chart.kind, group)) for chart in charts(contents, group)],
+        )
+        for place, group in enumerate(groups(contents))
+    ]
+
+
+def _notes(contents: Contents, group: Group) -> list[tuple[str, str]]:
+    """Return what the verdict says about its optimizers on a task besides numbers."""
+    entries = [one for key, one in contents.entries.items() if (key.task, key.is_stand_in) == group]
+    return [(one.optimizer, note) for one in entries for note in (one.edge, *one.notes) if note]
 
 
 def _in_words(contents: Contents, group: Group) -> list[str]:
@@ -177,12 +244,24 @@ def _files(contents: Contents) -> list[tuple[str, Sequence[tuple[str, str | None
     return [(kind, [(root, href(root)) for root in urls]) for kind, urls in roots.items() if urls]
 
 
+def sections(contents: Contents) -> list[Section]:
+    """Return the sections of a page in order: results come first unless a leaderboard does."""
+    if contents.verdict is None:
+        return list(SECTIONS)
+    table = next(section for section in SECTIONS if section.name == "summary")
+    others = [section for section in SECTIONS if section is not table]
+    at = others.index(next(section for section in others if section.name == "session"))
+    return [*others[:at], table, *others[at:]]
+
+
 SECTIONS = (
     Section("notice", "", _notice),
-    Section("session", "Session", _session),
+    Section("verdict", "Verdict", _verdict),
+    Section("leaderboard", "Leaderboard", leaderboard),
     Section("summary", "Results", summary),
-    Section("gaps", "Missing or diverged", _gaps),
     Section("overview", "Overview", _overview),
     Section("tasks", "Tasks", _tasks),
+    Section("session", "Session", _session),
+    Section("gaps", "Missing or diverged", _gaps),
     Section("files", "Files", _files),
 )

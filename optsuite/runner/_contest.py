@@ -30,7 +30,7 @@ class Contest:
     opponents: tuple[str, ...]
     """Families of the others, the reference first."""
     wanted: frozenset[str]
-    """Those of `opponents` that are trained where there is no baseline of them."""
+    """Opponents that are trained where there is no baseline of them."""
     source: Source
     """Kind of data; baselines are of real ones."""
     precision: str = "float32"
@@ -58,12 +58,13 @@ class Contest:
         names = ((one, self.suite.set_of(one)) for one in self.opponents if one not in self.wanted)
         return [one for one, name in names if not all(name in sets for sets in there.values())]
 
-    def judge(self, root: str, rule: str = "last") -> Verdict:
+    def judge(self, root: str, *, rule: str = "last", untuned: bool = False) -> Verdict:
         """Judge the optimizer against the opponents that there are.
 
         Args:
             root: Root of the archives.
             rule: Name in `statistics.RULES`.
+            untuned: Whether each is judged by one setting for all tasks.
 
         Raises:
             OptsuiteError: There is nothing to judge, as `verdict.judge` says.
@@ -76,6 +77,7 @@ class Contest:
             self.suite.tasks,
             reference=self.suite.set_of(self.reference),
             rule=rule,
+            untuned=untuned,
             suite=self.suite,
             root=root,
         )

@@ -19,6 +19,7 @@ from optsuite.runner._options import RunOptions
 from optsuite.runner._results import Result
 from optsuite.statistics import Absent, Results
 from optsuite.sweep import Cell
+from optsuite.verdict import Verdict
 from optsuite.words import counted
 
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ class RunFacts(NamedTuple):
 
 
 def write_page(
-    options: RunOptions, teller: Teller, found: Sequence[Found], results: Sequence[Result], facts: RunFacts
+    options: RunOptions,
+    teller: Teller,
+    found: Sequence[Found],
+    results: Sequence[Result],
+    facts: RunFacts,
+    verdict: Verdict | None = None,
 ) -> str | None:
     """Draw the figures, write the page, and return its URL; None if it could not be written.
 
@@ -51,6 +57,7 @@ def write_page(
         found: Cells with results.
         results: What became of their configs.
         facts: What else the page says.
+        verdict: The verdict that it begins with.
     """
     shown, scales = list[Results | Absent](), _Scales()
     for source, complete, incomplete in found:
@@ -64,7 +71,7 @@ def write_page(
         for name, scale in (loaded or {}).items():
             scales.setdefault(name, {}).update(scale)
     session = _session_facts(options, teller, found, results, facts)
-    return teller.attempt("report", _write, options, teller, shown, scales, session)
+    return teller.attempt("report", _write, options, teller, shown, scales, session, verdict)
 
 
 def _absent(cell: Cell, reason: StorageError, root: str) -> Absent:
@@ -79,13 +86,16 @@ def _write(
     shown: Sequence[Results | Absent],
     scales: _Scales,
     session: SessionFacts,
+    verdict: Verdict | None,
 ) -> str:
     from optsuite import report  # matplotlib and seaborn take seconds to import
 
     root = storage.Store.reports(options.storage, options.precision)
     folder = f"{session.started:%Y%m%d_%H%M%S}_{secrets.token_hex(2)}"
     url, figures_url = storage.join_url(root, folder, "report.html"), storage.join_url(root, "figures")
-    written = report.write_report(url, shown, figures_url=figures_url, facts=session, normalizers=scales)
+    written = report.write_report(
+        url, shown, figures_url=figures_url, facts=session, normalizers=scales, verdict=verdict
+    )
     for problem in written.problems:
         teller.warn(problem)
     return written.url

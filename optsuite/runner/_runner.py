@@ -23,6 +23,7 @@ from optsuite.runner._results import Result
 from optsuite.storage import Store
 from optsuite.sweep import Cell, Job
 from optsuite.trainer import Outcome
+from optsuite.verdict import Verdict
 from optsuite.words import counted
 
 # Time between two looks at trials that other processes train, where there is nothing else to do.
@@ -179,6 +180,7 @@ class Runner:
         preset: str,
         left_out: Sequence[Cell] = (),
         with_report: bool = True,
+        judge: Callable[[], Verdict | None] = lambda: None,
     ) -> None:
         """Archive complete cells, update normalizers, draw figures and write the page.
 
@@ -191,6 +193,7 @@ class Runner:
             preset: Preset that the cells were chosen from, for the page.
             left_out: Cells that the preset left out, for the page.
             with_report: False writes no page, whatever the options say.
+            judge: Gives the verdict that the page begins with, if any; called once cells are archived.
         """
         if self.gone is not None:
             self._teller.warn("nothing was archived or drawn: the store is gone")
@@ -198,7 +201,8 @@ class Runner:
         found = build(self.options, self._teller, cells, results)
         if self.options.report and with_report:
             facts = RunFacts(self.began, self.device, command, preset, left_out)
-            self.report = write_page(self.options, self._teller, found, results, facts)
+            judged = self._teller.attempt("verdict", judge)
+            self.report = write_page(self.options, self._teller, found, results, facts, judged)
 
     @cached_property
     def _backend(self) -> backends.Backend:

@@ -90,6 +90,8 @@ class Results(Facts):
     """(H, S), bool: whether a loss is not finite, of a training batch or in the last evaluation."""
     seconds_per_step: float | None
     """Mean over the trials that were timed of wall-clock time per trial and step; None if none was."""
+    flops_per_step: float | None
+    """Floating-point operations per trial and step; None where they are not known."""
 
     @property
     def best_label(self) -> str | None:
@@ -152,7 +154,7 @@ def summarize(archive: Archive) -> Results:
     eval_xs = metrics.pop("eval/xs")[0, 0]
     diverged, final = _ends(archive.arrays["train/loss"], metrics)
     best = best_config(final[TRAIN_LOSS]) if _comes_after_a_step(eval_xs) else None
-    seconds = archive.values("seconds_per_step")
+    seconds, flops = archive.values("seconds_per_step"), archive.values("flops_per_step")
     timed = np.empty(0) if seconds is None else seconds[np.isfinite(seconds) & (seconds > 0)]
     return Results(
         **{field.name: getattr(archive, field.name) for field in fields(Facts)},
@@ -162,6 +164,7 @@ def summarize(archive: Archive) -> Results:
         best_curves={} if best is None else {key: values[best] for key, values in metrics.items()},
         diverged=diverged,
         seconds_per_step=float(np.mean(timed)) if len(timed) else None,
+        flops_per_step=None if flops is None or not flops.max() > 0 else float(flops.max()),
     )
 
 

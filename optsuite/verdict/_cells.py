@@ -14,7 +14,7 @@ from optsuite._types import Array
 from optsuite.archives import Absent
 from optsuite.statistics import Evaluations, Rule
 from optsuite.storage import MissingFileError
-from optsuite.verdict._names import Contender
+from optsuite.verdict._names import Contender, matching
 from optsuite.words import counted
 
 
@@ -88,13 +88,14 @@ def list_cells(tasks: Sequence[str], root: str | None, among: Sequence[str] | No
     names = storage.expand_globs(tasks, lambda: known)
     if among is not None:
         names = [task for task in among if any(fnmatch.fnmatchcase(task, one) for one in tasks)]
-    if not names or (lost := [name for name in names if storage.is_glob(name)]):
-        asked = ", ".join(f"`{name}`" for name in (lost if names else tasks))
-        raise MissingFileError(
-            f"there are no tasks {asked} with archives in `{root}`: train some first"
-            if among is None
-            else f"the suite has no task {asked}; its tasks are {', '.join(among)}"
-        )
+    lost = [name for name in names if storage.is_glob(name)]
+    if among is not None and not names:
+        asked = ", ".join(f"`{name}`" for name in tasks)
+        raise MissingFileError(f"the suite has no task {asked}; its tasks are {', '.join(among)}")
+    if lost:
+        stand_ins = root_of_stand_ins(root)
+        hint = f"; there are archives of results on stand-in data in `{stand_ins}`" if stand_ins else ""
+        raise MissingFileError(f"no archives of {', '.join(lost)} in `{root}`: train some first{hint}")
     own = storage.thread_map(lambda task: archives.list_hparam_sets_for_task(task, root), names)
     return Listing(root=root, own=dict(zip(names, own, strict=True)), packaged=packaged)
 
@@ -105,6 +106,14 @@ def _packaged() -> dict[str, list[str]]:
     for task, name in baselines.available():
         found.setdefault(task, []).append(name)
     return found
+
+
+def root_of_stand_ins(root: str, name: str = "*") -> str:
+    """Return the root of the archives on stand-in data if a name stands for some, else nothing."""
+    stand_ins = storage.beside(root, "synthetic")
+    tasks = storage.list_tasks(stand_ins)
+    sets = {one for task in tasks for one in archives.list_hparam_sets_for_task(task, stand_ins)}
+    return stand_ins if matching(name, sets) else ""
 
 
 def why_not_judged(one: Evaluations, rule: Rule) -> str:

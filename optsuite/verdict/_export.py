@@ -60,8 +60,9 @@ def to_json(verdict: Verdict) -> str:
 
     Returns:
         An object with `of`, `reference`, `outcome`, `exit_status`, `suite`, `rule`, `num_steps`, `num_seeds`,
-        `standings` by rank, `entries` (an optimizer on a task), `ranks_differ` (p-value), `rank_groups`,
-        `missing` (reasons by `<task>/<set>`), `notes`, and `format`, 1. Numbers with intervals are objects
+        `standings` by rank, `entries` (an optimizer on a task), `scores` (at which profiles are told),
+        `ranks_differ` (p-value), `rank_groups`, `missing` (reasons by `<task>/<set>`), `notes`, and `format`,
+        1. Numbers with intervals are objects
         with `value`, `low`, `high` and `level`. Fields are those of `Verdict`, `Standing` and `Entry`.
     """
     document = {
@@ -76,6 +77,7 @@ def to_json(verdict: Verdict) -> str:
         "num_seeds": verdict.num_seeds,
         "standings": [_standing_json(standing) for standing in verdict.standings],
         "entries": [_entry_json(entry) for entry in verdict.entries],
+        "scores": verdict.scores.tolist(),
         "ranks_differ": _number(verdict.ranks_differ),
         "rank_groups": [list(group) for group in verdict.rank_groups],
         "missing": dict(verdict.missing),
@@ -210,6 +212,7 @@ def _standing_json(one: Standing) -> dict[str, Any]:
         "improvement": _interval(one.improvement),
         "better_on": one.better_on,
         "worse_on": one.worse_on,
+        "profile": [[_number(share) for share in row] for row in one.profile.tolist()],
     }
 
 

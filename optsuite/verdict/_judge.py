@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from optsuite import statistics
-from optsuite.errors import OptsuiteError, UnknownNameError
+from optsuite.errors import OptsuiteError, UnknownNameError, parameter
 from optsuite.statistics import Evaluations, Rule
 from optsuite.storage import MissingFileError, is_glob
 from optsuite.suites import Suite
-from optsuite.verdict._cells import Listing, list_cells, why_not_beside, why_not_judged
+from optsuite.verdict._cells import Listing, list_cells, root_of_stand_ins, why_not_beside, why_not_judged
 from optsuite.verdict._names import Contender, find_all, find_one, label_all
 from optsuite.verdict._sum_up import Contest, sum_up
 from optsuite.verdict._untuned import with_one_setting
@@ -58,42 +59,62 @@ def judge(
         raise UnknownNameError("rule", rule, statistics.RULES)
     listing = list_cells(tasks, root, suite.tasks if suite else None)
     steps = suite.num_steps if suite else num_steps
-    mine = find_one(of, listing.sets, steps)
+    mine = _in_question(of, listing, steps)
     if suite and mine.repetitions is None:
         mine = mine._replace(repetitions=suite.num_seeds)
     others = _others(against, mine, listing, suite)
     ref = _reference(reference, others, mine, listing, suite)
     contenders = list(dict.fromkeys([mine, ref, *others]))
-    labelled = dict(zip(label_all(contenders), contenders, strict=True))
     named = [*listing.own] if suite else [task for task in tasks if not is_glob(task)]
     there = {*named, *listing.tasks_of(mine)}
+    labelled = dict(zip(label_all(contenders), contenders, strict=True))
+    contest = _contest(listing, [task for task in listing.own if task in there], labelled, rule)
+    if untuned:
+        contest = _untuned(contest)
+    return sum_up(replace(contest, suite=suite.label if suite else ""))
+
+
+def _in_question(of: str, listing: Listing, num_steps: int | None) -> Contender:
+    """Return the contender that a name stands for, or point to results of it on stand-ins."""
+    try:
+        return find_one(of, listing.sets, num_steps)
+    except (MissingFileError, UnknownNameError):
+        if stand_ins := root_of_stand_ins(listing.root, of):
+            raise MissingFileError(
+                f"there is no archive of `{of}` in `{listing.root}`, but there is one on stand-in data: "
+                f"pass {parameter('archives', stand_ins)}"
+            ) from None
+        raise
+
+
+def _contest(listing: Listing, tasks: Sequence[str], labelled: Mapping[str, Contender], rule: str) -> Contest:
+    """Read the evaluations of tasks.
+
+    Raises:
+        MissingFileError: None of the tasks has usable ones of the first contender.
+    """
     missing: dict[str, str] = {}
-    cells = {
-        task: compared
-        for task in listing.own
-        if task in there
-        if (compared := _compared(listing, task, labelled, statistics.RULES[rule], missing))
-    }
+    read = {task: _compared(listing, task, labelled, statistics.RULES[rule], missing) for task in tasks}
+    cells = {task: compared for task, compared in read.items() if compared}
     if not cells:
         cell, why = next(iter(missing.items()))
         raise MissingFileError(f"there is nothing to judge: {cell}: {why}")
-    notes = []
-    if untuned:
-        cells = with_one_setting(cells, statistics.RULES[rule])
-        notes = ["each optimizer has one setting for all tasks, the one that ranks best over them"]
-    return sum_up(
-        Contest(
-            of=next(iter(labelled)),
-            reference=list(labelled)[1],
-            labels=list(labelled),
-            rule=statistics.RULES[rule],
-            suite=suite,
-            num_steps=mine.num_steps,
-            cells=cells,
-            missing=missing,
-            notes=notes,
-        )
+    of, reference, *_ = labelled
+    return Contest(
+        of=of,
+        reference=reference,
+        labels=list(labelled),
+        rule=statistics.RULES[rule],
+        num_steps=labelled[of].num_steps,
+        cells=cells,
+        missing=missing,
     )
+
+
+def _untuned(contest: Contest) -> Contest:
+    """Leave each optimizer the one setting that ranks best over all tasks."""
+    note = "each optimizer has one setting for all tasks, the one that ranks best over them"
+    return replace(contest, cells=with_one_setting(contest.cells, contest.rule), notes=[note])
 
 
 def _others(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from optsuite.errors import OptsuiteError, UnknownNameError, parameter
 from optsuite.hparam_sets import split_name
+from optsuite.storage import MissingFileError
 from optsuite.words import listed
 
 
@@ -51,6 +52,7 @@ def find_one(name: str, sets: Collection[str], num_steps: int | None = None) -> 
         num_steps: Number of steps; None where it is to be that of all that is found.
 
     Raises:
+        MissingFileError: There are no sets at all.
         UnknownNameError: There is none.
         OptsuiteError: There is none of that length, or there are several; the message names them.
     """
@@ -69,10 +71,11 @@ def find_one(name: str, sets: Collection[str], num_steps: int | None = None) -> 
 
 def find_all(name: str, sets: Collection[str], num_steps: int | None = None) -> list[Contender]:
     """Return all contenders that a name stands for, as `find_one` does for one of them."""
-    found: dict[Contender, None] = {}
-    for one in sorted(sets):
-        if (parts := split_name(one)) and (contender := _matched(name.replace("+", "_"), one, *parts)):
-            found[contender] = None
+    if not sets:
+        raise MissingFileError(
+            f"there are no archives of these tasks to find `{name}` among: train some first"
+        )
+    found = matching(name, sets)
     if not found:
         raise UnknownNameError("optimizer among those with archives", name, _names(sets))
     fit = [one for one in found if num_steps in (None, one.num_steps)]
@@ -83,6 +86,13 @@ def find_all(name: str, sets: Collection[str], num_steps: int | None = None) -> 
             f"it was trained for {_steps(lengths)} steps"
         )
     return sorted(fit, key=lambda one: (one.num_steps, one.family))
+
+
+def matching(name: str, sets: Iterable[str]) -> list[Contender]:
+    """Return all contenders that a name stands for, of any length, none if there are none."""
+    split = ((one, parts) for one in sorted(sets) if (parts := split_name(one)))
+    found = (_matched(name.replace("+", "_"), one, *parts) for one, parts in split)
+    return list(dict.fromkeys(one for one in found if one))
 
 
 def label_all(contenders: Sequence[Contender]) -> list[str]:

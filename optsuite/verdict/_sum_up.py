@@ -12,7 +12,6 @@ import numpy as np
 from optsuite import statistics
 from optsuite._types import Array
 from optsuite.statistics import Aggregate, Evaluations, Interval, Resampled, Rule
-from optsuite.suites import Suite
 from optsuite.verdict._cells import on_seeds
 from optsuite.verdict._numbers import has_limits
 from optsuite.verdict._value import Entry, Outcome, Standing, Verdict
@@ -30,13 +29,51 @@ class Contest:
     labels: Sequence[str]
     """Labels of all optimizers, these two first."""
     rule: Rule
-    suite: Suite | None
     num_steps: int
     cells: Mapping[str, Mapping[str, Evaluations]]
     """Evaluations that compare, by task and label; each task has the optimizer in question."""
     missing: Mapping[str, str]
     """Reason in words by `<task>/<set>`."""
-    notes: Sequence[str]
+    suite: str = ""
+    """Label of the suite; empty without one."""
+    notes: Sequence[str] = ()
+
+
+def sum_up(contest: Contest) -> Verdict:
+    """Make a verdict of evaluations.
+
+    Raises:
+        OptsuiteError: Evaluations of a task do not compare.
+    """
+    tasks = {task: _resampled(contest, cells) for task, cells in contest.cells.items()}
+    compared = [one for task, one in tasks.items() if contest.reference in contest.cells[task]]
+    aggregates = statistics.aggregate(compared) if compared else {}
+    standings = [_standing(contest, compared, label, aggregates.get(label)) for label in contest.labels]
+    p_value, groups, why_no_test = _rank_test(contest, compared)
+    return Verdict(
+        of=contest.of,
+        reference=contest.reference,
+        suite=contest.suite,
+        rule=contest.rule.words,
+        num_steps=contest.num_steps,
+        num_seeds=min((one.num_seeds for one in compared), default=0),
+        entries=[
+            _entry(contest, tasks[task], label, cells)
+            for task, cells in contest.cells.items()
+            for label in cells
+        ],
+        standings=sorted(standings, key=lambda one: (math.isnan(one.rank), one.rank)),
+        scores=statistics.PROFILE_SCORES,
+        ranks_differ=p_value,
+        rank_groups=groups,
+        missing=contest.missing,
+        notes=[*contest.notes, *_uneven(standings, len(compared)), *_packaged(contest), *why_no_test],
+    )
+
+
+def _resampled(contest: Contest, cells: Mapping[str, Evaluations]) -> Resampled:
+    reference = contest.reference if contest.reference in cells else contest.of
+    return statistics.resample(cells, reference, contest.rule)
 
 
 def _entry(contest: Contest, resampled: Resampled, label: str, cells: Mapping[str, Evaluations]) -> Entry:
@@ -89,48 +126,6 @@ def _advice(edge: statistics.Edge) -> str:
     return f"{edge.hparam} {edge.value:g} is the {end} that was tried; try {values}"
 
 
-def _resampled(contest: Contest, cells: Mapping[str, Evaluations]) -> Resampled:
-    reference = contest.reference if contest.reference in cells else contest.of
-    return statistics.resample(cells, reference, contest.rule)
-
-
-def sum_up(contest: Contest) -> Verdict:
-    """Make a verdict of evaluations.
-
-    Raises:
-        OptsuiteError: Evaluations of a task do not compare.
-    """
-    tasks = {task: _resampled(contest, cells) for task, cells in contest.cells.items()}
-    compared = [one for task, one in tasks.items() if contest.reference in contest.cells[task]]
-    aggregates = statistics.aggregate(compared) if compared else {}
-    there = {label for cells in contest.cells.values() for label in cells}
-    standings = [
-        _standing(contest, compared, label, aggregates.get(label))
-        for label in contest.labels
-        if label in there
-    ]
-    p_value, groups, why_no_test = _rank_test(contest, compared)
-    return Verdict(
-        of=contest.of,
-        reference=contest.reference,
-        suite=contest.suite.label if contest.suite else "",
-        rule=contest.rule.words,
-        num_steps=contest.num_steps,
-        num_seeds=min((one.num_seeds for one in compared), default=0),
-        entries=[
-            _entry(contest, tasks[task], label, cells)
-            for task, cells in contest.cells.items()
-            for label in cells
-        ],
-        standings=sorted(standings, key=lambda one: (math.isnan(one.rank), one.rank)),
-        scores=statistics.PROFILE_SCORES,
-        ranks_differ=p_value,
-        rank_groups=groups,
-        missing=contest.missing,
-        notes=[*contest.notes, *_uneven(standings, len(compared)), *_packaged(contest), *why_no_test],
-    )
-
-
 def _standing(
     contest: Contest, compared: Sequence[Resampled], label: str, found: Aggregate | None
 ) -> Standing:
@@ -160,7 +155,7 @@ def _standing(
         better_on=found.better_on,
         worse_on=found.worse_on,
         profile=found.profile,
-        outcome="no difference" if label == contest.reference else outcome_of(found.steps_ratio),
+        outcome="no difference" if label == contest.reference else _outcome(found.steps_ratio),
     )
 
 
@@ -188,12 +183,8 @@ def _rank_test(
 
 def _uneven(standings: Sequence[Standing], num_tasks: int) -> list[str]:
     """Say whose ranks are over fewer tasks than those of others."""
-    fewer = [f"{one.optimizer} {one.num_tasks}" for one in standings if 0 < one.num_tasks < num_tasks]
-    return (
-        [f"on fewer than {num_tasks} tasks, so that its rank compares less: {listed(fewer, 6)}"]
-        if fewer
-        else []
-    )
+    fewer = [f"{one.optimizer} on {one.num_tasks}" for one in standings if 0 < one.num_tasks < num_tasks]
+    return [f"ranks over fewer than {num_tasks} tasks compare less: {listed(fewer, 6)}"] if fewer else []
 
 
 def _packaged(contest: Contest) -> list[str]:
@@ -209,7 +200,7 @@ def _packaged(contest: Contest) -> list[str]:
     return [f"{listed(names, 6)}: {'; '.join(origins)}"] if packaged else []
 
 
-def outcome_of(interval: Interval | None) -> Outcome:
+def _outcome(interval: Interval | None) -> Outcome:
     """Return what the interval of a steps ratio says."""
     if interval is None or not has_limits(interval):
         return "undecided"

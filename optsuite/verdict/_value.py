@@ -94,7 +94,7 @@ class Verdict:
     """Smallest number of seeds of a pair."""
     entries: Sequence[Entry]
     standings: Sequence[Standing]
-    """Standings of all optimizers by rank."""
+    """Standings of all optimizers by rank, at the end those without results."""
     scores: Array
     """(P,), scores at which profiles are told."""
     ranks_differ: float | None

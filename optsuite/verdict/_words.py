@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from optsuite.statistics import Interval
+from optsuite.verdict._names import optimizer_of
 from optsuite.verdict._numbers import (
     entries_of,
     has_limits,
@@ -18,8 +19,9 @@ from optsuite.verdict._numbers import (
     varied,
 )
 from optsuite.verdict._value import Entry, Standing, Verdict
-from optsuite.words import aligned, counted, listed
+from optsuite.words import aligned, counted, listed, shown
 
+_CHANCE = 0.05
 _MOST_NAMED = 6  # tasks or optimizers that a line names
 
 
@@ -49,10 +51,15 @@ def task_lines(verdict: Verdict) -> list[str]:
             *(_task_row(verdict, entry) for entry in entries),
         ]
     )
-    lines = [head]
-    for i, (entry, row) in enumerate(zip(entries, rows, strict=True)):
-        lines += [entry.task, row] if i == 0 or entries[i - 1].task != entry.task else [row]
-    return lines
+    blocks: dict[str, list[str]] = {}
+    for entry, row in zip(entries, rows, strict=True):
+        blocks.setdefault(entry.task, [entry.task]).append(row)
+    for cell, cause in verdict.missing.items():
+        task, _, name = cell.partition("/")
+        blocks.setdefault(task, [task]).append(
+            f"  {optimizer_of(name.rsplit('_', 2)[0])}: {shown(cause, 200)}"
+        )
+    return [head, *(line for task in sorted(blocks) for line in blocks[task])]
 
 
 def _order(entry: Entry) -> float:
@@ -78,10 +85,9 @@ def basis_lines(verdict: Verdict) -> list[str]:
         counted(verdict.num_seeds, "paired seed"),
         f"{verdict.num_steps:,} steps",
         *([several([kinds[one] for one in sorted(data, reverse=True)])] if data else []),
-        f"best setting {verdict.rule}",
         *([f"intervals of {_level(verdict):.0%}"] if _level(verdict) else []),
     ]
-    return [", ".join(parts), *_notes(verdict)]
+    return [", ".join(parts), f"best setting {verdict.rule}", *_ranks(verdict), *_notes(verdict)]
 
 
 def _answer(verdict: Verdict) -> str:
@@ -93,13 +99,13 @@ def _answer(verdict: Verdict) -> str:
     title += f" on {_tasks(entries)}"
     if all(entry.best is None for entry in entries):
         return f"{title}: {mine.outcome}, since all its trials diverged."
-    answer = f"{title}: {mine.outcome}; {speed(verdict, mine.steps_ratio)}"
+    answer = f"{title}: {mine.outcome}; {_speed(verdict, mine.steps_ratio)}"
     if mine.outcome == "undecided":
         return f"{answer}, but {_why_undecided(verdict)}."
     return f"{answer}."
 
 
-def speed(verdict: Verdict, interval: Interval) -> str:
+def _speed(verdict: Verdict, interval: Interval) -> str:
     """Say how fast the optimizer in question is: in which share of the steps one reaches the other's loss."""
     if interval.value <= 1:
         who, whose, shown = "it", f"{verdict.reference}'s", interval
@@ -118,7 +124,8 @@ def _why_undecided(verdict: Verdict) -> str:
 
 def _on_tasks(verdict: Verdict) -> str:
     mine, entries = _standing(verdict), _judged(verdict)
-    place = f"average rank {_rank(mine)} of {counted(len(verdict.standings), 'optimizer')}"
+    num_ranked = sum(one.num_tasks > 0 for one in verdict.standings)
+    place = f"average rank {_rank(mine)} of {counted(num_ranked, 'optimizer')}"
     if len(entries) == 1 and entries[0].final is not None:
         own = f"Final loss {ranged(entries[0].final, loss, '')}"
         others = [e for e in entries_of(verdict, verdict.reference) if e.task == entries[0].task]
@@ -161,7 +168,10 @@ def _best(entries: Sequence[Entry]) -> str:
 
 
 def _row(verdict: Verdict, one: Standing) -> tuple[str, ...]:
-    entries = [entry for entry in entries_of(verdict, one.optimizer) if entry.best is not None]
+    found = entries_of(verdict, one.optimizer)
+    if not found:
+        return ("-", one.optimizer, "missing", "", "", "")
+    entries = [entry for entry in found if entry.best is not None]
     is_reference = one.optimizer == verdict.reference
     counts = ("", "")
     if not is_reference:
@@ -181,6 +191,20 @@ def _steps(verdict: Verdict, optimizer: str, interval: Interval | None) -> str:
 
 def _rank(one: Standing) -> str:
     return f"{one.rank:.1f}".removesuffix(".0") if math.isfinite(one.rank) else "-"
+
+
+def _ranks(verdict: Verdict) -> Iterator[str]:
+    """Say whether ranks differ by more than chance."""
+    p_value = verdict.ranks_differ
+    if p_value is None or math.isnan(p_value):
+        return
+    if p_value > _CHANCE:
+        yield f"ranks do not differ by more than chance (Friedman's test, p = {p_value:.2g})"
+        return
+    near = {name for group in verdict.rank_groups if verdict.of in group for name in group} - {verdict.of}
+    others = listed([one.optimizer for one in verdict.standings if one.optimizer in near], _MOST_NAMED)
+    told = f"does not tell {verdict.of} from {others}" if near else f"tells {verdict.of} from all others"
+    yield f"ranks differ by more than chance (Friedman's test, p = {p_value:.2g}); Nemenyi's {told}"
 
 
 def _notes(verdict: Verdict) -> Iterator[str]:

@@ -90,14 +90,17 @@ def draw_curves(
     legend: bool = True,
     labels: Sequence[str] | None = None,
     colors: Sequence[ColorType] | None = None,
+    places: Sequence[int] | None = None,
     always_include_first_opt: bool = False,
 ) -> Axes:
     """Draw the plot of `plot_tasks_and_sets` from results of one task; see there.
 
+    `places` are those of the sets in a document, where they look alike in all its figures.
+
     Raises:
-        ValueError: Labels or colours do not go with the sets; results of no task or of several.
+        ValueError: Labels, colours or places do not go with the sets; results of no task or of several.
     """
-    styles = _style.set_styles(_cells.sets_of(results), labels, colors)
+    styles = _style.set_styles(_cells.sets_of(results), labels, colors, places)
     look = _Look(
         styles, alpha_on_confidence, confidence_alpha, ema, initial_shift, legend, always_include_first_opt
     )

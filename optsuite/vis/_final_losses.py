@@ -19,6 +19,7 @@ from optsuite.vis._cells import Cell
 _WORDS = {"train": "training", "outer_valid": "outer validation", "test": "test"}
 _COLORS = sns.blend_palette(["#f5f9fd", "#1f5a9c"], as_cmap=True)
 _SCALE = Normalize(0, np.log(2))
+_MOST_COLUMNS, _LEAST_BAR_PT = 8, 95
 _EXCESS_TICKS = (0, 0.1, 0.25, 0.5, 1)
 # Written on cells, which keep their colours on any page.
 _DARK, _LIGHT = "#1a1a1a", "#ffffff"
@@ -36,7 +37,8 @@ def plot_final_losses(
     """Plot a heat map of the best config's loss in the last evaluation, mean over seeds: task x set.
 
     Losses of different tasks or horizons do not compare, so a cell is coloured by how far it is above the
-    best of its row with as many steps, which is bold. Cells without a loss say why.
+    best of its task with as many steps, which is bold. Cells without a loss say why. Where there are more
+    sets than tasks, and more than 8, sets are the rows and tasks the columns, so that names stay legible.
 
     Args:
         tasks: Names or globs of tasks, the rows.
@@ -68,35 +70,44 @@ def draw_final_losses(results: Sequence[Cell], ax: Axes | None = None, *, split:
     rows = [[by_name.get((task, name)) for name in sets] for task in tasks]
     are_stand_ins = [_cells.any_stand_in(filter(None, row)) for row in rows]
     names = [task + " (stand-in)" * is_one for task, is_one in zip(tasks, are_stand_ins, strict=True)]
-    width = 1.6 + 0.075 * max(map(len, names)) + 0.78 * len(sets)
-    height = 1.2 + 0.05 * max(map(len, sets)) + 0.27 * len(tasks)
+    is_tall = len(sets) > max(len(tasks), _MOST_COLUMNS)
+    beside, above = (sets, names) if is_tall else (names, sets)
+    width = 1.6 + 0.075 * max(map(len, beside)) + 0.78 * len(above) + 0.03 * max(map(len, above)) * is_tall
+    height = 1.2 + 0.05 * max(map(len, above)) + 0.27 * len(beside)
     with _style.canvas(ax, width, height) as ax:
-        _draw_cells(ax, rows, split)
+        _draw_cells(ax, rows, split, is_tall)
         horizons = {cell.num_steps for cell in results if isinstance(cell, Results)}
         same_steps = "\nwith as many steps" if len(horizons) > 1 else ""
-        _add_color_bar(ax, min(1, 9 / len(tasks)), f"above the best of the row{same_steps}")
-        _name_rows_and_columns(ax, names, sets)
+        _add_color_bar(ax, min(1, 9 / len(beside)), f"above the best\nof the task{same_steps}")
+        _name_rows_and_columns(ax, beside, above)
         ax.set_title(f"final {_WORDS[split]} loss")
         ax.set_xlabel(_style.wrap_notes(ax, _cells.say_differences(results)), fontsize=_style.SMALL)
-        for first, last in _style.runs(np.array(are_stand_ins)):
-            bottom, top = 1 - last / len(rows), 1 - first / len(rows)
-            _style.stamp_stand_in(ax, bottom=bottom, top=top, color=_DARK, zorder=5)
+        _stamp(ax, np.array(are_stand_ins), is_tall)
     return ax
 
 
-def _draw_cells(ax: Axes, rows: list[list[Cell | None]], split: str) -> None:
+def _stamp(ax: Axes, are_stand_ins: Array, is_tall: bool) -> None:
+    """Write over the tasks of stand-in data; over all where tasks are columns, too narrow for words."""
+    spans = [(0, 1)] * bool(are_stand_ins.any()) if is_tall else _style.runs(are_stand_ins)
+    num_rows = 1 if is_tall else len(are_stand_ins)
+    for first, last in spans:
+        bottom, top = 1 - last / num_rows, 1 - first / num_rows
+        _style.stamp_stand_in(ax, bottom=bottom, top=top, color=_DARK, zorder=5)
+
+
+def _draw_cells(ax: Axes, rows: list[list[Cell | None]], split: str, is_tall: bool) -> None:
     losses = np.array([[_loss(cell, split) for cell in row] for row in rows])
     best = _best(losses, rows)
     colors = _colors(losses, best)
     for place in np.ndindex(losses.shape):
-        row, column = place
+        (row, column), (down, right) = place, place[:: -1 if is_tall else 1]
         cell, loss = rows[row][column], losses[place]
         text = f"{loss:.4g}" if np.isfinite(loss) else _why_no_loss(cell, split)
         if text == "diverged":
             colors[place] = to_rgba(_DIVERGED)
         ax.text(
-            column + 0.5,
-            row + 0.5,
+            right + 0.5,
+            down + 0.5,
             text,
             ha="center",
             va="center",
@@ -104,7 +115,7 @@ def _draw_cells(ax: Axes, rows: list[list[Cell | None]], split: str) -> None:
             fontsize=8 if np.isfinite(loss) else _style.SMALL,
             fontweight="bold" if loss == best[place] else "normal",
         )
-    ax.pcolormesh(colors, edgecolors="white", linewidth=0.8)
+    ax.pcolormesh(colors.swapaxes(0, 1) if is_tall else colors, edgecolors="white", linewidth=0.8)
     ax.invert_yaxis()
 
 
@@ -148,6 +159,7 @@ def _colors(losses: Array, best: Array) -> Array:
 
 
 def _add_color_bar(ax: Axes, height: float, label: str) -> None:
+    height = max(height, _LEAST_BAR_PT / _style.size_pt(ax)[1])  # few rows are lower than its label is long
     bar = ax.figure.colorbar(
         ScalarMappable(_SCALE, _COLORS),
         cax=ax.inset_axes((1.02, 1 - height, 16 / _style.size_pt(ax)[0], height)),

@@ -59,17 +59,20 @@ def draw_lr_sensitivity(
     *,
     labels: Sequence[str] | None = None,
     colors: Sequence[ColorType] | None = None,
+    places: Sequence[int] | None = None,
     legend: bool = True,
 ) -> Axes:
     """Draw the plot of `plot_lr_sensitivity` from results of one task; see there.
 
+    `places` are those of the sets in a document, where they look alike in all its figures.
+
     Raises:
-        ValueError: Labels or colours do not go with the sets; results of no task or of several.
+        ValueError: Labels, colours or places do not go with the sets; results of no task or of several.
     """
     task = _cells.the_task_of(results)
-    styles = _style.set_styles(_cells.sets_of(results), labels, colors)
+    styles = _style.set_styles(_cells.sets_of(results), labels, colors, places)
     read = [cell for cell in results if isinstance(cell, Results) and has_lr_line(cell)]
-    lines = {cell.hparam_set: _by_rate(cell) for cell in read}
+    lines = {cell.hparam_set: lr_line(cell) for cell in read}
     with _style.canvas(ax, 8, max(4.2, 0.19 * len(styles))) as ax:
         ax.set(xlabel="learning rate", ylabel="final training loss")
         for name, line in lines.items():
@@ -108,19 +111,22 @@ def _why_no_line(results: Results) -> str:
     return "more than the learning rate differs" if is_each_alone else ""
 
 
-class _Line(NamedTuple):
+class LrLine(NamedTuple):
     """Final loss at each learning rate of a set, rising, each (K,)."""
 
     lr: Array
     mean: Array
     low: Array
+    """Loss of the lowest seed."""
     high: Array
     diverged: Array
     """Whether a seed diverged."""
     best: int | None
+    """Place of the best config; None if there is none, or another has its rate."""
 
 
-def _by_rate(results: Results) -> _Line:
+def lr_line(results: Results) -> LrLine:
+    """Return the line that `draw_lr_sensitivity` draws of results, of which `has_lr_line` holds."""
     lr_H, loss_HS = results.hparam("lr"), results.final[TRAIN_LOSS]
     rates = np.unique(lr_H[lr_H > 0])
     places = [np.flatnonzero(lr_H == rate) for rate in rates]
@@ -130,10 +136,10 @@ def _by_rate(results: Results) -> _Line:
         mean, low, high = (f(loss_KS, axis=1) for f in (np.mean, np.min, np.max))
     diverged = np.any(results.diverged[picked], axis=1)
     best = np.flatnonzero(picked == results.best)
-    return _Line(rates, mean, low, high, diverged, int(best[0]) if len(best) else None)
+    return LrLine(rates, mean, low, high, diverged, int(best[0]) if len(best) else None)
 
 
-def _draw_line(ax: Axes, line: _Line, style: SetStyle) -> None:
+def _draw_line(ax: Axes, line: LrLine, style: SetStyle) -> None:
     ax.plot(line.lr, line.mean, label=style.label, marker="o", markersize=3, **style.line())
     ax.vlines(line.lr, line.low, line.high, color=style.color, linewidth=0.8)
     if line.best is not None:
@@ -141,7 +147,7 @@ def _draw_line(ax: Axes, line: _Line, style: SetStyle) -> None:
         ax.plot(*at, marker="*", markersize=12, color=style.color, markeredgecolor="white", zorder=3)
 
 
-def _mark_divergence(ax: Axes, lines: dict[str, _Line], styles: dict[str, SetStyle]) -> None:
+def _mark_divergence(ax: Axes, lines: dict[str, LrLine], styles: dict[str, SetStyle]) -> None:
     crossed = {name: line for name, line in lines.items() if line.diverged.any()}
     row = _row_height(len(crossed))
     for i, (name, line) in enumerate(crossed.items()):
@@ -165,7 +171,7 @@ def _mark_divergence(ax: Axes, lines: dict[str, _Line], styles: dict[str, SetSty
         ax.axvspan(edges[first], edges[last], color=_style.GRID, alpha=0.5, linewidth=0, zorder=0.3)
 
 
-def _set_limits(ax: Axes, results: Sequence[Results], lines: dict[str, _Line]) -> None:
+def _set_limits(ax: Axes, results: Sequence[Results], lines: dict[str, LrLine]) -> None:
     """Set limits from the lowest loss to that before training, with room for the crosses on top."""
     values = np.concatenate([values for line in lines.values() for values in (line.low, line.high)])
     values = values[np.isfinite(values)].astype(np.float64)
@@ -190,7 +196,7 @@ def _row_height(num_rows: int) -> float:
     return min(_ROW, _ALL_ROWS / max(num_rows, 1))
 
 
-def _entry(cell: Cell, style: SetStyle, line: _Line | None) -> Entry:
+def _entry(cell: Cell, style: SetStyle, line: LrLine | None) -> Entry:
     if line is None:
         why = _why_no_line(cell) if isinstance(cell, Results) else cell.why_no_best
         return Entry(f"{style.label} ({why})", {}, np.nan)

@@ -72,16 +72,19 @@ def draw_normalized(
     ema: float = 0.95,
     labels: Sequence[str] | None = None,
     colors: Sequence[ColorType] | None = None,
+    places: Sequence[int] | None = None,
     legend: bool = True,
 ) -> Axes:
     """Draw the plot of `plot_normalized` from results; see there.
 
+    `places` are those of the sets in a document, where they look alike in all its figures.
+
     Raises:
-        ValueError: Labels or colours do not go with the sets; there are no results.
+        ValueError: Labels, colours or places do not go with the sets; there are no results.
     """
     if not results:
         raise ValueError("this plot needs the results of a cell or more (got none)")
-    styles = _style.set_styles(_cells.sets_of(results), labels, colors)
+    styles = _style.set_styles(_cells.sets_of(results), labels, colors, places)
     used, left_out = _same_tasks(results, normalizers)
     shown = [cell for cells in used.values() for cell in cells]
     last = max((cell.num_steps for cell in shown), default=0)

@@ -29,7 +29,7 @@ SMALL = 7
 # Any two differ by 0.1 or more in OKLab, also as people with a colour blindness see them (Machado et al.,
 # 2009); each stands out from a white page and from a black one.
 _PALETTE = ("#4253a6", "#cc4400", "#a6a621", "#2faceb", "#a6006f", "#7f7f7f", "#9c00eb", "#eb9898")
-_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
+_DASHES = ((), (4, 1.5), (1, 1), (5, 1.5, 1, 1.5))
 
 _STYLE: dict[Any, Any] = {
     **sns.axes_style("whitegrid"),
@@ -70,27 +70,40 @@ class Entry(NamedTuple):
     """Height at which the curve ends; NaN for what is not drawn."""
 
 
+def look(place: int) -> tuple[str, Sequence[float]]:
+    """Return the colour and dashes of the line at a place: 8 colours, solid, then the same 8 dashed, ....
+
+    Dashes are lengths of strokes and gaps, in widths of the line; none for a solid one.
+    """
+    return _PALETTE[place % len(_PALETTE)], _DASHES[place // len(_PALETTE) % len(_DASHES)]
+
+
 def set_styles(
-    names: Sequence[str], labels: Sequence[str] | None, colors: Sequence[ColorType] | None
+    names: Sequence[str],
+    labels: Sequence[str] | None,
+    colors: Sequence[ColorType] | None,
+    places: Sequence[int] | None = None,
 ) -> dict[str, SetStyle]:
     """Return a style for each set, by its place among the names, whatever else is drawn.
 
     Args:
         names: Names of the sets.
         labels: Names of the sets in legends; `names` if `None`.
-        colors: Colours of the sets, with solid lines; if `None`, 8 of this room, then the same 8 dashed, ...
+        colors: Colours of the sets, with solid lines; if `None`, the `look` of their places.
+        places: Places of the sets in a document, where they look alike in all its figures; if `None`, among
+            the names.
 
     Raises:
-        ValueError: There are more or fewer labels or colours than sets.
+        ValueError: There are more or fewer labels, colours or places than sets.
     """
-    for kind, given in (("labels", labels), ("colors", colors)):
+    for kind, given in (("labels", labels), ("colors", colors), ("places", places)):
         if given is not None and len(given) != len(names):
             raise ValueError(
                 f"`{kind}` needs one for each hparam set, {len(names)} ({', '.join(names)}), got {len(given)}"
             )
-    places = range(len(names))
-    dashes = [_DASHES[i // len(_PALETTE) % len(_DASHES)] if colors is None else "-" for i in places]
-    chosen = [_PALETTE[i % len(_PALETTE)] for i in places] if colors is None else colors
+    looks = [look(place) for place in (range(len(names)) if places is None else places)]
+    chosen = [color for color, _ in looks] if colors is None else colors
+    dashes = [(0, dash) if dash and colors is None else "-" for _, dash in looks]
     styles = map(SetStyle, names if labels is None else labels, chosen, dashes)
     return dict(zip(names, styles, strict=True))
 

@@ -61,7 +61,8 @@ def contest(files, capsys):
 
     def run(optimizer, *args, data="synthetic"):
         capsys.readouterr()
-        places = ["--storage", str(files / "curves"), "--report=off", "--device=cpu"]
+        places = ["--storage", str(files / "curves"), "--device=cpu"]
+        places += [] if "--report=on" in args else ["--report=off"]
         suite = [] if "--suite" in args else ["--suite", str(files / "tiny.toml")]
         status = main(["contest", optimizer, *suite, *args, *places, *([f"--data={data}"] if data else [])])
         printed = capsys.readouterr()
@@ -127,6 +128,7 @@ def test_json_alone_is_on_stdout(contest, files):
 def test_one_setting_is_the_default_of_the_class(contest, files):
     _, out, _ = contest(f"{files}/my.py:Mine", "--untuned")
     assert f"{TASK}-MineUntuned_10_R2: 2 of 2 trials trained" in out
+    assert "each optimizer has one setting for all tasks" in out
 
 
 def test_one_setting_may_be_given(contest, files):
@@ -198,3 +200,10 @@ def test_suites_are_told_as_json(capsys):
     assert "AdamLR_2000_R5" in told["sets"]
     assert told["missing_data"] == ["fashion_mnist"]
     assert told["seconds"] > 0
+
+
+def test_the_page_begins_with_the_verdict(contest, files):
+    _, out, _ = contest(f"{files}/my.py:Mine", "--report=on")
+    (page,) = files.glob("curves_reports/*/report.html")
+    assert f"report: {page}" in out
+    assert "Mine against tuned SGD" in page.read_text()

@@ -54,9 +54,8 @@ def test_it_answers_in_three_lines_a_table_and_a_basis(run):
         ["2", "Adam"],
         ["3", "SGD"],
     ]
-    assert lines[9].startswith(
-        "2 tasks, 3 paired seeds, 100 steps, real data, best setting chosen and judged by "
-    )
+    assert lines[9] == "2 tasks, 3 paired seeds, 100 steps, real data, intervals of 95%"
+    assert lines[10].startswith("best setting chosen and judged by the last ")
 
 
 @pytest.mark.parametrize(
@@ -132,3 +131,16 @@ def test_help_has_the_statuses_and_examples(capsys):
 
 def test_the_rules_are_those_of_the_statistics():
     assert tuple(ALL_RULES) == RULES
+
+
+def test_results_on_stand_ins_are_pointed_to(run, root, capsys):
+    archive(f"{root}_synthetic", "OtherLR", FAST, source="synthetic")
+    archive(f"{root}_synthetic", "AdamLR", SLOW, source="synthetic")
+    status, _, err = run("--of", "Other")
+    assert (status, err) == (
+        1,
+        f"error: there is no archive of `Other` in `{root}`, but there is one on stand-in data: "
+        f"pass --archives {root}_synthetic\n",
+    )
+    assert main(["verdict", "--of", "Other", "--archives", root, "--data", "synthetic"]) == 0
+    assert "stand-in data" in capsys.readouterr().out

@@ -6,11 +6,10 @@ import json
 
 import numpy as np
 import pytest
+from nights import SET, TASK, losses, rounding, write
 
 from optsuite import comparison, storage
 from optsuite.storage import MissingFileError
-
-from .nights import SET, TASK, losses, rounding, write
 
 
 @pytest.fixture

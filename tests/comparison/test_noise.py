@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nights import rounding
 from scipy import stats
 
 from optsuite.comparison import FALSE_ALARMS
@@ -14,8 +15,6 @@ from optsuite.comparison._noise import (
     relative_change,
     speed_p_value,
 )
-
-from .nights import rounding
 
 SEEDS, SETTINGS = 5, 15
 
@@ -97,6 +96,12 @@ def test_settings_that_differ_alike_count_as_one():
     assert each < 1e-4 < 1e-3 < alike
 
 
+def test_what_is_far_above_noise_is_found_in_large_families_though_settings_of_a_seed_differ_alike():
+    rng = np.random.default_rng(2)
+    broken = np.tile(0.5 + 0.01 * rng.standard_normal((1, SEEDS)), (SETTINGS, 1))
+    assert alarms([broken, *(rounding(rng, (SETTINGS, SEEDS)) for _ in range(39))]) == [True] + [False] * 39
+
+
 def test_a_cell_without_pairs_is_no_evidence():
     assert loss_p_values([np.full((3, 5), np.nan), np.zeros((3, 5))]) == [1.0, 1.0]
 
@@ -127,3 +132,18 @@ def test_speed_is_a_t_test_over_rounds():
 def test_holm_is_that_of_a_hand_made_example():
     assert real_ones([0.01, 0.04, 0.03, 0.005], 0.05) == [True, False, False, True]
     assert real_ones([], 0.01) == []
+
+
+@pytest.mark.parametrize("num_cells", [1, 10])
+def test_twenty_rounds_find_five_percent_at_three_percent_of_noise(num_cells):
+    rng = np.random.default_rng(0)
+    others = [1.0] * 3 * num_cells
+    false = found = 0
+    for _ in range(200):
+        ratios = 0.03 * rng.standard_t(5, (num_cells, 20)) / np.sqrt(5 / 3)
+        p_values = [speed_p_value(row) for row in ratios]
+        false += any(real_ones([*p_values, *others], FALSE_ALARMS))
+        slower = speed_p_value(ratios[0] + np.log(1.05))
+        found += real_ones([slower, *p_values[1:], *others], FALSE_ALARMS)[0]
+    assert false <= 5  # of 200: more have a probability of 0.02 at a rate of 1 %
+    assert found >= 190

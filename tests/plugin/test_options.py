@@ -29,7 +29,7 @@ class Config:
 
 def test_the_defaults_leave_most_to_others():
     options = _options.read(Config())
-    unsaid = dict.fromkeys(("steps", "reps", "compare"))
+    unsaid = dict.fromkeys(("steps", "reps", "suite", "compare"))
     said = dict.fromkeys(("tasks", "sets", "optimizers", "checkpoints", "grids"), ())
     said |= {"preset": "auto", "plan": False, "compare_fail": False, "run": RunOptions()}
     assert options._asdict() == unsaid | said

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
+import json
 import re
 from datetime import UTC, datetime
 
@@ -14,12 +16,14 @@ from hypothesis import strategies as st
 
 from optsuite import archives, report, statistics, storage
 from optsuite.report import SessionFacts
-from optsuite.report._contents import Contents, Figure
+from optsuite.report._contents import Contents, Figure, with_entries
 from optsuite.report._figures import inline
 from optsuite.report._page import _render
 from optsuite.report._words import shown
 from optsuite.storage import CorruptFileError
+from tests.report.conftest import SETS
 from tests.report.pages import Page
+from tests.report.verdicts import make_verdict
 
 HOSTILE = (
     "<script>steal()</script>",
@@ -39,11 +43,12 @@ names = st.sampled_from(HOSTILE) | st.text(min_size=1, max_size=20)
 
 TAGS = set(
     "html head meta title style body header p button h1 time nav a main section div strong ul li dl dt dd "  # noqa: SIM905
-    "code b span h2 h3 table thead tr th tbody td small script details summary figure figcaption article "
-    "svg g".split()
+    "code b span h2 h3 h4 table thead tr th tbody td small script details summary figure figcaption article "
+    "svg g path label input select output".split()
 )
 
 
+@functools.cache
 def a_page(name):
     """A page in which all that can be named is named so."""
     text = name.encode(errors="replace").decode().rstrip("\0") or "?"  # as archives hold it
@@ -77,15 +82,18 @@ def a_page(name):
     )
     markup, on_disk = inline("<svg><g/></svg>", "f0", name), name.replace("\ud800", "")
     figures = [
-        Figure(name, name, name, is_stand_in=True, svg=markup, links={name: f"s3://b/{on_disk}"}),
-        Figure(name, name, None, is_stand_in=True, problem=name),
+        Figure(name, name, None, is_stand_in=True, svg=markup, links={name: f"s3://b/{on_disk}"}),
+        Figure(name, name, name, is_stand_in=True, chart="curves", links={name: f"s3://b/{on_disk}"}),
+        Figure(name, name, None, is_stand_in=True, problem=name, is_drawn=False),
     ]
+    verdict = make_verdict(["T"], names=(name, f"{name}2"), words=name)
     contents = Contents(
         made=facts.started,
-        cells=[statistics.summarize(cell), absent],
+        cells=with_entries([statistics.summarize(cell), absent], verdict),
         figures=figures,
         figures_url=f"s3://b/{name}",
         facts=facts,
+        verdict=verdict,
     )
     return Page(_render(contents, "s3://b/report.html").encode().decode())
 
@@ -112,24 +120,36 @@ def test_what_a_page_can_show_is_shown():
     assert shown(text) == text
 
 
-def test_a_browser_is_told_to_run_the_pages_own_script_alone():
+@settings(deadline=None)
+@given(names)
+def test_names_in_the_data_of_charts_end_no_element_and_stay_as_they_are(name):
+    page = a_page(name)
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.html, re.DOTALL)
+    assert not re.search("[<>&]", data)
+    assert shown(name) in [look["name"] for look in json.loads(data)["looks"]]
+
+
+def test_a_browser_is_told_to_run_the_pages_own_scripts_alone():
     html = a_page("x").html
-    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html)
     assert policy.startswith("default-src 'none';")
-    assert f"script-src 'sha256-{digest}'" in policy
+    assert len(scripts) == 2
+    assert policy.endswith("script-src " + " ".join(f"'sha256-{digest}'" for digest in digests))
     assert html.index("Content-Security-Policy") < html.index("<style>")
 
 
 @pytest.mark.parametrize("name", ['id="a" url(#b) fill: #22262b', "<!-- c -->", 'x" onload="steal()'])
 def test_words_in_a_figure_stay_as_they_are(name, add, read, tmp_path):
     """With the real plots, whose markup is put into the page."""
-    add(name, lrs=(0.1,), data_source="real")
+    for hparam_set in SETS:
+        add(name, hparam_set, lrs=(0.1,), data_source="real")
     written = report.write_report(str(tmp_path / "report.html"), read())
     assert written.problems == []
     page = Page(storage.read_bytes(written.url).decode())
-    assert page.text["tasks"].count(name) > 2
+    assert page.text["tasks"].count(name) == 1
+    assert page.text["overview"].count(name) == 1
     assert not any(key.startswith("on") for _, key in page.attributes)
 
 

@@ -30,12 +30,13 @@ def test_json_has_the_documented_keys():
     told = json.loads(to_json(BETTER))
     assert list(told) == [
         *("format", "of", "reference", "outcome", "exit_status", "suite", "rule", "num_steps", "num_seeds"),
-        *("standings", "entries", "ranks_differ", "rank_groups", "missing", "notes"),
+        *("standings", "entries", "scores", "ranks_differ", "rank_groups", "missing", "notes"),
     ]
     assert (told["format"], told["of"], told["outcome"]) == (1, "Mine", "better")
     ratio = {"value": 0.83, "low": 0.79, "high": 0.9, "level": 0.95}
     assert told["standings"][0]["steps_ratio"] == told["entries"][0]["steps_ratio"] == ratio
     assert told["entries"][0]["best"] == {"label": "Mine_lr0.003", "hparams": {"lr": 0.003}}
+    assert (told["scores"], told["standings"][0]["profile"]) == ([1], [[0], [0], [0]])
     assert told["entries"][0]["seeds"] == [0, 1, 2, 3, 4]
 
 

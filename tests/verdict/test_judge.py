@@ -220,7 +220,7 @@ def test_nothing_usable_of_it_is_an_error(root):
         ({"reference": "Mine"}, OptsuiteError, r"with another one \(got `Mine` for both\)"),
         ({"against": ["Mine"]}, OptsuiteError, "nothing to compare `MineLR_100_R.` with"),
         ({"rule": "best"}, UnknownNameError, "unknown rule `best`"),
-        ({"tasks": ["Conv*"]}, MissingFileError, "no tasks `Conv\\*` with archives in"),
+        ({"tasks": ["Conv*"]}, MissingFileError, r"no archives of Conv\* in"),
     ],
 )
 def test_what_cannot_be_asked(root, arguments, kind, words):
@@ -230,8 +230,16 @@ def test_what_cannot_be_asked(root, arguments, kind, words):
 
 
 def test_an_empty_root_says_so(root):
-    with pytest.raises(MissingFileError, match=r"no tasks `\*` with archives in .* train some first"):
+    with pytest.raises(MissingFileError, match=r"no archives of \* in .*: train some first$"):
         judge("Mine", root=root)
+    archive(f"{root}_synthetic", "MineLR", FAST, source="synthetic")
+    with pytest.raises(MissingFileError, match=r"train some first; there are .* on stand-in data in "):
+        judge("Mine", root=root)
+
+
+def test_a_task_without_archives_says_so(root):
+    with pytest.raises(MissingFileError, match="no archives of these tasks to find `Mine` among"):
+        judge("Mine", root=root, tasks=TASKS)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -319,4 +327,4 @@ def test_who_has_fewer_tasks_is_named(root):
     both(root)
     archive(root, "SGDLR", SLOW)
     found = judge("Mine", ["*"], root=root)
-    assert list(found.notes) == ["on fewer than 2 tasks, so that its rank compares less: SGD 1"]
+    assert list(found.notes) == ["ranks over fewer than 2 tasks compare less: SGD on 1"]

@@ -118,11 +118,28 @@ def test_one_setting_is_called_untuned():
 
 def test_the_basis_says_how_many_what_and_how():
     value = verdict_on_two((0.83, 0.79, 0.9), "better", (2, 0), suite="cpu-quick v1", notes=("a note",))
-    assert page(value)[-2:] == [
-        "suite cpu-quick v1, 2 tasks, 5 paired seeds, 2,000 steps, real data, best setting chosen and judged "
-        "by the last training loss, intervals of 95%",
+    assert page(value)[-3:] == [
+        "suite cpu-quick v1, 2 tasks, 5 paired seeds, 2,000 steps, real data, intervals of 95%",
+        "best setting chosen and judged by the last training loss",
         "a note",
     ]
+
+
+@pytest.mark.parametrize(
+    ("p_value", "words"),
+    [
+        (0.2, "ranks do not differ by more than chance (Friedman's test, p = 0.2)"),
+        (
+            0.0012,
+            "ranks differ by more than chance (Friedman's test, p = 0.0012); Nemenyi's does not tell Mine "
+            "from Adam",
+        ),
+    ],
+)
+def test_ranks_that_differ(p_value, words):
+    groups = (("Mine", "Adam"), ("SGD",))
+    value = verdict_on_two((0.9, 0.8, 1.1), "no difference", ranks_differ=p_value, rank_groups=groups)
+    assert page(value)[-1] == words
 
 
 def test_equal_notes_and_causes_are_told_once():

@@ -26,7 +26,7 @@ def losses(num_seeds=5, num_settings=15):
 def rounding(rng, shape, size=0.02):
     """Relative noise of two nights, (H, S), as measured on Fashion-MNIST.
 
-    It is next to nothing in most trials, and large and heavy-tailed in some, of large learning rates above all.
+    It is next to nothing in most trials, but large and heavy-tailed in some, of large learning rates mostly.
     """
     num_settings = shape[0]
     is_chaotic = rng.random(shape) < np.linspace(-0.5, 0.9, num_settings)[:, None]
