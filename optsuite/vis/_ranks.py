@@ -51,7 +51,7 @@ def draw_ranks(
                 [x, x], [bar[0] - 0.2, bar[-1] + 0.2], color=_style.INK, linewidth=2.5, solid_capstyle="round"
             )
         ax.set_yticks(list(rows.values()), order)
-        ax.set_ylim(len(order) - 0.5, -0.5)
+        ax.set_ylim(max(1, len(order)) - 0.5, -0.5)
         ax.set_xlim(left=0.95)
         ax.set_xlabel("average rank over tasks, 1 is best")
         ax.grid(visible=False, axis="y")
