@@ -66,7 +66,7 @@ def pack(args: argparse.Namespace) -> None:
     there = {(task, name) for task in tasks for name in list_hparam_sets_for_task(task, args.archives)}
     cells = [cell for cell in CELLS if cell in there]
     folder = str(ROOT / "baselines" / "data")
-    baselines.pack(cells, args.archives, folder, commit=args.commit, device=args.device)
+    baselines.pack(cells, args.archives, folder, commit=args.commit or commit(), device=args.device)
     fitted = {t: normalizers.build(t, [ADAM], root=args.archives) for t in tasks if (t, ADAM) in there}
     normalizers.write(fitted, str(ROOT / "normalizers" / f"speedup_over_adam{ADAM[6:]}.json"), overwrite=True)
     size = sum(path.stat().st_size for path in Path(folder).rglob("*.npz"))
@@ -96,9 +96,7 @@ def main() -> int:
     parser.add_argument("--storage", required=True, help="path of the curves")
     parser.add_argument("--archives", required=True, help="path of the archives")
     parser.add_argument("--pack", action="store_true", help="train nothing")
-    parser.add_argument(
-        "--commit", default=commit(), help="commit that trained them (default: of this checkout)"
-    )
+    parser.add_argument("--commit", help="commit that trained them (default: of this checkout)")
     parser.add_argument("--device", default=device(), help="machine that trained them (default: this one)")
     args = parser.parse_args()
     status = 0 if args.pack else train(args)
