@@ -94,4 +94,4 @@ def test_speed_is_compared_with_the_commit_that_passed(night, tmp_path):
     night("0.5")
     night("0.5")
     asked = (tmp_path / "here" / "asked").read_text()
-    assert "--train ../base . --rounds 10" in asked
+    assert "--train ../base . --rounds 20" in asked

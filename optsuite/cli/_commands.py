@@ -296,7 +296,7 @@ def _add_compare(commands: _Commands) -> None:
         "turn, so that their speeds compare; each is a Python interpreter, or a folder with the source",
     )
     parser.add_argument(
-        "--rounds", metavar="N", type=_arguments.count, default=10, help="rounds of --train (default: 10)"
+        "--rounds", metavar="N", type=_arguments.count, default=20, help="rounds of --train (default: 20)"
     )
     parser.add_argument("--data", choices=("real", "synthetic"), default="real", help="data of --train")
     parser.add_argument("--json", action="store_true", help="print JSON in place of words")

@@ -32,7 +32,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "compare": (
         "last/archives tonight/archives",
         "a/archives b/archives 'ImageMLP_*' 'Adam*' --json -o compared.json",
-        "base head ImageMLP_FashionMnist8_Relu32 AdamLR_2000_R5 --train ../before . --rounds 10",
+        "base head ImageMLP_FashionMnist8_Relu32 AdamLR_2000_R5 --train ../before . --rounds 20",
     ),
     "history": ("results/archives -o history.csv",),
 }

@@ -7,20 +7,25 @@ import io
 import math
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from optsuite import archives, statistics, storage
 from optsuite.archives import Absent, Archive
 from optsuite.errors import StorageError
 from optsuite.storage import CorruptFileError, MissingFileError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 COLUMNS = (
     *("night", "commit", "optsuite_version", "torch_version", "device", "data_source", "task", "set"),
     *("best_config", "best_loss", "diverged", "trials", "seconds_per_step"),
 )
 """Columns of a history; `best_loss` is the final training loss of the best config, mean over seeds."""
+
+_NUMBERS = ("best_loss", "diverged", "trials", "seconds_per_step")
 
 
 def record_night(roots: Sequence[str], url: str, *, commit: str | None = None) -> pd.DataFrame:
@@ -36,6 +41,8 @@ def record_night(roots: Sequence[str], url: str, *, commit: str | None = None) -
         CorruptFileError: The file is no history.
         StorageError: An archive cannot be read, or the file not be written.
     """
+    import pandas as pd  # takes a while, and those who compare do not need it
+
     history = read_history(url) if storage.exists(url) else pd.DataFrame(columns=list(COLUMNS))
     commit = os.environ.get("GITHUB_SHA", "") if commit is None else commit
     night = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
@@ -55,17 +62,17 @@ def record_night(roots: Sequence[str], url: str, *, commit: str | None = None) -
 
 
 def read_history(url: str) -> pd.DataFrame:
-    """Return a history, its nights as times.
+    """Return a history.
 
     Raises:
         MissingFileError: There is no such file.
         CorruptFileError: It lacks a column of a history, or is no CSV.
     """
+    import pandas as pd
+
     try:
-        history = pd.read_csv(
-            io.BytesIO(storage.read_bytes(url)), keep_default_na=False, na_values={"best_loss": [""]}
-        )
-        for column in ("best_loss", "seconds_per_step"):
+        history = pd.read_csv(io.BytesIO(storage.read_bytes(url)), dtype=str, keep_default_na=False)
+        for column in _NUMBERS:
             history[column] = pd.to_numeric(history[column])
     except StorageError:
         raise

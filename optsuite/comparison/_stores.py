@@ -270,7 +270,11 @@ def _tested(
             results["diverged"] = cell.diverged._replace(p=p_values[key], is_real=is_real[key])
         if (ratios_R := ratios[at]) is not None:
             key = (at, "slowdown")
-            results["slowdown"] = Slowdown(_ratio(ratios_R), len(ratios_R), p_values[key], is_real[key])
+            error = float(ratios_R.std(ddof=1)) / math.sqrt(len(ratios_R))
+            least = math.exp(t_limit(rate / len(p_values), len(ratios_R) - 1) * error)
+            results["slowdown"] = Slowdown(
+                _ratio(ratios_R), least, len(ratios_R), p_values[key], is_real[key]
+            )
         tested.append(replace(cell, **results))  # type: ignore[arg-type]
     return tested, len(p_values)
 

@@ -40,6 +40,8 @@ class Slowdown(NamedTuple):
 
     ratio: Interval
     """Seconds a step of B over those of A, geometric mean over rounds: 1.05 is 5 % slower."""
+    least: float
+    """Smallest ratio above 1 that rounds as unequal as these would have shown to be more than noise."""
     num_rounds: int
     p: float
     is_real: bool

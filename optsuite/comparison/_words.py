@@ -53,8 +53,9 @@ def _summary(comparison: Comparison) -> list[str]:
         told.append("no real change of loss")
     else:
         told.append("nothing compares: a change would not be seen")
-    if any(cell.slowdown for cell in compared):
-        told.append(f"slower: {', '.join(cell.name for cell in slower)}" if slower else "no cell is slower")
+    if timed := [cell.slowdown.least for cell in compared if cell.slowdown]:
+        named = f"slower: {', '.join(cell.name for cell in slower)}" if slower else "no cell is slower"
+        told.append(f"{named}; a slowdown of less than {max(timed) - 1:.1%} would pass for noise")
     if comparison.num_tests:
         tests = counted(comparison.num_tests, "test")
         told.append(f"{tests}; noise alone would trip one of them in at most {comparison.rate:.1%} of nights")

@@ -11,6 +11,7 @@ import numpy as np
 from optsuite import statistics, vis
 from optsuite._types import Array
 from optsuite.report._contents import Contents, Group, Key, final
+from optsuite.report._tuning import Tuning
 from optsuite.report._words import number, shown
 from optsuite.statistics import TRAIN_LOSS, Interval, Results
 
@@ -51,7 +52,8 @@ def charts(contents: Contents, group: Group) -> list[Chart]:
         return []
     made = [_curves_chart(cells)]
     if with_rates := {name: vis.lr_line(one) for name, one in cells.items() if vis.has_lr_line(one)}:
-        made.append(_lr_chart(with_rates))
+        tunings = {name: contents.tuning[Key.of(one)] for name, one in cells.items()}
+        made.append(_lr_chart(with_rates, tunings))
     if tried := best_of(contents, group):
         made.append(_best_of_chart(tried))
     return made
@@ -133,7 +135,9 @@ def _curve(one: Results) -> tuple[Array, Array, Array, Array]:
     loss_SE, xs = one.best_curves[TRAIN_LOSS].astype(np.float64), one.eval_xs
     decay = min(_DECAY, max(0.0, 1 - _LOOK_BACK / len(xs)))
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, low, high = (statistics.ema(f(loss_SE, axis=0), decay) for f in (np.mean, np.min, np.max))
+        mean, low, high = (f(loss_SE, axis=0) for f in (np.mean, np.min, np.max))
+        if decay:
+            mean, low, high = (statistics.ema(values, decay) for values in (mean, low, high))
     kept = np.unique(np.linspace(0, len(xs) - 1, min(len(xs), _MOST_POINTS)).round().astype(int))
     return xs[kept], mean[kept], low[kept], high[kept]
 
@@ -181,21 +185,27 @@ def _curves_chart(cells: Mapping[str, Results]) -> Chart:
     )
 
 
-def _lr_chart(lines: Mapping[str, vis.LrLine]) -> Chart:
+def _lr_chart(lines: Mapping[str, vis.LrLine], tunings: Mapping[str, Tuning]) -> Chart:
     rates = np.unique(np.concatenate([line.lr for line in lines.values()]))
     rows = []
     for name, line in lines.items():
+        best = "" if line.best is None else f"{line.lr[line.best]:.3g}"
+        best += ", at the edge" * tunings[name].is_at_edge
+        plateau = tunings[name].plateau
         told = {
             rate: _range(*values)
             for rate, *values in zip(line.lr, line.mean, line.low, line.high, strict=True)
         }
-        rows.append((name, *(told.get(rate, "") for rate in rates)))
+        width = f"{plateau[0]:.2g} to {plateau[1]:.2g}" if plateau else ""
+        rows.append((name, best, width, *(told.get(rate, "") for rate in rates)))
     caption = (
         "Final training loss by learning rate, bars from the lowest to the highest seed. Star: chosen; thick "
-        "line: plateau, where the chosen one is not clearly better; arrow: chosen at the edge of its grid; "
-        "cross: a seed diverged."
+        "line: plateau, where others are nearly as good (if at most 8 optimizers are shown); arrow: chosen "
+        "at the edge of its grid; cross: a seed diverged."
     )
-    return Chart("lr", KINDS["lr"], caption, ("optimizer", *(f"{rate:.3g}" for rate in rates)), rows)
+    return Chart(
+        "lr", KINDS["lr"], caption, ("optimizer", "best", "plateau", *(f"{rate:.3g}" for rate in rates)), rows
+    )
 
 
 def _best_of_chart(tried: Mapping[str, Sequence[Interval]]) -> Chart:

@@ -73,7 +73,7 @@ def _notice(contents: Contents) -> _Notice | None:
 class _Words(NamedTuple):
     lines: Sequence[str]
     basis: str
-    """What the numbers rest on."""
+    """Tasks, data, seeds and rule that the numbers rest on."""
     notes: Sequence[str]
 
 

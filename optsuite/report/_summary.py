@@ -20,16 +20,24 @@ def summary(contents: Contents) -> Table | None:
     """Return the table; None if there are no cells."""
     has_accuracy = any(_ACCURACY in one.final for one in contents.results)
     metrics = _LOSSES | ({_ACCURACY: "test accuracy, %"} if has_accuracy else {})
-    groups: dict[str, list[list[Cell]]] = {}
-    for one in contents.cells:
+    groups: dict[str, list[list[Cell]]] = {one.task: [] for one in contents.cells}
+    for one in sorted(contents.cells, key=_order):
         if isinstance(one, Absent):
             row = _absent_row(one, len(metrics))
         else:
             is_best = one is contents.best[Group.of(one)][one.num_steps]
             row = _row(one, metrics, contents, is_best)
-        groups.setdefault(one.task, []).append(row)
+        groups[one.task].append(row)
     head = ("task", "hparam set", "data", "best config", *metrics.values(), *_COUNTS)
     return Table("Results", head, groups, num_words=4) if groups else None
+
+
+def _order(one: Results | Absent) -> tuple[bool, bool, int, float]:
+    """Return a key by which the smallest final loss comes first, of cells that compare."""
+    if isinstance(one, Absent):
+        return True, True, 0, 0.0
+    loss = float(final(one, TRAIN_LOSS).mean()) if one.best is not None else np.inf
+    return False, one.is_stand_in, one.num_steps, loss if np.isfinite(loss) else np.inf
 
 
 def _row(one: Results, metrics: Iterable[str], contents: Contents, is_best: bool) -> list[Cell]:

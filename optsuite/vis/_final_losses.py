@@ -78,7 +78,7 @@ def draw_final_losses(results: Sequence[Cell], ax: Axes | None = None, *, split:
         _draw_cells(ax, rows, split, is_tall)
         horizons = {cell.num_steps for cell in results if isinstance(cell, Results)}
         same_steps = "\nwith as many steps" if len(horizons) > 1 else ""
-        _add_color_bar(ax, min(1, 9 / len(beside)), f"above the best of the task{same_steps}")
+        _add_color_bar(ax, min(1, 9 / len(beside)), f"above the best\nof the task{same_steps}")
         _name_rows_and_columns(ax, beside, above)
         ax.set_title(f"final {_WORDS[split]} loss")
         ax.set_xlabel(_style.wrap_notes(ax, _cells.say_differences(results)), fontsize=_style.SMALL)

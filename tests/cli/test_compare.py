@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from nights import SET, TASK, losses, write
 
 from optsuite.cli import main
-from optsuite.comparison import COLUMNS
+from optsuite.comparison import COLUMNS, read_history, record_night
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,6 +103,7 @@ def test_installations_that_take_turns_compare_in_speed(stores, run, installatio
     slowdown = told["cells"][0]["slowdown"]
     assert slowdown["ratio"]["value"] == pytest.approx(seconds / 1e-3)
     assert slowdown["num_rounds"] == 2
+    assert slowdown["least"] < 1.01
 
 
 def test_stores_that_did_not_take_turns_do_not_compare_in_speed(stores, run):
@@ -180,6 +182,17 @@ def test_a_history_has_a_row_for_each_cell_and_night(stores, run, tmp_path):
     assert list(table["commit"]) == ["abc"] * 3 + ["0123"] * 2
     assert table["best_loss"][3] == pytest.approx(2 * table["best_loss"][0])
     assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_history_reads_as_it_was_written(stores, tmp_path):
+    file = str(tmp_path / "history.csv")
+    write(stores[0], np.full((3, 5, 5), np.nan), seconds=np.nan)
+    for commit in ("0123", "0456"):
+        written = record_night(stores[:1], file, commit=commit)
+    read = read_history(file)
+    assert list(read["commit"]) == list(written["commit"]) == ["0123", "0456"]
+    assert read[["best_loss", "seconds_per_step"]].isna().all(axis=None)
+    assert list(read["diverged"]) == [15, 15]
 
 
 def test_a_history_says_what_is_wrong(stores, run, tmp_path):

@@ -132,3 +132,18 @@ def test_speed_is_a_t_test_over_rounds():
 def test_holm_is_that_of_a_hand_made_example():
     assert real_ones([0.01, 0.04, 0.03, 0.005], 0.05) == [True, False, False, True]
     assert real_ones([], 0.01) == []
+
+
+@pytest.mark.parametrize("num_cells", [1, 10])
+def test_twenty_rounds_find_five_percent_at_three_percent_of_noise(num_cells):
+    rng = np.random.default_rng(0)
+    others = [1.0] * 3 * num_cells
+    false = found = 0
+    for _ in range(200):
+        ratios = 0.03 * rng.standard_t(5, (num_cells, 20)) / np.sqrt(5 / 3)
+        p_values = [speed_p_value(row) for row in ratios]
+        false += any(real_ones([*p_values, *others], FALSE_ALARMS))
+        slower = speed_p_value(ratios[0] + np.log(1.05))
+        found += real_ones([slower, *p_values[1:], *others], FALSE_ALARMS)[0]
+    assert false <= 5  # of 200: more have a probability of 0.02 at a rate of 1 %
+    assert found >= 190

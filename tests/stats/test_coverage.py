@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optsuite.statistics import RULES, interval, resample
+from optsuite.statistics import RULES, aggregate, improvement, interquartile_mean, interval, resample
 
 from .simulated import final_cell, make_cell, noisy, shared_noise, true_curves
 
@@ -141,3 +141,41 @@ def test_the_interval_of_the_steps_ratio_covers_everywhere(speeds, noise, num_se
     covered, better, worse = ratio_coverage(speeds, noise, num_seeds, 400)
     print(speeds, noise, num_seeds, covered, better, worse)
     assert covered >= LEAST - 0.01
+
+
+# Over tasks
+
+
+def truth_over_tasks(speeds, noise):
+    """The interquartile mean of scores and the probability of improvement, of very many seeds."""
+    (cells,) = pairs_of_cells([each.max(keepdims=True) for each in speeds], noise, 2000, 1)
+    found = resample(cells, "B", RULES["last"], num_resamples=1)
+    scores, others = found.score["A"][0], found.score["B"][0]
+    return interquartile_mean(scores), improvement(scores, others)
+
+
+def coverage_over_tasks(speeds, noise, num_seeds, num_tasks, num_simulations):
+    """Shares of intervals that hold the truth: of the steps ratio, of the score, and of the improvement."""
+    held, truth = [], (true_ratio(SPEEDS[speeds]), *truth_over_tasks(SPEEDS[speeds], NOISES[noise]))
+    cells = pairs_of_cells(SPEEDS[speeds], NOISES[noise], num_seeds, num_simulations * num_tasks)
+    tasks = [resample(each, "B", RULES["last"], num_resamples=200, key=i) for i, each in enumerate(cells)]
+    for i in range(0, len(tasks), num_tasks):
+        found = aggregate(tasks[i : i + num_tasks])["A"]
+        intervals = found.steps_ratio, found.score, found.improvement
+        held.append([one.low <= true <= one.high for one, true in zip(intervals, truth, strict=True)])
+    return np.mean(held, axis=0)
+
+
+def test_intervals_over_tasks_cover():
+    assert (coverage_over_tasks("faster", "shared", 5, 3, 60) >= 0.9).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_tasks", [1, 3, 6])
+@pytest.mark.parametrize("num_seeds", [3, 5])
+@pytest.mark.parametrize("noise", ["shared", "passing"])
+@pytest.mark.parametrize("speeds", ["same grid", "half the grid", "faster", "half as fast"])
+def test_intervals_over_tasks_cover_everywhere(speeds, noise, num_seeds, num_tasks):
+    covered = coverage_over_tasks(speeds, noise, num_seeds, num_tasks, 200)
+    print(speeds, noise, num_seeds, num_tasks, covered)
+    assert (covered >= 0.9).all()

@@ -51,7 +51,7 @@ def test_cells_say_their_loss_or_why_there_is_none(root, cells):
     assert [label.get_text() for label in ax.get_xticklabels()] == NAMES
     assert ax.yaxis_inverted()
     assert ax.get_title() == "final training loss"
-    assert "above the best of the task" in words.everything(ax.figure)
+    assert "above the best\nof the task" in words.everything(ax.figure)
 
 
 def test_a_loss_from_before_training_is_no_final_loss(root, write):
@@ -79,7 +79,7 @@ def test_the_best_is_that_of_as_many_steps(root, write):
     np.testing.assert_array_equal(rgba[0, 0], rgba[0, 2])
     assert rgba[0, 1].sum() < rgba[0, 0].sum()
     assert [text.get_text() for text in ax.texts if text.get_fontweight() == "bold"] == ["2", "1"]
-    assert "above the best of the task\nwith as many steps" in words.everything(ax.figure)
+    assert "above the best\nof the task\nwith as many steps" in words.everything(ax.figure)
 
 
 @pytest.mark.parametrize("losses", [(-2.0, -1.0), (0.0, 1.0), (5.0, 1e30)])
@@ -148,3 +148,24 @@ def test_errors_are_in_words(root, cells):
         vis.plot_final_losses("Task0", "SetX", root=root)
     with pytest.raises(ValueError, match="needs the results of a cell or more"):
         vis.draw_final_losses([])
+
+
+def test_more_sets_than_tasks_and_than_fit_are_rows(root, write):
+    for i in range(9):
+        write("Task", f"Set{i}", ending(float(9 - i)), data_source="synthetic")
+    ax = vis.plot_final_losses("Task", "Set*", root=root)
+    assert [label.get_text() for label in ax.get_yticklabels()] == [f"Set{i}" for i in range(9)]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["Task (stand-in)"]
+    (best,) = [text for text in ax.texts if text.get_fontweight() == "bold" and text.get_text() == "1"]
+    assert best.get_position() == (0.5, 8.5)
+    assert colors(ax).shape[:2] == (9, 1)
+    assert [text.get_text() for text in ax.texts].count(words.STAND_IN) == 1
+
+
+def test_the_scale_of_few_rows_is_as_high_as_its_words(root, write):
+    write("Task", "Set", ending(1.0))
+    ax = vis.plot_final_losses("Task", "Set", root=root)
+    ax.figure.draw_without_rendering()
+    (bar,) = ax.child_axes
+    label = bar.yaxis.label.get_window_extent()
+    assert label.height <= 1.2 * bar.get_window_extent().height

@@ -83,7 +83,7 @@ const VIEWS = { curves: curvesView, lr: lrView, "best-of": bestOfView, profiles:
 function logTicks(low, high) {
   const decades = Math.log10(high / low);
   if (decades < 0.35) return niceTicks(low, high);
-  const parts = decades > 3 ? [1] : decades > 1.5 ? [1, 3] : decades > 0.8 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
+  const parts = decades > 3 ? [1] : decades > 1.5 ? [1, 3] : decades > 1.05 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7];
   const ticks = [], step = Math.max(1, Math.ceil(decades / 8));
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += step) {
     for (const part of parts) ticks.push(Number(`${part}e${power}`));
@@ -262,13 +262,13 @@ class Chart {
     if (this.kind === "lr") {
       const shown = this.view.series.filter(({ line }) => !this.panel.hidden.has(line.place));
       const crossed = shown.filter(({ line }) => line.lr.lost.some(Boolean));
-      shown.forEach(({ line }) => this.drawRates(plot, line, at));
+      shown.forEach(({ line }) => this.drawRates(plot, line, at, shown.length <= FULL_BANDS));
       crossed.forEach(({ line }, row) => this.drawCrosses(plot, line, row, crossed.length));
     }
     ctx.restore();
   }
 
-  drawRates(plot, line, at) {
+  drawRates(plot, line, at, hasPlateaus) {
     const { ctx } = plot, px = uPlot.pxRatio, { lr } = line, { color } = look(line);
     ctx.strokeStyle = ctx.fillStyle = color;
     ctx.lineWidth = px;
@@ -278,7 +278,7 @@ class Chart {
     });
     if (lr.best === null || lr.mid[lr.best] === null) return;
     const [x, y] = at(lr.x[lr.best], lr.mid[lr.best]);
-    if (lr.plateau) {
+    if (lr.plateau && hasPlateaus) {
       ctx.globalAlpha = 0.35;
       ctx.lineWidth = 7 * px;
       ctx.lineCap = "round";
