@@ -183,7 +183,7 @@ def test_values_under_the_mouse_are_told(page, task):
     assert values.first.inner_text() == "1.259"
     page.mouse.move(0, 0)
     assert reading.inner_text() == ""
-    assert values.first.inner_text() == "0.51"
+    assert values.first.inner_text() == "0.5100"
 
 
 def test_values_are_read_by_keys(page, task):

@@ -133,9 +133,13 @@ class Contents:
         return entry is not None and entry.evaluations.source == "packaged"
 
     def name(self, one: Results) -> str:
-        """Return the name of a cell's optimizer on the page: the verdict's, or that of its set."""
+        """Return the name of a cell's optimizer on the page: the verdict's, on any task, or that of its set."""
         entry = self.entry(one)
-        return entry.optimizer if entry else one.hparam_set
+        return entry.optimizer if entry else self._judged_names.get(one.hparam_set, one.hparam_set)
+
+    @cached_property
+    def _judged_names(self) -> dict[str, str]:
+        return {key.hparam_set: entry.optimizer for key, entry in self.entries.items()}
 
     @cached_property
     def tuning(self) -> dict[Key, Tuning]:

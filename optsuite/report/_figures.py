@@ -123,7 +123,8 @@ def _drawings(
         return _Drawing(Figure(stem + suffix, caption, task, is_stand_in, chart), draw, inputs, options or {})
 
     if len(cells) > 1:
-        yield drawing("final-losses", _FINAL_LOSSES, None, vis.draw_final_losses, [cells])
+        labels = {"labels": _looks(contents, cells)["labels"]}
+        yield drawing("final-losses", _FINAL_LOSSES, None, vis.draw_final_losses, [cells], labels)
     for name, by_task in normalizers.items():
         if covered := [one for one in cells if one.task in by_task]:
             needed = {one.task: by_task[one.task] for one in covered}

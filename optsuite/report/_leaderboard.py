@@ -37,10 +37,10 @@ def leaderboard(contents: Contents) -> list[Table]:
         return []
     standings, entries = ([one.steps_ratio for one in many] for many in (verdict.standings, verdict.entries))
     width = _half_width([ratio for ratio in (*standings, *entries) if ratio])
-    overall = [_standing(one, verdict.of, width) for one in verdict.standings]
+    overall = [_standing(one, verdict.of, verdict.reference, width) for one in verdict.standings]
     by_task: dict[str, list[list[Cell]]] = {}
     for entry in sorted(verdict.entries, key=_rank):
-        by_task.setdefault(entry.task, []).append(_entry(entry, verdict.of, width))
+        by_task.setdefault(entry.task, []).append(_entry(entry, verdict.of, verdict.reference, width))
     num_tasks = len(by_task)
     tables = [Table("Leaderboard by task", _BY_TASK, by_task, num_words=3)]
     return [Table("Leaderboard of all tasks", _OVERALL, {"": overall}, 2)] * (num_tasks > 1) + tables
@@ -50,24 +50,31 @@ def _rank(entry: Entry) -> tuple[str, float]:
     return entry.task, entry.final.value if entry.final and math.isfinite(entry.final.value) else math.inf
 
 
-def _standing(one: Standing, of: str, width: float) -> list[Cell]:
+def _standing(one: Standing, of: str, reference: str, width: float) -> list[Cell]:
     tasks = f"of {one.num_tasks}"
+    is_reference = one.optimizer == reference
+    wins = [
+        no_number("") if is_reference else Cell(str(count), tasks, count, "number")
+        for count in (one.better_on, one.worse_on)
+    ]
+    outcome = "reference" if is_reference else one.outcome
+    lacking = "reference" if is_reference else "not comparable"
     return [
         Cell(f"{one.rank:.2f}", order=one.rank, kind="rank"),
         _name(one.optimizer, of),
-        _ratio(one.steps_ratio, width),
-        _interval(one.seconds_ratio, "not comparable"),
+        _ratio(one.steps_ratio, lacking, width),
+        _interval(one.seconds_ratio, lacking),
         _interval(one.score, ""),
-        _interval(one.improvement, ""),
-        Cell(str(one.better_on), tasks, one.better_on, "number"),
-        Cell(str(one.worse_on), tasks, one.worse_on, "number"),
-        Cell(one.outcome, kind=one.outcome.replace(" ", "-")),
+        _interval(one.improvement, lacking),
+        *wins,
+        Cell(outcome, kind=outcome.replace(" ", "-")),
     ]
 
 
-def _entry(entry: Entry, of: str, width: float) -> list[Cell]:
+def _entry(entry: Entry, of: str, reference: str, width: float) -> list[Cell]:
     evals = entry.evaluations
     num_diverged, num_trials = int(evals.diverged.sum()), evals.diverged.size
+    is_reference = entry.optimizer == reference
     is_real = evals.data_source == "real"
     key = Key.of_entry(entry)
     return [
@@ -75,9 +82,9 @@ def _entry(entry: Entry, of: str, width: float) -> list[Cell]:
         _name(entry.optimizer, of),
         _setting(entry),
         _interval(entry.final, entry.why_no_best or "not known"),
-        _ratio(entry.steps_ratio, width),
-        _interval(entry.seconds_ratio, "not comparable" if entry.steps_ratio else "reference"),
-        _interval(entry.flops_ratio, "not known" if entry.steps_ratio else "reference"),
+        _ratio(entry.steps_ratio, "reference" if is_reference else "no interval", width),
+        _interval(entry.seconds_ratio, "reference" if is_reference else "not comparable"),
+        _interval(entry.flops_ratio, "reference" if is_reference else "not known"),
         Cell(f"{num_diverged} of {num_trials}", order=num_diverged / num_trials, kind="number"),
         Cell(str(len(evals.seeds)), order=len(evals.seeds), kind="number"),
         Cell(f"{evals.num_steps:,}", order=evals.num_steps, kind="number"),
@@ -97,9 +104,9 @@ def _setting(entry: Entry) -> Cell:
     return Cell(entry.best.label, "at the edge" if entry.edge else "", kind="setting")
 
 
-def _ratio(ratio: Interval | None, width: float) -> Cell:
+def _ratio(ratio: Interval | None, words: str, width: float) -> Cell:
     if ratio is None:
-        return no_number("reference")
+        return no_number(words)
     return _interval(ratio, "")._replace(bar=_bar(ratio, width))
 
 

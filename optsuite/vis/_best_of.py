@@ -36,7 +36,9 @@ def draw_best_of(
             value = np.where(np.isfinite(value), value, np.nan)
             k = np.arange(1, len(value) + 1)
             ax.plot(k, value, marker="o", markersize=3, **styles[name].line())
-            ax.fill_between(k, low, high, color=styles[name].color, alpha=0.1, linewidth=0)
+            ax.fill_between(
+                k, low, high, color=styles[name].color, alpha=_style.band_alpha(len(styles)), linewidth=0
+            )
             there = value[np.isfinite(value)]
             shown.append(there)
             words = "" if len(there) else " (no finite loss)"

@@ -54,12 +54,20 @@ def plot_final_losses(
     return draw_final_losses(_cells.read_cells(tasks, opt_sets, root), ax, split=split)
 
 
-def draw_final_losses(results: Sequence[Cell], ax: Axes | None = None, *, split: str = "train") -> Axes:
+def draw_final_losses(
+    results: Sequence[Cell],
+    ax: Axes | None = None,
+    *,
+    split: str = "train",
+    labels: Sequence[str] | None = None,
+) -> Axes:
     """Draw the plot of `plot_final_losses` from results; see there.
+
+    `labels` are names of the sets, in their order.
 
     Raises:
         UnknownNameError: There is no such split.
-        ValueError: There are no results.
+        ValueError: There are no results, or labels do not go with the sets.
     """
     if split not in EVAL_SPLITS:
         raise UnknownNameError("split", split, EVAL_SPLITS)
@@ -71,7 +79,8 @@ def draw_final_losses(results: Sequence[Cell], ax: Axes | None = None, *, split:
     are_stand_ins = [_cells.any_stand_in(filter(None, row)) for row in rows]
     names = [task + " (stand-in)" * is_one for task, is_one in zip(tasks, are_stand_ins, strict=True)]
     is_tall = len(sets) > max(len(tasks), _MOST_COLUMNS)
-    beside, above = (sets, names) if is_tall else (names, sets)
+    shown = [style.label for style in _style.set_styles(sets, labels, None).values()]
+    beside, above = (shown, names) if is_tall else (names, shown)
     width = 1.6 + 0.075 * max(map(len, beside)) + 0.78 * len(above) + 0.03 * max(map(len, above)) * is_tall
     height = 1.2 + 0.05 * max(map(len, above)) + 0.27 * len(beside)
     with _style.canvas(ax, width, height) as ax:

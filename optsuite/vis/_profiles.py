@@ -34,7 +34,14 @@ def draw_profiles(
     with _style.canvas(ax, 8, max(4.2, 0.19 * len(styles))) as ax:
         for name, profile in profiles.items():
             share, low, high = profile[:, span]
-            ax.fill_between(scores_P, low, high, color=styles[name].color, alpha=0.1, linewidth=0)
+            ax.fill_between(
+                scores_P,
+                low,
+                high,
+                color=styles[name].color,
+                alpha=_style.band_alpha(len(styles)),
+                linewidth=0,
+            )
             ax.plot(scores_P, share, **styles[name].line())
         if len(scores_P) and scores_P[0] < 1 < scores_P[-1]:
             ax.axvline(1, color=_style.INK, linewidth=0.8, linestyle=(0, (6, 3)), zorder=1.6)

@@ -108,6 +108,11 @@ def set_styles(
     return dict(zip(names, styles, strict=True))
 
 
+def band_alpha(num_bands: int) -> float:
+    """Return an opacity at which so many bands, all in one place, leave lines visible."""
+    return 0.12 * min(1, 3 / num_bands)
+
+
 @contextmanager
 def without_pyplot() -> Iterator[None]:
     """Make new figures without pyplot: they need no backend, open no window and need not be closed."""

@@ -85,6 +85,13 @@ def test_results_of_the_verdicts_cells_are_shown_once(add, read, chart_data):
     assert list(lines) == ["Mine", "Adam", "SGD"]
 
 
+def test_an_optimizer_of_the_verdict_keeps_its_name_on_other_tasks(add, read, chart_data):
+    add("V", "AdamLR_200_R3", num_steps=200, seeds=(0, 1, 2), data_source="real")
+    data = chart_data(read(), verdict=make_verdict(("T",)))
+    assert list(lines_of(data, 0)) == ["Adam"]
+    assert [look["name"] for look in data["looks"]] == ["Adam", "Mine", "SGD"]
+
+
 def test_a_best_setting_at_the_end_of_its_grid_is_marked_without_a_verdict(root, read, chart_data):
     curves = [
         make_archive({label: hparams}, loss=loss, data_source="real")
@@ -105,6 +112,8 @@ def test_profiles_are_cut_to_the_scores_that_tell_something(chart_data):
 def test_the_numbers_of_a_chart_are_a_table_too(tmp_path):
     report.write_report(str(tmp_path / "report.html"), [], verdict=make_verdict(("T",)))
     text = Page((tmp_path / "report.html").read_text()).text["tasks"]
-    assert "Numbers optimizer step 0 step 50 step 100 step 150 step 200 Mine 2.000 1.635" in text
+    assert (
+        "Numbers optimizer step 0 step 50 step 100 step 150 step 200 Mine 2.000 1.631 [1.629, 1.634]" in text
+    )
     assert "optimizer best plateau 0.001 0.01 0.1 Mine 0.01 0.005 to 0.02 0.7650 [0.7500, 0.7800]" in text
     assert "optimizer 1 2 3 Mine 1.510 [0.5100, 2.510]" in text

@@ -5,7 +5,8 @@ const AXES = {
   time: { name: "time", label: "time, s", per: (line) => line.seconds },
   flops: { name: "FLOPs", label: "floating-point operations", per: (line) => line.flops },
 };
-const FULL_BANDS = 8; // as many lie over one another at full opacity
+const FULL_BANDS = 5; // as many lie over one another at full opacity
+const MOST_PLATEAUS = 8;
 const GRID_POINTS = 201;
 
 function show(value) {
@@ -13,6 +14,12 @@ function show(value) {
   const rounded = Number(value.toPrecision(4)), size = Math.abs(rounded);
   if (size >= 1e6 || (size < 1e-3 && size > 0)) return rounded.toExponential().replace("e+", "e");
   return rounded.toLocaleString("en", { maximumSignificantDigits: 4 });
+}
+
+// Values have as many digits as those beside them; ticks have few.
+function told(value) {
+  const words = show(value), isPlain = /^-?[\d.]+$/.test(words) && Math.abs(value) < 1000;
+  return isPlain && value !== 0 ? value.toPrecision(4) : words;
 }
 
 // Views: what a chart shows, each line at the points of one x axis; undefined where a line has no point.
@@ -262,7 +269,7 @@ class Chart {
     if (this.kind === "lr") {
       const shown = this.view.series.filter(({ line }) => !this.panel.hidden.has(line.place));
       const crossed = shown.filter(({ line }) => line.lr.lost.some(Boolean));
-      shown.forEach(({ line }) => this.drawRates(plot, line, at, shown.length <= FULL_BANDS));
+      shown.forEach(({ line }) => this.drawRates(plot, line, at, shown.length <= MOST_PLATEAUS));
       crossed.forEach(({ line }, row) => this.drawCrosses(plot, line, row, crossed.length));
     }
     ctx.restore();
@@ -320,8 +327,8 @@ class Chart {
     const sign = this.kind === "profiles" ? -1 : 1;
     const best = there.sort((a, b) => sign * (a.mid[idx] - b.mid[idx])).slice(0, 3);
     const words = best.map(({ line, mid, low, high }) => {
-      const range = Number.isFinite(low[idx]) && low[idx] !== high[idx] ? ` [${show(low[idx])}, ${show(high[idx])}]` : "";
-      return `${look(line).name} ${show(mid[idx])}${range}`;
+      const range = Number.isFinite(low[idx]) && low[idx] !== high[idx] ? ` [${told(low[idx])}, ${told(high[idx])}]` : "";
+      return `${look(line).name} ${told(mid[idx])}${range}`;
     });
     const more = there.length > 3 ? `; ${there.length - 3} more` : "";
     reading.textContent = `${xLabel} ${show(x[idx])}: ${words.join("; ") || "no values"}${more}`;
@@ -451,7 +458,7 @@ class Panel {
   tell(values) {
     for (const line of this.lines) {
       const value = values ? values.get(line.place) : line.final;
-      this.buttons.get(line.place).querySelector(".value").textContent = show(value);
+      this.buttons.get(line.place).querySelector(".value").textContent = told(value);
     }
   }
 }
