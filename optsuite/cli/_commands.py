@@ -211,7 +211,7 @@ def _add_meta_train(commands: _Commands) -> None:
 
 
 def _add_results(commands: _Commands) -> None:
-    """Declare the commands that read what was recorded."""
+    """Declare the commands that read what was recorded: status, archive, and those that show it."""
     status = _command(
         commands, "status", "say what is recorded, failed, being trained and stopped", "_status", "status"
     )
@@ -228,7 +228,11 @@ def _add_results(commands: _Commands) -> None:
     archive.add_argument("sets", nargs="+", metavar="SET", help="names, or globs over what is recorded")
     _add_own_sets(archive)
     _add_roots(archive)
+    _add_shown(commands)
 
+
+def _add_shown(commands: _Commands) -> None:
+    """Declare the commands that show archives: table, plot, report, normalizer."""
     table = _command(
         commands, "table", "print a table of results, or write it as CSV or Parquet", "_results", "table"
     )

@@ -9,7 +9,7 @@ from optsuite.statistics._aggregate import (
 )
 from optsuite.statistics._costs import flops_ratio, time_ratio
 from optsuite.statistics._evaluations import Evaluations, evaluations
-from optsuite.statistics._interval import Interval, interval
+from optsuite.statistics._interval import Interval, effective_tasks, interval
 from optsuite.statistics._ranks import RankTest, rank_test, ranks
 from optsuite.statistics._resample import NUM_RESAMPLES, Resampled, resample
 from optsuite.statistics._results import (
@@ -47,6 +47,7 @@ __all__ = [
     "best_config",
     "best_of_k",
     "edge",
+    "effective_tasks",
     "ema",
     "evaluated_loss",
     "evaluations",

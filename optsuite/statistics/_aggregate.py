@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 
 from optsuite._types import Array
-from optsuite.statistics._interval import Interval, interval, share_limits
+from optsuite.statistics._interval import Interval, effective_tasks, interval, share_limits
 from optsuite.statistics._ranks import ranks
 from optsuite.statistics._resample import Resampled, around
 
@@ -85,19 +85,20 @@ def _aggregate(
         for by_task in ([task.score for task in its], [task.score_of_all for task in its])
     )
     score = np.exp(around(np.log(interquartile_mean(scores)), np.log(interquartile_mean(of_all))))
+    means = np.stack([task.score[name].mean(1) for task in its])
     above = around(_shares_above(scores), _shares_above(of_all))
     each = [interval(task.steps_ratio[name], task.num_seeds, level, log=True) for task in compared]
     ratio = better = None
     if compared:
-        log_ratio = np.mean([np.log(task.steps_ratio[name]) for task in compared], axis=0)
-        ratio = interval(np.exp(log_ratio), num_seeds, level, log=True, num_tasks=num_tasks)
+        logs = np.log([task.steps_ratio[name] for task in compared])
+        ratio = interval(np.exp(logs.mean(0)), num_seeds, level, log=True, num_tasks=effective_tasks(logs))
         values = _improvement(name, compared)[:, None]
         low, high = share_limits(values, num_seeds, level, num_tasks=num_tasks)
         better = Interval(float(values[0, 0]), float(low[0]), float(high[0]), level)
     return Aggregate(
         num_tasks=num_tasks,
         steps_ratio=ratio,
-        score=interval(score, num_seeds, level, log=True, num_tasks=num_tasks),
+        score=interval(score, num_seeds, level, log=True, num_tasks=effective_tasks(means)),
         improvement=better,
         rank=float(np.mean([rank[name] for rank in rank_of if name in rank])),
         better_on=sum(one.high < 1 for one in each),

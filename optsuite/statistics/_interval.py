@@ -22,7 +22,7 @@ class Interval(NamedTuple):
 
 
 def interval(
-    values: Array, num_seeds: int, level: float = 0.95, *, log: bool = False, num_tasks: int = 1
+    values: Array, num_seeds: int, level: float = 0.95, *, log: bool = False, num_tasks: float = 1
 ) -> Interval:
     """Make the interval of a number from its bootstrap draws.
 
@@ -34,7 +34,7 @@ def interval(
         num_seeds: Number of seeds n that were drawn from.
         level: Share of intervals that shall hold the truth.
         log: Whether the number is a ratio, whose logarithm is treated.
-        num_tasks: Number of tasks whose seeds were drawn independently.
+        num_tasks: Number of tasks whose seeds were drawn independently, or `effective_tasks` of them.
 
     Returns:
         Interval, which holds the number; without limits if there are fewer than two seeds, or a value is not
@@ -45,7 +45,7 @@ def interval(
 
 
 def limits(
-    values: Array, num_seeds: int, level: float = 0.95, *, log: bool = False, num_tasks: int = 1
+    values: Array, num_seeds: int, level: float = 0.95, *, log: bool = False, num_tasks: float = 1
 ) -> tuple[Array, Array]:
     """Return lower and upper limits of many numbers, as `interval` does.
 
@@ -102,13 +102,31 @@ def share_limits(
     return np.minimum(middle - width, first), np.maximum(middle + width, first)
 
 
+def effective_tasks(by_task: Array) -> float:
+    """Return the number of equally uncertain tasks whose mean would be as uncertain as that of tasks.
+
+    It is small where few of the tasks have nearly all of the spread.
+
+    Args:
+        by_task: (T, 1 + B), a number of each task.
+
+    Source: Welch, 1947, The Generalization of Student's Problem when Several Different Population Variances
+    Are Involved.
+    """
+    variances = by_task[:, 1:].var(1)
+    most = variances.max()
+    return (
+        float((variances / most).sum() ** 2 / ((variances / most) ** 2).sum()) if most > 0 else len(by_task)
+    )
+
+
 @lru_cache
-def t_quantile(probability: float, degrees: int) -> float:
+def t_quantile(probability: float, degrees: float) -> float:
     """Return the quantile of Student's t distribution.
 
     Args:
         probability: Probability, 0.5 or more.
-        degrees: Degrees of freedom.
+        degrees: Degrees of freedom, 1 or more.
     """
     angles = np.linspace(
         0, np.pi / 2, 100_001

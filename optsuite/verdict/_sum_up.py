@@ -122,7 +122,7 @@ def _interval(values: Array | None, tasks: Sequence[Resampled]) -> Interval | No
 
 def _advice(edge: statistics.Edge) -> str:
     end = "largest" if edge.side == "high" else "smallest"
-    values = " and ".join(f"{value:g}" for value in edge.try_next[:2])
+    values = " and ".join(f"{value:.2g}" for value in edge.try_next[:2])
     return f"{edge.hparam} {edge.value:g} is the {end} that was tried; try {values}"
 
 

@@ -199,7 +199,7 @@ def _ranks(verdict: Verdict) -> Iterator[str]:
     if p_value is None or math.isnan(p_value):
         return
     if p_value > _CHANCE:
-        yield f"ranks do not differ by more than chance (Friedman's test, p = {p_value:.2g})"
+        yield f"ranks are not shown to differ (Friedman's test, p = {p_value:.2g})"
         return
     near = {name for group in verdict.rank_groups if verdict.of in group for name in group} - {verdict.of}
     others = listed([one.optimizer for one in verdict.standings if one.optimizer in near], _MOST_NAMED)

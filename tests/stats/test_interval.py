@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optsuite.statistics import Interval, interval
+from optsuite.statistics import Interval, effective_tasks, interval
 from optsuite.statistics._interval import share_limits, t_quantile
 
 
@@ -102,3 +102,14 @@ def test_runs_that_hang_together_count_as_fewer():
 
 def test_a_share_of_one_seed_has_no_limits():
     assert np.isnan(share_limits(np.ones((11, 2)), 1)).all()
+
+
+# Tasks
+
+
+def test_equally_uncertain_tasks_all_count_and_certain_ones_do_not():
+    spread = np.array([0.0, -1.0, 1.0, -1.0, 1.0])
+    assert effective_tasks(np.stack([spread, spread, spread])) == pytest.approx(3)
+    assert effective_tasks(np.stack([spread, 0 * spread, 1e-9 * spread])) == pytest.approx(1)
+    assert 1 < effective_tasks(np.stack([spread, 2 * spread])) < 2
+    assert effective_tasks(0 * np.stack([spread, spread])) == 2

@@ -128,7 +128,7 @@ def test_the_basis_says_how_many_what_and_how():
 @pytest.mark.parametrize(
     ("p_value", "words"),
     [
-        (0.2, "ranks do not differ by more than chance (Friedman's test, p = 0.2)"),
+        (0.2, "ranks are not shown to differ (Friedman's test, p = 0.2)"),
         (
             0.0012,
             "ranks differ by more than chance (Friedman's test, p = 0.0012); Nemenyi's does not tell Mine "
