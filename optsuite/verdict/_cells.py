@@ -30,7 +30,12 @@ class Listing:
     @property
     def sets(self) -> set[str]:
         """Names of all sets."""
-        return {name for there in (self.own, self.packaged) for names in there.values() for name in names}
+        return self.own_sets | {name for names in self.packaged.values() for name in names}
+
+    @property
+    def own_sets(self) -> set[str]:
+        """Names of the sets that are a user's own."""
+        return {name for names in self.own.values() for name in names}
 
     def tasks_of(self, contender: Contender) -> list[str]:
         """Return the tasks on which a contender was trained."""
@@ -60,9 +65,9 @@ class Listing:
     def _packaged(self, task: str, contender: Contender, is_real: bool) -> Evaluations | str:
         name = contender.choose(self.packaged.get(task, ()))
         if name is None:
-            return f"there is no archive of {contender.name}"
+            return "there is no archive and no packaged baseline"
         if not is_real:
-            return f"there is no archive of {contender.name}, and packaged baselines are of real data"
+            return "there is no archive, and packaged baselines are of real data"
         return baselines.load(task, name) or f"there is no packaged {name}"
 
 
@@ -88,7 +93,7 @@ def list_cells(tasks: Sequence[str], root: str | None, among: Sequence[str] | No
     names = storage.expand_globs(tasks, lambda: known)
     if among is not None:
         names = [task for task in among if any(fnmatch.fnmatchcase(task, one) for one in tasks)]
-    lost = [name for name in names if storage.is_glob(name)]
+    lost = [name for name in names if storage.is_glob(name) and name not in known]
     if among is not None and not names:
         asked = ", ".join(f"`{name}`" for name in tasks)
         raise MissingFileError(f"the suite has no task {asked}; its tasks are {', '.join(among)}")
@@ -97,7 +102,8 @@ def list_cells(tasks: Sequence[str], root: str | None, among: Sequence[str] | No
         hint = f"; there are archives of results on stand-in data in `{stand_ins}`" if stand_ins else ""
         raise MissingFileError(f"no archives of {', '.join(lost)} in `{root}`: train some first{hint}")
     own = storage.thread_map(lambda task: archives.list_hparam_sets_for_task(task, root), names)
-    return Listing(root=root, own=dict(zip(names, own, strict=True)), packaged=packaged)
+    there = {task: packaged[task] for task in names if task in packaged}
+    return Listing(root=root, own=dict(zip(names, own, strict=True)), packaged=there)
 
 
 def _packaged() -> dict[str, list[str]]:

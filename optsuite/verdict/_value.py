@@ -9,6 +9,7 @@ from typing import Literal, final
 from optsuite._types import Array
 from optsuite.archives import RecordedConfig
 from optsuite.statistics import Evaluations, Interval
+from optsuite.words import counted
 
 Outcome = Literal["better", "worse", "no difference", "undecided"]
 """Answer to whether an optimizer is better than the reference.
@@ -38,7 +39,7 @@ class Entry:
     best_of: Sequence[Interval]
     """Judged loss when only k = 1, 2, ..., H settings, drawn at random, are tried."""
     plateau: tuple[float, float] | None
-    """Lowest and highest learning rate whose loss the best one does not beat by more than its interval."""
+    """Lowest and highest learning rate that keep 95 % of the best one's gain over the start."""
     steps_ratio: Interval | None
     """Steps to the reference's final loss, as a share of the horizon: 0.8 is faster; None for the reference.
 
@@ -87,6 +88,8 @@ class Verdict:
     """Optimizer that ratios refer to."""
     suite: str
     """Label of the suite; empty without one."""
+    num_suite_tasks: int = 0
+    """Number of tasks that the suite has, of which the verdict may lack some; 0 without one."""
     rule: str
     """Rule by which the best setting is chosen and judged, in words."""
     num_steps: int
@@ -104,6 +107,15 @@ class Verdict:
     missing: Mapping[str, str]
     """Reason in words by `<task>/<set>` of each cell that has no numbers."""
     notes: Sequence[str]
+
+    @property
+    def tasks_in_words(self) -> str:
+        """Number of tasks with numbers: `6 tasks`, `3 of the 6 tasks of cpu-small v1`."""
+        found = len({entry.task for entry in self.entries if entry.steps_ratio is not None})
+        if not self.suite:
+            return counted(found, "task")
+        of = "all" if found == self.num_suite_tasks else f"{found} of the"
+        return f"{of} {counted(self.num_suite_tasks, 'task')} of {self.suite}"
 
     @property
     def outcome(self) -> Outcome:

@@ -28,7 +28,8 @@ _MOST_NAMED = 6  # tasks or optimizers that a line names
 def page(verdict: Verdict, *, by_task: bool = False) -> list[str]:
     """Return all that a terminal shows: sentences, tables, and what they rest on."""
     tasks = ["", *task_lines(verdict)] if by_task else []
-    return [*lines(verdict), "", *table_lines(verdict), *tasks, "", *basis_lines(verdict)]
+    told = [*lines(verdict), "", *table_lines(verdict), *tasks, "", *basis_lines(verdict)]
+    return [line if line.isprintable() else ascii(line) for line in told]  # names of folders may be anything
 
 
 def lines(verdict: Verdict) -> list[str]:
@@ -80,8 +81,7 @@ def basis_lines(verdict: Verdict) -> list[str]:
     data = {entry.evaluations.data_source == "real" for entry in verdict.entries}
     kinds = {True: "real data", False: "stand-in data"}
     parts = [
-        *([f"suite {verdict.suite}"] if verdict.suite else []),
-        counted(len({entry.task for entry in verdict.entries}), "task"),
+        verdict.tasks_in_words,
         counted(verdict.num_seeds, "paired seed"),
         f"{verdict.num_steps:,} steps",
         *([several([kinds[one] for one in sorted(data, reverse=True)])] if data else []),
@@ -96,7 +96,7 @@ def _answer(verdict: Verdict) -> str:
     title = f"{verdict.of} against {tuned}{verdict.reference}"
     if not entries or mine.steps_ratio is None:
         return f"{title}: undecided, since no task has results of both."
-    title += f" on {_tasks(entries)}"
+    title += f" on {_tasks(verdict, entries)}"
     if all(entry.best is None for entry in entries):
         return f"{title}: {mine.outcome}, since all its trials diverged."
     answer = f"{title}: {mine.outcome}; {_speed(verdict, mine.steps_ratio)}"
@@ -150,7 +150,7 @@ def _settings(verdict: Verdict) -> str:
     if not entries:
         return "No best setting: all its trials diverged."
     if len(entries[0].evaluations.configs) == 1:
-        return f"One setting for all tasks, {setting_of(entries[0])}; not tuned."
+        return f"One setting for all tasks, {setting_of(entries[0])}."
     edges = [entry for entry in entries if entry.edge]
     text = f"Best {_best(entries)}"
     if not edges:
@@ -219,7 +219,15 @@ def _notes(verdict: Verdict) -> Iterator[str]:
     for cell, cause in verdict.missing.items():
         causes.setdefault(cause, []).append(cell)
     for cause, cells in causes.items():
-        yield f"missing: {listed(cells, 2)}: {cause}"
+        tasks_of: dict[str, list[str]] = {}
+        for cell in cells:
+            task, _, name = cell.partition("/")
+            tasks_of.setdefault(name, []).append(task)
+        told_cells = [
+            f"{tasks[0]}/{name}" if len(tasks) == 1 else f"{name} on {len(tasks)} tasks"
+            for name, tasks in tasks_of.items()
+        ]
+        yield f"missing: {listed(told_cells, _MOST_NAMED)}: {cause}"
 
 
 def _standing(verdict: Verdict) -> Standing:
@@ -231,8 +239,11 @@ def _judged(verdict: Verdict) -> list[Entry]:
     return [entry for entry in entries_of(verdict, verdict.of) if entry.steps_ratio is not None]
 
 
-def _tasks(entries: Sequence[Entry]) -> str:
-    return entries[0].task if len(entries) == 1 else f"{len(entries)} tasks"
+def _tasks(verdict: Verdict, entries: Sequence[Entry]) -> str:
+    is_part = len(entries) < verdict.num_suite_tasks
+    if len(entries) > 1:
+        return verdict.tasks_in_words if is_part else f"{len(entries)} tasks"
+    return entries[0].task + (f", {verdict.tasks_in_words}" if is_part else "")
 
 
 def _is_tuned(verdict: Verdict) -> bool:

@@ -107,19 +107,21 @@ def test_the_edge_comes_with_advice():
     )
 
 
-def test_one_setting_is_called_untuned():
+def test_one_setting_is_told_without_an_edge():
     single = evaluations("MineLR", lrs=(0.003,))
     value = verdict(
         [entry("MineLR", (0.9, 0.8, 1.1), evaluations=single, best=0), entry("AdamLR")],
         [standing("Mine", 1, (0.9, 0.8, 1.1)), standing("Adam", 2)],
     )
-    assert lines(value)[2] == "One setting for all tasks, Mine_lr0.003; not tuned."
+    assert lines(value)[2] == "One setting for all tasks, Mine_lr0.003."
 
 
 def test_the_basis_says_how_many_what_and_how():
-    value = verdict_on_two((0.83, 0.79, 0.9), "better", (2, 0), suite="cpu-quick v1", notes=("a note",))
+    value = verdict_on_two(
+        (0.83, 0.79, 0.9), "better", (2, 0), suite="cpu-quick v1", num_suite_tasks=2, notes=("a note",)
+    )
     assert page(value)[-3:] == [
-        "suite cpu-quick v1, 2 tasks, 5 paired seeds, 2,000 steps, real data, intervals of 95%",
+        "all 2 tasks of cpu-quick v1, 5 paired seeds, 2,000 steps, real data, intervals of 95%",
         "best setting chosen and judged by the last training loss",
         "a note",
     ]
@@ -151,7 +153,7 @@ def test_equal_notes_and_causes_are_told_once():
     value = verdict(entries, [standing("Mine", 1, (0.9, 0.8, 1.1))], missing=missing)
     assert page(value)[-2:] == [
         f"Mine: 3 of its 5 seeds are shared, and used ({TASKS[0]}, {TASKS[1]})",
-        f"missing: {TASKS[0]}/SGDLR_2000_R*, {TASKS[1]}/SGDLR_2000_R*: there is no archive",
+        "missing: SGDLR_2000_R* on 2 tasks: there is no archive",
     ]
 
 
