@@ -12,6 +12,7 @@ import numpy as np
 from optsuite import archives, baselines, statistics, storage
 from optsuite._types import Array
 from optsuite.archives import Absent
+from optsuite.errors import StorageError
 from optsuite.statistics import Evaluations, Rule
 from optsuite.storage import MissingFileError
 from optsuite.verdict._names import Contender, matching
@@ -68,7 +69,10 @@ class Listing:
             return "there is no archive and no packaged baseline"
         if not is_real:
             return "there is no archive, and packaged baselines are of real data"
-        return baselines.load(task, name) or f"there is no packaged {name}"
+        try:
+            return baselines.load(task, name) or f"there is no packaged {name}"
+        except StorageError as error:
+            return str(error)
 
 
 def _told(read: Evaluations | Absent) -> Evaluations | str:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from optsuite import statistics
 from optsuite.errors import OptsuiteError, UnknownNameError, parameter
-from optsuite.statistics import Evaluations, Rule
 from optsuite.hparam_sets import get_family, split_name
+from optsuite.statistics import Evaluations, Rule
 from optsuite.storage import MissingFileError, is_glob
 from optsuite.suites import Suite
 from optsuite.verdict._cells import Listing, list_cells, root_of_stand_ins, why_not_beside, why_not_judged

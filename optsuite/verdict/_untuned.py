@@ -43,8 +43,8 @@ def _best_label(cells: Sequence[Evaluations], rule: Rule) -> str:
         one = cells[0]
         raise OptsuiteError(
             f"one setting for all tasks needs one that all have: the sets of `{one.hparam_set}` have none in "
-            f"common on {listed([cell.task for cell in cells], 4)}; judge it with a setting for each task, or "
-            "train it anew"
+            f"common on {listed([cell.task for cell in cells], 4)}; judge it with a setting for each task, "
+            "or train it anew"
         )
     ranks = [statistics.ranks(_losses(one, shared, rule)) for one in cells]
     return shared[int(np.mean(ranks, axis=0).argmin())]

@@ -114,7 +114,8 @@ class Verdict:
         found = len({entry.task for entry in self.entries if entry.steps_ratio is not None})
         if not self.suite:
             return counted(found, "task")
-        of = "all" if found == self.num_suite_tasks else f"{found} of the"
+        is_whole = found == self.num_suite_tasks
+        of = "all" if is_whole and found > 1 else "the" if is_whole else f"{found} of the"
         return f"{of} {counted(self.num_suite_tasks, 'task')} of {self.suite}"
 
     @property

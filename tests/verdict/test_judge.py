@@ -11,7 +11,7 @@ import pytest
 from optsuite import archives, baselines, statistics, storage
 from optsuite.errors import OptsuiteError, UnknownNameError
 from optsuite.statistics import RULES
-from optsuite.storage import MissingFileError
+from optsuite.storage import CorruptFileError, MissingFileError
 from optsuite.suites import Suite
 from optsuite.verdict import judge, page
 
@@ -306,8 +306,8 @@ def test_untuned_each_has_the_setting_that_ranks_best_over_all_tasks(root):
     assert {entry.best.label for entry in found.entries} == {"Mine_lr0.001", "Adam_lr0.001"}
     assert page(found)[2] == "One setting for all tasks, Mine_lr0.001."
     assert found.notes[0] == (
-        "each optimizer has one setting for all tasks, the one that ranks best over them: Mine of 3, Adam of 3; "
-        "intervals do not repeat this choice, and are too narrow by it"
+        "each optimizer has one setting for all tasks, the one that ranks best over them: Mine of 3, "
+        "Adam of 3; intervals do not repeat this choice, and are too narrow by it"
     )
     tuned = [entry.best.label for entry in judge("Mine", root=root).entries if entry.optimizer == "Mine"]
     assert sorted(tuned) == ["Mine_lr0.001", "Mine_lr0.01"]
@@ -382,6 +382,19 @@ def test_one_setting_for_all_tasks_needs_one_that_all_have(root, packaged):
     pack(packaged, root, TASKS[0], "MineLR_100_R3", configs=others)
     with pytest.raises(OptsuiteError, match="one setting for all tasks needs one that all have"):
         judge("Mine", root=root, untuned=True)
+
+
+def test_a_damaged_baseline_costs_its_optimizer_alone(root, packaged, monkeypatch):
+    both(root)
+    packaged[TASKS[0], "SGDLR_100_R3"] = None
+
+    def load(task, name):
+        raise CorruptFileError("it is not the file that came with optsuite")
+
+    monkeypatch.setattr(baselines, "load", load)
+    found = judge("Mine", ["*"], root=root)
+    assert found.outcome == "better"
+    assert found.missing[f"{TASKS[0]}/SGDLR_100_R*"] == "it is not the file that came with optsuite"
 
 
 def test_what_was_evaluated_otherwise_is_told(root, packaged):
