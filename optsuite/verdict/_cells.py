@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
@@ -149,6 +150,9 @@ def why_not_beside(one: Evaluations, cells: Mapping[str, Evaluations], first: tu
             return f"trained for {one.num_steps:,} steps, and {other.hparam_set} for {other.num_steps:,}"
         if not np.intersect1d(one.seeds, other.seeds).size:
             return f"its seeds {_seeds(one)} are not those of {other.hparam_set} ({_seeds(other)})"
+    together = functools.reduce(np.intersect1d, [one.seeds, *(other.seeds for other in cells.values())])
+    if not together.size:
+        return f"shares no seed with all of {', '.join(cells)}"
     if not all(label in cells for label in first):
         return ""
     shared = np.intersect1d(cells[first[0]].seeds, cells[first[1]].seeds)

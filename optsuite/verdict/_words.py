@@ -97,8 +97,12 @@ def _answer(verdict: Verdict) -> str:
     if not entries or mine.steps_ratio is None:
         return f"{title}: undecided, since no task has results of both."
     title += f" on {_tasks(verdict, entries)}"
-    if all(entry.best is None for entry in entries):
-        return f"{title}: {mine.outcome}, since all its trials diverged."
+    lost, reference_lost = _lost(entries), _lost_of_reference(verdict, entries)
+    if lost == len(entries):
+        as_well = f", as each of {verdict.reference}'s did" if reference_lost == lost else ""
+        return f"{title}: {mine.outcome}, since each of its settings diverged{as_well}."
+    if reference_lost == len(entries):
+        return f"{title}: {mine.outcome}, since each setting of {verdict.reference} diverged."
     answer = f"{title}: {mine.outcome}; {_speed(verdict, mine.steps_ratio)}"
     if mine.outcome == "undecided":
         return f"{answer}, but {_why_undecided(verdict)}."
@@ -139,16 +143,29 @@ def _on_tasks(verdict: Verdict) -> str:
         return f"Ahead on {ahead} of {of}, by estimates alone; {place}."
     rest = len(entries) - mine.better_on - mine.worse_on
     parts = [f"Better on {mine.better_on} of {of}", f"worse on {mine.worse_on}", f"no difference on {rest}"]
-    if lost := [entry for entry in entries if entry.best is None]:
-        parts.append(f"diverged on {len(lost)}")
+    if lost := _lost(entries):
+        parts.append(f"diverged on {lost}")
+    if lost := _lost_of_reference(verdict, entries):
+        parts.append(f"{verdict.reference} diverged on {lost}")
     return f"{', '.join(parts)}; {place}."
+
+
+def _lost(entries: Sequence[Entry]) -> int:
+    """Return on how many tasks each setting diverged with a seed, which leaves no best one."""
+    return sum(entry.best is None for entry in entries)
+
+
+def _lost_of_reference(verdict: Verdict, entries: Sequence[Entry]) -> int:
+    """Return on how many tasks of entries it was so with the reference."""
+    tasks = {entry.task for entry in entries}
+    return _lost([one for one in entries_of(verdict, verdict.reference) if one.task in tasks])
 
 
 def _settings(verdict: Verdict) -> str:
     """Say which settings are best, and whether they lie at the edge of their grid."""
     entries = [entry for entry in entries_of(verdict, verdict.of) if entry.best is not None]
     if not entries:
-        return "No best setting: all its trials diverged."
+        return "No best setting: each diverged with a seed."
     if len(entries[0].evaluations.configs) == 1:
         return f"One setting for all tasks, {setting_of(entries[0])}."
     edges = [entry for entry in entries if entry.edge]

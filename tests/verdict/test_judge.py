@@ -417,3 +417,11 @@ def test_names_of_folders_do_not_reach_the_terminal_as_they_are(root):
     lines = page(judge("Mine", root=root), by_task=True)
     assert any("a\\x1b[31m\\nb" in line for line in lines)
     assert all(line.isprintable() for line in lines)
+
+
+def test_seeds_that_only_pairs_share_leave_one_out(root):
+    for family, seeds in (("MineLR", (0, 1, 2)), ("OneLR", (0, 1)), ("TwoLR", (1, 2)), ("ZedLR", (0, 2))):
+        archive(root, family, FAST, seeds=seeds)
+    found = judge("Mine", ["*"], root=root, reference="AdamLR_100_R3")
+    assert found.outcome == "undecided"
+    assert found.missing[f"{TASKS[0]}/ZedLR_100_R*"] == "shares no seed with all of Mine, One, Two"

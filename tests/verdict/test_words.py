@@ -88,10 +88,10 @@ def test_all_trials_of_it_diverged():
     mine = standing("Mine", 2, (200, 200, 200), "worse", num_tasks=1, worse_on=1)
     value = verdict(entries, [standing("Adam", 1, num_tasks=1), mine])
     assert lines(value) == [
-        f"Mine against tuned Adam on {TASKS[0]}: worse, since all its trials diverged.",
+        f"Mine against tuned Adam on {TASKS[0]}: worse, since each of its settings diverged.",
         "Better on 0 of 1 task, worse on 1, no difference on 0, diverged on 1; average rank 2 of 2 "
         "optimizers.",
-        "No best setting: all its trials diverged.",
+        "No best setting: each diverged with a seed.",
     ]
 
 
@@ -200,3 +200,29 @@ def test_limits_that_are_no_numbers_are_words(low, high, words):
     entries = [entry("MineLR", (1, 0.9, 1.1), final=Interval(0.45, low, high)), entry("AdamLR")]
     value = verdict(entries, [standing("Mine", 2, (1, 0.9, 1.1))])
     assert any(f"0.4500 {words}" in line for line in page(value, by_task=True))
+
+
+def test_a_reference_that_diverged_is_told():
+    entries = [entry("MineLR", (0.01, 0.01, 0.01)), entry("AdamLR", best=None)]
+    mine = standing("Mine", 1, (0.01, 0.01, 0.01), "better", num_tasks=1, better_on=1)
+    value = verdict(entries, [mine, standing("Adam", 2, num_tasks=1)])
+    assert first(value) == (
+        f"Mine against tuned Adam on {TASKS[0]}: better, since each setting of Adam diverged."
+    )
+    both = [entry("MineLR", (1, 1, 1), best=None), entry("AdamLR", best=None)]
+    value = verdict(both, [standing("Mine", 1.5, (1, 1, 1)), standing("Adam", 1.5)])
+    assert first(value).endswith(
+        ": no difference, since each of its settings diverged, as each of Adam's did."
+    )
+
+
+def test_tasks_on_which_the_reference_diverged_are_counted():
+    entries = [
+        entry("MineLR", (0.1, 0.01, 0.8)),
+        entry("AdamLR"),
+        entry("MineLR", (0.01, 0.01, 0.01), task=TASKS[1]),
+        entry("AdamLR", best=None, task=TASKS[1]),
+    ]
+    mine = standing("Mine", 1, (0.1, 0.01, 0.8), "better", better_on=2)
+    value = verdict(entries, [mine, standing("Adam", 2)])
+    assert ", no difference on 0, Adam diverged on 1; average rank" in lines(value)[1]
