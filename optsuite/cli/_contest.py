@@ -19,6 +19,7 @@ from optsuite.cli import _sweep
 from optsuite.cli._own_sets import add_own_sets
 from optsuite.cli._text import print_table
 from optsuite.cli._verdict import show
+from optsuite.errors import OptsuiteError
 from optsuite.hparam_sets import (
     find_family,
     get_family,
@@ -37,7 +38,7 @@ from optsuite.words import duration, listed
 def contest(args: argparse.Namespace) -> int:
     """Train what a contest lacks, and print its verdict; the exit status is the verdict's."""
     if args.output:
-        verdict.check_form(args.output)
+        verdict.check_output(args.output)
     add_own_sets(args)
     held = runner.make_contest(
         suites.get_suite(args.suite),
@@ -71,7 +72,12 @@ def _train(held: runner.Contest, args: argparse.Namespace) -> Callable[[], Verdi
         print(line)
     planned = _sweep.make_plan(training, held.cells, held.suite.label)
     judge = functools.cache(functools.partial(held.judge, root, rule=args.rule, untuned=args.untuned))
-    _sweep.train(training, display, list(planned.cells), args.typed, held.suite.label, judge)
+    try:
+        _sweep.train(training, display, list(planned.cells), args.typed, held.suite.label, judge)
+    except OptsuiteError:  # what was trained is judged all the same
+        with contextlib.suppress(OptsuiteError):
+            print("", *verdict.page(judge(), by_task=args.by_task), "", sep="\n")
+        raise
     return judge
 
 

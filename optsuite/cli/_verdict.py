@@ -11,7 +11,7 @@ from optsuite.verdict import Verdict
 def verdict_of(args: argparse.Namespace) -> int:
     """Print or write a verdict; the exit status is its outcome."""
     if args.output:
-        verdict.check_form(args.output)
+        verdict.check_output(args.output)
     store = storage.Store.at(args.storage, args.archives, args.data, args.precision)
     found = verdict.judge(
         args.of,
@@ -29,7 +29,7 @@ def verdict_of(args: argparse.Namespace) -> int:
 
 def show(found: Verdict, args: argparse.Namespace) -> int:
     """Print or write a verdict; returns the exit status."""
+    print(verdict.to_json(found) if args.json else "\n".join(verdict.page(found, by_task=args.by_task)))
     if args.output:
         verdict.write(found, args.output, by_task=args.by_task)
-    print(verdict.to_json(found) if args.json else "\n".join(verdict.page(found, by_task=args.by_task)))
     return verdict.exit_status(found)

@@ -84,8 +84,7 @@ def _verdict(contents: Contents) -> _Words | None:
     sources = [contents.is_packaged(one) for one in contents.results if contents.entry(one)]
     kinds = {"stand-in" if key.is_stand_in else "real" for key in contents.entries}
     parts = [
-        *([verdict.suite] if verdict.suite else []),
-        counted(len({entry.task for entry in verdict.entries}), "task"),
+        verdict.tasks_in_words,
         f"{' and '.join(sorted(kinds))} data",
         counted(verdict.num_steps, "step"),
         counted(verdict.num_seeds, "seed"),

@@ -69,11 +69,14 @@ class Contest:
         Raises:
             OptsuiteError: There is nothing to judge, as `verdict.judge` says.
         """
-        there = set().union(*(self._there(task, root) for task in self.suite.tasks))
-        against = [name for name in map(self.suite.set_of, self.opponents) if name in there]
+        of = self.suite.set_of(self.of)
+        if not any(of in self._there(task, root) for task in self.suite.tasks):
+            raise OptsuiteError(
+                f"no verdict on {self.suite.label}: no task has all trials of `{of}` yet; train it for longer"
+            )
         return verdict.judge(
-            self.suite.set_of(self.of),
-            against,
+            of,
+            [self.suite.set_of(one) for one in self.opponents],
             self.suite.tasks,
             reference=self.suite.set_of(self.reference),
             rule=rule,

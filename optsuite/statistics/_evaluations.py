@@ -50,6 +50,8 @@ class Evaluations:
     """Name of the device that trained it, empty if it is not known; times of others do not compare."""
     origin: str
     """URL of the archive; of packaged ones, their commit, versions and date in words."""
+    has_seeds: bool = True
+    """Whether the archive names its seeds; those of the original do not, and are numbered from 0."""
 
 
 def evaluations(archive: Archive) -> Evaluations:
@@ -85,6 +87,7 @@ def evaluations(archive: Archive) -> Evaluations:
         flops_per_step=None if flops is None or flops.max() <= 0 else float(flops.max()),
         device=_device(archive),
         origin=archive.url,
+        has_seeds=archive.seeds is not None,
     )
 
 

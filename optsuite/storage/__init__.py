@@ -1,6 +1,6 @@
 """Roots of curves and archives, and files that are safe to write and to read, at any URL."""
 
-from optsuite.storage._checks import check_writable, sweep_temporaries
+from optsuite.storage._checks import check_writable, check_writable_file, sweep_temporaries
 from optsuite.storage._errors import CorruptFileError, MissingFileError, UnreachableError
 from optsuite.storage._files import (
     MOST_BYTES,

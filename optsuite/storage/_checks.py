@@ -48,6 +48,20 @@ def check_writable(root_url: str, like: str | None = None) -> None:
         ) from cause
 
 
+def check_writable_file(url: str) -> None:
+    """Prove that a file can be written, likewise.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    name = url.rpartition("/")[2]
+    folder_url = clean_root(url.removesuffix(name) or ".")
+    try:
+        _try_out(folder_url, owned_name("probe", f".{name.rpartition('.')[2]}"))
+    except StorageError as cause:
+        raise StorageError(f"cannot write `{url}` ({cause}): choose another place") from cause
+
+
 def _try_out(folder_url: str, name: str) -> None:
     """Write a file into a folder, and raise StorageError unless it is found and read there."""
     url, content = join_url(folder_url, name), name.encode()

@@ -88,7 +88,9 @@ def left_out_lines(left_out: Sequence[Cell], chosen_by: str, advice: str) -> lis
 def over_budget_lines(left_out: Sequence[Cell], seconds: float | None) -> list[str]:
     """Say which cells do not fit a budget, if there are any."""
     budget = f"the budget of {duration(seconds or 0)}"
-    return left_out_lines(left_out, budget, "that do not fit; give more time, or name what matters most")
+    return left_out_lines(
+        left_out, budget, "for which it is too short; give more time, or name what matters most"
+    )
 
 
 def _flops(flops: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
@@ -12,6 +13,7 @@ import numpy as np
 from optsuite import archives, baselines, statistics, storage
 from optsuite._types import Array
 from optsuite.archives import Absent
+from optsuite.errors import StorageError
 from optsuite.statistics import Evaluations, Rule
 from optsuite.storage import MissingFileError
 from optsuite.verdict._names import Contender, matching
@@ -30,7 +32,12 @@ class Listing:
     @property
     def sets(self) -> set[str]:
         """Names of all sets."""
-        return {name for there in (self.own, self.packaged) for names in there.values() for name in names}
+        return self.own_sets | {name for names in self.packaged.values() for name in names}
+
+    @property
+    def own_sets(self) -> set[str]:
+        """Names of the sets that are a user's own."""
+        return {name for names in self.own.values() for name in names}
 
     def tasks_of(self, contender: Contender) -> list[str]:
         """Return the tasks on which a contender was trained."""
@@ -60,10 +67,13 @@ class Listing:
     def _packaged(self, task: str, contender: Contender, is_real: bool) -> Evaluations | str:
         name = contender.choose(self.packaged.get(task, ()))
         if name is None:
-            return f"there is no archive of {contender.name}"
+            return "there is no archive and no packaged baseline"
         if not is_real:
-            return f"there is no archive of {contender.name}, and packaged baselines are of real data"
-        return baselines.load(task, name) or f"there is no packaged {name}"
+            return "there is no archive, and packaged baselines are of real data"
+        try:
+            return baselines.load(task, name) or f"there is no packaged {name}"
+        except StorageError as error:
+            return str(error)
 
 
 def _told(read: Evaluations | Absent) -> Evaluations | str:
@@ -88,7 +98,7 @@ def list_cells(tasks: Sequence[str], root: str | None, among: Sequence[str] | No
     names = storage.expand_globs(tasks, lambda: known)
     if among is not None:
         names = [task for task in among if any(fnmatch.fnmatchcase(task, one) for one in tasks)]
-    lost = [name for name in names if storage.is_glob(name)]
+    lost = [name for name in names if storage.is_glob(name) and name not in known]
     if among is not None and not names:
         asked = ", ".join(f"`{name}`" for name in tasks)
         raise MissingFileError(f"the suite has no task {asked}; its tasks are {', '.join(among)}")
@@ -97,7 +107,8 @@ def list_cells(tasks: Sequence[str], root: str | None, among: Sequence[str] | No
         hint = f"; there are archives of results on stand-in data in `{stand_ins}`" if stand_ins else ""
         raise MissingFileError(f"no archives of {', '.join(lost)} in `{root}`: train some first{hint}")
     own = storage.thread_map(lambda task: archives.list_hparam_sets_for_task(task, root), names)
-    return Listing(root=root, own=dict(zip(names, own, strict=True)), packaged=packaged)
+    there = {task: packaged[task] for task in names if task in packaged}
+    return Listing(root=root, own=dict(zip(names, own, strict=True)), packaged=there)
 
 
 def _packaged() -> dict[str, list[str]]:
@@ -139,6 +150,9 @@ def why_not_beside(one: Evaluations, cells: Mapping[str, Evaluations], first: tu
             return f"trained for {one.num_steps:,} steps, and {other.hparam_set} for {other.num_steps:,}"
         if not np.intersect1d(one.seeds, other.seeds).size:
             return f"its seeds {_seeds(one)} are not those of {other.hparam_set} ({_seeds(other)})"
+    together = functools.reduce(np.intersect1d, [one.seeds, *(other.seeds for other in cells.values())])
+    if not together.size:
+        return f"shares no seed with all of {', '.join(cells)}"
     if not all(label in cells for label in first):
         return ""
     shared = np.intersect1d(cells[first[0]].seeds, cells[first[1]].seeds)

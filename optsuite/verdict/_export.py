@@ -46,7 +46,7 @@ def table(verdict: Verdict, *, by_task: bool = False) -> pd.DataFrame:
         Columns `optimizer`, `outcome` and `rank`, or `task`, `optimizer`, `setting` and `edge`; each number
         with its limits, e.g. `steps_ratio`, `steps_ratio_low`, `steps_ratio_high`, missing where there is
         none; and what they rest on: `tasks` or `configs`, `seeds`, `data_source`, `num_steps`, `rule`,
-        `reference`.
+        `reference`, `suite`.
     """
     import pandas as pd
 
@@ -59,11 +59,11 @@ def to_json(verdict: Verdict) -> str:
     """Return a verdict as JSON, where null stands for what is no number.
 
     Returns:
-        An object with `of`, `reference`, `outcome`, `exit_status`, `suite`, `rule`, `num_steps`, `num_seeds`,
-        `standings` by rank, `entries` (an optimizer on a task), `scores` (at which profiles are told),
-        `ranks_differ` (p-value), `rank_groups`, `missing` (reasons by `<task>/<set>`), `notes`, and `format`,
-        1. Numbers with intervals are objects
-        with `value`, `low`, `high` and `level`. Fields are those of `Verdict`, `Standing` and `Entry`.
+        An object with `format`, 1, `of`, `reference`, `outcome`, `exit_status`, `suite`, `num_suite_tasks`,
+        `rule`, `num_steps`, `num_seeds`, `standings` by rank, `entries` (an optimizer on a task), `scores`
+        (at which profiles are told), `ranks_differ` (p-value), `rank_groups`, `missing` (reasons by
+        `<task>/<set>`) and `notes`. Numbers with intervals are objects with `value`, `low`, `high` and
+        `level`. Fields are those of `Verdict`, `Standing` and `Entry`.
     """
     document = {
         "format": 1,
@@ -72,6 +72,7 @@ def to_json(verdict: Verdict) -> str:
         "outcome": verdict.outcome,
         "exit_status": exit_status(verdict),
         "suite": verdict.suite,
+        "num_suite_tasks": verdict.num_suite_tasks,
         "rule": verdict.rule,
         "num_steps": verdict.num_steps,
         "num_seeds": verdict.num_seeds,
@@ -92,7 +93,7 @@ def to_latex(verdict: Verdict) -> str:
     level = mine[0].steps_ratio.level if mine and mine[0].steps_ratio else 0.95
     rows = [_latex_row(verdict, one) for one in verdict.standings]
     about = (
-        f"{len({entry.task for entry in verdict.entries})} tasks, {verdict.num_seeds} seeds, "
+        f"{verdict.tasks_in_words}, {verdict.num_seeds} seeds, "
         f"{verdict.num_steps:,} steps; {verdict.rule}; intervals of {level:.0%}"
     )
     return "\n".join(
@@ -127,7 +128,7 @@ def write(verdict: Verdict, url: str, *, by_task: bool = False) -> None:
         OptsuiteError: The ending is another.
         StorageError: Writing fails, or there is no package for Parquet.
     """
-    check_form(url)
+    _check_form(url)
     form = url.rpartition(".")[2]
     if form in ("json", "tex"):
         text = to_json(verdict) + "\n" if form == "json" else to_latex(verdict)
@@ -138,8 +139,18 @@ def write(verdict: Verdict, url: str, *, by_task: bool = False) -> None:
         tables.write_table(table(verdict, by_task=by_task), url)
 
 
-def check_form(url: str) -> None:
-    """Raise OptsuiteError if a verdict cannot be written to a file of that name."""
+def check_output(url: str) -> None:
+    """Check that a verdict can be written to a file, to fail before training rather than after.
+
+    Raises:
+        OptsuiteError: The ending is none of `FORMS`.
+        StorageError: There is no writing there.
+    """
+    _check_form(url)
+    storage.check_writable_file(url)
+
+
+def _check_form(url: str) -> None:
     if url.rpartition(".")[2] not in FORMS:
         raise OptsuiteError(
             f"a verdict is written as {', '.join(f'.{form}' for form in FORMS)} (got `{url}`)"
@@ -188,7 +199,12 @@ def _entry_row(verdict: Verdict, entry: Entry) -> dict[str, Any]:
 
 
 def _basis(verdict: Verdict) -> dict[str, Any]:
-    return {"num_steps": verdict.num_steps, "rule": verdict.rule, "reference": verdict.reference}
+    return {
+        "num_steps": verdict.num_steps,
+        "rule": verdict.rule,
+        "reference": verdict.reference,
+        "suite": verdict.suite,
+    }
 
 
 def _columns(name: str, interval: Interval | None) -> dict[str, float | None]:
@@ -261,6 +277,8 @@ def _latex_row(verdict: Verdict, one: Standing) -> str:
     interval, rank = one.steps_ratio, f"{one.rank:.1f}" if math.isfinite(one.rank) else "--"
     if one.optimizer == verdict.reference:
         cells = ("1", "reference", "--", "--")
+    elif not one.num_tasks:
+        cells = ("--", "--", "--", "--")
     else:
         limits = "--"
         if interval and has_limits(interval):

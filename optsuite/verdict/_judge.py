@@ -7,14 +7,16 @@ from dataclasses import replace
 
 from optsuite import statistics
 from optsuite.errors import OptsuiteError, UnknownNameError, parameter
+from optsuite.hparam_sets import get_family, split_name
 from optsuite.statistics import Evaluations, Rule
 from optsuite.storage import MissingFileError, is_glob
 from optsuite.suites import Suite
 from optsuite.verdict._cells import Listing, list_cells, root_of_stand_ins, why_not_beside, why_not_judged
-from optsuite.verdict._names import Contender, find_all, find_one, label_all
+from optsuite.verdict._names import Contender, find_all, find_one, label_all, matching
 from optsuite.verdict._sum_up import Contest, sum_up
 from optsuite.verdict._untuned import with_one_setting
 from optsuite.verdict._value import Verdict
+from optsuite.words import listed
 
 _USUAL = "AdamLR"  # family of the reference unless said otherwise
 
@@ -57,6 +59,11 @@ def judge(
     """
     if rule not in statistics.RULES:
         raise UnknownNameError("rule", rule, statistics.RULES)
+    if suite and num_steps not in (None, suite.num_steps):
+        raise OptsuiteError(
+            f"the suite {suite.label} has {suite.num_steps:,} steps (got {num_steps:,}): leave "
+            f"{parameter('steps')} out, or the suite"
+        )
     listing = list_cells(tasks, root, suite.tasks if suite else None)
     steps = suite.num_steps if suite else num_steps
     mine = _in_question(of, listing, steps)
@@ -71,13 +78,18 @@ def judge(
     contest = _contest(listing, [task for task in listing.own if task in there], labelled, rule)
     if untuned:
         contest = _untuned(contest)
-    return sum_up(replace(contest, suite=suite.label if suite else ""))
+    return sum_up(replace(contest, suite=suite))
 
 
 def _in_question(of: str, listing: Listing, num_steps: int | None) -> Contender:
-    """Return the contender that a name stands for, or point to results of it on stand-ins."""
+    """Return the contender that a name stands for, or point to results of it on stand-ins.
+
+    Packaged ones of other lengths do not make a user's own ambiguous.
+    """
+    is_own = num_steps is None and matching(of, listing.own_sets)
+    sets = listing.own_sets if is_own else listing.sets
     try:
-        return find_one(of, listing.sets, num_steps)
+        return find_one(of, sets, num_steps)
     except (MissingFileError, UnknownNameError):
         if stand_ins := root_of_stand_ins(listing.root, of):
             raise MissingFileError(
@@ -113,7 +125,13 @@ def _contest(listing: Listing, tasks: Sequence[str], labelled: Mapping[str, Cont
 
 def _untuned(contest: Contest) -> Contest:
     """Leave each optimizer the one setting that ranks best over all tasks."""
-    note = "each optimizer has one setting for all tasks, the one that ranks best over them"
+    counts = {label: len(cell.configs) for cells in contest.cells.values() for label, cell in cells.items()}
+    note = "each optimizer has one setting for all tasks"
+    if chosen := [f"{label} of {count}" for label, count in counts.items() if count > 1]:
+        note += (
+            f", the one that ranks best over them: {listed(chosen, 6)}; intervals do not repeat this choice, "
+            "and are too narrow by it"
+        )
     return replace(contest, cells=with_one_setting(contest.cells, contest.rule), notes=[note])
 
 
@@ -124,8 +142,25 @@ def _others(
     if not against and suite:
         found = [Contender(family, suite.num_steps, suite.num_seeds) for family in suite.families]
     else:
-        found = [one for name in against or ["Adam"] for one in find_all(name, listing.sets, mine.num_steps)]
+        found = [one for name in against or ["Adam"] for one in _all_of(name, listing, mine.num_steps)]
     return [one for one in dict.fromkeys(found) if one != mine and not _is_same(one, mine)]
+
+
+def _all_of(name: str, listing: Listing, num_steps: int) -> list[Contender]:
+    missing = _missing_set(name, listing)
+    return [missing] if missing else find_all(name, listing.sets, num_steps)
+
+
+def _missing_set(name: str, listing: Listing) -> Contender | None:
+    """Return the contender of a set that was named in full and is missing, which the verdict says.
+
+    Raises:
+        UnknownNameError: There is no such family.
+    """
+    parts = split_name(name)
+    if parts is None or matching(name, listing.sets):
+        return None
+    return Contender(get_family(parts[0]).name, *parts[1:])
 
 
 def _is_same(one: Contender, other: Contender) -> bool:
@@ -137,7 +172,7 @@ def _reference(
 ) -> Contender:
     """Return the contender that ratios refer to."""
     if name is not None:
-        found = find_one(name, listing.sets, mine.num_steps)
+        found = _missing_set(name, listing) or find_one(name, listing.sets, mine.num_steps)
         if _is_same(found, mine) or found == mine:
             raise OptsuiteError(f"an optimizer is compared with another one (got `{name}` for both)")
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -12,10 +12,11 @@ import numpy as np
 from optsuite import statistics
 from optsuite._types import Array
 from optsuite.statistics import Aggregate, Evaluations, Interval, Resampled, Rule
+from optsuite.suites import Suite
 from optsuite.verdict._cells import on_seeds
-from optsuite.verdict._numbers import has_limits
+from optsuite.verdict._numbers import has_limits, several
 from optsuite.verdict._value import Entry, Outcome, Standing, Verdict
-from optsuite.words import listed
+from optsuite.words import counted, listed
 
 
 @final
@@ -34,8 +35,7 @@ class Contest:
     """Evaluations that compare, by task and label; each task has the optimizer in question."""
     missing: Mapping[str, str]
     """Reason in words by `<task>/<set>`."""
-    suite: str = ""
-    """Label of the suite; empty without one."""
+    suite: Suite | None = None
     notes: Sequence[str] = ()
 
 
@@ -49,14 +49,16 @@ def sum_up(contest: Contest) -> Verdict:
     compared = [one for task, one in tasks.items() if contest.reference in contest.cells[task]]
     aggregates = statistics.aggregate(compared) if compared else {}
     standings = [_standing(contest, compared, label, aggregates.get(label)) for label in contest.labels]
+    num_seeds = min((one.num_seeds for one in compared), default=0)
     p_value, groups, why_no_test = _rank_test(contest, compared)
     return Verdict(
         of=contest.of,
         reference=contest.reference,
-        suite=contest.suite,
+        suite=contest.suite.label if contest.suite else "",
+        num_suite_tasks=len(contest.suite.tasks) if contest.suite else 0,
         rule=contest.rule.words,
         num_steps=contest.num_steps,
-        num_seeds=min((one.num_seeds for one in compared), default=0),
+        num_seeds=num_seeds,
         entries=[
             _entry(contest, tasks[task], label, cells)
             for task, cells in contest.cells.items()
@@ -67,7 +69,13 @@ def sum_up(contest: Contest) -> Verdict:
         ranks_differ=p_value,
         rank_groups=groups,
         missing=contest.missing,
-        notes=[*contest.notes, *_uneven(standings, len(compared)), *_packaged(contest), *why_no_test],
+        notes=[
+            *contest.notes,
+            *_beside_the_suite(contest.suite, len(compared), num_seeds),
+            *_uneven(standings, len(compared)),
+            *_packaged(contest),
+            *why_no_test,
+        ],
     )
 
 
@@ -79,13 +87,11 @@ def _resampled(contest: Contest, cells: Mapping[str, Evaluations]) -> Resampled:
 def _entry(contest: Contest, resampled: Resampled, label: str, cells: Mapping[str, Evaluations]) -> Entry:
     one, rule = on_seeds(cells[label], resampled.seeds), contest.rule
     best = resampled.chosen[label]
-    notes = []
-    if resampled.num_seeds < len(cells[label].seeds):
-        notes.append(f"{resampled.num_seeds} of its {len(cells[label].seeds)} seeds are shared, and used")
     edge = statistics.edge(one, rule)
     ratios: list[Interval | None] = [None] * 3
     if label in resampled.steps_ratio and contest.reference in cells:
-        ratios = [_interval(values, [resampled]) for values in _ratios(contest, resampled, label, cells)]
+        of_draws = _ratios(contest, resampled, label, cells)
+        ratios = [_interval(values, resampled.num_seeds) for values in of_draws]
     return Entry(
         task=resampled.task,
         optimizer=label,
@@ -100,8 +106,18 @@ def _entry(contest: Contest, resampled: Resampled, label: str, cells: Mapping[st
         steps_ratio=ratios[0],
         seconds_ratio=ratios[1],
         flops_ratio=ratios[2],
-        notes=notes,
+        notes=list(_reservations(cells[label], cells.get(contest.reference), resampled.num_seeds)),
     )
+
+
+def _reservations(one: Evaluations, reference: Evaluations | None, num_seeds: int) -> Iterator[str]:
+    """Say why an optimizer's numbers on a task are less sure than others."""
+    if num_seeds < len(one.seeds):
+        yield f"{num_seeds} of its {len(one.seeds)} seeds are shared, and used"
+    if not one.has_seeds:
+        yield "its archive names no seeds, so that they are no real pairs with those of others"
+    if reference and None not in (one.schedule, reference.schedule) and one.schedule != reference.schedule:
+        yield f"evaluated otherwise than {reference.hparam_set} (other steps, or other numbers of batches)"
 
 
 def _ratios(
@@ -112,12 +128,9 @@ def _ratios(
     return steps, statistics.time_ratio(steps, *both), statistics.flops_ratio(steps, *both)
 
 
-def _interval(values: Array | None, tasks: Sequence[Resampled]) -> Interval | None:
-    """Return the interval of a ratio, over tasks whose seeds were drawn independently."""
-    if values is None:
-        return None
-    num_seeds = min(task.num_seeds for task in tasks)
-    return statistics.interval(values, num_seeds, log=True, num_tasks=len(tasks))
+def _interval(values: Array | None, num_seeds: int) -> Interval | None:
+    """Return the interval of a ratio on one task."""
+    return None if values is None else statistics.interval(values, num_seeds, log=True)
 
 
 def _advice(edge: statistics.Edge) -> str:
@@ -166,7 +179,12 @@ def _seconds_ratio(contest: Contest, compared: Sequence[Resampled], label: str) 
     known = [values for values in ratios if values is not None]
     if not known or len(known) < len(ratios):
         return None
-    return _interval(np.exp(np.mean(np.log(known), axis=0)), tasks)
+    return statistics.interval(
+        np.exp(np.mean(np.log(known), axis=0)),
+        min(task.num_seeds for task in tasks),
+        log=True,
+        num_tasks=statistics.effective_tasks(np.log(known)),
+    )
 
 
 def _rank_test(
@@ -179,6 +197,22 @@ def _rank_test(
     test = statistics.rank_test(np.array([[task.final[label][0] for label in labels] for task in compared]))
     groups = tuple(tuple(labels[i] for i in group) for group in test.groups)
     return test.p_value, groups, [f"no test of ranks: it {test.why_no_test}"] if test.why_no_test else []
+
+
+def _beside_the_suite(suite: Suite | None, num_tasks: int, num_seeds: int) -> list[str]:
+    """Say what of a suite is not in the verdict, which then compares with no other one on the suite."""
+    if suite is None:
+        return []
+    lacking = [
+        f"{count} of its {counted(needed, noun)}"
+        for count, needed, noun in (
+            (num_tasks, len(suite.tasks), "task"),
+            (num_seeds, suite.num_seeds, "seed"),
+        )
+        if count < needed
+    ]
+    told = f"not the whole suite {suite.label}: {several(lacking)}"
+    return [f"{told}; do not compare it with verdicts on the whole"] if lacking else []
 
 
 def _uneven(standings: Sequence[Standing], num_tasks: int) -> list[str]:

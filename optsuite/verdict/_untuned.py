@@ -9,7 +9,9 @@ import numpy as np
 
 from optsuite import statistics
 from optsuite._types import Array
+from optsuite.errors import OptsuiteError
 from optsuite.statistics import Evaluations, Rule
+from optsuite.words import listed
 
 
 def with_one_setting(
@@ -37,6 +39,13 @@ def _best_label(cells: Sequence[Evaluations], rule: Rule) -> str:
         for config in cells[0].configs
         if all(config.label in {other.label for other in one.configs} for one in cells)
     ]
+    if not shared:
+        one = cells[0]
+        raise OptsuiteError(
+            f"one setting for all tasks needs one that all have: the sets of `{one.hparam_set}` have none in "
+            f"common on {listed([cell.task for cell in cells], 4)}; judge it with a setting for each task, "
+            "or train it anew"
+        )
     ranks = [statistics.ranks(_losses(one, shared, rule)) for one in cells]
     return shared[int(np.mean(ranks, axis=0).argmin())]
 

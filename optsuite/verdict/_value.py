@@ -9,6 +9,7 @@ from typing import Literal, final
 from optsuite._types import Array
 from optsuite.archives import RecordedConfig
 from optsuite.statistics import Evaluations, Interval
+from optsuite.words import counted
 
 Outcome = Literal["better", "worse", "no difference", "undecided"]
 """Answer to whether an optimizer is better than the reference.
@@ -40,7 +41,7 @@ class Entry:
     plateau: tuple[float, float] | None
     """Lowest and highest learning rate that keep 95 % of what the best one gains over the start."""
     steps_ratio: Interval | None
-    """Steps to the reference's final loss, as a share of the horizon: 0.8 is faster; None for the reference.
+    """Steps to the reference's final loss, as a share of its own: 0.8 is faster; None for the reference.
 
     Where it does not reach that loss: the inverse of the share in which the reference reaches its own."""
     seconds_ratio: Interval | None
@@ -87,6 +88,8 @@ class Verdict:
     """Optimizer that ratios refer to."""
     suite: str
     """Label of the suite; empty without one."""
+    num_suite_tasks: int = 0
+    """Number of tasks that the suite has, of which the verdict may lack some; 0 without one."""
     rule: str
     """Rule by which the best setting is chosen and judged, in words."""
     num_steps: int
@@ -104,6 +107,16 @@ class Verdict:
     missing: Mapping[str, str]
     """Reason in words by `<task>/<set>` of each cell that has no numbers."""
     notes: Sequence[str]
+
+    @property
+    def tasks_in_words(self) -> str:
+        """Number of tasks with numbers: `6 tasks`, `3 of the 6 tasks of cpu-small v1`."""
+        found = len({entry.task for entry in self.entries if entry.steps_ratio is not None})
+        if not self.suite:
+            return counted(found, "task")
+        is_whole = found == self.num_suite_tasks
+        of = "all" if is_whole and found > 1 else "the" if is_whole else f"{found} of the"
+        return f"{of} {counted(self.num_suite_tasks, 'task')} of {self.suite}"
 
     @property
     def outcome(self) -> Outcome:

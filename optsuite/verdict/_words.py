@@ -28,7 +28,8 @@ _MOST_NAMED = 6  # tasks or optimizers that a line names
 def page(verdict: Verdict, *, by_task: bool = False) -> list[str]:
     """Return all that a terminal shows: sentences, tables, and what they rest on."""
     tasks = ["", *task_lines(verdict)] if by_task else []
-    return [*lines(verdict), "", *table_lines(verdict), *tasks, "", *basis_lines(verdict)]
+    told = [*lines(verdict), "", *table_lines(verdict), *tasks, "", *basis_lines(verdict)]
+    return [line if line.isprintable() else ascii(line) for line in told]  # names of folders may be anything
 
 
 def lines(verdict: Verdict) -> list[str]:
@@ -80,8 +81,7 @@ def basis_lines(verdict: Verdict) -> list[str]:
     data = {entry.evaluations.data_source == "real" for entry in verdict.entries}
     kinds = {True: "real data", False: "stand-in data"}
     parts = [
-        *([f"suite {verdict.suite}"] if verdict.suite else []),
-        counted(len({entry.task for entry in verdict.entries}), "task"),
+        verdict.tasks_in_words,
         counted(verdict.num_seeds, "paired seed"),
         f"{verdict.num_steps:,} steps",
         *([several([kinds[one] for one in sorted(data, reverse=True)])] if data else []),
@@ -96,9 +96,13 @@ def _answer(verdict: Verdict) -> str:
     title = f"{verdict.of} against {tuned}{verdict.reference}"
     if not entries or mine.steps_ratio is None:
         return f"{title}: undecided, since no task has results of both."
-    title += f" on {_tasks(entries)}"
-    if all(entry.best is None for entry in entries):
-        return f"{title}: {mine.outcome}, since all its trials diverged."
+    title += f" on {_tasks(verdict, entries)}"
+    lost, reference_lost = _lost(entries), _lost_of_reference(verdict, entries)
+    if lost == len(entries):
+        as_well = f", as each of {verdict.reference}'s did" if reference_lost == lost else ""
+        return f"{title}: {mine.outcome}, since each of its settings diverged{as_well}."
+    if reference_lost == len(entries):
+        return f"{title}: {mine.outcome}, since each setting of {verdict.reference} diverged."
     answer = f"{title}: {mine.outcome}; {_speed(verdict, mine.steps_ratio)}"
     if mine.outcome == "undecided":
         return f"{answer}, but {_why_undecided(verdict)}."
@@ -139,18 +143,31 @@ def _on_tasks(verdict: Verdict) -> str:
         return f"Ahead on {ahead} of {of}, by estimates alone; {place}."
     rest = len(entries) - mine.better_on - mine.worse_on
     parts = [f"Better on {mine.better_on} of {of}", f"worse on {mine.worse_on}", f"no difference on {rest}"]
-    if lost := [entry for entry in entries if entry.best is None]:
-        parts.append(f"diverged on {len(lost)}")
+    if lost := _lost(entries):
+        parts.append(f"diverged on {lost}")
+    if lost := _lost_of_reference(verdict, entries):
+        parts.append(f"{verdict.reference} diverged on {lost}")
     return f"{', '.join(parts)}; {place}."
+
+
+def _lost(entries: Sequence[Entry]) -> int:
+    """Return on how many tasks each setting diverged with a seed, which leaves no best one."""
+    return sum(entry.best is None for entry in entries)
+
+
+def _lost_of_reference(verdict: Verdict, entries: Sequence[Entry]) -> int:
+    """Return on how many tasks of entries it was so with the reference."""
+    tasks = {entry.task for entry in entries}
+    return _lost([one for one in entries_of(verdict, verdict.reference) if one.task in tasks])
 
 
 def _settings(verdict: Verdict) -> str:
     """Say which settings are best, and whether they lie at the edge of their grid."""
     entries = [entry for entry in entries_of(verdict, verdict.of) if entry.best is not None]
     if not entries:
-        return "No best setting: all its trials diverged."
+        return "No best setting: each diverged with a seed."
     if len(entries[0].evaluations.configs) == 1:
-        return f"One setting for all tasks, {setting_of(entries[0])}; not tuned."
+        return f"One setting for all tasks, {setting_of(entries[0])}."
     edges = [entry for entry in entries if entry.edge]
     text = f"Best {_best(entries)}"
     if not edges:
@@ -219,7 +236,15 @@ def _notes(verdict: Verdict) -> Iterator[str]:
     for cell, cause in verdict.missing.items():
         causes.setdefault(cause, []).append(cell)
     for cause, cells in causes.items():
-        yield f"missing: {listed(cells, 2)}: {cause}"
+        tasks_of: dict[str, list[str]] = {}
+        for cell in cells:
+            task, _, name = cell.partition("/")
+            tasks_of.setdefault(name, []).append(task)
+        told_cells = [
+            f"{tasks[0]}/{name}" if len(tasks) == 1 else f"{name} on {len(tasks)} tasks"
+            for name, tasks in tasks_of.items()
+        ]
+        yield f"missing: {listed(told_cells, _MOST_NAMED)}: {cause}"
 
 
 def _standing(verdict: Verdict) -> Standing:
@@ -231,8 +256,11 @@ def _judged(verdict: Verdict) -> list[Entry]:
     return [entry for entry in entries_of(verdict, verdict.of) if entry.steps_ratio is not None]
 
 
-def _tasks(entries: Sequence[Entry]) -> str:
-    return entries[0].task if len(entries) == 1 else f"{len(entries)} tasks"
+def _tasks(verdict: Verdict, entries: Sequence[Entry]) -> str:
+    is_part = len(entries) < verdict.num_suite_tasks
+    if len(entries) > 1:
+        return verdict.tasks_in_words if is_part else f"{len(entries)} tasks"
+    return entries[0].task + (f", {verdict.tasks_in_words}" if is_part else "")
 
 
 def _is_tuned(verdict: Verdict) -> bool:

@@ -82,7 +82,8 @@ def test_the_optimizer_and_the_reference_are_trained_and_judged(contest, files):
     assert trained(out) == ["MineLR_10_R2", "SGDLR_10_R2"]
     assert out.startswith("Mine against SGD, Adam on tiny v3\n")
     assert "Mine against tuned SGD" in out
-    assert "suite tiny v3" in out
+    assert "the 1 task of tiny v3, 2 paired seeds" in out
+    assert f"missing: {TASK}/AdamLR_10_R2: there is no archive" in out
     assert status == 3  # they are the same
 
 
@@ -183,6 +184,34 @@ def test_stand_ins_have_no_baselines_and_say_so_first(contest, files, monkeypatc
     _, out, _ = contest(f"{files}/my.py:Mine")
     assert out.index("stand-in data: the baselines that come with optsuite") < out.index("trials trained")
     assert trained(out) == ["MineLR_10_R2", "SGDLR_10_R2"]
+
+
+def test_an_output_that_cannot_be_written_is_told_before_anything_trains(contest, files):
+    (files / "file").write_text("")
+    for output in (f"{files}/file/verdict.json", f"{files}/verdict.txt"):
+        status, out, err = contest(f"{files}/my.py:Mine", "-o", output)
+        assert (status, out, output in err) == (1, "", True)
+    assert not (files / "curves").exists()
+
+
+def test_an_optimizer_that_fails_on_one_task_is_judged_on_the_others(contest, files):
+    failing = (
+        OWN
+        + """
+    def step(self):
+        if max(p.numel() for group in self.param_groups for p in group["params"]) > 5000:
+            raise ValueError("too large")
+        super().step()
+"""
+    )
+    (files / "failing.py").write_text(failing)
+    other = "ImageMLP_FashionMnist16_Relu32"
+    (files / "tiny.toml").write_text(SUITE.replace(f'"{TASK}"', f'"{TASK}", "{other}"'))
+    status, out, err = contest(f"{files}/failing.py:Mine", "--untuned")
+    assert status == 1
+    assert "too large" in err
+    assert f"MineUntuned against SGD on {TASK}, 1 of the 2 tasks of tiny v3: " in out
+    assert f"{other}/MineUntuned_10_R2: there is no archive" in out
 
 
 def test_suites_are_listed(capsys):

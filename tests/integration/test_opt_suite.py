@@ -83,7 +83,7 @@ def test_the_plan_and_the_verdict_name_it(bench, tiny):
     result.assert_outcomes(passed=30)
     assert "suite tiny v2: 60 trials to train" in text(result)
     assert "Mine against tuned Tiny on 2 tasks" in text(result)
-    assert "suite tiny v2, 2 tasks" in text(result)
+    assert "all 2 tasks of tiny v2" in text(result)
 
 
 @pytest.mark.parametrize(

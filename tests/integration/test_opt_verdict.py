@@ -75,7 +75,7 @@ def test_a_learned_optimizer_is_judged(bench):
     bench.run(sets="AdamLR_10_R2")
     result = bench.run("--opt-lopt=Rate=rate.safetensors", sets="LOpt_10_R2")
     assert "LOpt against tuned Adam on " in text(result)
-    assert "One setting for all tasks, Rate; not tuned." in text(result)
+    assert "One setting for all tasks, Rate." in text(result)
 
 
 def test_sessions_without_an_optimizer_of_their_own_have_none(bench):

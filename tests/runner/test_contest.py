@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from examples import make_archive, sgd
+from verdict.values import archive
 
 from optsuite import archives, baselines
 from optsuite.errors import OptsuiteError, UnknownNameError
@@ -86,3 +87,13 @@ def test_an_optimizer_needs_another_one_beside_it(packaged):
     with pytest.raises(OptsuiteError, match="`AdamLR` is the reference of the contest too"):
         held("AdamLR")
     assert held("AdamLR", reference="SGD").reference == "SGDLR"
+
+
+def test_a_reference_without_results_leaves_it_undecided(packaged, tmp_path):
+    root = str(tmp_path)
+    with pytest.raises(OptsuiteError, match="no task has all trials of `LionLR_2000_R5` yet"):
+        held().judge(root)
+    archive(root, "LionLR", (1.0, 0.5), task=F8, steps=2000, seeds=range(5))
+    found = held(opponents=["SGD"]).judge(root)
+    assert found.outcome == "undecided"
+    assert {f"{F8}/AdamLR_2000_R5", f"{F8}/SGDLR_2000_R5", f"{F16}/LionLR_2000_R5"} <= set(found.missing)

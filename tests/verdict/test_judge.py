@@ -11,7 +11,7 @@ import pytest
 from optsuite import archives, baselines, statistics, storage
 from optsuite.errors import OptsuiteError, UnknownNameError
 from optsuite.statistics import RULES
-from optsuite.storage import MissingFileError
+from optsuite.storage import CorruptFileError, MissingFileError
 from optsuite.suites import Suite
 from optsuite.verdict import judge, page
 
@@ -138,7 +138,7 @@ def test_a_task_without_the_reference_counts_for_nothing_but_its_losses(root):
     archives.delete_archive("AdamLR_100_R3", TASKS[1], root)
     found = judge("Mine", root=root)
     assert by_name(found)["Mine"].num_tasks == 1
-    assert found.missing == {f"{TASKS[1]}/AdamLR_100_R*": "there is no archive of AdamLR_100_R*"}
+    assert found.missing == {f"{TASKS[1]}/AdamLR_100_R*": "there is no archive and no packaged baseline"}
     alone = [entry for entry in found.entries if entry.task == TASKS[1]]
     assert [(entry.optimizer, entry.steps_ratio) for entry in alone] == [("Mine", None)]
     assert alone[0].final is not None
@@ -169,9 +169,7 @@ def test_packaged_baselines_do_not_stand_beside_stand_ins(root, packaged):
     archive(root, "MineLR", FAST, source="synthetic")
     found = judge("Mine", root=root)
     assert found.outcome == "undecided"
-    assert list(found.missing.values()) == [
-        "there is no archive of AdamLR_100_R*, and packaged baselines are of real data"
-    ]
+    assert list(found.missing.values()) == ["there is no archive, and packaged baselines are of real data"]
 
 
 def test_own_archives_of_other_data_are_not_compared(root):
@@ -278,7 +276,7 @@ def test_a_suite_gives_tasks_opponents_length_and_seeds(root):
     archive(root, "SGDLR", SLOW)
     found = judge("Mine", root=root, suite=SUITE)
     assert (found.suite, found.reference, found.num_steps, found.num_seeds) == ("tiny v3", "SGD", 100, 3)
-    assert found.missing == {f"{TASKS[1]}/SGDLR_100_R3": "there is no archive of SGDLR_100_R3"}
+    assert found.missing == {f"{TASKS[1]}/SGDLR_100_R3": "there is no archive and no packaged baseline"}
     assert found.outcome == "better"
 
 
@@ -306,8 +304,11 @@ def test_untuned_each_has_the_setting_that_ranks_best_over_all_tasks(root):
         archive(root, "AdamLR", SLOW, task=task)
     found = judge("Mine", root=root, untuned=True)
     assert {entry.best.label for entry in found.entries} == {"Mine_lr0.001", "Adam_lr0.001"}
-    assert page(found)[2] == "One setting for all tasks, Mine_lr0.001; not tuned."
-    assert "one setting for all tasks" in found.notes[0]
+    assert page(found)[2] == "One setting for all tasks, Mine_lr0.001."
+    assert found.notes[0] == (
+        "each optimizer has one setting for all tasks, the one that ranks best over them: Mine of 3, "
+        "Adam of 3; intervals do not repeat this choice, and are too narrow by it"
+    )
     tuned = [entry.best.label for entry in judge("Mine", root=root).entries if entry.optimizer == "Mine"]
     assert sorted(tuned) == ["Mine_lr0.001", "Mine_lr0.01"]
 
@@ -328,3 +329,99 @@ def test_who_has_fewer_tasks_is_named(root):
     archive(root, "SGDLR", SLOW)
     found = judge("Mine", ["*"], root=root)
     assert list(found.notes) == ["ranks over fewer than 2 tasks compare less: SGD on 1"]
+
+
+def test_a_verdict_on_part_of_a_suite_says_so(root):
+    both(root, seeds=(0, 1, 2))
+    for task in TASKS:
+        archive(root, "SGDLR", SLOW, task=task)
+    whole = judge("Mine", root=root, suite=SUITE)
+    assert any(line.startswith("all 2 tasks of tiny v3, 3 paired seeds, ") for line in page(whole))
+    part = judge("Mine", root=root, suite=SUITE, tasks=["*8_Relu32"])
+    assert page(part)[0].startswith(
+        f"Mine against tuned SGD on {TASKS[0]}, 1 of the 2 tasks of tiny v3: better;"
+    )
+    assert "not the whole suite tiny v3: 1 of its 2 tasks; do not compare" in part.notes[0]
+
+
+def test_fewer_seeds_than_the_suite_has_are_told(root):
+    for family in ("MineLR", "SGDLR"):
+        for task in TASKS:
+            archive(root, family, FAST, task=task, seeds=(0, 1))
+    found = judge("MineLR_100_R2", ["SGDLR_100_R2"], reference="SGDLR_100_R2", root=root, suite=SUITE)
+    assert "not the whole suite tiny v3: 2 of its 3 seeds" in found.notes[0]
+
+
+def test_a_suite_has_one_length(root):
+    both(root)
+    with pytest.raises(OptsuiteError, match=r"the suite tiny v3 has 100 steps \(got 50\)"):
+        judge("Mine", root=root, suite=SUITE, num_steps=50)
+
+
+def test_a_missing_set_of_a_known_family_is_told_and_another_is_an_error(root):
+    both(root)
+    found = judge("Mine", ["LionLR_100_R3"], root=root, reference="AdamLR_100_R3")
+    assert set(found.missing) == {f"{task}/LionLR_100_R3" for task in TASKS}
+    gone = judge("Mine", root=root, reference="LionLR_100_R3")
+    assert gone.outcome == "undecided"
+    with pytest.raises(UnknownNameError, match="did you mean AdamLR"):
+        judge("Mine", ["AdmaLR_100_R3"], root=root)
+
+
+def test_packaged_baselines_of_another_length_do_not_make_own_ones_ambiguous(root, packaged):
+    archive(root, "AdamLR", SLOW, steps=50)
+    pack(packaged, root, TASKS[0], "AdamLR_50_R3")
+    both(root)
+    assert judge("Adam", ["Mine"], root=root).num_steps == 100
+    assert judge("Adam", ["Mine"], root=root, num_steps=100).outcome == "worse"
+
+
+def test_one_setting_for_all_tasks_needs_one_that_all_have(root, packaged):
+    both(root)
+    others = tuple(archives.RecordedConfig(f"Mine_lr{lr}", {"lr": lr}) for lr in (1, 3, 10))
+    pack(packaged, root, TASKS[0], "MineLR_100_R3", configs=others)
+    with pytest.raises(OptsuiteError, match="one setting for all tasks needs one that all have"):
+        judge("Mine", root=root, untuned=True)
+
+
+def test_a_damaged_baseline_costs_its_optimizer_alone(root, packaged, monkeypatch):
+    both(root)
+    packaged[TASKS[0], "SGDLR_100_R3"] = None
+
+    def load(task, name):
+        raise CorruptFileError("it is not the file that came with optsuite")
+
+    monkeypatch.setattr(baselines, "load", load)
+    found = judge("Mine", ["*"], root=root)
+    assert found.outcome == "better"
+    assert found.missing[f"{TASKS[0]}/SGDLR_100_R*"] == "it is not the file that came with optsuite"
+
+
+def test_what_was_evaluated_otherwise_is_told(root, packaged):
+    both(root)
+    for task in TASKS:
+        schedule = replace(
+            statistics.evaluations(archives.read_archive(task, "AdamLR_100_R3", root)).schedule,
+            eval_batches=1,
+        )
+        pack(packaged, root, task, "AdamLR_100_R3", schedule=schedule, has_seeds=False)
+    words = "\n".join(page(judge("Mine", root=root)))
+    assert "Mine: evaluated otherwise than AdamLR_100_R3 (other steps, or other numbers of batches)" in words
+    assert "Adam: its archive names no seeds, so that they are no real pairs with those of others" in words
+
+
+def test_names_of_folders_do_not_reach_the_terminal_as_they_are(root):
+    both(root)
+    for family in ("MineLR", "AdamLR"):
+        archive(root, family, FAST, task="a\x1b[31m\nb")
+    lines = page(judge("Mine", root=root), by_task=True)
+    assert any("a\\x1b[31m\\nb" in line for line in lines)
+    assert all(line.isprintable() for line in lines)
+
+
+def test_seeds_that_only_pairs_share_leave_one_out(root):
+    for family, seeds in (("MineLR", (0, 1, 2)), ("OneLR", (0, 1)), ("TwoLR", (1, 2)), ("ZedLR", (0, 2))):
+        archive(root, family, FAST, seeds=seeds)
+    found = judge("Mine", ["*"], root=root, reference="AdamLR_100_R3")
+    assert found.outcome == "undecided"
+    assert found.missing[f"{TASKS[0]}/ZedLR_100_R*"] == "shares no seed with all of Mine, One, Two"

@@ -88,10 +88,10 @@ def test_all_trials_of_it_diverged():
     mine = standing("Mine", 2, (200, 200, 200), "worse", num_tasks=1, worse_on=1)
     value = verdict(entries, [standing("Adam", 1, num_tasks=1), mine])
     assert lines(value) == [
-        f"Mine against tuned Adam on {TASKS[0]}: worse, since all its trials diverged.",
+        f"Mine against tuned Adam on {TASKS[0]}: worse, since each of its settings diverged.",
         "Better on 0 of 1 task, worse on 1, no difference on 0, diverged on 1; average rank 2 of 2 "
         "optimizers.",
-        "No best setting: all its trials diverged.",
+        "No best setting: each diverged with a seed.",
     ]
 
 
@@ -107,19 +107,21 @@ def test_the_edge_comes_with_advice():
     )
 
 
-def test_one_setting_is_called_untuned():
+def test_one_setting_is_told_without_an_edge():
     single = evaluations("MineLR", lrs=(0.003,))
     value = verdict(
         [entry("MineLR", (0.9, 0.8, 1.1), evaluations=single, best=0), entry("AdamLR")],
         [standing("Mine", 1, (0.9, 0.8, 1.1)), standing("Adam", 2)],
     )
-    assert lines(value)[2] == "One setting for all tasks, Mine_lr0.003; not tuned."
+    assert lines(value)[2] == "One setting for all tasks, Mine_lr0.003."
 
 
 def test_the_basis_says_how_many_what_and_how():
-    value = verdict_on_two((0.83, 0.79, 0.9), "better", (2, 0), suite="cpu-quick v1", notes=("a note",))
+    value = verdict_on_two(
+        (0.83, 0.79, 0.9), "better", (2, 0), suite="cpu-quick v1", num_suite_tasks=2, notes=("a note",)
+    )
     assert page(value)[-3:] == [
-        "suite cpu-quick v1, 2 tasks, 5 paired seeds, 2,000 steps, real data, intervals of 95%",
+        "all 2 tasks of cpu-quick v1, 5 paired seeds, 2,000 steps, real data, intervals of 95%",
         "best setting chosen and judged by the last training loss",
         "a note",
     ]
@@ -151,7 +153,7 @@ def test_equal_notes_and_causes_are_told_once():
     value = verdict(entries, [standing("Mine", 1, (0.9, 0.8, 1.1))], missing=missing)
     assert page(value)[-2:] == [
         f"Mine: 3 of its 5 seeds are shared, and used ({TASKS[0]}, {TASKS[1]})",
-        f"missing: {TASKS[0]}/SGDLR_2000_R*, {TASKS[1]}/SGDLR_2000_R*: there is no archive",
+        "missing: SGDLR_2000_R* on 2 tasks: there is no archive",
     ]
 
 
@@ -198,3 +200,29 @@ def test_limits_that_are_no_numbers_are_words(low, high, words):
     entries = [entry("MineLR", (1, 0.9, 1.1), final=Interval(0.45, low, high)), entry("AdamLR")]
     value = verdict(entries, [standing("Mine", 2, (1, 0.9, 1.1))])
     assert any(f"0.4500 {words}" in line for line in page(value, by_task=True))
+
+
+def test_a_reference_that_diverged_is_told():
+    entries = [entry("MineLR", (0.01, 0.01, 0.01)), entry("AdamLR", best=None)]
+    mine = standing("Mine", 1, (0.01, 0.01, 0.01), "better", num_tasks=1, better_on=1)
+    value = verdict(entries, [mine, standing("Adam", 2, num_tasks=1)])
+    assert first(value) == (
+        f"Mine against tuned Adam on {TASKS[0]}: better, since each setting of Adam diverged."
+    )
+    both = [entry("MineLR", (1, 1, 1), best=None), entry("AdamLR", best=None)]
+    value = verdict(both, [standing("Mine", 1.5, (1, 1, 1)), standing("Adam", 1.5)])
+    assert first(value).endswith(
+        ": no difference, since each of its settings diverged, as each of Adam's did."
+    )
+
+
+def test_tasks_on_which_the_reference_diverged_are_counted():
+    entries = [
+        entry("MineLR", (0.1, 0.01, 0.8)),
+        entry("AdamLR"),
+        entry("MineLR", (0.01, 0.01, 0.01), task=TASKS[1]),
+        entry("AdamLR", best=None, task=TASKS[1]),
+    ]
+    mine = standing("Mine", 1, (0.1, 0.01, 0.8), "better", better_on=2)
+    value = verdict(entries, [mine, standing("Adam", 2)])
+    assert ", no difference on 0, Adam diverged on 1; average rank" in lines(value)[1]
