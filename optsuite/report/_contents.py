@@ -133,7 +133,7 @@ class Contents:
         return entry is not None and entry.evaluations.source == "packaged"
 
     def name(self, one: Results) -> str:
-        """Return the name of a cell's optimizer on the page: the verdict's, on any task, or that of its set."""
+        """Return the name of a cell's optimizer on the page: the verdict's, else that of its set."""
         entry = self.entry(one)
         return entry.optimizer if entry else self._judged_names.get(one.hparam_set, one.hparam_set)
 

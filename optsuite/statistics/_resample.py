@@ -107,7 +107,7 @@ def around(drawn: Array, of_all: Array) -> Array:
 
 def draw_seeds(num_seeds: int, num_resamples: int, key: int, stream: str) -> Draws:
     """Draw seeds with replacement; different streams are independent."""
-    digest = hashlib.sha256(stream.encode()).digest()
+    digest = hashlib.sha256(stream.encode(errors="surrogatepass")).digest()
     random = np.random.default_rng([key, *np.frombuffer(digest, np.uint32).tolist()])
     drawn = random.integers(num_seeds, size=(num_resamples, num_seeds))
     seeds = np.concatenate([np.arange(num_seeds)[None], drawn])

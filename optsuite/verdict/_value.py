@@ -38,7 +38,7 @@ class Entry:
     best_of: Sequence[Interval]
     """Judged loss when only k = 1, 2, ..., H settings, drawn at random, are tried."""
     plateau: tuple[float, float] | None
-    """Lowest and highest learning rate whose loss the best one does not beat by more than its interval."""
+    """Lowest and highest learning rate that keep 95 % of what the best one gains over the start."""
     steps_ratio: Interval | None
     """Steps to the reference's final loss, as a share of the horizon: 0.8 is faster; None for the reference.
 

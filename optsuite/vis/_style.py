@@ -110,7 +110,7 @@ def set_styles(
 
 def band_alpha(num_bands: int) -> float:
     """Return an opacity at which so many bands, all in one place, leave lines visible."""
-    return 0.12 * min(1, 3 / num_bands)
+    return 0.12 * math.pow(min(1.0, 3 / num_bands), 1.5)
 
 
 @contextmanager

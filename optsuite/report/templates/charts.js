@@ -5,7 +5,7 @@ const AXES = {
   time: { name: "time", label: "time, s", per: (line) => line.seconds },
   flops: { name: "FLOPs", label: "floating-point operations", per: (line) => line.flops },
 };
-const FULL_BANDS = 5; // as many lie over one another at full opacity
+const FULL_BANDS = 4; // as many lie over one another at full opacity
 const MOST_PLATEAUS = 8;
 const GRID_POINTS = 201;
 
@@ -139,6 +139,10 @@ class Chart {
 
   get ink() { return getComputedStyle(this.box).color; }
   get gridInk() { return getComputedStyle(this.box).borderTopColor; }
+  get opacity() { // of bands, in two hexadecimal digits: many lie over one another
+    const shown = this.view.series.filter(({ line }) => !this.panel.hidden.has(line.place)).length;
+    return Math.ceil(38 * Math.min(1, (FULL_BANDS / shown) ** 1.5)).toString(16).padStart(2, "0");
+  }
   get paper() { return getComputedStyle(document.body).backgroundColor; }
   get width() { return Math.max(200, this.box.clientWidth); }
   get height() { return Math.round(Math.min(340, Math.max(240, this.width * 0.55))); }
@@ -154,7 +158,6 @@ class Chart {
 
   options() {
     const { series, xLog, xLabel, yLabel } = this.view;
-    const opacity = Math.round(38 * Math.min(1, FULL_BANDS / series.length)).toString(16).padStart(2, "0");
     const hasBands = this.kind !== "lr";
     return {
       width: this.width,
@@ -174,7 +177,7 @@ class Chart {
       axes: [this.axisOptions(xLabel, xLog, 34), this.axisOptions(yLabel, this.isLog, 52)],
       series: [{}, ...series.flatMap(({ line }) => this.seriesOptions(line))],
       bands: hasBands
-        ? series.map(({ line }, i) => ({ series: [3 * i + 3, 3 * i + 2], fill: look(line).color + opacity }))
+        ? series.map(({ line }, i) => ({ series: [3 * i + 3, 3 * i + 2], fill: () => look(line).color + this.opacity }))
         : [],
       hooks: {
         setCursor: [(plot) => this.read(plot)],
