@@ -86,7 +86,8 @@ def a_page(name):
         Figure(name, name, name, is_stand_in=True, chart="curves", links={name: f"s3://b/{on_disk}"}),
         Figure(name, name, None, is_stand_in=True, problem=name, is_drawn=False),
     ]
-    verdict = make_verdict(["T"], names=(name, f"{name}2"), words=name)
+    # longer than any name, so that no name is the same task
+    verdict = make_verdict(["TheTaskOfTheVerdictAlone"], names=(name, f"{name}2"), words=name)
     contents = Contents(
         made=facts.started,
         cells=with_entries([statistics.summarize(cell), absent], verdict),
