@@ -172,6 +172,24 @@ def test_none_and_all(page, task):
     assert pressed.count() == 3
 
 
+def test_at_first_ten_are_shown_and_those_in_question(browser, tmp_path):
+    entries = [
+        make_entry("T", name, loss=0.5 + i / 100, is_reference=name == "Adam")
+        for i, name in enumerate([*(f"O{i:02}" for i in range(12)), "Adam", "Last", "Mine"])
+    ]
+    verdict = make_verdict(("T",), ("Mine", "Adam"))
+    object.__setattr__(verdict, "entries", entries)
+    written = report.write_report(str(tmp_path / "report.html"), [], verdict=verdict)
+    page = browser.new_page()
+    page.goto(f"file://{written.url}")
+    legend = page.locator("#tasks .legend")
+    hidden = legend.locator('[aria-pressed="false"] .name').all_inner_texts()
+    assert hidden == ["O10", "O11", "Last"]
+    legend.get_by_role("button", name="All").click()
+    assert legend.locator('[aria-pressed="false"]').count() == 0
+    page.close()
+
+
 def test_values_under_the_mouse_are_told(page, task):
     chart = task.locator(".chart").first
     over = chart.locator(".u-over")

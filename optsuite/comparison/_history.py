@@ -47,7 +47,7 @@ def record_night(roots: Sequence[str], url: str, *, commit: str | None = None) -
     commit = os.environ.get("GITHUB_SHA", "") if commit is None else commit
     night = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     rows = []
-    for root in roots:
+    for root in dict.fromkeys(roots):
         cells = [cell for cell in archives.find_cells("*", "*", root) if not any(map(storage.is_glob, cell))]
         for one in archives.read_each(cells, _row, root):
             if isinstance(one, Absent):

@@ -46,8 +46,10 @@ def loss_p_values(changes: Sequence[Array]) -> list[float]:
 
     Args:
         changes: (H, S) of each cell, relative changes of a loss; NaN for pairs that diverged. A setting with
-            less than two pairs has no say, and a cell without any is given 1.
+            less than two pairs has no say, and a cell without any is given 1. What is within `ROUNDING` is
+            no change, and what is beyond is one by what it exceeds that.
     """
+    changes = [np.copysign(np.maximum(np.abs(one) - ROUNDING, 0), one) for one in changes]
     cells = [_deviates(changes_HS) for changes_HS in changes]
     spreads = [_spread(residuals_HS) for _, residuals_HS in cells]
     known = [(1.0, _PRIOR), *spreads]

@@ -34,10 +34,10 @@ def rounds_of(url: str) -> Rounds:
     if not storage.exists(file):
         return Rounds([root], "")
     told = storage.read_json(file)
-    try:
-        return Rounds([storage.join_url(root, str(name)) for name in told["archives"]], str(told["job"]))
-    except (LookupError, TypeError) as cause:
-        raise storage.CorruptFileError(f"`{file}` does not say which rounds there are") from cause
+    names = told.get("archives") if isinstance(told, dict) else None
+    if not (isinstance(names, list) and names and told.get("job")):
+        raise storage.CorruptFileError(f"`{file}` does not say which rounds there are")
+    return Rounds([storage.join_url(root, str(name)) for name in names], str(told["job"]))
 
 
 def train_in_turn(
@@ -68,14 +68,20 @@ def train_in_turn(
         tell: Called with a line at the beginning of each round.
 
     Raises:
-        OptsuiteError: There are too few rounds, a folder is not empty, or there is no such interpreter.
+        OptsuiteError: There are too few rounds, a folder is not new or not on this machine, or there is no
+            such interpreter or source.
         RemoteError: An installation failed to train.
     """
     if num_rounds < 2:
         raise OptsuiteError(
             f"at least 2 rounds are needed to tell a change of speed from noise (got {num_rounds})"
         )
-    for folder in map(Path, (a, b)):
+    if Path(a).absolute() == Path(b).absolute():
+        raise OptsuiteError(f"rounds need a folder for each side (got `{a}` for both)")
+    for url in (a, b):
+        if "://" in url:
+            raise OptsuiteError(f"rounds need a folder on this machine (got `{url}`): copy it afterwards")
+        folder = Path(url)
         if folder.exists() and any(folder.iterdir()):
             raise OptsuiteError(f"rounds need a new folder, and `{folder}` is not empty: name another one")
     sides = [(*_installation(base), Path(a).absolute()), (*_installation(head), Path(b).absolute())]
@@ -93,7 +99,7 @@ def train_in_turn(
 
 def _installation(given: str) -> tuple[list[str], dict[str, str]]:
     """Return the words that begin a command of an installation, and the environment that it needs."""
-    if Path(given).is_dir():
+    if (Path(given) / "optsuite" / "__init__.py").is_file():
         path = os.pathsep.join(filter(None, (str(Path(given).absolute()), os.environ.get("PYTHONPATH"))))
         python, more = sys.executable, {"PYTHONPATH": path}
     else:
@@ -109,9 +115,12 @@ def _installation(given: str) -> tuple[list[str], dict[str, str]]:
 
 def _train(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
     where = ["--storage", str(folder / "curves"), "--archives", str(folder / "archives"), "--report", "off"]
-    done = subprocess.run(
-        [*command, *where], env=os.environ | environment, capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            [*command, *where], env=os.environ | environment, capture_output=True, text=True, check=False
+        )
+    except OSError as cause:
+        raise RemoteError(f"`{command[0]}` cannot be run: {cause.strerror}") from cause
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise RemoteError(

@@ -220,8 +220,9 @@ def _log_ratios(cell: ComparedCell, a: Rounds, b: Rounds) -> Array | None:
     """Return of each round the logarithm of B's seconds a step over A's; None if they did not take turns."""
     if cell.why_not or not a.job or a.job != b.job:
         return None
-    seconds = [[_seconds(root, cell) for root in rounds.roots] for rounds in (a, b)]
-    ratios = np.log(np.array(seconds[1])) - np.log(np.array(seconds[0]))
+    pairs = zip(a.roots, b.roots, strict=False)  # one may have lost its last
+    seconds_R2 = np.array([[_seconds(root, cell) for root in pair] for pair in pairs])
+    ratios = np.log(seconds_R2[:, 1]) - np.log(seconds_R2[:, 0])
     ratios = ratios[np.isfinite(ratios)]
     return ratios if len(ratios) >= 2 else None
 

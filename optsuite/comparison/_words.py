@@ -76,7 +76,8 @@ def _row(cell: ComparedCell) -> tuple[str, ...]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:+.2g} %" if share else "same"
+    percent = 100 * share
+    return (f"{percent:+.2g} %" if abs(percent) < 100 else f"{percent:+.0f} %") if share else "same"
 
 
 def _result(cell: ComparedCell) -> str:
@@ -91,7 +92,8 @@ def _result(cell: ComparedCell) -> str:
         said = []
         for words, change in (("final loss", cell.final), ("loss before the end", cell.curve)):
             if change is not None and change.is_real:
-                said.append(f"{words} changed: {change.num_worse} settings worse, {change.num_better} better")
+                worse = counted(change.num_worse, "setting")
+                said.append(f"{words} changed: {worse} worse, {change.num_better} better")
         if cell.diverged is not None and cell.diverged.is_real:
             said.append("other trials diverge")
     if (found := cell.slowdown) is not None and found.is_real:

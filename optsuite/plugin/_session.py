@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
@@ -174,15 +175,26 @@ class Session:
         """Return True to end the session after its plan; otherwise make everything ready to train.
 
         Raises:
-            pytest.UsageError: The results could not be written, or there is no such back end.
+            pytest.UsageError: The results could not be written, there is no such back end, or nothing to
+                compare with.
         """
         if self.options.plan:
             return True
         try:
+            if self.options.compare:
+                _compare.check(self.options, self._sources())
             self.runner.connect()
         except OptsuiteError as error:
             raise pytest.UsageError(f"optsuite: {explained(error)}") from None
         return None
+
+    def _sources(self) -> set[str]:
+        """Return the kinds of data that the selected cells train on, as far as their data are there."""
+        found = set()
+        for cell in self.selected:
+            with suppress(OptsuiteError):
+                found.add(cell.source(self.options.run.data))
+        return found
 
     def check_data(self, cell_config: CellConfig) -> None:
         """Fail the test if its data were asked for and are not there."""

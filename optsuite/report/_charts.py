@@ -76,7 +76,10 @@ def profiles_chart(contents: Contents) -> Chart | None:
 
 def as_json(contents: Contents) -> str:
     """Return the data of all charts as JSON that a script element may hold."""
-    looks = [{"name": shown(name), **_look(place)} for name, place in contents.places.items()]
+    main = (contents.verdict.of, contents.verdict.reference) if contents.verdict else ()
+    looks = [
+        {"name": shown(name), "main": name in main, **_look(place)} for name, place in contents.places.items()
+    ]
     data = {
         "looks": looks,
         "groups": [_group(contents, group) for group in groups(contents)],

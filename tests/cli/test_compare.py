@@ -106,6 +106,26 @@ def test_installations_that_take_turns_compare_in_speed(stores, run, installatio
     assert slowdown["least"] < 1.01
 
 
+@pytest.mark.parametrize("told", ["[]", '{"job": "x"}', '{"job": "x", "archives": []}', '{"archives": ["01"]}'])
+def test_a_damaged_list_of_rounds_is_an_error(stores, run, told):
+    for root in stores:
+        write(root, losses())
+    (Path(stores[1]) / "rounds.json").write_text(told)
+    status, _, err = run("compare", *stores)
+    assert status == 1
+    assert "rounds.json` does not say which rounds there are" in err
+
+
+def test_a_round_that_one_side_lost_counts_for_neither(stores, run):
+    for root, names in zip(stores, (["1", "2", "3"], ["1", "2"]), strict=True):
+        for name in names:
+            write(f"{root}/{name}", losses(), seconds=float(name))
+        (Path(root) / "rounds.json").write_text(json.dumps({"job": "x", "archives": names}))
+    told = json.loads(run("compare", *stores, "--json")[1])
+    assert told["cells"][0]["slowdown"]["num_rounds"] == 2
+    assert told["cells"][0]["slowdown"]["ratio"]["value"] == 1
+
+
 def test_stores_that_did_not_take_turns_do_not_compare_in_speed(stores, run):
     for seconds, root in enumerate(stores, 1):
         write(root, losses(), seconds=seconds)
@@ -126,16 +146,25 @@ def test_an_installation_that_fails_is_named(stores, run, installation, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("options", "why"),
+    ("words", "why"),
     [
-        (["--rounds", "1"], "at least 2 rounds are needed"),
-        ([], "`nothing` is neither a Python interpreter nor a folder"),
+        (("a", "b", "python", "--rounds", "1"), "at least 2 rounds are needed"),
+        (("a", "b", "nothing"), "`nothing` is neither a Python interpreter nor a folder"),
+        (("a", "b", "."), "`.` is neither a Python interpreter nor a folder"),  # it has no source
+        (("a", "b", "./text"), "`{here}/text` cannot be run: Exec format error"),
+        (("a", "a", "python"), "a folder for each side (got `a` for both)"),
+        (("a", "s3://bucket/b", "python"), "a folder on this machine (got `s3://bucket/b`)"),
     ],
 )
-def test_rounds_that_cannot_be_say_why(stores, run, options, why):
-    status, _, err = run("compare", *stores, TASK, SET, "--train", "nothing", "nothing", *options)
+def test_rounds_that_cannot_be_say_why(run, tmp_path, monkeypatch, words, why):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("no program")
+    (tmp_path / "text").chmod(0o755)
+    a, b, python, *options = words
+    python = {"python": sys.executable, "./text": tmp_path / "text"}.get(python, python)
+    status, _, err = run("compare", a, b, TASK, SET, "--train", python, python, *options)
     assert status == 1
-    assert why in err
+    assert why.format(here=tmp_path) in err
 
 
 def test_rounds_do_not_mix_with_what_is_there(stores, run, installation):
@@ -173,7 +202,7 @@ def test_a_history_has_a_row_for_each_cell_and_night(stores, run, tmp_path):
     for root in stores:
         write(root, losses())
     write(stores[0], losses(), hparam_set="SGDLR_20_R5")
-    status, out, _ = run("history", *stores, "-o", file, "--commit", "abc")
+    status, out, _ = run("history", *stores, *stores, "-o", file, "--commit", "abc")
     assert (status, out.split()) == (0, [str(file), str(tmp_path / "history.png")])
     write(stores[0], losses() * 2)
     assert run("history", stores[0], "-o", file, "--commit", "0123")[0] == 0

@@ -189,3 +189,10 @@ def test_it_is_a_value_of_json(stores):
     assert told["exit_status"] == 0
     assert told["cells"][0]["final"]["is_real"] is False
     assert told["cells"][0]["result"].startswith("noise")
+
+
+def test_words_for_one_setting_and_for_large_changes(stores):
+    for factor, root in enumerate(stores, 1):
+        write(root, 1000**factor * losses(num_settings=1))
+    assert "+200 %" in words(stores)
+    assert "final loss changed: 1 setting worse, 0 better" in words(stores)

@@ -48,11 +48,13 @@ def test_a_real_change_fails_the_session_where_that_is_asked_for(bench, last_nig
     result.assert_outcomes(passed=2)
 
 
-def test_a_gate_without_archives_to_compare_with_is_shut(bench):
-    result = bench.run(f"--opt-compare={bench.path / 'nowhere'}", "--opt-compare-fail")
-    assert result.ret == 1
-    assert "no comparison: no archives" in text(result)
-    assert bench.run(f"--opt-compare={bench.path / 'nowhere'}").ret == 0
+@pytest.mark.parametrize("more", [(), ("--opt-compare-fail",), ("-n", "1")])
+def test_without_archives_to_compare_with_nothing_trains(bench, more):
+    result = bench.run(f"--opt-compare={bench.path / 'nowhere'}", *more)
+    assert result.ret == 4
+    said = f"{text(result)} {' '.join(result.errlines)}"
+    assert f"optsuite: no archives in `{bench.path / 'nowhere_synthetic'}`: --opt-compare needs those" in said
+    assert not list(bench.path.rglob("*.curves"))
 
 
 def test_a_gate_needs_something_to_compare_with(bench):

@@ -7,6 +7,7 @@ const AXES = {
 };
 const FULL_BANDS = 4; // as many lie over one another at full opacity
 const MOST_PLATEAUS = 8;
+const MOST_AT_FIRST = 10; // lines of a chart, before the reader asks for others
 const GRID_POINTS = 201;
 
 function show(value) {
@@ -411,7 +412,8 @@ class Panel {
   constructor(element) {
     const group = element.dataset.group;
     this.lines = (group === "profiles" ? DATA.profiles : DATA.groups[group]).lines;
-    this.hidden = new Set();
+    const others = this.lines.filter((line, i) => i >= MOST_AT_FIRST && !look(line).main);
+    this.hidden = new Set(others.map((line) => line.place));
     this.buttons = new Map();
     this.charts = [...element.querySelectorAll(".chart")].map((box) => new Chart(this, box));
     this.addLegend(element.querySelector(".legend"));
