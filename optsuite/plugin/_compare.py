@@ -54,7 +54,11 @@ def compare(options: Options, results: Iterable[Result]) -> Compared:
         rate = comparison.FALSE_ALARMS / len(cells)
         try:
             found = comparison.compare(
-                _before(options, source), options.run.store(source).archives, sorted(tasks), sorted(sets), rate=rate
+                _before(options, source),
+                options.run.store(source).archives,
+                sorted(tasks),
+                sorted(sets),
+                rate=rate,
             )
         except OptsuiteError as error:
             lines.append(f"no comparison: {explained(error)}")

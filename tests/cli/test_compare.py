@@ -106,7 +106,9 @@ def test_installations_that_take_turns_compare_in_speed(stores, run, installatio
     assert slowdown["least"] < 1.01
 
 
-@pytest.mark.parametrize("told", ["[]", '{"job": "x"}', '{"job": "x", "archives": []}', '{"archives": ["01"]}'])
+@pytest.mark.parametrize(
+    "told", ["[]", '{"job": "x"}', '{"job": "x", "archives": []}', '{"archives": ["01"]}']
+)
 def test_a_damaged_list_of_rounds_is_an_error(stores, run, told):
     for root in stores:
         write(root, losses())
