@@ -190,7 +190,7 @@ class Session:
 
     def _sources(self) -> set[str]:
         """Return the kinds of data that the selected cells train on, as far as their data are there."""
-        found = set()
+        found = set[str]()
         for cell in self.selected:
             with suppress(OptsuiteError):
                 found.add(cell.source(self.options.run.data))
