@@ -15,28 +15,6 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Object on which subcommands are declared."""
 
 
-_EXIT_STATUS = """\
-exit status: 0 better than the reference, 3 no difference, 4 worse, 5 undecided; 1 error, 2 bad usage
-"""
-
-_VERDICT_EPILOG = f"""{_EXIT_STATUS}
-examples:
-  optsuite verdict --of Mine --against Adam SGDM
-  optsuite verdict 'ImageMLP_*' --of MineLR_2000_R5 --against '*' --rule validation --by-task
-  optsuite verdict --of Mine --suite cpu-quick --json
-  optsuite verdict --of AdamW+cosine --against AdamW -o table.tex
-"""
-
-
-_CONTEST_EPILOG = f"""{_EXIT_STATUS}
-examples:
-  optsuite contest my.py:Mine --suite cpu-quick
-  optsuite contest my.py:Mine --suite cpu-small --budget 1h --opponents Muon --opponents 'Adam*'
-  optsuite contest 'my.py:Mine(lr=0.01)' --suite cpu-quick --untuned
-  optsuite contest Mine --grid 'Mine=my.py:Mine(lr=log(1e-3,1)/7, momentum=0|0.9)' --suite cpu-quick --json
-"""
-
-
 def make_parser() -> argparse.ArgumentParser:
     """Declare all commands; the `run` of parsed arguments says where the command's function is."""
     parser: argparse.ArgumentParser = Parser(prog="optsuite", description="Benchmarks for optimizers.")
@@ -325,8 +303,6 @@ def _add_verdict(commands: _Commands) -> None:
         "_verdict",
         "verdict_of",
     )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _VERDICT_EPILOG
     parser.add_argument(
         "tasks",
         nargs="*",
@@ -396,8 +372,6 @@ def _add_contest(commands: _Commands) -> None:
         "_contest",
         "contest",
     )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _CONTEST_EPILOG
     parser.add_argument(
         "optimizer",
         metavar="OPTIMIZER",

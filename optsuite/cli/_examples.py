@@ -25,7 +25,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "ImageMLP_FashionMnist8_Relu32 AdamLR_2000_R5 SGDLR_2000_R5 -o curves.svg",
         "ImageMLP_FashionMnist8_Relu32 'Adam*' --kind lr -o rates.png",
     ),
-    "report": ("", "'ImageMLP_*' 'Adam*' -o page.html"),
+    "report": ("", "'ImageMLP_*' 'Adam*' -o page.html", "'ImageMLP_*' --of Mine --against Adam SGDM"),
     "normalizer": ("speedup_over_adam_2000_R5", "speedup_over_adam 'ImageMLP_*' --overwrite"),
     "suites": ("", "'cpu-*' --cost"),
     "upload": ("", "--storage s3://bucket/runs"),
@@ -35,11 +35,29 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "base head ImageMLP_FashionMnist8_Relu32 AdamLR_2000_R5 --train ../before . --rounds 20",
     ),
     "history": ("results/archives -o history.csv",),
+    "verdict": (
+        "--of Mine --against Adam SGDM",
+        "'ImageMLP_*' --of MineLR_2000_R5 --against '*' --rule validation --by-task",
+        "--of Mine --suite cpu-quick --json",
+        "--of AdamW+cosine --against AdamW -o table.tex",
+    ),
+    "contest": (
+        "my.py:Mine --suite cpu-quick",
+        "my.py:Mine --suite cpu-small --budget 1h --opponents Muon --opponents 'Adam*'",
+        "'my.py:Mine(lr=0.01)' --suite cpu-quick --untuned",
+        "Mine --grid 'Mine=my.py:Mine(lr=log(1e-3,1)/7, momentum=0|0.9)' --suite cpu-quick --json",
+    ),
 }
 """Words after each command's name; a test parses all of them."""
+
+_OUTCOMES = (
+    "exit status: 0 better than the reference, 3 no difference, 4 worse, 5 undecided; 1 error, 2 bad usage"
+)
+_BEFORE = dict.fromkeys(("verdict", "contest"), (_OUTCOMES, ""))
+"""Lines that stand before the examples."""
 
 
 def epilog(command: str) -> str | None:
     """Return the end of a command's help; None where there are no examples."""
     lines = [f"  optsuite {command} {words}".rstrip() for words in EXAMPLES.get(command, ())]
-    return "\n".join(["examples:", *lines]) if lines else None
+    return "\n".join([*_BEFORE.get(command, ()), "examples:", *lines]) if lines else None
