@@ -106,33 +106,44 @@ class Compiled:
         return tree_unflatten(graph(*leaves), spec)
 
     def _make(self, args: tuple[Any, ...]) -> tuple[_Graph, TreeSpec]:
-        from torch._inductor import standalone_compile  # takes as long to import as torch itself
-
-        graph, spec = self._traced(args)
-        if not self._is_known and graph.code != self._traced(args)[0].code:
+        graph, inputs, spec = _traced(self._fn, args)
+        if not self._is_known and graph.code != _traced(self._fn, args)[0].code:
             raise ImpureError("it computed something else when it was called again")
-        inputs = [node.meta["val"] for node in graph.graph.find_nodes(op="placeholder")]
-        return standalone_compile(graph, inputs, dynamic_shapes="from_graph"), spec
+        return _lowered(graph, inputs), spec
 
-    def _traced(self, args: tuple[Any, ...]) -> tuple[GraphModule, TreeSpec]:
-        from torch._subclasses.fake_tensor import FakeTensorMode
-        from torch.fx.experimental.proxy_tensor import make_fx
 
-        leaves, in_spec = tree_flatten(args)
-        specs = []
+def _traced(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[GraphModule, list[Tensor], TreeSpec]:
+    """Trace a function: the graph of its leaves, tensors without content for its inputs, and its outputs' tree."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-        def flat(*leaves: Tensor) -> list[Tensor]:
-            outputs, spec = tree_flatten(self._fn(*tree_unflatten(leaves, in_spec)))
-            specs.append(spec)
-            return outputs
+    leaves, in_spec = tree_flatten(args)
+    specs = []
 
-        # Each leaf is an input of its own, even if two of them are one tensor in the first call.
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            inputs = [
-                torch.empty_strided(leaf.shape, leaf.stride(), dtype=leaf.dtype, device=leaf.device)
-                for leaf in leaves
-            ]
-        return make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs), specs[-1]
+    def flat(*leaves: Tensor) -> list[Tensor]:
+        outputs, spec = tree_flatten(fn(*tree_unflatten(leaves, in_spec)))
+        specs.append(spec)
+        return outputs
+
+    # Each leaf is an input of its own, even if two of them are one tensor in this call.
+    with FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv()):
+        inputs = [
+            torch.empty_strided(leaf.shape, leaf.stride(), dtype=leaf.dtype, device=leaf.device)
+            for leaf in leaves
+        ]
+    graph = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
+    return graph, inputs, specs[-1]
+
+
+def _lowered(graph: GraphModule, inputs: list[Tensor]) -> _Graph:
+    """Make code of a graph, or find it among what was made before."""
+    from torch._guards import TracingContext, detect_fake_mode, tracing
+    from torch._inductor.compile_fx import compile_fx  # takes as long to import as torch itself
+
+    with tracing(TracingContext(detect_fake_mode(inputs))):  # without it nothing is looked up or kept
+        code: _Graph = compile_fx(graph, inputs)
+    return code
 
 
 def _leaves(tree: Any) -> Iterator[Tensor]:  # noqa: ANN401 - any tree of tensors

@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves
 from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite.optimizers import OPTIMIZERS, adam
+from optsuite.trainer import _compile
 from optsuite.trainer._compile import Compiled
 
 from .cases import CASES
@@ -149,7 +150,7 @@ def test_every_number_may_be_a_tensor_that_differs_per_trial(case):
 @pytest.fixture
 def as_graphs(monkeypatch):
     """What is compiled runs as the graph that it is traced to, which takes no time to compile."""
-    monkeypatch.setattr(torch._inductor, "standalone_compile", lambda graph, *_, **__: graph)
+    monkeypatch.setattr(_compile, "_lowered", lambda graph, _: graph)
 
 
 @every_case

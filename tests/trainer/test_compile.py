@@ -50,7 +50,7 @@ def no_compiler(monkeypatch, compile_everything):
     def broken(*_, **__):
         raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found\nand a long trace")
 
-    monkeypatch.setattr(torch._inductor, "standalone_compile", broken)
+    monkeypatch.setattr(_compile, "_lowered", broken)
 
 
 @pytest.mark.usefixtures("no_compiler")
