@@ -13,6 +13,7 @@ import torch
 
 from optsuite import get_optimizer, get_task, list_optimizers
 from optsuite.trainer import resolve_device
+from optsuite.trainer._compile import Compiled
 
 GROUPS = {"ImageMLP_FashionMnist8_Relu32": 75, "ImageMLP_Cifar10_128x128x128_Relu": 15}
 SECONDS, ROUNDS = 0.2, 5
@@ -39,7 +40,7 @@ def make_step(name, given, task, num_trials, device):
         return {key: param + updates[key] for key, param in params.items()}, state
 
     state_N = torch.vmap(init)(params_N, rates_N)
-    compiled = torch.compile(torch.vmap(update), fullgraph=True)
+    compiled = Compiled(torch.vmap(update))
 
     def step():
         nonlocal params_N, state_N
@@ -71,7 +72,6 @@ def test_update_cost(name, required_hparams, report_line):
     task, num_trials, device = get_task(name), GROUPS[name], resolve_device(None)
     times = {}
     for optimizer in list_optimizers():
-        torch.compiler.reset()
         step = make_step(optimizer, required_hparams(optimizer), task, num_trials, device)
         times[optimizer] = seconds_per_call(step, device)
     report_line(f"{name}, {num_trials} trials, one compiled update:")

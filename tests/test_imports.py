@@ -6,7 +6,6 @@ import argparse
 import inspect
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -92,12 +91,3 @@ def test_every_command_has_a_function(command):
     function = _commands.function_of(argparse.Namespace(run=command.get_default("run")))
     assert inspect.isfunction(function)
     assert len(inspect.signature(function).parameters) == 1
-
-
-def test_rooms_whose_code_is_compiled_postpone_annotations():
-    """torch.compile runs the annotations of an inner function, and refuses some of them."""
-    package = Path(__file__).parents[1] / "optsuite"
-    rooms = ("modules", "optimizers", "gradients", "tasks", "trainer")
-    files = [path for room in rooms for path in (package / room).glob("_[a-z]*.py")]
-    for path in [*files, package / "noise.py", package / "tree.py"]:
-        assert "\nfrom __future__ import annotations\n" in path.read_text(), path

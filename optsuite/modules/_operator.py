@@ -1,4 +1,4 @@
-"""Operators with an axis of trials and gradients of their own, which `vmap` and `torch.compile` can take."""
+"""Operators with an axis of trials and gradients of their own, which `vmap` and the compiler can take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from optsuite import _compiler
 from optsuite.errors import UnsupportedError
 
 FLOP_FORMULAS: dict[Any, Callable[..., int]] = {}
@@ -86,7 +85,6 @@ def differentiable(
         def forward(*args: Tensor) -> tuple[Tensor, ...]:
             return tuple(inference_op(*args))
 
-    @_compiler.opaque  # the compiler cannot look into such a class under vmap, and need not
     def apply(*args: Tensor) -> Tensor:
         outputs: tuple[Tensor, ...] = (Recurrence if torch.is_grad_enabled() else Inference).apply(*args)
         return outputs[0]

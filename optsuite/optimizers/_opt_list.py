@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from optsuite import _compiler, storage
+from optsuite import storage
 from optsuite._code import digest
 from optsuite.data import data_dir
 from optsuite.errors import StorageError
@@ -67,9 +67,8 @@ def opt_list(idx: int) -> Optimizer:
     return nadamw_cosine_lr(**dict(zip(_NAMES.values(), _values(idx), strict=True)))
 
 
-@_compiler.constant
 def _values(idx: int) -> tuple[float | bool, ...]:
-    """Return the values of an entry; compiled code holds them and does not try to read a file."""
+    """Return the values of an entry."""
     return tuple(read_opt_list()[idx].values())
 
 

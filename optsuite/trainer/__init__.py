@@ -1,6 +1,6 @@
 """Trains trials of one task, many as one program.
 
-The only place that calls `torch.compile`, or `vmap` over trials. A trial's curve is a function of (task,
+The only place that compiles, or calls `vmap` over trials. A trial's curve is a function of (task,
 config, schedule, seed, data source, device kind): which trials ran beside it changes it by float rounding
 only.
 
@@ -8,7 +8,7 @@ The files, each of which uses those above it:
 
 - `_reproducible`: the device, the precision, and sums in a fixed order.
 - `_memory`: how many trials, or batches of an evaluation, fit side by side.
-- `_compile`: `torch.compile`, and whether it pays.
+- `_compile`: compilation, and whether it pays.
 - `_grid`: what trials must share, the grids that they are cut into, and the ways to run these.
 - `_network`: the network that runs all trials of a program.
 - `_dump`: trees of tensors as arrays, and back.

@@ -98,16 +98,11 @@ class TorchProgram(Program):
     @cached_property
     def step(self) -> Step:
         """Takes one step of every trial, in place."""
-        estimate = self._ready(self._lifted(self._estimate, (0, 0, 0, "S", "S")))
 
         def step(trained: Trained, _: Params, batch: Batch, key: Tensor) -> tuple[Trained, Tensor]:
             params, stepper, carry, constants = trained
-            grads, loss_SH, carry = estimate(params, carry, constants, batch, key)
-            # The carry may be a view of gradients or parameters, into which optimizers write.
-            carry = with_own_storage(carry)
-            # Code that is not ours keeps its checks.
-            with self.stance():
-                stepper.step(grads, loss_SH)
+            grads, loss_SH, carry = self._estimate(params, carry, constants, batch, key)
+            stepper.step(grads, loss_SH)
             return trained._replace(carry=carry), loss_SH
 
         return step

@@ -1,25 +1,41 @@
-"""`torch.compile` where there is a compiler and the run is long enough to buy the compilation back."""
+"""Compilation by torch's Inductor where there is a compiler and the run is long enough to buy it back.
+
+A function is traced to a graph of plain operators, which Inductor makes into code and keeps in files by the
+content of the graph: a gradient is compiled once for all optimizers of a task and all sessions on a machine.
+"""
 
 from __future__ import annotations
 
 import functools
-import types
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias, final
 
 import torch
+from torch import Tensor
+from torch.fx import GraphModule
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
 
-from optsuite import _compiler
+from optsuite.errors import in_words
 from optsuite.tasks import Task
 
-# Compilation takes 4 to 10 s, and saves a call of many trials some 3 ms and one of a single trial 1 to 2 ms.
+# Compilation takes a tenth of a second an operator, and saves a call of it some 60 us (one of a single trial
+# 30 us), evaluations included.
 _MIN_CALLS = 2000
-_MIN_SINGLE_CALLS = 5000
+_MIN_SINGLE_CALLS = 3000
+# Graphs of few operators are compiled in seconds, and kept for all cells of a task: that pays for short runs.
+_FEW_OPS, _MIN_CALLS_OF_FEW = 100, 200
+
+_Graph: TypeAlias = Callable[..., Sequence[Tensor]]
+_Shapes: TypeAlias = tuple[tuple[torch.Size, tuple[int, ...], torch.dtype], ...]
+
+
+class ImpureError(Exception):
+    """A function that computes something else when it is called again."""
 
 
 def compiling_pays(task: Task, num_calls: int, device: torch.device, *, is_single: bool) -> bool:
-    """Tell whether compiling a program pays for so many calls; the answer is the same in every run.
+    """Tell whether compiling gradients and evaluations pays; the answer is the same in every run.
 
     Args:
         task: The task.
@@ -36,18 +52,24 @@ def is_long(task: Task, num_calls: int, *, is_single: bool) -> bool:
         task.batch_dims
     ):  # trainings within a loss: ten steps of the smallest network compile for eight minutes
         return False
-    return num_calls >= (_MIN_SINGLE_CALLS if is_single else _MIN_CALLS)
+    if is_single:
+        return num_calls >= _MIN_SINGLE_CALLS
+    return num_calls >= (_MIN_CALLS_OF_FEW if 0 <= task.num_ops <= _FEW_OPS else _MIN_CALLS)
+
+
+def updates_are_long(num_calls: int) -> bool:
+    """Tell whether so many updates, which each optimizer has its own of, buy their compilation back."""
+    return num_calls >= _MIN_CALLS
 
 
 @functools.cache
 def can_compile(device_type: str) -> bool:
     """Tell whether a small program compiles and runs here, which is tried once per process."""
     try:
-        torch.compile(_own_code(lambda x: torch.sin(x) + 1))(torch.zeros(8, device=device_type))
+        Compiled(lambda x: torch.sin(x) + 1)(torch.zeros(8, device=device_type))
     except Exception as error:  # noqa: BLE001 - whatever the tool chain lacks, the eager path works
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         warnings.warn(
-            f"torch.compile does not work here ({reason}): training runs uncompiled, which is slower",
+            f"torch cannot compile here ({in_words(error)}): training runs uncompiled, which is slower",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -55,15 +77,73 @@ def can_compile(device_type: str) -> bool:
     return True
 
 
-def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `fn` compiled as one graph for the shapes that it is first called with."""
-    _compiler.put_marks()
-    return torch.compile(_own_code(fn), fullgraph=True, dynamic=False)
+@final
+class Compiled:
+    """A function of trees of tensors, compiled as one graph for each set of shapes that it is called with.
+
+    It may write into its arguments. What it closes over is part of the graph: numbers, and tensors that are
+    not changed later.
+
+    Args:
+        fn: The function.
+        is_known: Whether it is known to be pure; else it is traced twice, to see whether it is.
+
+    Raises:
+        ImpureError: Raised by the first call, if the two traces differ.
+    """
+
+    def __init__(self, fn: Callable[..., Any], *, is_known: bool = True) -> None:
+        self._fn, self._is_known = fn, is_known
+        self._made: dict[_Shapes, tuple[_Graph, TreeSpec]] = {}
+
+    def __call__(self, *args: Any) -> Any:  # noqa: ANN401 - whatever the function takes and gives
+        """Return what the function returns."""
+        leaves = list(_leaves(args))
+        shapes = tuple((leaf.shape, leaf.stride(), leaf.dtype) for leaf in leaves)
+        if shapes not in self._made:
+            self._made[shapes] = self._make(args)
+        graph, spec = self._made[shapes]
+        return tree_unflatten(graph(*leaves), spec)
+
+    def _make(self, args: tuple[Any, ...]) -> tuple[_Graph, TreeSpec]:
+        from torch._inductor import standalone_compile  # takes as long to import as torch itself
+
+        graph, spec = self._traced(args)
+        if not self._is_known and graph.code != self._traced(args)[0].code:
+            raise ImpureError("it computed something else when it was called again")
+        inputs = [node.meta["val"] for node in graph.graph.find_nodes(op="placeholder")]
+        return standalone_compile(graph, inputs, dynamic_shapes="from_graph"), spec
+
+    def _traced(self, args: tuple[Any, ...]) -> tuple[GraphModule, TreeSpec]:
+        from torch._subclasses.fake_tensor import FakeTensorMode
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        leaves, in_spec = tree_flatten(args)
+        specs = []
+
+        def flat(*leaves: Tensor) -> list[Tensor]:
+            outputs, spec = tree_flatten(self._fn(*tree_unflatten(leaves, in_spec)))
+            specs.append(spec)
+            return outputs
+
+        # Each leaf is an input of its own, even if two of them are one tensor in the first call.
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            inputs = [
+                torch.empty_strided(leaf.shape, leaf.stride(), dtype=leaf.dtype, device=leaf.device)
+                for leaf in leaves
+            ]
+        return make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs), specs[-1]
 
 
-def _own_code(fn: Callable[..., Any]) -> Callable[..., Any]:
-    # The compiler keeps a small, limited cache per code object, and all programs of the trainer come from the
-    # same few lines: each gets a copy of its code, so that no sweep can ever run into the limit.
-    return types.FunctionType(
-        fn.__code__.replace(), fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__
-    )
+def _leaves(tree: Any) -> Iterator[Tensor]:  # noqa: ANN401 - any tree of tensors
+    """Give the leaves in the order of `tree_leaves`, several times as fast for the trees of a program."""
+    if isinstance(tree, Tensor):
+        yield tree
+    elif type(tree) is dict:
+        for branch in tree.values():
+            yield from _leaves(branch)
+    elif isinstance(tree, tuple):
+        for branch in tree:
+            yield from _leaves(branch)
+    else:
+        yield from tree_leaves(tree)

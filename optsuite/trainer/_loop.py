@@ -6,7 +6,6 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
 from typing import Any, final
 
 import numpy as np
@@ -57,7 +56,6 @@ class GridRun:
             for split in EVAL_SPLITS
             if self._schedule.eval_batches
         }
-        self._warm: Program | None = None  # all that it compiles has run
         how = ", ".join(filter(None, ("compiled" if program.how.is_compiled else "eager", program.manner)))
         self._trained_as = f"{len(grid.seeds)} seeds x {len(grid.configs)} configs, {how}"
         way = {"way": f"{how}, {program.batches_at_once} batches at once"}
@@ -117,21 +115,13 @@ class GridRun:
             split: _evaluated(batches, program, block, state.step) for split, batches in self._evals.items()
         }
         losses, metrics = [], []
-        is_warm = program is self._warm
-        may_compile = program.how.is_compiled and not is_warm
-        # A compiler may draw from generators.
-        watched = nullcontext() if may_compile else program.watch(trained.constants)
-        # Shapes and devices are those of calls before: to check them again costs a small task 5 to 10 %.
-        unchecked = program.stance(skip_guard_eval_unsafe=True) if is_warm else nullcontext()
-        with watched, unchecked:
+        with program.watch(trained.constants):
             some = itertools.islice(train, state.step - block.start, stop - block.start)
             for step, (batch, key) in enumerate(some, state.step):
                 if step in eval_steps:
                     metrics.append(_evaluate(program, chunks, trained, hparams, step))
                 trained, loss_SH = program.step(trained, hparams, batch, key)
                 losses.append(loss_SH)
-        if len(losses) > 1 and (metrics or not self._evals):  # strides may change after the first step
-            self._warm = program
         state.losses_TSH[state.step : stop][..., state.kept] = loss_TSH = torch.stack(losses).cpu().numpy()
         if metrics:
             first = sum(step < state.step for step in eval_steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias, TypeVar, final
 
@@ -19,8 +19,8 @@ from optsuite._types import Array, Batch, Params
 from optsuite.gradients import Carry, Loss
 from optsuite.noise import generator_states, key_from, seed_generators
 from optsuite.optimizers import Optimizer, OptState, as_trained, get_row
-from optsuite.tasks import Bound, Task
-from optsuite.trainer._compile import compiled, is_long
+from optsuite.tasks import Bound, Task, is_own
+from optsuite.trainer._compile import Compiled, updates_are_long
 from optsuite.trainer._dump import Arrays, dump_leaves, load_leaves
 from optsuite.trainer._grid import Grid, How, ProgramSpec
 from optsuite.trainer._memory import batches_at_once
@@ -83,6 +83,8 @@ class Program(ABC):
         self._shared = {**row.prepare(spec.shared, device), **row.with_roles(lambda: task.roles)}
         is_single = shape == (1, 1)
         self._lifted = _lift_none if is_single else _lift_grid
+        estimate = self._lifted(self._estimate_one, (0, 0, 0, "S", "S"))
+        self._estimate = self._ready(_with_own_carry(estimate))
         self.evaluate = self._ready(self._lifted(self._evaluate, (0, 0, "S", "S")))
         may_share = is_single and not how.is_one_by_one
         self.batches_at_once = batches_at_once(task, spec.schedule, device) if may_share else 1
@@ -178,14 +180,6 @@ class Program(ABC):
             if constant._version != versions[name]:
                 refuse_changed(self.task.name, name)
 
-    def stance(self, **options: bool) -> AbstractContextManager[Any]:
-        """Set the compiler's options for a while, those that are not given to their defaults.
-
-        They are left alone where nothing is compiled, since importing the compiler takes long.
-        """
-        set_stance: Any = torch.compiler.set_stance
-        return set_stance("default", **options) if self.how.is_compiled else nullcontext()
-
     def drops(self, share: float, num_steps: int) -> bool:
         """Tell whether to go on without that share of the configs, with a program for the rest.
 
@@ -197,7 +191,7 @@ class Program(ABC):
         """
         if not self.how.is_compiled:
             return share > 0 and num_steps > 0
-        return is_long(self.task, int(share * num_steps), is_single=False)
+        return updates_are_long(int(share * num_steps))
 
     def hparams(self, grid: Grid) -> Params:
         """Give the hyperparameters that differ between configs, float32 (H,) each."""
@@ -219,7 +213,7 @@ class Program(ABC):
     def _ready(self, fn: _Lift) -> _Lift:
         """Compile a lifted function, or let it draw from the stream of its last argument, the keys."""
         if self.how.is_compiled:
-            return compiled(fn)
+            return Compiled(fn, is_known=not is_own(self.task))
         if not self.how.owns_numbers:
             return fn
 
@@ -229,7 +223,7 @@ class Program(ABC):
 
         return call
 
-    def _estimate(
+    def _estimate_one(
         self, params: Params, carry: Carry, constants: Params, batch: Batch, key: Tensor
     ) -> tuple[Params, Tensor, Carry]:
         """Estimate the gradient of one trial: grads, loss and the next carry."""
@@ -269,37 +263,25 @@ class PureProgram(Program):
 
     def _start_optimizer(self, grid: Grid, params: Params) -> OptState:
         init = self._lifted(self._init, (0, "H"))
-        # Leaves that vmap broadcast get storage of their own: strides must not change after the first step.
-        return pytree_map(torch.Tensor.contiguous, init(params, self.hparams(grid)))
+        # Leaves that vmap broadcast, or that are one tensor in two places, are written over one by one.
+        return with_own_storage(init(params, self.hparams(grid)))
 
     @cached_property
     def step(self) -> Step:
-        """Takes one step of every trial; compiled, in the storage of what it is given."""
-        step: Step = self._lifted(self._step, (0, "H", "S", "S"))
-        if not self.how.is_compiled:
-            return self._ready(step)
+        """Takes one step of every trial; where updates are compiled, in the storage of what it is given."""
+        update = self._lifted(self._update, (0, 0, 0, "H", 0))
+        if self.how.is_compiled and updates_are_long(self.spec.schedule.num_steps):
+            is_overwritable = get_row(self.spec.optimizer).is_overwritable
+            wrapped = _in_place(update) if is_overwritable else _contiguous(update)
+            update = Compiled(wrapped, is_known=is_overwritable)
 
-        def step_fresh(trained: Trained, *rest: Any) -> tuple[Trained, Tensor]:  # noqa: ANN401 - as `step`
-            new, loss_SH = step(trained, *rest)
-            # It may be a view of what is written over below.
-            return new._replace(carry=with_own_storage(new.carry)), loss_SH
+        def step(trained: Trained, hparams: Params, batch: Batch, key: Tensor) -> tuple[Trained, Tensor]:
+            params, opt_state, carry, constants = trained
+            grads, loss_SH, carry = self._estimate(params, carry, constants, batch, key)
+            params, opt_state = update(params, opt_state, grads, hparams, loss_SH) or (params, opt_state)
+            return Trained(params, opt_state, carry, constants), loss_SH
 
-        if not get_row(self.spec.optimizer).is_overwritable:
-            return self._ready(step_fresh)
-
-        def overwrite(trained: Trained, *rest: Any) -> tuple[Carry, Tensor]:  # noqa: ANN401 - as `step`
-            new, loss_SH = step_fresh(trained, *rest)
-            for old, value in zip(tree_leaves(trained[:2]), tree_leaves(new[:2]), strict=True):
-                old.copy_(value)
-            return new.carry, loss_SH
-
-        overwritten = self._ready(overwrite)
-
-        def step_in_place(trained: Trained, *rest: Any) -> tuple[Trained, Tensor]:  # noqa: ANN401 - as `step`
-            carry, loss_SH = overwritten(trained, *rest)
-            return trained._replace(carry=carry), loss_SH
-
-        return step_in_place
+        return step
 
     def params_to_evaluate(self, trained: Trained, hparams: Params) -> Params:
         """Give what the optimizer says, most often those that are trained, and the constants."""
@@ -336,11 +318,37 @@ class PureProgram(Program):
     def _evaluated(self, opt_state: OptState, params: Params, hparams: Params) -> Params:
         return self._optimizer(hparams).evaluated(opt_state, params)
 
-    def _step(self, trained: Trained, hparams: Params, batch: Batch, key: Tensor) -> tuple[Trained, Tensor]:
-        params, opt_state, carry, constants = trained
-        grads, loss, carry = self._estimate(params, carry, constants, batch, key)
+    def _update(
+        self, params: Params, opt_state: OptState, grads: Params, hparams: Params, loss: Tensor
+    ) -> tuple[Params, OptState]:
         updates, opt_state = self._optimizer(hparams).update(grads, opt_state, params, loss=loss)
-        return Trained(tree_map(torch.add, params, updates), opt_state, carry, constants), loss
+        return tree_map(torch.add, params, updates), opt_state
+
+
+def _with_own_carry(estimate: _Lift) -> _Lift:
+    """Copy the carry, which may be a view of gradients or parameters that are written over."""
+
+    def estimate_apart(*args: Any) -> tuple[Params, Tensor, Carry]:  # noqa: ANN401 - as `estimate`
+        grads, loss_SH, carry = estimate(*args)
+        return grads, loss_SH, with_own_storage(carry)
+
+    return estimate_apart
+
+
+def _in_place(update: _Lift) -> _Lift:
+    """Write what an update gives over what it is given."""
+
+    def overwrite(params: Params, opt_state: OptState, *rest: Any) -> None:  # noqa: ANN401 - as `update`
+        new = update(params, opt_state, *rest)
+        for old, value in zip(tree_leaves((params, opt_state)), tree_leaves(new), strict=True):
+            old.copy_(value)
+
+    return overwrite
+
+
+def _contiguous(update: _Lift) -> _Lift:
+    """Lay out what an update gives as what it is first given, so that it is compiled once."""
+    return lambda *args: pytree_map(torch.Tensor.contiguous, update(*args))
 
 
 def configs_of(tree: _Tree, is_kept: Array, *, axis: int) -> _Tree:

@@ -8,10 +8,10 @@ from torch import nn
 from torch.func import grad, grad_and_value, jacrev, jvp, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
-from optsuite import _compiler
 from optsuite.errors import UnsupportedError
 from optsuite.modules import FLOP_FORMULAS, GRU, IRNN, LSTM, VanillaRNN, _onednn
 from optsuite.modules._recurrence import gru, lstm, relu_rnn
+from optsuite.trainer._compile import Compiled
 
 T, B, E, H = 5, 3, 6, 4
 
@@ -66,9 +66,7 @@ def grads_and_loss(fn, num_args):
 
 
 def in_one_graph(fn):
-    torch.compiler.reset()  # for it gives up on what was compiled for many shapes
-    _compiler.put_marks()
-    return torch.compile(fn, fullgraph=True)
+    return Compiled(fn)
 
 
 @every_cell

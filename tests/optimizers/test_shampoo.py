@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from optsuite.optimizers import _shampoo, sgd, shampoo
 from optsuite.optimizers._blocks import block_shapes, cut_into_blocks, glue_blocks
 from optsuite.optimizers._inverse_root import _FACTORS, _by_eigenvalues, _by_newton
+from optsuite.trainer._compile import Compiled
 
 from .test_laws import run
 
@@ -151,8 +152,7 @@ def test_compiled_steps_of_many_trials_are_those_of_eager_ones():
     """The steps are compared: large eigenvalues of a root, which no gradient meets, change by rounding."""
     lrs, params = torch.tensor([1e-3, 1e-1]), random_tensors([(10, 6), (5,)], batch=(2,))
     update = torch.vmap(lambda lr, *inputs: shampoo(lr).update(*inputs))
-    torch.compiler.reset()
-    compiled = torch.compile(update, fullgraph=True, dynamic=False)
+    compiled = Compiled(update)
     states = [torch.vmap(shampoo(1.0).init)(params)] * 2
     for seed in range(1, 9):
         grads = random_tensors([(10, 6), (5,)], batch=(2,), seed=seed)
@@ -160,7 +160,6 @@ def test_compiled_steps_of_many_trials_are_those_of_eager_ones():
         expected, states[1] = update(lrs, grads, states[1], params)
         for name, step in expected.items():
             torch.testing.assert_close(actual[name], step, rtol=1e-2, atol=2e-3 * step.abs().max().item())
-    torch.compiler.reset()
 
 
 def steps(opt, params, grads, count):

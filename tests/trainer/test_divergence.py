@@ -101,6 +101,7 @@ def test_a_config_is_kept_while_one_of_its_seeds_learns(shapes):
 @pytest.mark.skipif(not can_compile("cpu"), reason="no compiler")
 def test_compiled_configs_are_dropped_between_rare_evaluations(shapes, monkeypatch):
     monkeypatch.setattr(_compile, "_MIN_CALLS", 100)
+    monkeypatch.setattr(_compile, "_MIN_CALLS_OF_FEW", 100)
     schedule = Schedule(300, eval_every=120, eval_batches=1, last_eval_batches=1)
     trials = trials_of([sgd(0.1), sgd(1e30), sgd(0.01), sgd(1e32)], schedule=schedule)
     curves = train(trials)

@@ -71,6 +71,7 @@ def test_compiled_curves_are_those_of_uncompiled_ones(name, monkeypatch):
     trials = trials_for(name)
     curves = train(trials)
     monkeypatch.setattr(_compile, "_MIN_CALLS", 0)
+    monkeypatch.setattr(_compile, "_MIN_CALLS_OF_FEW", 0)
     compiled = train(trials)
     for trial in trials:
         assert str(compiled[trial]["trained_as"]).endswith("compiled")

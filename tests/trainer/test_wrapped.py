@@ -59,10 +59,11 @@ def test_a_wrapped_rule_still_gets_the_roles_of_the_task():
 @pytest.mark.slow
 def test_wrapped_optimizers_compile_to_what_they_do_uncompiled(monkeypatch):
     monkeypatch.setattr(_compile, "_MIN_CALLS", 0)
+    monkeypatch.setattr(_compile, "_MIN_CALLS_OF_FEW", 0)
     trials = trials_of(CONFIGS, seeds=(0, 1), schedule=SCHEDULE)
     _compile.can_compile.cache_clear()
     compiled = train(trials)
-    with patch.object(_compile, "_MIN_CALLS", 1000):
+    with patch.multiple(_compile, _MIN_CALLS=1000, _MIN_CALLS_OF_FEW=1000):
         eager = train(trials)
     for trial in trials:
         assert str(compiled[trial]["trained_as"]).endswith("compiled")
