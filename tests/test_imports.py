@@ -36,6 +36,13 @@ def imported(program, modules):
     return done.stdout.splitlines()[-1].removeprefix("imported:").split()
 
 
+def commands(parser):
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from commands(command) if command._subparsers else [command]
+
+
 @pytest.mark.parametrize(
     "program",
     [
@@ -49,22 +56,33 @@ def test_the_package_and_its_errors_import_nothing_heavy(program):
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["run", "--help"], ["plot", "--help"], ["table", "--nonsense"]]
+    "words", [["--help"], ["table", "--nonsense"], ["data", "--help"], ["--print-completion", "bash"]]
 )
 def test_a_command_that_runs_nothing_imports_nothing_heavy(words):
     program = f"from optsuite.cli import main\ntry: main({words})\nexcept SystemExit: pass"
     assert imported(program, HEAVY) == []
 
 
+@pytest.mark.parametrize("words", [["tasks", "--operations"], ["data", "list"], ["data", "path", "cifar10"]])
+def test_a_list_of_tasks_or_data_imports_nothing_heavy(words):
+    assert imported(f"from optsuite.cli import main\nmain({words})", HEAVY) == []
+
+
+def test_a_list_of_suites_imports_no_torch():
+    """It reads the index of the packaged baselines through the storage."""
+    program = "from optsuite.cli import main\nmain(['suites'])"
+    assert imported(program, ("torch", *SELDOM_NEEDED)) == []
+
+
+@pytest.mark.parametrize("command", list(commands(_commands.make_parser())), ids=lambda command: command.prog)
+def test_help_imports_nothing_heavy(command):
+    words = [*command.prog.split()[1:], "--help"]
+    program = f"from optsuite.cli import main\ntry: main({words})\nexcept SystemExit: pass"
+    assert imported(program, HEAVY) == []
+
+
 def test_training_imports_no_package_that_few_runs_need():
     assert imported("import optsuite; optsuite.train; optsuite.load_archive", SELDOM_NEEDED) == []
-
-
-def commands(parser):
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for command in action.choices.values():
-                yield from commands(command) if command._subparsers else [command]
 
 
 @pytest.mark.parametrize("command", list(commands(_commands.make_parser())), ids=lambda command: command.prog)

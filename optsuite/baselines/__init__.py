@@ -8,7 +8,15 @@ of those of the archives on each of 40 cells and by every rule, by the default o
 `benchmarks/make_baselines.py` makes them.
 """
 
-from optsuite.baselines._files import Made
-from optsuite.baselines._pack import pack
-from optsuite.baselines._read import about, available, load
-from optsuite.baselines._rounded import ROUNDING
+from typing import TYPE_CHECKING
+
+from optsuite._lazy import importing
+from optsuite.baselines._files import Made, about, available
+
+if TYPE_CHECKING:
+    from optsuite.baselines._pack import pack
+    from optsuite.baselines._read import load
+    from optsuite.baselines._rounded import ROUNDING
+
+# Which there are is known without torch.
+__getattr__ = importing(__name__, {"_pack": "pack", "_read": "load", "_rounded": "ROUNDING"})

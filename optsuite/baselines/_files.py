@@ -80,6 +80,28 @@ def read_index(folder: str) -> Index:
         raise _damaged(url) from cause
 
 
+def available(task: str | None = None) -> list[tuple[str, str]]:
+    """Return (task, set) of the packaged baselines, sorted.
+
+    Args:
+        task: Name of a task; all if `None`.
+
+    Raises:
+        CorruptFileError: The index is damaged.
+    """
+    cells = sorted(read_index(FOLDER).digests)
+    return [cell for cell in cells if task in (None, cell[0])]
+
+
+def about() -> Made | None:
+    """Return how the packaged baselines were made; None if there are none.
+
+    Raises:
+        CorruptFileError: The index is damaged.
+    """
+    return read_index(FOLDER).made
+
+
 def write_index(folder: str, index: Index) -> None:
     """Write the index of a folder."""
     assert index.made is not None

@@ -14,28 +14,6 @@ from optsuite.hparam_sets import HparamValue, Schedule
 from optsuite.statistics import Evaluations
 
 
-def available(task: str | None = None) -> list[tuple[str, str]]:
-    """Return (task, set) of the packaged baselines, sorted.
-
-    Args:
-        task: Name of a task; all if `None`.
-
-    Raises:
-        CorruptFileError: The index is damaged.
-    """
-    cells = sorted(_files.read_index(_files.FOLDER).digests)
-    return [cell for cell in cells if task in (None, cell[0])]
-
-
-def about() -> Made | None:
-    """Return how the packaged baselines were made; None if there are none.
-
-    Raises:
-        CorruptFileError: The index is damaged.
-    """
-    return _files.read_index(_files.FOLDER).made
-
-
 def load(task: str, hparam_set: str) -> Evaluations | None:
     """Return the evaluation curves of a packaged baseline; None if there is none.
 

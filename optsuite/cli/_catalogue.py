@@ -1,54 +1,24 @@
-"""Commands that list what there is: tasks, hparam sets, datasets."""
+"""Commands that list tasks and datasets, and import nothing heavy."""
 
 import argparse
-import sys
+import fnmatch
 
 from optsuite import data
-from optsuite.cli._own_sets import add_own_sets
+from optsuite._known_tasks import known_tasks
 from optsuite.cli._text import print_table
-from optsuite.hparam_sets import (
-    get_hparam_set,
-    list_hparam_sets,
-    needs_checkpoint,
-    split_name,
-)
-from optsuite.optimizers import WRAPPERS
-from optsuite.tasks import get_task, list_tasks
-
-_GRAMMAR = (
-    "and any <RULE>LR[xWD][_WRAPPER[NUMBER]...]_<STEPS>_R<REPETITIONS>, such as "
-    "AdamWLRxWD_cosine_clip0p5_2000_R2, with wrappers in this order: {}"
-)
 
 
 def show_tasks(args: argparse.Namespace) -> int:
     """Print the tasks that match a glob."""
     rows = [("name", "dataset", "example", "batch", "parameters", *(["MFLOP/step"] * args.operations))]
-    for task in map(get_task, list_tasks(args.pattern)):
-        shape, _ = next(iter(task.dataset.fields.values()))
-        counts = ["x".join(map(str, shape)), str(task.batch_size), f"{task.num_params:,}"]
+    for name in sorted(fnmatch.filter(known_tasks(), args.pattern)):
+        task = known_tasks()[name]
+        counts = [task.example, str(task.batch_size), f"{task.num_params:,}"]
         if args.operations:
-            counts.append("?" if task.flops_per_step < 0 else f"{task.flops_per_step / 1e6:,.0f}")
-        rows.append((task.name, task.dataset.dataset, *counts))
+            counts.append(f"{task.flops_per_step / 1e6:,.0f}")
+        rows.append((name, task.dataset, *counts))
     print_table(rows)
     return 0
-
-
-def show_sets(args: argparse.Namespace) -> int:
-    """Print the published hparam sets that match a glob."""
-    add_own_sets(args)
-    rows = [("name", "configs", "repetitions", "steps", "first and last config")]
-    print_table([*rows, *map(_row_of_set, list_hparam_sets(args.pattern))])
-    print(_GRAMMAR.format(", ".join(WRAPPERS)), file=sys.stderr)
-    return 0
-
-
-def _row_of_set(name: str) -> tuple[str, ...]:
-    if needs_checkpoint(name) and (parts := split_name(name)):
-        return name, "-", str(parts[2]), f"{parts[1]:,}", "needs a checkpoint: --lopt PATH"
-    one = get_hparam_set(name)
-    counts = (str(len(one.labels)), str(one.repetitions), f"{one.schedule.num_steps:,}")
-    return one.name, *counts, f"{one.labels[0]} ... {one.labels[-1]}"
 
 
 def list_data(_args: argparse.Namespace) -> int:

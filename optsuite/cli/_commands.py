@@ -56,14 +56,14 @@ def _command(commands: _Commands, name: str, words: str, *function: str) -> argp
 def _add_catalogue(commands: _Commands) -> None:
     """Declare the commands that say what there is."""
     tasks = _command(commands, "tasks", "list the fixed tasks", "_catalogue", "show_tasks")
-    sets = _command(commands, "sets", "list the published hparam sets", "_catalogue", "show_sets")
+    sets = _command(commands, "sets", "list the published hparam sets", "_sets", "show_sets")
     for parser in (tasks, sets):
         parser.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
     _add_own_sets(sets)
     tasks.add_argument(
         "--operations",
         action="store_true",
-        help="also count the floating-point operations of a training step, in about 0.1 s a task",
+        help="also show the floating-point operations of a training step",
     )
 
     data = commands.add_parser("data", help="list, fetch and find datasets")
@@ -354,7 +354,7 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
 def _add_contest(commands: _Commands) -> None:
     """Declare the commands of suites."""
     listing = _command(
-        commands, "suites", "list the suites that contests are held on", "_contest", "show_suites"
+        commands, "suites", "list the suites that contests are held on", "_suites", "show_suites"
     )
     listing.add_argument("pattern", nargs="?", default="*", metavar="GLOB")
     listing.add_argument(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from optsuite.errors import OptsuiteError
-from optsuite.plugin import _options, _xdist
+from optsuite.plugin import _keywords, _options, _xdist
 from optsuite.plugin._ids import config_of
 from optsuite.plugin._results import Recorder, properties_of
 
@@ -81,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(config.stash[_RECORDER])
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Cross a test that asks for `cell_config`, or for `task` alone, with the matrix."""
     name = next((name for name in ("cell_config", "task") if _asks_for_ours(metafunc, name)), None)
@@ -90,7 +91,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     params: Sequence[Any] = []
     try:
         session = _session_of(config)
-        params = session.config_params() if name == "cell_config" else session.task_names()
+        if name == "cell_config":
+            params = session.config_params(_keywords.chosen_by_keyword(metafunc))
+        else:
+            params = session.task_names()
     except (OptsuiteError, pytest.UsageError) as error:
         words = _options.explained(error) if isinstance(error, OptsuiteError) else str(error)
         config.stash[_ERROR] = f"optsuite: {words}"

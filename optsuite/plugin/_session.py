@@ -1,7 +1,7 @@
 """One pytest session of benchmarks: what it selects, and what the runner told of it."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -87,12 +87,14 @@ class Session:
             device=self.runner.device,
         )
 
-    def config_params(self) -> list[ParameterSet]:
-        """Return every config of every cell of the matrix, with its id and its marker."""
+    def config_params(self, is_chosen: Callable[[str], bool]) -> list[ParameterSet]:
+        """Return the configs of the cells of the matrix whose id is chosen, with their ids and markers."""
         params = []
         for cell in self.matrix.cells:
             for config in cell.hparam_set.configs:
                 cell_config = CellConfig(cell, config)
+                if not is_chosen(cell_config.id):
+                    continue
                 mark = pytest.mark.optsuite(
                     task=cell.task_name, set=cell.hparam_set.name, opt=cell.hparam_set.opt, label=config.label
                 )

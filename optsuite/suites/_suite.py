@@ -7,10 +7,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from typing import Any, final
 
-from optsuite import storage
 from optsuite.errors import HParamError, UnknownNameError
-from optsuite.hparam_sets import get_family
-from optsuite.tasks import get_task
 
 _MOST_BYTES = 2**20
 
@@ -51,6 +48,9 @@ def check(suite: Suite) -> None:
         HParamError: A field has a value that it cannot have.
         UnknownNameError: There is no such task or family.
     """
+    from optsuite.hparam_sets import get_family  # both need torch, which a list of suites does not
+    from optsuite.tasks import get_task
+
     for name, is_fit, needed in (
         ("name", re.fullmatch(r"[A-Za-z0-9][\w-]*", suite.name), "letters, digits, `-` and `_`"),
         ("version", suite.version >= 1, "a whole number of at least 1"),
@@ -78,6 +78,8 @@ def read_suite(url: str) -> Suite:
         HParamError: It is no suite; says which key lacks, or is one too many.
         UnknownNameError: It names a task or a family that does not exist.
     """
+    from optsuite import storage
+
     content = storage.read_bytes(url, missing="there is no such file", most=_MOST_BYTES)
     try:
         told = tomllib.loads(content.decode())

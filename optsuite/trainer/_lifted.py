@@ -32,7 +32,7 @@ from optsuite.trainer._lift_mode import (
     stack_of,
 )
 from optsuite.trainer._network import is_alike
-from optsuite.trainer._unit import OF_TORCH, Unit
+from optsuite.trainer._unit import Unit, of_torch
 
 Make: TypeAlias = Callable[[int, list[Tensor]], Unit]
 """A function that makes the object of one trial, by its number, for parameters in some memory."""
@@ -252,7 +252,7 @@ def _check_plain(unit: Unit) -> None:
     if any(
         isinstance(value, Mapping) and value
         for name, value in vars(unit.optimizer).items()
-        if name in OF_TORCH
+        if name in of_torch()
     ):
         raise CannotLiftError("it has hooks on its steps")
 
@@ -291,7 +291,7 @@ def _tensors(node: object, met: set[int]) -> Iterator[Tensor]:
 
 
 def _attributes(optimizer: optim.Optimizer) -> dict[str, Any]:
-    return {name: value for name, value in vars(optimizer).items() if name not in OF_TORCH}
+    return {name: value for name, value in vars(optimizer).items() if name not in of_torch()}
 
 
 class _Merge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,13 @@ from optsuite.noise import generators_kept, key_from, seed_generators, torch_gen
 from optsuite.optimizers import deliver, has_hooks, set_training, takes_loss
 from optsuite.trainer._networks import Networks
 
-# Attributes of every optimizer that its steps do not change.
-OF_TORCH = vars(optim.Optimizer([torch.empty(0)], {})).keys() - {"state", "param_groups", "defaults"}
+
+@functools.cache
+def of_torch() -> frozenset[str]:
+    """Return the attributes of every optimizer that its steps do not change."""
+    # The first object of a class imports torch's compiler, which takes a second.
+    made = vars(optim.Optimizer([torch.empty(0)], {}))
+    return frozenset(made.keys() - {"state", "param_groups", "defaults"})
 
 
 class Unit:
@@ -144,7 +150,7 @@ class Unit:
         attributes = {
             name: value
             for name, value in vars(self.optimizer).items()
-            if name not in OF_TORCH and not (name in modules and modules[name] is value)
+            if name not in of_torch() and not (name in modules and modules[name] is value)
         }
         numbers: dict[Any, Any] = {param: f"parameter {n}" for n, param in enumerate(self.params)}
         attributes["state"] = {numbers.get(key, key): value for key, value in self.optimizer.state.items()}

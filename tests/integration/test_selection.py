@@ -57,6 +57,46 @@ def test_keywords_combine(bench):
     assert {name.rpartition("-SGD_")[0] for name in ids} == {f"{TASK}-SGDLR_200_R2"}
 
 
+def test_what_keywords_drop_is_not_even_collected(bench):
+    for words, labels in (
+        ("lr0.1", LABELS[1:]),
+        ("not lr0.1", LABELS[:1]),
+        ("OPTSUITE and LR0.01", LABELS[:1]),
+    ):
+        result = bench.run("--collect-only", "-q", "-k", words)
+        assert "1 test collected" in text(result)
+        assert "deselected" not in text(result)
+        assert bench.ids("-k", words) == [f"{CELL}-{label}" for label in labels]
+
+
+def test_keywords_that_choose_nothing_collect_nothing(bench):
+    result = bench.run("-k", "nothing")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert bench.results() == []
+
+
+def test_keywords_that_are_wrong_are_told_by_pytest(bench):
+    result = bench.run("-k", "and and")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "Wrong expression passed to '-k'" in text(result)
+
+
+def test_keywords_may_be_of_the_other_parameters_of_a_test(bench):
+    path = bench.path / "test_baselines.py"
+    path.write_text(
+        """
+import pytest
+
+
+@pytest.mark.parametrize("word", ["first", "second"])
+def test_baseline(cell_config, curve_store, word):
+    pass
+"""
+    )
+    result = bench.run("--collect-only", "-q", "-k", "second")
+    assert "2/4 tests collected" in text(result)
+
+
 def test_one_item_can_be_given_by_its_id(bench):
     result = bench.run(f"test_baselines.py::test_baseline[{CELL}-{LABELS[1]}]")
     result.assert_outcomes(passed=1)

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from optsuite import Schedule, Trial, train_many
+from optsuite._known_tasks import KnownTask, known_tasks
 from optsuite.hparam_sets import Config
 from optsuite.tasks import Task, get_task, list_tasks
 
@@ -97,10 +98,48 @@ def test_a_network_that_cannot_be_counted_is_trained_at_an_unknown_cost(small_da
         assert str(other["trained_as"]).startswith("1 seeds x 1 configs")
 
 
+TOLD, EXACT = KnownTask._fields[:3], ("num_params", "min_flops_per_step", "flops_per_step", "carry_bytes")
+
+
+def check_table(task):
+    """Compare a copy of a task, which has to count, with the table of this package's tasks.
+
+    Which operators torch makes of a loss, and what they keep, differs somewhat from version to version.
+    """
+    row, advice = known_tasks()[task.name], "run `python benchmarks/make_task_table.py`"
+    shape, _ = next(iter(task.dataset.fields.values()))
+    told = (task.dataset.dataset, "x".join(map(str, shape)), task.batch_size)
+    assert told == tuple(getattr(row, name) for name in TOLD), advice
+    for name in KnownTask._fields[len(TOLD) :]:
+        rel = 0 if name in EXACT else 0.1
+        assert getattr(task, name) == pytest.approx(getattr(row, name), rel=rel, abs=0), (name, advice)
+
+
+def test_the_table_is_of_the_tasks_of_this_package():
+    assert list(known_tasks()) == list_tasks(), "run `python benchmarks/make_task_table.py`"
+
+
+def test_a_task_of_this_package_does_not_count():
+    with patch.object(Task, "meta_module", side_effect=AssertionError("made")):
+        task = get_task("Conv_Cifar10_8_16x32")
+        assert (task.num_params, task.num_ops) == (5418, known_tasks()[task.name].num_ops)
+        assert task.min_flops_per_step < task.flops_per_step
+        assert task.activation_bytes < task.peak_bytes
+
+
+def test_what_is_made_of_a_task_counts_anew():
+    """Also under the name of the task."""
+    double = replace(TINY, batch_size=2 * TINY.batch_size)
+    assert double.flops_per_step == 2 * TINY.flops_per_step
+    assert double.min_flops_per_step == 2 * TINY.min_flops_per_step
+    assert replace(TINY, build=lambda: nn.Linear(64, 10)).num_params == 65 * 10
+
+
 @pytest.mark.parametrize("name", list_tasks("LOpt*"))
 def test_an_inner_training_is_counted(name):
     """A learned Adam has no weights."""
     task = replace(get_task(name))
+    check_table(task)
     assert 0 < task.min_flops_per_step + ("LearnableAdam" in name) <= task.flops_per_step
     assert 0 < task.activation_bytes <= task.peak_bytes
 
@@ -136,15 +175,16 @@ def test_every_other_task_is_counted_without_storage(name):
     with patch.object(Task, "module", side_effect=AssertionError("made with storage")):
         assert 0 < task.min_flops_per_step <= task.flops_per_step
     assert 0 < task.activation_bytes <= task.peak_bytes
+    check_table(task)
 
 
 def test_operations_of_an_mlp_are_those_of_its_products():
     """Forward, gradient to the weights, and to the inputs of all layers but the first."""
-    assert TINY.flops_per_step == 2 * 128 * (2 * 64 * 32 + 3 * 32 * 10)
+    assert replace(TINY).flops_per_step == 2 * 128 * (2 * 64 * 32 + 3 * 32 * 10)
 
 
 def test_operations_of_a_conv_net_are_those_of_its_products():
-    task = get_task("Conv_Cifar10_8_16x32")
+    task = replace(get_task("Conv_Cifar10_8_16x32"))
     pixels = 4 * 4  # of both layers' outputs: the first has stride 2
     first, second, head = pixels * 3 * 9 * 16, pixels * 16 * 9 * 32, 32 * 10
     assert task.flops_per_step == 2 * 128 * (2 * first + 3 * second + 3 * head)
