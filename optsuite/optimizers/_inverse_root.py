@@ -1,8 +1,9 @@
 """Inverse roots of symmetric matrices.
 
-On a CPU they are made from eigenvalues, elsewhere by Newton's iteration, made of products only:
+On a CPU they are made from eigenvalues, in float64, elsewhere by Newton's iteration, made of products only:
 `torch.linalg.eigh` would make the host wait for the device at every step. On one core of a CPU the iteration
-takes three times as long for 128 x 128.
+takes longer for 128 x 128. Eigenvalues in float32 take half as long, and lose the digits of those that are a
+millionth of the largest: steps then differ from the original's by 0.7 %, where these do by less than 0.5 %.
 """
 
 from __future__ import annotations
@@ -57,17 +58,18 @@ def inverse_root(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
 def _by_eigenvalues(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
     stack, batch = matrices.flatten(0, -3), matrices.shape[:-2]
     roots, are_good = over_matrices(lambda share: _share_by_eigenvalues(share, order), stack)
-    return roots.unflatten(0, batch), are_good.unflatten(0, batch)
+    return roots.reshape(matrices.shape), are_good.reshape(*batch, 1, 1)
 
 
 def _share_by_eigenvalues(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
     is_finite = matrices.sum((-2, -1), keepdim=True).isfinite()
     # One matrix that is not finite would be an error of the whole batch.
-    values, vectors = torch.linalg.eigh(torch.where(is_finite, matrices, 0.0))
+    values, vectors = torch.linalg.eigh(torch.where(is_finite, matrices, 0.0).double())
     values = values.clamp(min=0.0)
     ridge = _RIDGE * values[..., -1:].clamp(min=_RIDGE)
-    scaled = vectors * ((values + ridge) ** (-1 / order)).unsqueeze(-2)
-    return scaled @ vectors.mT, is_finite
+    scale = (values + ridge) ** (-1 / order)
+    scaled = (vectors * scale.unsqueeze(-2)).to(matrices.dtype)
+    return scaled @ vectors.to(matrices.dtype).mT, is_finite
 
 
 def _by_newton(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
 """Linear algebra of many small matrices, in threads that each take a share of them.
 
-LAPACK would divide the work within every matrix, and its threads then wait for each other: beside another busy
-process, for much longer than they work. A matrix that one thread decomposes has the same bits whatever the
-number of threads.
+LAPACK would divide the work within every matrix, and its threads then wait for each other: beside another
+busy process, for much longer than they work. A matrix that one thread decomposes has the same bits whatever
+the number of threads.
 """
 
 from __future__ import annotations
