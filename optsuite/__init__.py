@@ -7,6 +7,8 @@ pytest and the command line start at once: a name is fetched from its module whe
 import importlib
 from typing import TYPE_CHECKING
 
+from optsuite._waiting import wait_asleep as _wait_asleep
+
 if TYPE_CHECKING:
     from optsuite import normalizers, optimizers, vis
     from optsuite.archives import delete_archive, list_hparam_sets_for_task, load_archive, write_archive
@@ -108,6 +110,7 @@ _MODULES = {name: module for module, names in _NAMES.items() for name in names.s
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module `optsuite` has no attribute `{name}`")
+    _wait_asleep()
     module = importlib.import_module(f"optsuite.{_MODULES.get(name, name)}")
     globals()[name] = value = getattr(module, name) if name in _MODULES else module
     return value

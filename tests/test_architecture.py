@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "optsuite"
 
 # Nothing imports a room that stands after its own; rooms of one line do not import each other.
 ORDER = (
-    ("_types", "choices", "errors", "words", "_code", "_known_tasks", "_lazy", "_places"),
+    ("_types", "choices", "errors", "words", "_code", "_known_tasks", "_lazy", "_places", "_waiting"),
     ("_arguments", "tree", "noise", "storage"),
     ("data",),
     ("modules",),

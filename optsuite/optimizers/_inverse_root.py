@@ -2,15 +2,22 @@
 
 On a CPU they are made from eigenvalues, in float64, elsewhere by Newton's iteration, made of products only:
 `torch.linalg.eigh` would make the host wait for the device at every step. On one core of a CPU the iteration
-takes 2.4 ms for 128 x 128, and some 6 s to compile for each size; the eigenvalues take 1.0 ms, and 2 s.
+takes longer for 128 x 128. Eigenvalues in float32 take half as long, and lose the digits of those that are a
+millionth of the largest: steps then differ from the original's by 0.7 %, where these do by less than 0.5 %.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from optsuite.optimizers._threads import over_matrices
+
+_OPERATOR = "optsuite::inverse_root"
 
 # This fraction of the largest eigenvalue is added to all of them, so that their quotients stay below 1e6.
 _RIDGE = 1e-6
@@ -42,10 +49,19 @@ def inverse_root(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
 
     Source: optax-shampoo 0.0.6, which iterates in float32 as well, and gives up roots by the same tolerance.
     """
-    return (_by_eigenvalues if matrices.device.type == "cpu" else _by_newton)(matrices, order)
+    if matrices.device.type != "cpu":
+        return _by_newton(matrices, order)
+    roots, are_good = torch.ops.optsuite.inverse_root(matrices, order)
+    return roots, are_good
 
 
 def _by_eigenvalues(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
+    stack, batch = matrices.flatten(0, -3), matrices.shape[:-2]
+    roots, are_good = over_matrices(lambda share: _share_by_eigenvalues(share, order), stack)
+    return roots.reshape(matrices.shape), are_good.reshape(*batch, 1, 1)
+
+
+def _share_by_eigenvalues(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
     is_finite = matrices.sum((-2, -1), keepdim=True).isfinite()
     # One matrix that is not finite would be an error of the whole batch.
     values, vectors = torch.linalg.eigh(torch.where(is_finite, matrices, 0.0).double())
@@ -91,3 +107,25 @@ def _largest_eigenvalue(matrices: Tensor) -> Tensor:
         norm = torch.linalg.matrix_norm(matrices, keepdim=True)
         log = log + torch.log(norm) / 2**doublings
     return torch.exp(log)
+
+
+def _fake(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
+    del order
+    are_good = matrices.new_empty((*matrices.shape[:-2], 1, 1), dtype=torch.bool)
+    return matrices.new_empty(matrices.shape), are_good
+
+
+def _over_trials(
+    info: Any,  # noqa: ANN401 - torch's own class
+    in_dims: Sequence[int | None],
+    matrices: Tensor,
+    order: int,
+) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+    del info
+    return torch.ops.optsuite.inverse_root(matrices.movedim(in_dims[0] or 0, 0), order), (0, 0)
+
+
+torch.library.define(_OPERATOR, "(Tensor matrices, int order) -> (Tensor, Tensor)")
+torch.library.impl(_OPERATOR, "CPU", _by_eigenvalues)
+torch.library.register_fake(_OPERATOR, _fake)
+torch.library.register_vmap(_OPERATOR, _over_trials)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from optsuite._waiting import wait_asleep
 from optsuite.errors import OptsuiteError
 from optsuite.plugin import _keywords, _options, _xdist
 from optsuite.plugin._ids import config_of
@@ -40,6 +41,7 @@ def __getattr__(name: str) -> object:
 def _session_of(config: pytest.Config) -> Session:
     """Return the state of the session, made when its first benchmark is seen."""
     if _SESSION not in config.stash:
+        wait_asleep()
         from optsuite.plugin._session import Session
 
         config.stash[_SESSION] = Session(config)

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from optsuite.optimizers import _shampoo, sgd, shampoo
 from optsuite.optimizers._blocks import block_shapes, cut_into_blocks, glue_blocks
-from optsuite.optimizers._inverse_root import _FACTORS, _by_eigenvalues, _by_newton
+from optsuite.optimizers._inverse_root import _FACTORS, _by_newton, inverse_root
 from optsuite.trainer._compile import Compiled
 
 from .test_laws import run
 
 shapes = st.lists(st.integers(1, 8), max_size=4).map(tuple)
-every_way = pytest.mark.parametrize("inverse_root", [_by_eigenvalues, _by_newton])
+every_way = pytest.mark.parametrize("inverse_root", [inverse_root, _by_newton])
 
 
 def random_tensors(shapes, *, batch=(), seed=0):
@@ -112,6 +112,30 @@ def test_a_matrix_that_is_not_finite_spoils_no_other(inverse_root, value):
     assert torch.equal(roots[[0, 2]], expected[[0, 2]])
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_bits_of_a_root_do_not_depend_on_the_number_of_threads(count):
+    matrices = torch.stack([positive(128, 128, 4, seed) for seed in range(5)])
+    before = torch.get_num_threads()
+    roots = []
+    try:
+        for threads in (1, count):
+            torch.set_num_threads(threads)
+            roots.append(inverse_root(matrices, 2)[0])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*roots)
+
+
+def test_roots_of_several_axes_of_trials_are_those_of_each():
+    matrices = torch.stack([positive(6, 6, 2, seed) for seed in range(6)])
+    expected, _ = inverse_root(matrices, 4)
+    over_axes = torch.vmap(torch.vmap(lambda matrix: inverse_root(matrix[None], 4)), in_dims=1)
+    roots, are_good = over_axes(matrices.unflatten(0, (3, 2)))
+    assert torch.equal(roots.squeeze(2), expected.unflatten(0, (3, 2)).transpose(0, 1))
+    assert are_good.all()
+
+
 @given(order=st.integers(1, 20).map(lambda n: 2 * n), smallest=st.floats(1e-6, 1.0))
 def test_newtons_steps_reach_one_from_every_eigenvalue(order, smallest):
     value = smallest / (1 + 1e-6)
@@ -120,7 +144,7 @@ def test_newtons_steps_reach_one_from_every_eigenvalue(order, smallest):
     assert value == pytest.approx(1.0, abs=1e-6)
 
 
-@pytest.fixture(params=[_by_eigenvalues, _by_newton])
+@pytest.fixture(params=[inverse_root, _by_newton])
 def either_way(request, monkeypatch):
     monkeypatch.setattr(_shampoo, "inverse_root", request.param)
 
