@@ -6,6 +6,7 @@ from collections import Counter
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -14,13 +15,30 @@ META = torch.device("meta")
 # Operators for which the host waits on CUDA: shapes that depend on values, and factorisations that look for errors.
 _WAITS = {
     *("_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2", "unique_dim", "bincount"),
-    *("_linalg_eigh", "_linalg_svd", "linalg_eig", "linalg_inv_ex", "cholesky", "linalg_lstsq", "histc"),
+    *("_linalg_eigh", "_linalg_svd", "linalg_eig", "follow_eigenbasis", "linalg_inv_ex", "cholesky", "linalg_lstsq", "histc"),
 }
 # Operators that know no fixed order of sums on CUDA (torch's page of `use_deterministic_algorithms`).
 _UNORDERED = {
-    *("cumsum", "bincount", "histc", "kthvalue", "nll_loss2d_forward", "_adaptive_avg_pool2d_backward"),
+    *("bincount", "histc", "kthvalue", "nll_loss2d_forward", "_adaptive_avg_pool2d_backward"),
     *("put_", "scatter_reduce", "upsample_bilinear2d_backward", "grid_sampler_2d_backward", "median"),
 }
+
+
+class _Made(TorchFunctionMode):
+    """Counts tensors that are made of numbers of Python, which no mode of dispatch is told."""
+
+    def __init__(self, counter):
+        super().__init__()
+        self._counter = counter
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if func in (torch.tensor, torch.as_tensor, Tensor.new_tensor) and result.device == META:
+            self._counter[func.__name__] += 1
+        if func in (Tensor.__getitem__, Tensor.__setitem__) and args[0].device == META:
+            index = args[1] if isinstance(args[1], tuple) else (args[1],)
+            self._counter["list"] += sum(isinstance(part, list) for part in index)
+        return result
 
 
 class StandIn(TorchDispatchMode):
@@ -33,6 +51,20 @@ class StandIn(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.to_device, self.to_host, self.waits, self.unordered = Counter(), Counter(), Counter(), Counter()
+        self._made = _Made(self.to_device)
+
+    def __enter__(self):
+        self._made.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        self._made.__exit__(*error)
+
+    def clear(self):
+        """Forget what was counted."""
+        for counter in (self.to_device, self.to_host, self.waits, self.unordered):
+            counter.clear()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         """Run an operator and note whether it would copy or wait."""
@@ -44,10 +76,9 @@ class StandIn(TorchDispatchMode):
             return self._copied(func, args, kwargs)
         if name == "copy_":
             return self._written(func, args, kwargs)
-        if name == "lift_fresh" and is_on_device:  # `torch.tensor(values, device=...)`
-            self.to_device["tensor"] += 1
         if is_on_device:
-            if name in _UNORDERED:
+            is_sum = name == "cumsum" and args[0].is_floating_point()
+            if name in _UNORDERED or is_sum:
                 self.unordered[name] += 1
             if name in _WAITS:
                 self.waits[name] += 1
