@@ -226,7 +226,7 @@ class _Witness:
         self._unit.set_training(is_training=is_training)
 
     def differs(self, own: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Tell of each parameter whether it is not that of the lifted object, unless both diverge: (), bool."""
+        """Tell of each parameter whether it is another than the lifted one, unless both diverge: (), bool."""
         for start, home, stack in zip(self._start, self._homes, own, strict=True):
             lifted = stack[self._n]
             norm = torch.linalg.vector_norm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,16 +13,34 @@ from torch.utils._pytree import tree_leaves
 
 META = torch.device("meta")
 
-# Operators for which the host waits on CUDA: shapes that depend on values, and factorisations that look for errors.
+# Operators for which the host waits on CUDA: their shapes depend on values, or they look for errors.
 _WAITS = {
     *("_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2", "unique_dim", "bincount"),
-    *("_linalg_eigh", "_linalg_svd", "linalg_eig", "follow_eigenbasis", "linalg_inv_ex", "cholesky", "linalg_lstsq", "histc"),
+    *(
+        "_linalg_eigh",
+        "_linalg_svd",
+        "linalg_eig",
+        "follow_eigenbasis",
+        "linalg_inv_ex",
+        "cholesky",
+        "linalg_lstsq",
+        "histc",
+    ),
 }
 # Operators that know no fixed order of sums on CUDA (torch's page of `use_deterministic_algorithms`).
 _UNORDERED = {
     *("bincount", "histc", "kthvalue", "nll_loss2d_forward", "_adaptive_avg_pool2d_backward"),
     *("put_", "scatter_reduce", "upsample_bilinear2d_backward", "grid_sampler_2d_backward", "median"),
 }
+
+
+class Crossings(NamedTuple):
+    """How often each operator would copy, make the host wait, or sum in no fixed order on a GPU."""
+
+    to_device: Counter[str]
+    to_host: Counter[str]
+    waits: Counter[str]
+    unordered: Counter[str]
 
 
 class _Made(TorchFunctionMode):
@@ -61,10 +80,13 @@ class StandIn(TorchDispatchMode):
         super().__exit__(*error)
         self._made.__exit__(*error)
 
-    def clear(self):
-        """Forget what was counted."""
-        for counter in (self.to_device, self.to_host, self.waits, self.unordered):
+    def taken(self):
+        """Give what was counted since the last call."""
+        counters = self.to_device, self.to_host, self.waits, self.unordered
+        crossings = Crossings(*(+counter for counter in counters))
+        for counter in counters:
             counter.clear()
+        return crossings
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         """Run an operator and note whether it would copy or wait."""
@@ -82,6 +104,8 @@ class StandIn(TorchDispatchMode):
                 self.unordered[name] += 1
             if name in _WAITS:
                 self.waits[name] += 1
+                if name == "equal":
+                    return True
                 if name == "_local_scalar_dense":
                     return torch.zeros((), dtype=args[0].dtype, device="cpu").item()
             strays = [t for t in tensors if t.device != META and t.ndim]
