@@ -1,7 +1,7 @@
 """The loop that one writes by hand: one trial at a time, beside which the trainer is measured.
 
-It has `torch.nn` layers, `torch.optim`, batches already on the device, the same evaluations, and takes the loss
-of every step to the host.
+It has `torch.nn` layers, `torch.optim`, batches already on the device, the same evaluations, and takes the
+loss of every step to the host.
 """
 
 from __future__ import annotations
