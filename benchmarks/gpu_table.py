@@ -66,7 +66,8 @@ def main():
     for precision, way, task in wanted(args.tasks.split(","), args.device, args.quick):
         row = {"task": task, "way": way, "precision": precision}
         left = until - time.monotonic()
-        row |= in_a_process(args, task, way, precision, min(left, ROW_SECONDS)) if left > 5 else {"error": NO_TIME}
+        seconds = min(left, ROW_SECONDS)
+        row |= in_a_process(args, task, way, precision, seconds) if left > 5 else {"error": NO_TIME}
         rows.append(row)
         print(f"{task} {way} {precision}: {row.get('us', row.get('error'))}", flush=True)
         write(folder, about, with_ratios(rows))
