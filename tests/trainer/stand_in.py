@@ -30,7 +30,15 @@ _WAITS = {
 # Operators that know no fixed order of sums on CUDA (torch's page of `use_deterministic_algorithms`).
 _UNORDERED = {
     *("bincount", "histc", "kthvalue", "nll_loss2d_forward", "_adaptive_avg_pool2d_backward"),
-    *("put_", "scatter_reduce", "upsample_bilinear2d_backward", "grid_sampler_2d_backward", "median"),
+    *(
+        "avg_pool3d_backward",
+        "reflection_pad2d_backward",
+        "put_",
+        "scatter_reduce",
+        "upsample_bilinear2d_backward",
+        "grid_sampler_2d_backward",
+        "median",
+    ),
 }
 
 
