@@ -120,15 +120,15 @@ def measured(task_name, way, precision, device_name, quick):
     import torch
 
     from optsuite import get_task
-    from optsuite.trainer import reproducible
 
     task, device = get_task(task_name), torch.device(device_name)
     num_steps = QUICK_STEPS if quick else NUM_STEPS.get(task_name, 200)
     if way == "plain":
         from plain_loop import plain_rate
 
-        with reproducible(device, precision):
-            rate = plain_rate(task, schedule_of(num_steps), num_steps, device=device, precision=precision)
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        rate = plain_rate(task, schedule_of(num_steps), num_steps, device=device, precision=precision)
         return {"us": 1e6 / rate}
     return of_cell(task, way, precision, device, num_steps)
 

@@ -60,7 +60,9 @@ class InnerTraining:
             self._fixed = {name: p.detach() for name, p in params.items() if name not in self._draws}
             self._check(network, dict(other.named_parameters()))
             self._constant = {
-                name: p.flatten()[0].item() for name, p in self._fixed.items() if p.unique().numel() == 1
+                name: p.flatten()[0].item()
+                for name, p in self._fixed.items()
+                if bool((p == p.flatten()[0]).all())
             }
             self._network = network
 
