@@ -6,7 +6,8 @@ import time
 
 import torch
 from plain_learned import PlainMLPLOpt, PlainPES
-from test_trainer_speed import CELL, SOURCE, plain_network, plain_rate, steady_rates
+from plain_loop import SOURCE, plain_network, plain_rate
+from test_trainer_speed import CELL, steady_rates
 
 from optsuite import Config, Schedule, Trial, get_hparam_set, get_task, register_checkpoint, train_many
 from optsuite.optimizers import get_learned_optimizer, write_checkpoint

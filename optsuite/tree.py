@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,6 +22,13 @@ def tree_map(fn: Callable[..., Tensor], tree: Params, *rest: Params) -> Params:
         A new dict with the names of `tree`.
     """
     return {name: fn(leaf, *(other[name] for other in rest)) for name, leaf in tree.items()}
+
+
+def numbers_on(device: torch.device, values: Sequence[float]) -> Tensor:
+    """Return a few numbers as a float32 tensor (n,) on a device, without a copy from the host."""
+    if device.type == "cpu":
+        return torch.tensor(values, dtype=torch.float32)
+    return torch.stack([torch.full((), value, dtype=torch.float32, device=device) for value in values])
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:

@@ -19,7 +19,7 @@ from optsuite.optimizers._features import (
     network_updates,
     time_features,
 )
-from optsuite.tree import moved
+from optsuite.tree import numbers_on
 
 _MOMENTUM_DECAYS, _RMS_DECAYS, _ADAFACTOR_DECAYS = (0.9, 0.99, 0.999), (0.999,), (0.9, 0.99, 0.999)
 # Gradient, parameter, momenta as they are and over the root of the second moment, that moment and its root,
@@ -149,7 +149,7 @@ def _next_state(theta: Params, grads: Params, state: AdafacMLPLOptState) -> Adaf
 
 def _decays(initial: tuple[float, ...], offsets: Tensor) -> Tensor:
     """Return 1 - (1 - d) exp(10 offset), computed as the reference does, which matters for float32."""
-    start = torch.log(1 - moved(torch.tensor(initial), offsets.device)) / 10
+    start = torch.log(1 - numbers_on(offsets.device, initial)) / 10
     return 1 - ((start + offsets) * 10).exp()
 
 

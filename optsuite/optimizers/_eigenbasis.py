@@ -38,14 +38,15 @@ def _follow(statistics: Tensor, basis: Tensor, is_first: Tensor, is_due: Tensor)
     """Do so for axes of trials in front."""
     order = torch.arange(basis.shape[-1], device=basis.device).expand(basis.shape[:-1])
     new = basis.clone(memory_format=torch.contiguous_format)
-    if is_due.any():
+    any_due, any_first = torch.stack((is_due.any(), is_first.any())).tolist()
+    if any_due:
         product = statistics @ basis
         sizes = (basis * product).sum(-2)
         found = sizes.argsort(dim=-1, descending=True)
         turned, _ = torch.linalg.qr(product.take_along_dim(found.unsqueeze(-2), -1))
         new = torch.where(is_due[..., None, None], turned, new)
         order = torch.where(is_due[..., None], found, order)
-    if is_first.any():
+    if any_first:
         is_finite = statistics.sum((-2, -1), keepdim=True).isfinite()
         # One matrix that is not finite would be an error of the whole batch.
         _, vectors = torch.linalg.eigh(torch.where(is_finite, statistics, 0.0))

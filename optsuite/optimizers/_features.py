@@ -16,7 +16,7 @@ from torch import Tensor
 
 from optsuite._types import Params
 from optsuite.modules import truncated_normal_
-from optsuite.tree import moved
+from optsuite.tree import numbers_on
 
 Layers = Sequence[tuple[Tensor, Tensor]]
 """Weights (in, out) and biases (out,) of a network, layer by layer."""
@@ -39,7 +39,7 @@ def unflatten(vector: Tensor, like: Params) -> Params:
 
 def time_features(step: Tensor, like: Tensor) -> Tensor:
     """Return tanh(step / s - 1) for time scales s from 1 to 100,000, (11,), as `like` in type and device."""
-    scales = moved(torch.tensor(_TIME_SCALES, dtype=torch.float32), like.device)
+    scales = numbers_on(like.device, _TIME_SCALES)
     return torch.tanh(step / scales - 1).to(like.dtype)
 
 

@@ -18,7 +18,7 @@ from optsuite.optimizers._features import (
     network_updates,
     time_features,
 )
-from optsuite.tree import moved
+from optsuite.tree import numbers_on
 
 _DECAYS = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 _NUM_FEATURES = 2 + len(_DECAYS)  # gradient, parameter and momenta
@@ -77,7 +77,7 @@ def mlp_lopt(
 
         def update(grads: Params, state: MLPLOptState, params: Params) -> tuple[Params, MLPLOptState]:
             grad = flatten(grads)
-            momenta = moving_averages(state.momenta, grad, moved(torch.tensor(_DECAYS), grad.device))
+            momenta = moving_averages(state.momenta, grad, numbers_on(grad.device, _DECAYS))
             raw = torch.cat([grad[None], flatten(params)[None], momenta])
             time = time_features(state.step, grad)
             updates = network_updates(layers, raw, time, params, exp_mult=exp_mult, step_mult=step_mult)

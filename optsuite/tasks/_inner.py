@@ -45,6 +45,7 @@ class InnerTraining:
         self._network: nn.Module | None = None
         self._draws: dict[str, Draw] = {}
         self._fixed: Params = {}
+        self._constant: dict[str, float] = {}  # of those of `_fixed` that hold one number, e.g. biases
 
     def prepare(self) -> None:
         """Build the network, which cannot be done under a transform; must be called before all else.
@@ -58,12 +59,17 @@ class InnerTraining:
             self._draws, params = draws_of(network), dict(network.named_parameters())
             self._fixed = {name: p.detach() for name, p in params.items() if name not in self._draws}
             self._check(network, dict(other.named_parameters()))
+            self._constant = {
+                name: p.flatten()[0].item()
+                for name, p in self._fixed.items()
+                if bool((p == p.flatten()[0]).all())
+            }
             self._network = network
 
     def init(self, theta: Params, key: Tensor) -> InnerState:
         """Draw the network's parameters anew."""
         drawn = {name: draw(fold_in(key, number)) for number, (name, draw) in enumerate(self._draws.items())}
-        params = drawn | {name: moved(fixed, key.device) for name, fixed in self._fixed.items()}
+        params = drawn | {name: self._placed(name, key.device) for name in self._fixed}
         return InnerState(params, self.learned.optimizer(theta).init(params, num_steps=self._num_steps))
 
     def step(self, theta: Params, state: InnerState, batch: Batch, key: Tensor) -> tuple[InnerState, Tensor]:
@@ -116,6 +122,13 @@ class InnerTraining:
             state, loss = recomputed(self.step, theta, state, batch, keys[t])
             losses.append(loss)
         return state, torch.stack(losses)
+
+    def _placed(self, name: str, device: torch.device) -> Tensor:
+        """Return a parameter that is not drawn on a device, without a copy from the host if it can be."""
+        fixed = self._fixed[name]
+        if fixed.device.type == device.type or name not in self._constant:
+            return moved(fixed, device)
+        return torch.full(fixed.shape, self._constant[name], dtype=fixed.dtype, device=device)
 
     def _loss(self, params: Params, batch: Batch, key: Tensor) -> Tensor:
         assert self._network is not None

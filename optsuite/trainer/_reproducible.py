@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -20,9 +21,12 @@ def resolve_device(device: torch.device | str | None) -> torch.device:
         OptsuiteError: It does not exist here.
     """
     if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        _prepare(where)
+        return where
     try:
         where = torch.device(device)
+        _prepare(where)
         torch.empty(0, device=where)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
@@ -30,6 +34,15 @@ def resolve_device(device: torch.device | str | None) -> torch.device:
             f"cannot train on device `{device}` ({reason}): pass cpu, cuda or cuda:N"
         ) from error
     return where
+
+
+def _prepare(device: torch.device) -> None:
+    """Ask cuBLAS for workspaces of fixed sizes, without which it sums in no fixed order.
+
+    torch looks for that once, at the first product on the device, whoever takes it.
+    """
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def check_precision(precision: str, device: torch.device) -> None:
@@ -59,7 +72,16 @@ def reproducible(device: torch.device, precision: str = "float32") -> Iterator[N
         UnsupportedError: A precision is set by `torch.backends`, beside which torch takes no other.
     """
     products = _products("high" if precision == "tf32" else "highest")
-    with products, _in_order(device, precision), generators_kept(device):
+    unadvised = _unadvised() if device.type == "cuda" else nullcontext()
+    with products, unadvised, _in_order(device, precision), generators_kept(device):
+        yield
+
+
+@contextmanager
+def _unadvised() -> Iterator[None]:
+    """Leave out the compiler's advice to round factors, which is what `precision` decides."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")
         yield
 
 
@@ -87,8 +109,7 @@ def _in_order(device: torch.device, precision: str) -> Iterator[None]:
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     deterministic: Any = torch.utils.deterministic  # whose attribute its types do not know
     fills = deterministic.fill_uninitialized_memory
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it
+    _prepare(device)
     try:
         torch.use_deterministic_algorithms(True, warn_only=True)
         deterministic.fill_uninitialized_memory = False  # costs time, and nothing reads what was not written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ from torch import nn
 from optsuite.errors import UnknownNameError, UnsupportedError
 from optsuite.hparam_sets import Trial, get_hparam_set
 from optsuite.tasks import Bound
-from optsuite.trainer._reproducible import reproducible
+from optsuite.trainer._reproducible import reproducible, resolve_device
 
 from .runs import KINDS, SHORT, TINY, adam, nadam, run, sgd, train, trials_of
 
@@ -42,6 +43,15 @@ def test_bf16_trains_alike_alone_and_together():
     together = train(trials)
     alone = train(trials[:1])[trials[0]]
     np.testing.assert_allclose(together[trials[0]]["train/loss"], alone["train/loss"], rtol=0.02)
+
+
+def test_a_gpu_is_given_fixed_workspaces_before_its_first_product(monkeypatch):
+    """Which may be that of a plan: later torch does not look again."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device(None) == torch.device("cuda")
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 @pytest.mark.slow
