@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias, final
+from typing import Any, TypeAlias, cast, final
 
 import torch
 from torch import Tensor
@@ -113,7 +113,7 @@ class Compiled:
 
 
 def _traced(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[GraphModule, list[Tensor], TreeSpec]:
-    """Trace a function: the graph of its leaves, tensors without content for its inputs, and its outputs' tree."""
+    """Trace a function to a graph of its leaves; also give empty inputs of it and the tree of its outputs."""
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.proxy_tensor import make_fx
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
@@ -142,8 +142,8 @@ def _lowered(graph: GraphModule, inputs: list[Tensor]) -> _Graph:
     from torch._inductor.compile_fx import compile_fx  # takes as long to import as torch itself
 
     with tracing(TracingContext(detect_fake_mode(inputs))):  # without it nothing is looked up or kept
-        code: _Graph = compile_fx(graph, inputs)
-    return code
+        code: Any = compile_fx(graph, inputs)
+    return cast(_Graph, code)
 
 
 def _leaves(tree: Any) -> Iterator[Tensor]:  # noqa: ANN401 - any tree of tensors
