@@ -101,7 +101,7 @@ class Cell:
     def evaluate(self, program):
         """One pass of all trials."""
         carry = program.carry_to_evaluate(self.trained)
-        return program.evaluate(self.trained.params, carry, self.chunk, self.keys)
+        return program.functions.evaluate(self.trained.params, carry, self.chunk, self.keys)
 
     def loop(self, schedule):
         """Measures a step of the loop, evaluations included, after its first block."""

@@ -13,7 +13,8 @@ The files, each of which uses those above it:
 - `_network`: the network that runs all trials of a program.
 - `_dump`: trees of tensors as arrays, and back.
 - `_seal`: digests of these arrays, and texts among them.
-- `_program`: init, step and evaluation of a grid; the program of pure functions.
+- `_functions`: the gradient and the evaluation of a task, for all its optimizers.
+- `_program`: start and step of a grid; the program of pure functions.
 - `_networks`, `_unit`: an object of a class of `torch.optim.Optimizer`, and the networks that it keeps.
 - `_lift_mode`, `_lifted`: one such object that steps several trials.
 - `_adapter`: the program of such classes.

@@ -33,11 +33,12 @@ from optsuite.optimizers import (
 )
 from optsuite.tasks import Task
 from optsuite.trainer._dump import Arrays, dump_leaves, dump_tree, load_leaves, load_tree
+from optsuite.trainer._functions import with_own_storage
 from optsuite.trainer._grid import Grid, Lifting
 from optsuite.trainer._lift_mode import CannotLiftError
 from optsuite.trainer._lifted import LiftedUnit
 from optsuite.trainer._memory import is_out_of_memory
-from optsuite.trainer._program import Program, Step, Trained, configs_of, with_own_storage
+from optsuite.trainer._program import Program, Step, Trained, configs_of
 from optsuite.trainer._unit import Unit
 from optsuite.tree import tree_map
 
@@ -101,7 +102,7 @@ class TorchProgram(Program):
 
         def step(trained: Trained, _: Params, batch: Batch, key: Tensor) -> tuple[Trained, Tensor]:
             params, stepper, carry, constants = trained
-            grads, loss_SH, carry = self._estimate(params, carry, constants, batch, key)
+            grads, loss_SH, carry = self.functions.estimate(params, carry, constants, batch, key)
             stepper.step(grads, loss_SH)
             return trained._replace(carry=carry), loss_SH
 

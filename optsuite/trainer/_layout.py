@@ -156,7 +156,7 @@ class _Measured:
             evaluated = program.params_to_evaluate(trained, hparams)
             carry = program.carry_to_evaluate(trained)
             for batch, keys in batches.chunks(0, count * at_once, at_once):
-                program.evaluate(evaluated, carry, batch, keys)
+                program.functions.evaluate(evaluated, carry, batch, keys)
 
         seconds = _seconds_of_call(step, self._device, tries)
         if schedule.eval_batches:

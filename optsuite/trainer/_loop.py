@@ -114,15 +114,16 @@ class GridRun:
         chunks = {
             split: _evaluated(batches, program, block, state.step) for split, batches in self._evals.items()
         }
-        losses, metrics = [], []
+        loss_TSH, metrics = torch.empty(stop - state.step, *program.shape, device=program.device), []
         with program.watch(trained.constants):
             some = itertools.islice(train, state.step - block.start, stop - block.start)
             for step, (batch, key) in enumerate(some, state.step):
                 if step in eval_steps:
                     metrics.append(_evaluate(program, chunks, trained, hparams, step))
                 trained, loss_SH = program.step(trained, hparams, batch, key)
-                losses.append(loss_SH)
-        state.losses_TSH[state.step : stop][..., state.kept] = loss_TSH = torch.stack(losses).cpu().numpy()
+                loss_TSH[step - state.step] = loss_SH  # the next step may write over it
+        losses_TSH = loss_TSH.cpu().numpy()
+        state.losses_TSH[state.step : stop][..., state.kept] = losses_TSH
         if metrics:
             first = sum(step < state.step for step in eval_steps)
             evals = slice(first, first + len(metrics))
@@ -130,8 +131,8 @@ class GridRun:
         return state._replace(
             step=stop,
             trained=trained,
-            is_alive_SH=state.is_alive_SH & np.isfinite(loss_TSH).all(0),
-            trial_steps=state.trial_steps + loss_TSH.size,
+            is_alive_SH=state.is_alive_SH & np.isfinite(losses_TSH).all(0),
+            trial_steps=state.trial_steps + losses_TSH.size,
         )
 
     def _without_diverged(self, state: RunState) -> RunState:
@@ -278,6 +279,8 @@ def _evaluate(
     carry = program.carry_to_evaluate(trained)
     means = []
     for split in chunks.values():
-        metrics = [program.evaluate(params, carry, *chunk) for chunk in itertools.islice(split, count)]
+        metrics = [
+            program.functions.evaluate(params, carry, *chunk) for chunk in itertools.islice(split, count)
+        ]
         means.append(torch.cat(metrics, 2).mean(2).movedim(-1, 0))  # from (S, H, batches, metrics)
     return torch.stack(means)

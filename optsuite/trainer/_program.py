@@ -1,9 +1,9 @@
-"""The functions that train and evaluate a grid of trials, written for one trial and lifted by `vmap`."""
+"""The programs that train and evaluate grids of trials."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias, TypeVar, final
@@ -11,27 +11,23 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, final
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import vmap
 from torch.utils._pytree import tree_leaves
 from torch.utils._pytree import tree_map as pytree_map
 
 from optsuite._types import Array, Batch, Params
-from optsuite.gradients import Carry, Loss
+from optsuite.gradients import Carry
 from optsuite.noise import generator_states, key_from, seed_generators
 from optsuite.optimizers import Optimizer, OptState, as_trained, get_row
-from optsuite.tasks import Bound, Task, is_own
+from optsuite.tasks import Task
 from optsuite.trainer._compile import Compiled, updates_are_long
 from optsuite.trainer._dump import Arrays, dump_leaves, load_leaves
+from optsuite.trainer._functions import Functions, Lift, lifted, with_own_storage
 from optsuite.trainer._grid import Grid, How, ProgramSpec
 from optsuite.trainer._memory import batches_at_once
 from optsuite.trainer._network import Network, constants_of, refuse_changed, trained_params
 from optsuite.tree import tree_map
 
 _Tree = TypeVar("_Tree")
-
-# A function for one trial is lifted to a grid. What is trained and losses then carry the axes (S, H), batches
-# and keys (S,), hyperparameters (H,).
-_Lift = Callable[..., Any]
 
 
 class DrewError(Exception):
@@ -66,6 +62,7 @@ class Program(ABC):
         device: Where everything lives.
         how: Whether to compile, to evaluate batch by batch, and whose numbers are drawn.
         network: The network, shared with programs for other shapes.
+        functions: The gradient and the evaluation, shared with programs of other optimizers.
     """
 
     def __init__(
@@ -76,17 +73,14 @@ class Program(ABC):
         device: torch.device,
         how: How,
         network: Network,
+        functions: Functions,
     ) -> None:
         self.task, self.spec, self.shape, self.device, self.how = task, spec, shape, device, how
         self._network = network
         row = get_row(spec.optimizer)
         self._shared = {**row.prepare(spec.shared, device), **row.with_roles(lambda: task.roles)}
-        is_single = shape == (1, 1)
-        self._lifted = _lift_none if is_single else _lift_grid
-        estimate = self._lifted(self._estimate_one, (0, 0, 0, "S", "S"))
-        self._estimate = self._ready(_with_own_carry(estimate))
-        self.evaluate = self._ready(self._lifted(self._evaluate, (0, 0, "S", "S")))
-        may_share = is_single and not how.is_one_by_one
+        self.functions = functions
+        may_share = shape == (1, 1) and not how.is_one_by_one
         self.batches_at_once = batches_at_once(task, spec.schedule, device) if may_share else 1
 
     def start(self, grid: Grid) -> Trained:
@@ -96,7 +90,7 @@ class Program(ABC):
         constants = self._stacked(map(constants_of, modules), grid)
         self._network.admit(modules)
         keys_S = torch.tensor([key_from(seed, "estimator") for seed in grid.seeds], device=self.device)
-        carry = self._lifted(self.task.estimator.init, (0, "S"))(params, keys_S)
+        carry = lifted(self.task.estimator.init, (0, "S"), self.shape)(params, keys_S)
         if self.how.owns_numbers:
             seed_generators(key_from(grid.seeds[0], "start"), self.device)
         with self.watch({}):
@@ -210,66 +204,20 @@ class Program(ABC):
 
         return tree_map(stacked, *by_seed)
 
-    def _ready(self, fn: _Lift) -> _Lift:
-        """Compile a lifted function, or let it draw from the stream of its last argument, the keys."""
-        if self.how.is_compiled:
-            return Compiled(fn, is_known=not is_own(self.task))
-        if not self.how.owns_numbers:
-            return fn
-
-        def call(*args: Any) -> Any:  # noqa: ANN401 - whatever `fn` takes and gives
-            seed_generators(int(args[-1].flatten()[0]), self.device)
-            return fn(*args)
-
-        return call
-
-    def _estimate_one(
-        self, params: Params, carry: Carry, constants: Params, batch: Batch, key: Tensor
-    ) -> tuple[Params, Tensor, Carry]:
-        """Estimate the gradient of one trial: grads, loss and the next carry."""
-        return self.task.estimator.estimate(self._loss(constants), params, carry, batch, key)
-
-    def _loss(self, constants: Params) -> Loss:
-        def loss(params: Params, batch: Batch, key: Tensor) -> Tensor:
-            return self.task.loss(self._bound({**params, **constants}), batch, key)
-
-        return loss
-
-    def _evaluate(self, params: Params, carry: Carry, batches: Batch, keys: Tensor) -> Tensor:
-        """Give the metrics of each of `batches_at_once` batches, (batches, metrics)."""
-        if len(keys) == 1:
-            return self._metrics(params, carry, tree_map(lambda field: field[0], batches), keys[0])[None]
-        over_batches = vmap(self._metrics, in_dims=(None, None, 0, 0))
-        metrics: Tensor = over_batches(params, carry, batches, keys)
-        return metrics
-
-    def _metrics(self, params: Params, carry: Carry, batch: Batch, key: Tensor) -> Tensor:
-        """Give the task's `metric_names` in order, (metrics,)."""
-        evaluate = self.task.estimator.evaluate
-        if evaluate is None:
-            metrics = self.task.metrics(self._bound(params), batch, key)
-        else:
-            loss = evaluate(self._loss({}), params, carry, batch, key)
-            metrics = {"loss": loss, "loss_normalized": self.task.normalize_fn(loss)}
-        return torch.stack([metrics[name] for name in self.task.metric_names])
-
-    def _bound(self, params: Params) -> Bound:
-        return Bound(self._network.module, params, is_bf16=self.spec.precision == "bf16")
-
 
 @final
 class PureProgram(Program):
     """The program of an optimizer of pure functions: all of a step is one function, lifted over the grid."""
 
     def _start_optimizer(self, grid: Grid, params: Params) -> OptState:
-        init = self._lifted(self._init, (0, "H"))
+        init = lifted(self._init, (0, "H"), self.shape)
         # Leaves that vmap broadcast, or that are one tensor in two places, are written over one by one.
         return with_own_storage(init(params, self.hparams(grid)))
 
     @cached_property
     def step(self) -> Step:
         """Takes one step of every trial; where updates are compiled, in the storage of what it is given."""
-        update = self._lifted(self._update, (0, 0, 0, "H", 0))
+        update = lifted(self._update, (0, 0, 0, "H", 0), self.shape)
         if self.how.is_compiled and updates_are_long(self.spec.schedule.num_steps):
             is_overwritable = get_row(self.spec.optimizer).is_overwritable
             wrapped = _in_place(update) if is_overwritable else _contiguous(update)
@@ -277,7 +225,7 @@ class PureProgram(Program):
 
         def step(trained: Trained, hparams: Params, batch: Batch, key: Tensor) -> tuple[Trained, Tensor]:
             params, opt_state, carry, constants = trained
-            grads, loss_SH, carry = self._estimate(params, carry, constants, batch, key)
+            grads, loss_SH, carry = self.functions.estimate(params, carry, constants, batch, key)
             params, opt_state = update(params, opt_state, grads, hparams, loss_SH) or (params, opt_state)
             return Trained(params, opt_state, carry, constants), loss_SH
 
@@ -288,7 +236,7 @@ class PureProgram(Program):
         params, opt_state, _, constants = trained
         first = self._optimizer({name: value_H[0] for name, value_H in hparams.items()})
         if first.evaluated is not as_trained:
-            params = self._lifted(self._evaluated, (0, 0, "H"))(opt_state, params, hparams)
+            params = lifted(self._evaluated, (0, 0, "H"), self.shape)(opt_state, params, hparams)
         return {**params, **constants}
 
     def failures(self, trained: Trained) -> dict[tuple[int, int], Exception]:
@@ -325,17 +273,7 @@ class PureProgram(Program):
         return tree_map(torch.add, params, updates), opt_state
 
 
-def _with_own_carry(estimate: _Lift) -> _Lift:
-    """Copy the carry, which may be a view of gradients or parameters that are written over."""
-
-    def estimate_apart(*args: Any) -> tuple[Params, Tensor, Carry]:  # noqa: ANN401 - as `estimate`
-        grads, loss_SH, carry = estimate(*args)
-        return grads, loss_SH, with_own_storage(carry)
-
-    return estimate_apart
-
-
-def _in_place(update: _Lift) -> _Lift:
+def _in_place(update: Lift) -> Lift:
     """Write what an update gives over what it is given."""
 
     def overwrite(params: Params, opt_state: OptState, *rest: Any) -> None:  # noqa: ANN401 - as `update`
@@ -346,7 +284,7 @@ def _in_place(update: _Lift) -> _Lift:
     return overwrite
 
 
-def _contiguous(update: _Lift) -> _Lift:
+def _contiguous(update: Lift) -> Lift:
     """Lay out what an update gives as what it is first given, so that it is compiled once."""
     return lambda *args: pytree_map(torch.Tensor.contiguous, update(*args))
 
@@ -362,30 +300,3 @@ def configs_of(tree: _Tree, is_kept: Array, *, axis: int) -> _Tree:
     index = torch.from_numpy(np.flatnonzero(is_kept))
     kept: _Tree = pytree_map(lambda leaf: leaf.index_select(axis, index.to(leaf.device)), tree)
     return kept
-
-
-def with_own_storage(tree: _Tree) -> _Tree:
-    """Copy every leaf, which may be a view of another one, or broadcast by `vmap`."""
-    own: _Tree = pytree_map(lambda leaf: leaf.clone(memory_format=torch.contiguous_format), tree)
-    return own
-
-
-def _lift_grid(fn: _Lift, axes: Sequence[int | str]) -> _Lift:
-    """Map over configs inside, so that they share their seed's batch, and over seeds outside."""
-    inner = tuple(None if axis == "S" else 0 for axis in axes)
-    outer = tuple(None if axis == "H" else 0 for axis in axes)
-    return vmap(vmap(fn, in_dims=inner), in_dims=outer)
-
-
-def _lift_none(fn: _Lift, axes: Sequence[int | str]) -> _Lift:
-    """Strip the axes of a grid of one trial instead of mapping over them, which keeps plain kernels."""
-    depth = tuple(1 if axis in ("S", "H") else 2 for axis in axes)
-
-    def run(*args: Any) -> Any:  # noqa: ANN401 - whatever `fn` takes and gives
-        bare = (
-            pytree_map(lambda leaf: leaf.reshape(leaf.shape[d:]), arg)  # noqa: B023 - used at once
-            for d, arg in zip(depth, args, strict=True)
-        )
-        return pytree_map(lambda leaf: leaf[None, None], fn(*bare))
-
-    return run

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import final
+import functools
+from typing import Any, NamedTuple, final
 
 import torch
 
 from optsuite.optimizers import get_row
-from optsuite.tasks import Task
+from optsuite.tasks import Task, is_own
 from optsuite.trainer._adapter import TorchProgram
+from optsuite.trainer._functions import Functions
 from optsuite.trainer._grid import How, ProgramSpec
 from optsuite.trainer._network import Network
 from optsuite.trainer._program import Program, PureProgram
+
+
+class _Shared(NamedTuple):
+    """The things that programs of one task share."""
+
+    network: Network
+    functions: dict[Any, Functions]
+    """Gradients and evaluations by all that they depend on besides."""
+
+
+@functools.lru_cache(maxsize=4)
+def _shared_by_cells(_task_name: str) -> _Shared:
+    """Return what all cells of a task of this package share, whose networks differ in numbers alone."""
+    return _Shared(Network(), {})
 
 
 @final
@@ -28,15 +44,24 @@ class Programs:
     def __init__(self, task: Task, spec: ProgramSpec, device: torch.device, how: How) -> None:
         self.task, self.spec, self.device, self.how = task, spec, device, how
         self._made: dict[tuple[int, int], Program] = {}
-        self._network = Network()
+        self._shared = _Shared(Network(), {}) if is_own(task) else _shared_by_cells(task.name)
         self._ways: dict[How, Programs] = {how: self}
 
     def __call__(self, shape: tuple[int, int]) -> Program:
         """Give the program for a shape (S, H)."""
         if shape not in self._made:
             cls = {"pure": PureProgram, "torch": TorchProgram}[get_row(self.spec.optimizer).program]
-            self._made[shape] = cls(self.task, self.spec, shape, self.device, self.how, self._network)
+            functions = self._functions_of(shape)
+            self._made[shape] = cls(
+                self.task, self.spec, shape, self.device, self.how, self._shared.network, functions
+            )
         return self._made[shape]
+
+    def _functions_of(self, shape: tuple[int, int]) -> Functions:
+        key, (network, functions) = (self.spec.precision, shape, self.device, self.how), self._shared
+        if key not in functions:
+            functions[key] = Functions(self.task, *key, network)
+        return functions[key]
 
     @property
     def evaluate_at_once(self) -> bool:
@@ -46,7 +71,7 @@ class Programs:
     @property
     def are_fresh(self) -> bool:
         """True until a grid has been started with them."""
-        return not self._network.is_given
+        return not self._shared.network.is_given
 
     def run_as(self, how: How) -> Programs:
         """Return programs of the same trials that run in another way, which are made once."""

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from optsuite.trainer._programs import _shared_by_cells
+
 from .own import OWN
 
 
 @pytest.fixture(autouse=True)
 def use_small_data(small_data):
     """Give small stand-ins to every test."""
+
+
+@pytest.fixture(autouse=True)
+def compile_anew():
+    """Let no test run what another one has compiled."""
+    _shared_by_cells.cache_clear()
+    yield
+    _shared_by_cells.cache_clear()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from optsuite import register_optimizer
 from optsuite.hparam_sets import Config, Schedule
 from optsuite.optimizers import OPTIMIZERS, Optimizer, _checkpoints
 from optsuite.tasks import get_task
-from optsuite.trainer import _compile, _program, group_by_spec, split_into_grids
+from optsuite.trainer import _compile, _functions, _program, group_by_spec, split_into_grids
 from optsuite.trainer._batches import Batches
 from optsuite.trainer._grid import How
 from optsuite.trainer._programs import Programs
@@ -123,7 +123,8 @@ def uncompiled(monkeypatch):
     for name in ("_MIN_CALLS", "_MIN_CALLS_OF_FEW"):
         monkeypatch.setattr(_compile, name, 0)
     monkeypatch.setattr(_compile, "can_compile", lambda _: True)
-    monkeypatch.setattr(_program, "Compiled", lambda fn, **_: fn)
+    for module in (_functions, _program):
+        monkeypatch.setattr(module, "Compiled", lambda fn, **_: fn)
 
 
 class _Memory(NamedTuple):

@@ -151,7 +151,7 @@ def test_torch_sees_nobody_wait_within_a_block(name):
         for number, (batch, key) in enumerate(batches):
             torch.cuda.set_sync_debug_mode("error" if number else "default")  # once all is loaded
             try:
-                program.evaluate(program.params_to_evaluate(trained, hparams), (), *chunk)
+                program.functions.evaluate(program.params_to_evaluate(trained, hparams), (), *chunk)
                 trained, _ = program.step(trained, hparams, batch, key)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
