@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from optsuite.optimizers import LEARNED_OPTIMIZERS, OPTIMIZERS, write_checkpoint
-
 # `pytest benchmarks` is the matrix; `pytest benchmarks/test_step_time.py` measures.
 collect_ignore = [
     "test_backend_speed.py",
@@ -25,6 +23,8 @@ _LINES = pytest.StashKey[list[str]]()
 @pytest.fixture
 def required_hparams(tmp_path):
     """Gives values for the hyperparameters of an optimizer that have no default."""
+    from optsuite.optimizers import LEARNED_OPTIMIZERS, OPTIMIZERS, write_checkpoint
+
     values = {"lr": 1e-3, "idx": 0, "num_average": 4}
 
     def of(name):

@@ -7,7 +7,7 @@ pytest and the command line start at once: a name is fetched from its module whe
 import importlib
 from typing import TYPE_CHECKING
 
-from optsuite._waiting import wait_asleep as _wait_asleep
+from optsuite._waiting import spin_briefly as _spin_briefly
 
 if TYPE_CHECKING:
     from optsuite import normalizers, optimizers, vis
@@ -110,7 +110,7 @@ _MODULES = {name: module for module, names in _NAMES.items() for name in names.s
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module `optsuite` has no attribute `{name}`")
-    _wait_asleep()
+    _spin_briefly()
     module = importlib.import_module(f"optsuite.{_MODULES.get(name, name)}")
     globals()[name] = value = getattr(module, name) if name in _MODULES else module
     return value

@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from optsuite._waiting import waiting_asleep
+from optsuite._waiting import short_spins
 from optsuite.backends._backend import Backend, BackendOptions, Say, Tell, num_cores
 from optsuite.backends._child import Child
 from optsuite.backends._work import Report, Site, Work, collect
@@ -29,7 +29,7 @@ class ProcessBackend(Backend):
         self._devices = _devices(options)
         self.num_workers = count = len(self._devices)
         self._site, self._tell, self._say = site, tell, say
-        threads = {"OMP_NUM_THREADS": str(max(1, num_cores() // count)), **waiting_asleep()}
+        threads = {"OMP_NUM_THREADS": str(max(1, num_cores() // count)), **short_spins()}
         self._children = [Child(f"process {number}", threads) for number in range(count)]
         self._idle: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in range(count):

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from optsuite._waiting import wait_asleep
+from optsuite._waiting import spin_briefly
 from optsuite.cli._commands import function_of, make_parser
 from optsuite.errors import OptsuiteError, in_face
 
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: the command's, 0 if it has no other; after an error, which is explained on stderr,
         1, or 2 where 1 is a result; 130 after Ctrl-C, 143 after SIGTERM while cells train.
     """
-    wait_asleep()
+    spin_briefly()
     typed = sys.argv[1:] if argv is None else list(argv)
     args = make_parser().parse_args(typed, argparse.Namespace(typed=typed))
     try:

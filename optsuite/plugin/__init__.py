@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from optsuite._waiting import wait_asleep
+from optsuite._waiting import spin_briefly
 from optsuite.errors import OptsuiteError
 from optsuite.plugin import _keywords, _options, _xdist
 from optsuite.plugin._ids import config_of
@@ -41,7 +41,7 @@ def __getattr__(name: str) -> object:
 def _session_of(config: pytest.Config) -> Session:
     """Return the state of the session, made when its first benchmark is seen."""
     if _SESSION not in config.stash:
-        wait_asleep()
+        spin_briefly()
         from optsuite.plugin._session import Session
 
         config.stash[_SESSION] = Session(config)
