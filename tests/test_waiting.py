@@ -32,7 +32,7 @@ def told_by_openmp(words, folder, **variables):
 @pytest.mark.skipif(sys.platform != "linux", reason="another OpenMP says other things")
 @pytest.mark.parametrize("words", [PYTHON, COMMAND, SESSION], ids=["python", "command", "session"])
 def test_threads_spin_briefly(words, tmp_path):
-    assert told_by_openmp(words, tmp_path) == "PASSIVE"
+    assert told_by_openmp(words, tmp_path) == "1000"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="another OpenMP says other things")
