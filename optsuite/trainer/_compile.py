@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, cast, final
 
 import torch
@@ -25,6 +25,9 @@ _MIN_CALLS = 2000
 _MIN_SINGLE_CALLS = 3000
 # Graphs of few operators are compiled in seconds, and kept for all cells of a task: that pays for short runs.
 _FEW_OPS, _MIN_CALLS_OF_FEW = 100, 200
+
+# Results that are so many times smaller than what they are used for are computed apart.
+_MUCH_SMALLER = 8
 
 _Graph: TypeAlias = Callable[..., Sequence[Tensor]]
 _Shapes: TypeAlias = tuple[tuple[torch.Size, tuple[int, ...], torch.dtype], ...]
@@ -98,8 +101,8 @@ class Compiled:
 
     def __call__(self, *args: Any) -> Any:  # noqa: ANN401 - whatever the function takes and gives
         """Return what the function returns."""
-        leaves = list(_leaves(args))
-        shapes = tuple((leaf.shape, leaf.stride(), leaf.dtype) for leaf in leaves)
+        leaves = _leaves(args, [])
+        shapes = tuple([(leaf.shape, leaf.stride(), leaf.dtype) for leaf in leaves])
         if shapes not in self._made:
             self._made[shapes] = self._make(args)
         graph, spec = self._made[shapes]
@@ -133,28 +136,52 @@ def _traced(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[GraphModule,
             for leaf in leaves
         ]
     graph = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
+    _keep_small_apart(graph)
     return graph, inputs, specs[-1]
+
+
+def _keep_small_apart(graph: GraphModule) -> None:
+    """Have results that are much smaller than what they are used for computed once, and not for each use.
+
+    Inductor writes elementwise operators into the loops that use them: a power of a step number, one for each
+    trial, is then computed for every 16 parameters. It ends a loop where a tensor is viewed by its strides.
+    """
+    as_strided = torch.ops.aten.as_strided.default
+    for node in graph.graph.nodes:
+        for arg in node.all_input_nodes:
+            small, large = arg.meta.get("val"), node.meta.get("val")
+            if not isinstance(small, Tensor) or not isinstance(large, Tensor):
+                continue
+            if arg.op == "call_function" and small.numel() * _MUCH_SMALLER <= large.numel():
+                with graph.graph.inserting_before(node):
+                    apart = graph.graph.call_function(as_strided, (arg, small.shape, small.stride()))
+                apart.meta["val"] = small
+                node.replace_input_with(arg, apart)
+    graph.recompile()
 
 
 def _lowered(graph: GraphModule, inputs: list[Tensor]) -> _Graph:
     """Make code of a graph, or find it among what was made before."""
     from torch._guards import TracingContext, detect_fake_mode, tracing
-    from torch._inductor.compile_fx import compile_fx  # takes as long to import as torch itself
+    from torch._inductor import config  # this and the next take as long to import as torch itself
+    from torch._inductor.compile_fx import compile_fx
 
-    with tracing(TracingContext(detect_fake_mode(inputs))):  # without it nothing is looked up or kept
+    in_order = config.patch(deterministic=torch.are_deterministic_algorithms_enabled())
+    with in_order, tracing(TracingContext(detect_fake_mode(inputs))):  # without, nothing is looked up or kept
         code: Any = compile_fx(graph, inputs)
     return cast(_Graph, code)
 
 
-def _leaves(tree: Any) -> Iterator[Tensor]:  # noqa: ANN401 - any tree of tensors
-    """Give the leaves in the order of `tree_leaves`, several times as fast for the trees of a program."""
+def _leaves(tree: Any, found: list[Tensor]) -> list[Tensor]:  # noqa: ANN401 - any tree of tensors
+    """Add the leaves in the order of `tree_leaves`, in a fraction of its time for the trees of a program."""
     if isinstance(tree, Tensor):
-        yield tree
-    elif type(tree) is dict:
-        for branch in tree.values():
-            yield from _leaves(branch)
+        found.append(tree)
     elif isinstance(tree, tuple):
         for branch in tree:
-            yield from _leaves(branch)
+            _leaves(branch, found)
+    elif type(tree) is dict:
+        for branch in tree.values():
+            _leaves(branch, found)
     else:
-        yield from tree_leaves(tree)
+        found += tree_leaves(tree)
+    return found

@@ -105,18 +105,18 @@ def _products(precision: str) -> Iterator[None]:
 
 @contextmanager
 def _in_order(device: torch.device, precision: str) -> Iterator[None]:
-    enabled = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    mode = torch.get_deterministic_debug_mode()
     deterministic: Any = torch.utils.deterministic  # whose attribute its types do not know
     fills = deterministic.fill_uninitialized_memory
     _prepare(device)
     try:
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        # The more usual `use_deterministic_algorithms` imports the compiler, which takes as long as torch.
+        torch.set_deterministic_debug_mode("warn")
         deterministic.fill_uninitialized_memory = False  # costs time, and nothing reads what was not written
         with torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=precision == "tf32"
         ):
             yield
     finally:
-        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        torch.set_deterministic_debug_mode(mode)
         deterministic.fill_uninitialized_memory = fills
