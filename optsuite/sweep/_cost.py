@@ -26,8 +26,8 @@ _PRODUCT_SHARE = 0.65
 # Operators of an optimizer for each parameter tensor, and passes of them over memory when not compiled.
 _UPDATE_OPS, _UPDATE_PASSES, _COMPILED_UPDATE_PASSES = 15, 45, 7
 _METRIC_OPS = 20
-# Bare operators that compilation takes for each operator of a program.
-_COMPILE_OPS = 50_000
+# Bare operators that compilation takes for each operator of a gradient, on a machine that knows some of it.
+_COMPILE_OPS = 10_000
 
 
 class Speed(NamedTuple):
@@ -104,21 +104,23 @@ def _program_cost(task: Task, spec: trainer.ProgramSpec, widths: Sequence[int], 
     num_steps, count, is_single = schedule.num_steps + 1, sum(widths), widths[0] == 1
     num_passes = sum(3 * schedule.batches_at(step) for step in schedule.eval_steps())
     is_compiled = trainer.is_long(task, num_steps * len(widths), is_single=is_single)
+    has_long_updates = is_compiled and trainer.updates_are_long(num_steps)
     # A forward pass is a third of a step; an estimator that evaluates takes a step to do so.
     num_passes_as_steps = num_passes * (1 / 3 if task.estimator.evaluate is None else 1)
     flops = count * task.flops_per_step * (num_steps + num_passes_as_steps)
-    step_ops = task.num_ops + num_leaves * _UPDATE_OPS
-    pass_ops = num_passes_as_steps * task.num_ops + num_passes * _METRIC_OPS
-    num_ops = len(widths) * (num_steps * step_ops + pass_ops)
+    task_ops = task.num_ops * (num_steps + num_passes_as_steps) + _METRIC_OPS * num_passes
+    update_ops = num_leaves * _UPDATE_OPS * num_steps
+    num_bare_ops = len(widths) * (
+        task_ops * _OP_FACTORS[is_single, is_compiled] + update_ops * _OP_FACTORS[is_single, has_long_updates]
+    )
     row = get_row(spec.optimizer)
     update_flops = row.flops(task.param_shapes, **spec.shared, **row.with_roles(lambda: task.roles))
-    update_passes = _COMPILED_UPDATE_PASSES if is_compiled else _UPDATE_PASSES
+    update_passes = _COMPILED_UPDATE_PASSES if has_long_updates else _UPDATE_PASSES
     update_bytes = count * num_steps * update_passes * 4 * task.num_params
     seconds = (
-        num_ops * _OP_FACTORS[is_single, is_compiled] * speed.op_seconds
+        (num_bare_ops + is_compiled * task.num_ops * _COMPILE_OPS) * speed.op_seconds
         + (flops + count * num_steps * update_flops) / (_PRODUCT_SHARE * speed.flops)
         + update_bytes / speed.bytes
-        + is_compiled * step_ops * _COMPILE_OPS * speed.op_seconds
     )
     return Cost(seconds, flops, max(widths) * trainer.trial_bytes(task))
 

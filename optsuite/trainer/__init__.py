@@ -35,7 +35,7 @@ The files, each of which uses those above it:
 from __future__ import annotations
 
 from optsuite.trainer._adapter import check_fit
-from optsuite.trainer._compile import is_long
+from optsuite.trainer._compile import is_long, updates_are_long
 from optsuite.trainer._dump import Arrays
 from optsuite.trainer._grid import ProgramSpec, group_by_spec, split_into_grids
 from optsuite.trainer._group import Group, Keeper, Unkept, make_groups

@@ -26,8 +26,8 @@ _MIN_SINGLE_CALLS = 3000
 # Graphs of few operators are compiled in seconds, and kept for all cells of a task: that pays for short runs.
 _FEW_OPS, _MIN_CALLS_OF_FEW = 100, 200
 
-# Results that are so many times smaller than what they are used for are computed apart.
-_MUCH_SMALLER = 8
+# Numbers, at most so many, that so many times more are computed from, are computed apart.
+_MOST_NUMBERS, _MUCH_MORE = 4096, 8
 
 _Graph: TypeAlias = Callable[..., Sequence[Tensor]]
 _Shapes: TypeAlias = tuple[tuple[torch.Size, tuple[int, ...], torch.dtype], ...]
@@ -136,26 +136,27 @@ def _traced(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[GraphModule,
             for leaf in leaves
         ]
     graph = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
-    _keep_small_apart(graph)
+    _compute_numbers_apart(graph)
     return graph, inputs, specs[-1]
 
 
-def _keep_small_apart(graph: GraphModule) -> None:
-    """Have results that are much smaller than what they are used for computed once, and not for each use.
+def _compute_numbers_apart(graph: GraphModule) -> None:
+    """Have numbers, such as one for each trial, computed once and not for each use.
 
-    Inductor writes elementwise operators into the loops that use them: a power of a step number, one for each
-    trial, is then computed for every 16 parameters. It ends a loop where a tensor is viewed by its strides.
+    Inductor writes elementwise operators into the loops that use them: a power of a trial's step number is
+    then computed for every 16 of its parameters. It ends a loop where a tensor is viewed by its strides.
     """
     as_strided = torch.ops.aten.as_strided.default
     for node in graph.graph.nodes:
         for arg in node.all_input_nodes:
-            small, large = arg.meta.get("val"), node.meta.get("val")
-            if not isinstance(small, Tensor) or not isinstance(large, Tensor):
+            few, many = arg.meta.get("val"), node.meta.get("val")
+            if not isinstance(few, Tensor) or not isinstance(many, Tensor) or not few.is_floating_point():
                 continue
-            if arg.op == "call_function" and small.numel() * _MUCH_SMALLER <= large.numel():
+            is_few = few.numel() <= min(_MOST_NUMBERS, many.numel() // _MUCH_MORE)
+            if arg.op == "call_function" and is_few:
                 with graph.graph.inserting_before(node):
-                    apart = graph.graph.call_function(as_strided, (arg, small.shape, small.stride()))
-                apart.meta["val"] = small
+                    apart = graph.graph.call_function(as_strided, (arg, few.shape, few.stride()))
+                apart.meta["val"] = few
                 node.replace_input_with(arg, apart)
     graph.recompile()
 
