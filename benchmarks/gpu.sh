@@ -5,11 +5,12 @@ cd "$(dirname "$0")/.." || exit 1
 PYTHON=${PYTHON:-python} OUT=${OUT:-gpu_results}
 export PYTHONPATH="$PWD" OPTSUITE_DATA=synthetic CUBLAS_WORKSPACE_CONFIG=:4096:8
 mkdir -p "$OUT"
-timeout 200 "$PYTHON" -m pytest -q -m gpu -rA -p no:cacheprovider tests/data tests/modules tests/trainer \
+rm -f "$OUT"/gpu_t*
+timeout 200 "$PYTHON" -m pytest -v -m gpu -rA -p no:cacheprovider tests/data tests/modules tests/trainer \
     >"$OUT/gpu_tests.txt" 2>&1
 tests=$?
 tail -n 30 "$OUT/gpu_tests.txt"
-"$PYTHON" benchmarks/gpu_table.py --out "$OUT" "$@"
+"$PYTHON" benchmarks/gpu_table.py --minutes 6 "$@" --out "$OUT"
 table=$?
 cat "$OUT/gpu_table.md"
 exit $((tests ? tests : table))

@@ -40,7 +40,7 @@ def make_step(name, given, task, num_trials, device):
         return {key: param + updates[key] for key, param in params.items()}, state
 
     state_N = torch.vmap(init)(params_N, rates_N)
-    compiled = Compiled(torch.vmap(update))
+    compiled = Compiled(torch.vmap(update), "it", is_known=True)
 
     def step():
         nonlocal params_N, state_N

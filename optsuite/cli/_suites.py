@@ -39,7 +39,7 @@ def _told(suite: Suite, *, has_cost: bool) -> dict[str, Any]:
 
     With a cost, `seconds` estimates how long the reference would train here, null if that is not known.
     """
-    datasets = dict.fromkeys(known_tasks()[name].dataset for name in suite.tasks)
+    datasets = dict.fromkeys(map(_dataset, suite.tasks))
     infos = dict.fromkeys(info for name in datasets for info in data.get_datasets(name))
     there = set(baselines.available())
     cells = [(task, suite.set_of(one)) for task in suite.tasks for one in suite.families]
@@ -49,6 +49,15 @@ def _told(suite: Suite, *, has_cost: bool) -> dict[str, Any]:
         "missing_data": [info.name for info in infos if not data.find_files(info)],
         **({"seconds": _seconds(suite)} if has_cost else {}),
     }
+
+
+def _dataset(task_name: str) -> str:
+    """Return the dataset of a task, without torch if it is one of this package."""
+    if task_name in known_tasks():
+        return known_tasks()[task_name].dataset
+    from optsuite.tasks import get_task
+
+    return get_task(task_name).dataset.dataset
 
 
 def _seconds(suite: Suite) -> float | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _functorch
 
 from optsuite.optimizers._threads import over_matrices
 
@@ -51,12 +52,20 @@ def inverse_root(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
     """
     if matrices.device.type != "cpu":
         return _by_newton(matrices, order)
+    if _needs_gradient(matrices):  # which the threads of the operator do not record
+        return _share_by_eigenvalues(matrices, order)
     roots, are_good = torch.ops.optsuite.inverse_root(matrices, order)
     return roots, are_good
 
 
+def _needs_gradient(tensor: Tensor) -> bool:
+    while _functorch.is_batchedtensor(tensor):  # which does not tell
+        tensor = _functorch.get_unwrapped(tensor)
+    return tensor.requires_grad
+
+
 def _by_eigenvalues(matrices: Tensor, order: int) -> tuple[Tensor, Tensor]:
-    stack, batch = matrices.flatten(0, -3), matrices.shape[:-2]
+    stack, batch = matrices.reshape(-1, *matrices.shape[-2:]), matrices.shape[:-2]
     roots, are_good = over_matrices(lambda share: _share_by_eigenvalues(share, order), stack)
     return roots.reshape(matrices.shape), are_good.reshape(*batch, 1, 1)
 

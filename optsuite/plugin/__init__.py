@@ -83,7 +83,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(config.stash[_RECORDER])
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Cross a test that asks for `cell_config`, or for `task` alone, with the matrix."""
     name = next((name for name in ("cell_config", "task") if _asks_for_ours(metafunc, name)), None)

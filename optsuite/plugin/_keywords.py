@@ -19,7 +19,7 @@ def chosen_by_keyword(metafunc: pytest.Metafunc) -> Callable[[str], bool]:
     fixtures = (one for definitions in metafunc._arg2fixturedefs.values() for one in definitions)
     is_more = (
         metafunc._calls or any(definition.iter_markers("parametrize")) or any(f.params for f in fixtures)
-    )
+    ) or _is_left_to_pytest(metafunc.config)
     try:
         expression = Expression.compile(text)
     except Exception:  # noqa: BLE001 - pytest will say what is wrong with it
@@ -38,3 +38,11 @@ def chosen_by_keyword(metafunc: pytest.Metafunc) -> Callable[[str], bool]:
         return not id_.isascii() or expression.evaluate(matches)  # others are escaped in names
 
     return is_chosen
+
+
+def _is_left_to_pytest(config: pytest.Config) -> bool:
+    """Return whether items are asked for by id or last outcome, or a conftest may give them words."""
+    hooks = (config.hook.pytest_itemcollected, config.hook.pytest_collection_modifyitems)
+    plugins = [impl.plugin for hook in hooks for impl in hook.get_hookimpls()]
+    is_worded = any(getattr(plugin, "__name__", "").endswith("conftest") for plugin in plugins)
+    return is_worded or config.getoption("lf", False) or any("::" in arg for arg in config.args)

@@ -89,17 +89,10 @@ class Session:
 
     def config_params(self, is_chosen: Callable[[str], bool]) -> list[ParameterSet]:
         """Return the configs of the cells of the matrix whose id is chosen, with their ids and markers."""
-        params = []
-        for cell in self.matrix.cells:
-            for config in cell.hparam_set.configs:
-                cell_config = CellConfig(cell, config)
-                if not is_chosen(cell_config.id):
-                    continue
-                mark = pytest.mark.optsuite(
-                    task=cell.task_name, set=cell.hparam_set.name, opt=cell.hparam_set.opt, label=config.label
-                )
-                params.append(pytest.param(cell_config, id=cell_config.id, marks=mark))
-        return params
+        found = [CellConfig(cell, config) for cell in self.matrix.cells for config in cell.hparam_set.configs]
+        chosen = [one for one in found if is_chosen(one.id)]
+        # Of no configs pytest would make an item of its own; it drops the first one by itself.
+        return [_param(one) for one in chosen or found[:1]]
 
     def task_names(self) -> list[str]:
         """Return the tasks of the matrix that have a cell which the preset does not leave out."""
@@ -253,6 +246,14 @@ class Session:
             self.print_lines([event.line])
         else:
             self.curve_store.take(event)
+
+
+def _param(cell_config: CellConfig) -> ParameterSet:
+    cell, config = cell_config.cell, cell_config.config
+    mark = pytest.mark.optsuite(
+        task=cell.task_name, set=cell.hparam_set.name, opt=cell.hparam_set.opt, label=config.label
+    )
+    return pytest.param(cell_config, id=cell_config.id, marks=mark)
 
 
 def _without(

@@ -62,7 +62,7 @@ class InnerTraining:
             self._constant = {
                 name: p.flatten()[0].item()
                 for name, p in self._fixed.items()
-                if bool((p == p.flatten()[0]).all())
+                if p.numel() and bool((p == p.flatten()[0]).all())
             }
             self._network = network
 

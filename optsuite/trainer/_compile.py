@@ -14,27 +14,23 @@ from typing import Any, TypeAlias, cast, final
 import torch
 from torch import Tensor
 from torch.fx import GraphModule
-from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from optsuite.errors import in_words
-from optsuite.tasks import Task
+from optsuite.errors import UnsupportedError, in_words
+from optsuite.tasks import Task, is_own
 
 # Compilation takes a tenth of a second an operator, and saves a call of it some 60 us (one of a single trial
 # 30 us), evaluations included.
 _MIN_CALLS = 2000
 _MIN_SINGLE_CALLS = 3000
-# Graphs of few operators are compiled in seconds, and kept for all cells of a task: that pays for short runs.
+# Graphs of few operators are compiled in seconds, and kept for all cells of a task of this package: that pays
+# for short runs.
 _FEW_OPS, _MIN_CALLS_OF_FEW = 100, 200
 
 # Numbers, at most so many, that so many times more are computed from, are computed apart.
 _MOST_NUMBERS, _MUCH_MORE = 4096, 8
 
 _Graph: TypeAlias = Callable[..., Sequence[Tensor]]
-_Shapes: TypeAlias = tuple[tuple[torch.Size, tuple[int, ...], torch.dtype], ...]
-
-
-class ImpureError(Exception):
-    """A function that computes something else when it is called again."""
 
 
 def compiling_pays(task: Task, num_calls: int, device: torch.device, *, is_single: bool) -> bool:
@@ -57,7 +53,8 @@ def is_long(task: Task, num_calls: int, *, is_single: bool) -> bool:
         return False
     if is_single:
         return num_calls >= _MIN_SINGLE_CALLS
-    return num_calls >= (_MIN_CALLS_OF_FEW if 0 <= task.num_ops <= _FEW_OPS else _MIN_CALLS)
+    is_shared = 0 <= task.num_ops <= _FEW_OPS and not is_own(task)
+    return num_calls >= (_MIN_CALLS_OF_FEW if is_shared else _MIN_CALLS)
 
 
 def updates_are_long(num_calls: int) -> bool:
@@ -69,7 +66,7 @@ def updates_are_long(num_calls: int) -> bool:
 def can_compile(device_type: str) -> bool:
     """Tell whether a small program compiles and runs here, which is tried once per process."""
     try:
-        Compiled(lambda x: torch.sin(x) + 1)(torch.zeros(8, device=device_type))
+        Compiled(lambda x: torch.sin(x) + 1, "a sine", is_known=True)(torch.zeros(8, device=device_type))
     except Exception as error:  # noqa: BLE001 - whatever the tool chain lacks, the eager path works
         warnings.warn(
             f"torch cannot compile here ({in_words(error)}): training runs uncompiled, which is slower",
@@ -82,37 +79,59 @@ def can_compile(device_type: str) -> bool:
 
 @final
 class Compiled:
-    """A function of trees of tensors, compiled as one graph for each set of shapes that it is called with.
+    """A function of trees of tensors, compiled as one graph for each form of its arguments.
 
     It may write into its arguments. What it closes over is part of the graph: numbers, and tensors that are
     not changed later.
 
     Args:
         fn: The function.
-        is_known: Whether it is known to be pure; else it is traced twice, to see whether it is.
+        name: Name for errors, such as "the update of `Lion`".
+        is_known: Whether it is known to be pure; else it is called once and traced twice, which shows most
+            others.
 
     Raises:
-        ImpureError: Raised by the first call, if the two traces differ.
+        UnsupportedError: Raised by a first call, if the function is seen to compute something else each time.
     """
 
-    def __init__(self, fn: Callable[..., Any], *, is_known: bool = True) -> None:
-        self._fn, self._is_known = fn, is_known
-        self._made: dict[_Shapes, tuple[_Graph, TreeSpec]] = {}
+    def __init__(self, fn: Callable[..., Any], name: str, *, is_known: bool) -> None:
+        self._fn, self._name, self._is_known = fn, name, is_known
+        self._made: dict[Any, tuple[_Graph, TreeSpec]] = {}
 
     def __call__(self, *args: Any) -> Any:  # noqa: ANN401 - whatever the function takes and gives
         """Return what the function returns."""
-        leaves = _leaves(args, [])
-        shapes = tuple([(leaf.shape, leaf.stride(), leaf.dtype) for leaf in leaves])
-        if shapes not in self._made:
-            self._made[shapes] = self._make(args)
-        graph, spec = self._made[shapes]
+        leaves: list[Tensor] = []
+        form: list[Any] = []
+        _flatten(args, leaves, form)
+        form += [(leaf.shape, leaf.stride(), leaf.dtype) for leaf in leaves]
+        key = tuple(form)
+        if key not in self._made:
+            self._made[key] = self._make(args)
+        graph, spec = self._made[key]
         return tree_unflatten(graph(*leaves), spec)
 
     def _make(self, args: tuple[Any, ...]) -> tuple[_Graph, TreeSpec]:
+        if not self._is_known:
+            self._fn(*args)  # fills what is made when it is first needed
         graph, inputs, spec = _traced(self._fn, args)
-        if not self._is_known and graph.code != _traced(self._fn, args)[0].code:
-            raise ImpureError("it computed something else when it was called again")
+        if not self._is_known and not _are_same(graph, _traced(self._fn, args)[0]):
+            raise UnsupportedError(
+                f"{self._name} computes something else when it is called again: keep all that changes in its "
+                "state, and draw numbers by the key"
+            )
         return _lowered(graph, inputs), spec
+
+
+def _are_same(graph: GraphModule, again: GraphModule) -> bool:
+    """Tell whether two graphs are equal, with the tensors that they hold."""
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    held, also = (
+        [getattr(one, str(node.target)) for node in one.graph.find_nodes(op="get_attr")]
+        for one in (graph, again)
+    )
+    are_real = not any(isinstance(tensor, FakeTensor) for tensor in (*held, *also))  # else left by a trace
+    return are_real and graph.code == again.code and all(map(torch.equal, held, also))
 
 
 def _traced(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[GraphModule, list[Tensor], TreeSpec]:
@@ -153,7 +172,9 @@ def _compute_numbers_apart(graph: GraphModule) -> None:
             if not isinstance(few, Tensor) or not isinstance(many, Tensor) or not few.is_floating_point():
                 continue
             is_few = few.numel() <= min(_MOST_NUMBERS, many.numel() // _MUCH_MORE)
-            if arg.op == "call_function" and is_few:
+            # Of a view of something larger, Inductor would read another part.
+            is_whole = few.is_contiguous() and few.untyped_storage().nbytes() == few.numel() * few.itemsize
+            if arg.op == "call_function" and is_few and is_whole:
                 with graph.graph.inserting_before(node):
                     apart = graph.graph.call_function(as_strided, (arg, few.shape, few.stride()))
                 apart.meta["val"] = few
@@ -173,16 +194,19 @@ def _lowered(graph: GraphModule, inputs: list[Tensor]) -> _Graph:
     return cast(_Graph, code)
 
 
-def _leaves(tree: Any, found: list[Tensor]) -> list[Tensor]:  # noqa: ANN401 - any tree of tensors
-    """Add the leaves in the order of `tree_leaves`, in a fraction of its time for the trees of a program."""
+def _flatten(tree: Any, leaves: list[Tensor], form: list[Any]) -> None:  # noqa: ANN401 - any tree of tensors
+    """Add the leaves in the order of `tree_flatten`, and what the tree is like, in a fraction of its time."""
     if isinstance(tree, Tensor):
-        found.append(tree)
-    elif isinstance(tree, tuple):
+        leaves.append(tree)
+    elif type(tree) is tuple or (isinstance(tree, tuple) and hasattr(tree, "_fields")):
+        form.append((type(tree), len(tree)))
         for branch in tree:
-            _leaves(branch, found)
+            _flatten(branch, leaves, form)
     elif type(tree) is dict:
+        form.append(tuple(tree))
         for branch in tree.values():
-            _leaves(branch, found)
+            _flatten(branch, leaves, form)
     else:
-        found += tree_leaves(tree)
-    return found
+        some, spec = tree_flatten(tree)
+        leaves += some
+        form.append(str(spec))

@@ -65,7 +65,7 @@ class Functions:
     def _ready(self, fn: Lift) -> Lift:
         """Compile a lifted function, or let it draw from the stream of its last argument, the keys."""
         if self._how.is_compiled:
-            return Compiled(fn, is_known=not is_own(self._task))
+            return Compiled(fn, f"the loss of `{self._task.name}`", is_known=not is_own(self._task))
         if not self._how.owns_numbers:
             return fn
 

@@ -114,7 +114,8 @@ class GridRun:
         chunks = {
             split: _evaluated(batches, program, block, state.step) for split, batches in self._evals.items()
         }
-        loss_TSH, metrics = torch.empty(stop - state.step, *program.shape, device=program.device), []
+        shape = stop - state.step, *program.shape
+        loss_TSH, metrics = torch.empty(shape, dtype=torch.float32, device=program.device), []
         with program.watch(trained.constants):
             some = itertools.islice(train, state.step - block.start, stop - block.start)
             for step, (batch, key) in enumerate(some, state.step):

@@ -221,7 +221,7 @@ class PureProgram(Program):
         if self.how.is_compiled and updates_are_long(self.spec.schedule.num_steps):
             is_overwritable = get_row(self.spec.optimizer).is_overwritable
             wrapped = _in_place(update) if is_overwritable else _contiguous(update)
-            update = Compiled(wrapped, is_known=is_overwritable)
+            update = Compiled(wrapped, f"the update of `{self.spec.optimizer}`", is_known=is_overwritable)
 
         def step(trained: Trained, hparams: Params, batch: Batch, key: Tensor) -> tuple[Trained, Tensor]:
             params, opt_state, carry, constants = trained

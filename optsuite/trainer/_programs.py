@@ -58,9 +58,12 @@ class Programs:
         return self._made[shape]
 
     def _functions_of(self, shape: tuple[int, int]) -> Functions:
-        key, (network, functions) = (self.spec.precision, shape, self.device, self.how), self._shared
+        network, functions = self._shared
+        # The number of threads is part of compiled code.
+        how = self.how.is_compiled, self.how.owns_numbers, torch.get_num_threads()
+        key = self.spec.precision, shape, self.device, how
         if key not in functions:
-            functions[key] = Functions(self.task, *key, network)
+            functions[key] = Functions(self.task, self.spec.precision, shape, self.device, self.how, network)
         return functions[key]
 
     @property

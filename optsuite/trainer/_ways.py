@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from optsuite.errors import OptsuiteError, OutOfMemoryError, UnsupportedError, in_words
-from optsuite.tasks import Task
+from optsuite.tasks import Task, is_own
 from optsuite.trainer._grid import Grid, How, Lifting
 from optsuite.trainer._lift_mode import CannotLiftError
 from optsuite.trainer._memory import free_bytes, is_out_of_memory, trial_bytes
@@ -44,7 +44,8 @@ def way_on(error: Exception, programs: Programs, grid: Grid, *, was_fresh: bool)
     """
     how, name, is_ours = programs.how, programs.task.name, isinstance(error, OptsuiteError)
     if isinstance(error, NetworksDifferError):  # from those of other grids, unless it was the first
-        return WayOn(programs.afresh(how._replace(is_by_seed=how.is_by_seed or was_fresh)), [grid])
+        is_by_seed = how.is_by_seed or was_fresh or not is_own(programs.task)
+        return WayOn(programs.afresh(how._replace(is_by_seed=is_by_seed)), [grid])
     if isinstance(error, CannotLiftError):
         return WayOn(programs.run_as(less_lifted(how, error)), [grid])
     if isinstance(error, DrewError):

@@ -69,10 +69,35 @@ def test_what_keywords_drop_is_not_even_collected(bench):
         assert bench.ids("-k", words) == [f"{CELL}-{label}" for label in labels]
 
 
-def test_keywords_that_choose_nothing_collect_nothing(bench):
-    result = bench.run("-k", "nothing")
+@pytest.mark.parametrize("words", ["nothing", "not lr"])
+def test_keywords_that_choose_nothing_run_nothing(bench, words):
+    result = bench.run("-k", words)
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.assert_outcomes(deselected=1)
     assert bench.results() == []
+
+
+def test_keywords_may_be_given_by_a_conftest(bench):
+    path = bench.path / "conftest.py"
+    path.write_text(
+        path.read_text()
+        + """
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.name.endswith("lr0.01]"):
+            item.add_marker("hot")
+"""
+    )
+    assert "1/2 tests collected" in text(bench.run("--collect-only", "-q", "-k", "hot"))
+
+
+def test_keywords_choose_among_what_failed_last(bench):
+    path = bench.path / "test_baselines.py"
+    path.write_text(path.read_text() + "\n    assert 'lr0.01' in str(cell_config)\n")
+    assert bench.run().ret == pytest.ExitCode.TESTS_FAILED
+    failed = bench.run("--lf", "--collect-only", "-q", "-k", "lr0.01")
+    assert failed.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 def test_keywords_that_are_wrong_are_told_by_pytest(bench):

@@ -159,7 +159,8 @@ def test_traced_update_equals_the_update(case):
     """It is one graph, so nothing in it reads a tensor's value."""
     params, grads_by_step = random_tree(0), [random_tree(seed) for seed in range(1, 8)]
     opt = case.make(1e-2)
-    traced = Compiled(lambda grads, state, params, loss: opt.update(grads, state, params, loss=loss))
+    known = {"name": "it", "is_known": True}
+    traced = Compiled(lambda grads, state, params, loss: opt.update(grads, state, params, loss=loss), **known)
 
     def update(*args, loss):
         return traced(*args, loss)
@@ -192,7 +193,7 @@ def test_many_trials_are_one_graph(case):
     state = torch.vmap(lambda lr, params: case.make(lr).init(params, num_steps=10))(lrs, params)
     fixed = case.make(1.0) if "theta" in case.hparams else None  # a graph reads no files
     update = torch.vmap(lambda lr, *inputs: (fixed or case.make(lr)).update(*inputs))
-    traced = Compiled(update)
+    traced = Compiled(update, "it", is_known=True)
     assert_trees_close(traced(lrs, grads, state, params), update(lrs, grads, state, params))
 
 
@@ -203,7 +204,7 @@ def test_compiled_vmap_equals_eager_vmap():
     grads = random_tree(1, batch=(2,))
     state = torch.vmap(adam(1.0).init)(params)
     update = torch.vmap(lambda lr, *inputs: adam(lr).update(*inputs))
-    compiled = Compiled(update)
+    compiled = Compiled(update, "it", is_known=True)
     assert_trees_close(compiled(lrs, grads, state, params), update(lrs, grads, state, params))
 
 

@@ -176,7 +176,7 @@ def test_compiled_steps_of_many_trials_are_those_of_eager_ones():
     """The steps are compared: large eigenvalues of a root, which no gradient meets, change by rounding."""
     lrs, params = torch.tensor([1e-3, 1e-1]), random_tensors([(10, 6), (5,)], batch=(2,))
     update = torch.vmap(lambda lr, *inputs: shampoo(lr).update(*inputs))
-    compiled = Compiled(update)
+    compiled = Compiled(update, "it", is_known=True)
     states = [torch.vmap(shampoo(1.0).init)(params)] * 2
     for seed in range(1, 9):
         grads = random_tensors([(10, 6), (5,)], batch=(2,), seed=seed)
@@ -233,3 +233,17 @@ def test_grafted_steps_of_tiny_elements_are_shortened_by_what_is_added_to_their_
     gain = 1.0 if graft_type.startswith("ADAGRAD") else 1e-3
     expected = -grads["p"] / (grads["p"] * gain**0.5 + 1e-10)
     torch.testing.assert_close(updates["p"], expected, rtol=1e-5, atol=0.0)
+
+
+def test_a_root_has_a_gradient():
+    def root_of(factor):
+        return inverse_root(factor @ factor.mT + torch.eye(4, dtype=factor.dtype), 4)[0]
+
+    factors = torch.randn(2, 4, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(root_of, factors, atol=1e-4)
+    lifted = torch.vmap(torch.func.grad(lambda factor: root_of(factor).sum()))(factors.detach())
+    (together,) = torch.autograd.grad(root_of(factors).sum(), factors)
+    torch.testing.assert_close(lifted, together)
+    of_all = torch.func.grad(lambda factors: torch.vmap(root_of)(factors).sum())(factors.detach())
+    torch.testing.assert_close(of_all, together)
+    assert inverse_root(torch.eye(3), 2)[1].shape == (1, 1)

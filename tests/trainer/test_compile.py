@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 from unittest.mock import patch
@@ -13,11 +14,13 @@ from checkpoints import written
 from torch.utils._pytree import tree_leaves
 
 from optsuite import register_optimizer
+from optsuite.errors import UnsupportedError
 from optsuite.hparam_sets import Config, Schedule
 from optsuite.optimizers import OPTIMIZERS, Optimizer, _checkpoints
 from optsuite.tasks import get_task
 from optsuite.trainer import _compile, _functions, _program, group_by_spec, split_into_grids
 from optsuite.trainer._batches import Batches
+from optsuite.trainer._compile import Compiled
 from optsuite.trainer._grid import How
 from optsuite.trainer._programs import Programs
 
@@ -124,7 +127,7 @@ def uncompiled(monkeypatch):
         monkeypatch.setattr(_compile, name, 0)
     monkeypatch.setattr(_compile, "can_compile", lambda _: True)
     for module in (_functions, _program):
-        monkeypatch.setattr(module, "Compiled", lambda fn, **_: fn)
+        monkeypatch.setattr(module, "Compiled", lambda fn, *_, **__: fn)
 
 
 class _Memory(NamedTuple):
@@ -167,34 +170,93 @@ def test_nothing_is_written_over_that_an_optimizer_of_the_users_may_hand_on(requ
         assert_close(compiled[trial], eager[trial])
 
 
-def _counting():
-    """Make an optimizer that counts its steps outside of its state."""
-    count = itertools.count(1)
-
-    def init(params, *, num_steps=None):
-        del params, num_steps
-        return ()
+def _steps_by(factor, init=tuple):
+    """Make a factory of gradient descent whose steps are scaled by a function of the state."""
 
     def factory(lr):
         def update(grads, state, params, *, loss=None):
             del params, loss
-            decayed = 0.5 ** next(count)
-            return {name: -lr * decayed * grad for name, grad in grads.items()}, state
+            scale, state = factor(state)
+            return {name: -lr * scale * grad for name, grad in grads.items()}, state
 
-        return Optimizer(init, update)
+        return Optimizer(lambda params, *, num_steps=None: init(), update)
 
     return factory
 
 
-@pytest.mark.usefixtures("compile_everything")
-def test_an_update_that_counts_by_itself_is_not_compiled():
+def _counted(make_number):
+    count = itertools.count(1)
+    return lambda state: (make_number(0.5 ** next(count)), state)
+
+
+def _remembered():
+    box = [torch.tensor(1.0)]
+
+    def factor(state):
+        box[0] = box[0] * 0.5
+        return box[0], state
+
+    return factor
+
+
+@contextmanager
+def _trials_of_own(factory, num_steps=6):
     with patch.dict(OPTIMIZERS):
-        register_optimizer("Counting", _counting())
-        configs = [Config(f"Counting_lr{lr}", "Counting", {"lr": lr}) for lr in (0.1, 0.3)]
-        trials = trials_of(configs, schedule=Schedule(6, eval_every=3))
-        with pytest.warns(RuntimeWarning, match="something else when it was called again"):
-            curves = train(trials)
-    assert {str(curve["trained_as"]) for curve in curves.values()} == {"1 seeds x 2 configs, eager"}
+        register_optimizer("Own", factory)
+        configs = [Config(f"Own_lr{lr}", "Own", {"lr": lr}) for lr in (0.1, 0.3)]
+        yield trials_of(configs, schedule=Schedule(num_steps, eval_every=3))
+
+
+@pytest.mark.usefixtures("compile_everything")
+@pytest.mark.parametrize(
+    "make_factor",
+    [lambda: _counted(float), lambda: _counted(torch.tensor), _remembered],
+    ids=["number", "tensor", "kept tensor"],
+)
+def test_an_update_that_remembers_by_itself_is_refused(make_factor):
+    with (
+        _trials_of_own(_steps_by(make_factor())) as trials,
+        pytest.raises(
+            UnsupportedError, match="the update of `Own` computes something else when it is called"
+        ),
+    ):
+        train(trials)
+
+
+def _in_turn(state):
+    """Name the parts of the state in another order."""
+    return state["m"], {"s": state["s"] * 0.9, "m": state["m"] * 0.5}
+
+
+def _in_phases(state):
+    """Rename the only part of the state after each step."""
+    if "warm" in state:
+        return state["warm"] * 0.1, {"main": state["warm"]}
+    return state["main"], {"warm": state["main"]}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compile_everything")
+@pytest.mark.parametrize(
+    ("factor", "names"), [(_in_turn, "ms"), (_in_phases, ["warm"])], ids=["order", "names"]
+)
+def test_a_state_of_another_form_is_not_taken_for_the_first(factor, names):
+    factory = _steps_by(factor, lambda: {name: torch.tensor(1.0) for name in names})
+    with _trials_of_own(factory) as trials:
+        compiled = train(trials)
+        with patch.multiple(_compile, _MIN_CALLS=1000, _MIN_CALLS_OF_FEW=1000):
+            eager = train(trials)
+    for trial in trials:
+        assert str(compiled[trial]["trained_as"]).endswith("compiled")
+        assert_close(compiled[trial], eager[trial])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lift", [lambda fn: fn, torch.vmap], ids=["alone", "lifted"])
+def test_numbers_from_parts_of_others_are_those(lift):
+    fn = lift(lambda h, b: (h * 2)[..., 1, None] * b + (1 - h).unbind(-1)[2][..., None] * b)
+    h, b = torch.randn(3, 4), torch.randn(3, 1000)
+    torch.testing.assert_close(Compiled(fn, "it", is_known=True)(h, b), fn(h, b))
 
 
 @pytest.mark.slow

@@ -86,7 +86,7 @@ def test_steps_in_place_leave_the_carry_alone(monkeypatch):
     trials = trials_of([sgd(lr) for lr in RATES], [0, 1], task=AVERAGED)
     eager = train(trials, AVERAGED)
     monkeypatch.setattr("optsuite.trainer._layout.compiling_pays", lambda *_, **__: True)
-    monkeypatch.setattr("optsuite.trainer._functions.Compiled", lambda fn, **_: fn)
+    monkeypatch.setattr("optsuite.trainer._functions.Compiled", lambda fn, *_, **__: fn)
     for trial, curve in train(trials, AVERAGED).items():
         assert str(curve["trained_as"]).endswith("compiled")
         assert_identical(curve, eager[trial])

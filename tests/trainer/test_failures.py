@@ -202,7 +202,7 @@ def test_how_many_batches_are_evaluated_at_once_changes_nothing(kind, monkeypatc
 
 def test_what_fails_compiled_is_trained_uncompiled(monkeypatch, break_grids):
     monkeypatch.setattr("optsuite.trainer._layout.compiling_pays", lambda *_, **__: True)
-    monkeypatch.setattr("optsuite.trainer._functions.Compiled", lambda fn, **_: fn)
+    monkeypatch.setattr("optsuite.trainer._functions.Compiled", lambda fn, *_, **__: fn)
     break_grids(lambda program, _: RuntimeError("no such kernel") if program.how.is_compiled else None)
     with pytest.warns(RuntimeWarning, match="failed compiled .RuntimeError: no such kernel."):
         (curve,) = train(trials_of([adam(1e-3)], schedule=SCHEDULE)).values()

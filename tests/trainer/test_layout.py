@@ -218,7 +218,7 @@ def _raise(error):
 def test_layouts_of_uncompiled_runs_are_not_those_of_compiled_ones(long_runs, monkeypatch):
     train(SOME)
     monkeypatch.setattr(_layout, "compiling_pays", lambda *_, **__: True)
-    monkeypatch.setattr("optsuite.trainer._functions.Compiled", lambda fn, **_: fn)
+    monkeypatch.setattr("optsuite.trainer._functions.Compiled", lambda fn, *_, **__: fn)
     train(SOME)
     assert len(json.loads(layouts_file().read_text())) == 2
 
