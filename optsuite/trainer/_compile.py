@@ -47,9 +47,8 @@ def compiling_pays(task: Task, num_calls: int, device: torch.device, *, is_singl
 
 def is_long(task: Task, num_calls: int, *, is_single: bool) -> bool:
     """Tell whether so many calls buy a compilation back, where there is a compiler."""
-    if (
-        task.batch_dims
-    ):  # trainings within a loss: ten steps of the smallest network compile for eight minutes
+    # Trainings within a loss: ten steps of the smallest network compile for eight minutes.
+    if task.batch_dims:
         return False
     if is_single:
         return num_calls >= _MIN_SINGLE_CALLS
