@@ -424,8 +424,8 @@ def register_optimizer(name: str, factory: Callable[..., Optimizer]) -> None:
             were traced. Numbers that differ between trials come as 0-d tensors. A hyperparameter that is
             called as one of this package, such as `beta1`, may take the same values; any other is a finite
             number, a bool or a word. An argument `roles` is none: it gets the roles of a task's parameters
-            by name, and needs a default. The text of its file, and of the one that registers it, is part of a trial's
-            identity, with the files that these import from packages that are not installed.
+            by name, and needs a default. The text of its file, and of the one that registers it, is part of
+            a trial's identity, with the files that these import from packages that are not installed.
 
     Warns:
         RuntimeWarning: There is no text of it.
