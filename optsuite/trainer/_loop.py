@@ -281,7 +281,8 @@ def _evaluate(
     means = []
     for split in chunks.values():
         metrics = [
-            program.functions.evaluate(params, carry, *chunk) for chunk in itertools.islice(split, count)
+            program.functions.evaluate(params, carry, *chunk).clone()  # the next pass may write over it
+            for chunk in itertools.islice(split, count)
         ]
         means.append(torch.cat(metrics, 2).mean(2).movedim(-1, 0))  # from (S, H, batches, metrics)
     return torch.stack(means)
